@@ -1,0 +1,86 @@
+//! Scores, candidates and decisions: what a search finds and what a caller is told. Decides nothing itself.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::SubjectId;
+use super::link::SealedLink;
+use super::subject::Hand;
+
+/// Most candidates of one answer.
+pub const CANDIDATES_MAX: usize = 1_000;
+
+/// A subject whose best reference reached the threshold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// The subject.
+    pub subject_id: SubjectId,
+    /// Hand of the best reference.
+    pub hand: Hand,
+    /// Canonical cosine score of the best reference: the stored half-precision row, widened, summed in one fixed order.
+    pub score: f32,
+    /// Links of the subject, sealed by the front; empty unless asked for.
+    pub links: Vec<SealedLink>,
+}
+
+/// What an answer proves about rows that were not scored.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Certificate {
+    /// Every skipped row has a score below the threshold; proved by a bound.
+    Deterministic,
+    /// Each reference at or above the threshold was skipped with at most this probability.
+    Probabilistic {
+        /// Probability per reference.
+        miss_probability: f64,
+    },
+}
+
+/// Candidates at or above a threshold, best first, and what the search proves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchAnswer {
+    /// One candidate a subject, by falling score; ties by subject id.
+    pub candidates: Vec<Candidate>,
+    /// What was proved.
+    pub certificate: Certificate,
+    /// Name of the backend that scanned, for instance `cpu/avx512`.
+    pub backend: String,
+    /// References searched.
+    pub searched: u64,
+}
+
+/// How far above the threshold a match is, in two coarse steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MatchLevel {
+    /// At or above the threshold.
+    Sufficient,
+    /// At or above the middle between the threshold and 1.
+    Strong,
+}
+
+/// Why a palm should be captured again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetakeReason {
+    /// The quality is below the tenant's minimum.
+    LowQuality,
+    /// The device saw a presentation attack, or did not look where the tenant requires it.
+    PadFailed,
+    /// Two subjects are above the threshold and closer to each other than the margin.
+    Ambiguous,
+}
+
+/// What a caller is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// This subject.
+    Match {
+        /// The best candidate, which stands alone above the margin.
+        candidate: Candidate,
+        /// How far above the threshold.
+        level: MatchLevel,
+    },
+    /// Nobody enrolled: the gallery was searched and no score reached the threshold.
+    NoMatch,
+    /// Capture again.
+    Retake(RetakeReason),
+}

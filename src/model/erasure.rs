@@ -1,0 +1,46 @@
+//! Erasure receipts: what was removed and when, signed so that a third party can check it. Holds digests, never rows.
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{SubjectId, TenantId};
+use super::timestamp::Timestamp;
+
+/// How far an erasure has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErasureState {
+    /// Durable, and no search, cache or replica finds the person.
+    Erased,
+    /// No live file holds a byte of the sealed rows.
+    Purged,
+}
+
+/// What an erasure removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasureReceipt {
+    /// Number of the erasure within the tenant, from 1.
+    pub erasure: u64,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The subject.
+    pub subject_id: SubjectId,
+    /// When it was acknowledged.
+    pub erased_at: Timestamp,
+    /// When the last live file was clean.
+    pub purged_at: Option<Timestamp>,
+    /// How far it has come.
+    pub state: ErasureState,
+    /// SHA-256 of each sealed row as it stood in its file (ciphertext, so that the receipt reveals nothing), in hexadecimal.
+    pub sealed_row_sha256: Vec<String>,
+}
+
+/// A receipt and its signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedReceipt {
+    /// The receipt as JSON, exactly the bytes that were signed.
+    pub receipt_json: String,
+    /// Ed25519 over `receipt_json`.
+    pub signature: Vec<u8>,
+    /// The server's public key.
+    pub public_key: Vec<u8>,
+}

@@ -1,0 +1,98 @@
+//! A tenant's policy: threshold, margin, admission of captures and who may see which link. Values only; the front applies them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::link::LinkKind;
+use super::principal::Role;
+use super::reject::Rejected;
+
+/// Largest margin between two subjects, in score.
+pub const MARGIN_MAX: f32 = 0.5;
+/// Largest quality.
+pub const QUALITY_MAX: u8 = 100;
+/// Largest gallery a false positive target may be stated for, in references.
+pub const GALLERY_SIZE_MAX: u64 = 1_000_000_000_000;
+
+/// From which score on a candidate counts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThresholdRule {
+    /// The score itself, above 0 up to 1.
+    Score(f32),
+    /// The score at which an identification by somebody not enrolled returns anyone with at most this probability.
+    TargetFpir {
+        /// FPIR (ISO/IEC 19795-1), above 0 up to 0.5.
+        fpir: f64,
+        /// References in the gallery that the target is stated for.
+        gallery_size: u64,
+    },
+}
+
+/// What a tenant decides for itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// From which score on a candidate counts.
+    pub threshold: ThresholdRule,
+    /// Two subjects above the threshold closer than this in score are ambiguous; 0 to 0.5.
+    pub margin: f32,
+    /// Captures below this quality are not searched and not enrolled; 0 to 100.
+    pub quality_min: u8,
+    /// Whether a device must have looked for presentation attacks.
+    pub pad_required: bool,
+    /// Which links Identify hands out, by role.
+    pub links: BTreeMap<Role, Vec<LinkKind>>,
+}
+
+impl Policy {
+    /// Checks every limit.
+    pub fn check(&self) -> Result<(), Rejected> {
+        match self.threshold {
+            ThresholdRule::Score(score) if !(score > 0.0 && score <= 1.0) => {
+                return Err(Rejected::new(
+                    "policy.threshold",
+                    format!("{score} is not above 0 and up to 1"),
+                ));
+            }
+            ThresholdRule::TargetFpir { fpir, .. } if !(fpir > 0.0 && fpir <= 0.5) => {
+                return Err(Rejected::new(
+                    "policy.target_fpir.fpir",
+                    format!("{fpir} is not above 0 and up to 0.5"),
+                ));
+            }
+            ThresholdRule::TargetFpir { gallery_size, .. }
+                if !(1..=GALLERY_SIZE_MAX).contains(&gallery_size) =>
+            {
+                return Err(Rejected::new(
+                    "policy.target_fpir.gallery_size",
+                    format!("{gallery_size} is not from 1 to {GALLERY_SIZE_MAX}"),
+                ));
+            }
+            _ => {}
+        }
+        if !(0.0..=MARGIN_MAX).contains(&self.margin) {
+            return Err(Rejected::new(
+                "policy.margin",
+                format!("{} is not from 0 to {MARGIN_MAX}", self.margin),
+            ));
+        }
+        if self.quality_min > QUALITY_MAX {
+            return Err(Rejected::new(
+                "policy.quality_min",
+                format!("{} is not from 0 to {QUALITY_MAX}", self.quality_min),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Links that a role is handed out.
+    pub fn links_for(&self, role: Role) -> &[LinkKind] {
+        self.links.get(&role).map_or(&[], Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;

@@ -1,0 +1,63 @@
+//! Tests of the policy's limits.
+
+use super::*;
+
+fn policy() -> Policy {
+    Policy {
+        threshold: ThresholdRule::Score(0.5),
+        margin: 0.02,
+        quality_min: 30,
+        pad_required: false,
+        links: BTreeMap::from([(Role::Scanner, vec![LinkKind::LoyaltyId])]),
+    }
+}
+
+#[test]
+fn limits_hold() {
+    assert_eq!(policy().check(), Ok(()));
+    let refuses = |change: fn(&mut Policy), field: &str| {
+        let mut changed = policy();
+        change(&mut changed);
+        assert_eq!(changed.check().expect_err(field).field, field);
+    };
+    refuses(|p| p.threshold = ThresholdRule::Score(0.0), "policy.threshold");
+    refuses(
+        |p| p.threshold = ThresholdRule::Score(f32::NAN),
+        "policy.threshold",
+    );
+    refuses(
+        |p| {
+            p.threshold = ThresholdRule::TargetFpir {
+                fpir: 0.6,
+                gallery_size: 1,
+            }
+        },
+        "policy.target_fpir.fpir",
+    );
+    refuses(
+        |p| {
+            p.threshold = ThresholdRule::TargetFpir {
+                fpir: 0.1,
+                gallery_size: 0,
+            }
+        },
+        "policy.target_fpir.gallery_size",
+    );
+    refuses(|p| p.margin = f32::NAN, "policy.margin");
+    refuses(|p| p.margin = 0.6, "policy.margin");
+    refuses(|p| p.quality_min = 101, "policy.quality_min");
+}
+
+#[test]
+fn links_are_for_the_roles_named() {
+    assert_eq!(policy().links_for(Role::Scanner), [LinkKind::LoyaltyId]);
+    assert!(policy().links_for(Role::Operator).is_empty());
+}
+
+#[test]
+fn a_policy_goes_through_json_and_unknown_fields_are_refused() {
+    let text = serde_json::to_string(&policy()).expect("json");
+    assert_eq!(serde_json::from_str::<Policy>(&text).expect("same"), policy());
+    let odd = text.replacen('{', "{\"extra\":1,", 1);
+    assert!(serde_json::from_str::<Policy>(&odd).is_err());
+}

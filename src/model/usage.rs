@@ -1,0 +1,52 @@
+//! Usage events: where and when a palm was used, and with what outcome. Holds no score and no signature.
+
+use serde::{Deserialize, Serialize};
+
+use super::decision::RetakeReason;
+use super::id::{PrincipalName, RequestId, SiteId, SubjectId};
+use super::timestamp::Timestamp;
+
+/// What was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageKind {
+    /// 1:N.
+    Identify,
+    /// 1:1.
+    Verify,
+    /// A palm was enrolled.
+    Enroll,
+}
+
+/// What came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The subject of the event.
+    Match,
+    /// Nobody, or for Verify not the claimed subject.
+    NoMatch,
+    /// Captured again.
+    Retake(RetakeReason),
+    /// A write was done.
+    Done,
+}
+
+/// One use of a palm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageEvent {
+    /// When.
+    pub at: Timestamp,
+    /// What was asked.
+    pub kind: UsageKind,
+    /// What came out.
+    pub outcome: Outcome,
+    /// Who, where somebody was found or claimed.
+    pub subject_id: Option<SubjectId>,
+    /// Where, as the caller said.
+    pub site: Option<SiteId>,
+    /// Which principal asked.
+    pub principal: PrincipalName,
+    /// The request.
+    pub request_id: RequestId,
+}
