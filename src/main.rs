@@ -1,1 +1,3 @@
+//! The `thenar` binary. Calls the command line and nothing else.
+
 fn main() {}

@@ -1,0 +1,1 @@
+//! The command tree: parses, calls, prints, exits. Holds no logic that a server needs.

@@ -1,0 +1,298 @@
+//! What a match node does for a front, whether it runs in the same process or across the network. States the contract; does nothing.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use thiserror::Error;
+
+use crate::model::consent::Consent;
+use crate::model::decision::SearchAnswer;
+use crate::model::erasure::SignedReceipt;
+use crate::model::id::{RequestId, SubjectId, TenantId};
+use crate::model::link::{LinkKind, SealedLink};
+use crate::model::reject::Rejected;
+use crate::model::signature::Signature;
+use crate::model::subject::{Capture, Hand, SubjectRecord};
+use crate::model::tenant::{TenantSpec, TenantStatus};
+use crate::model::usage::UsageEvent;
+
+/// Most rows of one chunk of an import.
+pub const IMPORT_CHUNK_ROWS_MAX: usize = 8_192;
+
+/// A match node. Every signature it is given is protected (rotated by the tenant's key) already.
+///
+/// A write is done once for a tenant, request id and content; repeated, it gives the same answer.
+#[async_trait]
+pub trait Node: Send + Sync + 'static {
+    /// All tenants, by id, also those that can't be served.
+    async fn tenants(&self) -> Result<Vec<TenantStatus>, NodeError>;
+    /// One tenant.
+    async fn tenant(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError>;
+    /// Creates a tenant. The same spec again is answered like the first time; another is [`NodeError::TenantExists`].
+    async fn create_tenant(&self, spec: TenantSpec) -> Result<TenantStatus, NodeError>;
+    /// Destroys a tenant's keys and files. One that is not there is [`NodeError::TenantUnknown`].
+    async fn drop_tenant(&self, tenant: &TenantId) -> Result<(), NodeError>;
+    /// 1:N: everybody at or above the threshold.
+    async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError>;
+    /// 1:1: the best canonical score among the subject's references.
+    async fn compare(&self, query: CompareQuery) -> Result<f32, NodeError>;
+    /// Enrols references; durable and searchable when it returns.
+    async fn enroll(&self, enrollment: Enrollment) -> Result<Enrolled, NodeError>;
+    /// Takes in many new subjects, all or none.
+    async fn import(&self, header: ImportHeader, chunks: ImportStream) -> Result<Imported, NodeError>;
+    /// Forgets a subject; durable and found by no search when it returns.
+    async fn erase(&self, erasure: Erasure) -> Result<Erased, NodeError>;
+    /// The receipt of an earlier erasure as it is now.
+    async fn erasure(&self, tenant: &TenantId, erasure: u64) -> Result<Erased, NodeError>;
+    /// What is held on a subject.
+    async fn subject(&self, tenant: &TenantId, subject: &SubjectRef) -> Result<SubjectRecord, NodeError>;
+    /// Records events; they survive the end of the process when it returns.
+    async fn record_usage(&self, tenant: &TenantId, event: UsageEvent) -> Result<(), NodeError>;
+    /// Events, newest first.
+    async fn usage(&self, query: UsageQuery) -> Result<UsagePage, NodeError>;
+    /// Name of the backend that searches, for instance `cpu/avx512`.
+    fn backend(&self) -> String;
+}
+
+/// Rows of an import as they arrive. An error from the sender ends the import, which then changes nothing.
+pub type ImportStream = BoxStream<'static, Result<ImportChunk, NodeError>>;
+
+/// A 1:N search.
+#[derive(Debug, Clone)]
+pub struct SearchQuery {
+    /// Whose gallery.
+    pub tenant: TenantId,
+    /// The protected probe.
+    pub probe: Signature,
+    /// Canonical score from which on a candidate counts.
+    pub threshold: f32,
+    /// Most candidates to return, the best ones; at least 1.
+    pub candidates_max: usize,
+    /// Kinds of links to return with candidates.
+    pub links: Vec<LinkKind>,
+    /// When the caller stops waiting.
+    pub deadline: Option<Instant>,
+}
+
+/// A 1:1 comparison.
+#[derive(Debug, Clone)]
+pub struct CompareQuery {
+    /// Whose gallery.
+    pub tenant: TenantId,
+    /// The claimed subject.
+    pub subject_id: SubjectId,
+    /// The protected probe.
+    pub probe: Signature,
+    /// When the caller stops waiting.
+    pub deadline: Option<Instant>,
+}
+
+/// One signature to enrol.
+#[derive(Debug, Clone)]
+pub struct NewReference {
+    /// The protected signature.
+    pub signature: Signature,
+    /// Hand it belongs to.
+    pub hand: Hand,
+    /// What is known of the capture.
+    pub capture: Capture,
+}
+
+/// An enrolment.
+#[derive(Debug, Clone)]
+pub struct Enrollment {
+    /// With whom.
+    pub tenant: TenantId,
+    /// Makes a repetition harmless.
+    pub request_id: RequestId,
+    /// SHA-256 of what was asked in the clear, so that a request id used for something else is noticed.
+    pub request_digest: [u8; 32],
+    /// Who.
+    pub subject_id: SubjectId,
+    /// At least one.
+    pub references: Vec<NewReference>,
+    /// What the person agreed to.
+    pub consent: Consent,
+    /// Links that replace earlier ones of their kind.
+    pub links: Vec<SealedLink>,
+    /// The event that goes into the history with it.
+    pub usage: UsageEvent,
+}
+
+/// An enrolment that is durable and searchable.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Enrolled {
+    /// Who.
+    pub subject_id: SubjectId,
+    /// Numbers of the new references.
+    pub references: Vec<u64>,
+    /// Number of the change.
+    pub sequence: u64,
+}
+
+/// What holds for all rows of an import.
+#[derive(Debug, Clone)]
+pub struct ImportHeader {
+    /// With whom.
+    pub tenant: TenantId,
+    /// Makes a repetition harmless.
+    pub request_id: RequestId,
+    /// SHA-256 of the header in the clear.
+    pub request_digest: [u8; 32],
+    /// Rows that will follow.
+    pub rows: u64,
+    /// Hand of every row.
+    pub hand: Hand,
+    /// Capture of every row.
+    pub capture: Capture,
+    /// Consent of every row.
+    pub consent: Consent,
+}
+
+/// Up to [`IMPORT_CHUNK_ROWS_MAX`] rows: protected unit vectors, row after row, and one subject each.
+#[derive(Debug, Clone)]
+pub struct ImportChunk {
+    /// Coordinates, row-major.
+    pub values: Vec<f32>,
+    /// A subject for each row; new to the tenant.
+    pub subject_ids: Vec<SubjectId>,
+}
+
+/// An import that is durable and searchable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Imported {
+    /// Rows taken in.
+    pub rows: u64,
+    /// Number of the change.
+    pub sequence: u64,
+}
+
+/// A subject by its id or by one of its links.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubjectRef {
+    /// By id.
+    Id(SubjectId),
+    /// By the keyed hash of a link.
+    Link {
+        /// Kind of the link.
+        kind: LinkKind,
+        /// Its keyed hash, see [`SealedLink::lookup`].
+        lookup: [u8; 32],
+    },
+}
+
+/// An erasure.
+#[derive(Debug, Clone)]
+pub struct Erasure {
+    /// With whom.
+    pub tenant: TenantId,
+    /// Makes a repetition harmless.
+    pub request_id: RequestId,
+    /// SHA-256 of what was asked in the clear.
+    pub request_digest: [u8; 32],
+    /// Who.
+    pub subject: SubjectRef,
+}
+
+/// An erasure that is done, with its receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erased {
+    /// Number of the erasure.
+    pub erasure: u64,
+    /// Who was forgotten.
+    pub subject_id: SubjectId,
+    /// Whether all files are clean already.
+    pub purged: bool,
+    /// The receipt.
+    pub receipt: SignedReceipt,
+}
+
+/// A page of the history.
+#[derive(Debug, Clone)]
+pub struct UsageQuery {
+    /// Whose history.
+    pub tenant: TenantId,
+    /// Only this subject.
+    pub subject_id: Option<SubjectId>,
+    /// Only events with a smaller number; `None` starts at the newest.
+    pub before: Option<u64>,
+    /// Most events, 1 to 1,000.
+    pub limit: usize,
+}
+
+/// A page of the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsagePage {
+    /// Newest first.
+    pub events: Vec<UsageEvent>,
+    /// What to ask for next; `None` on the last page.
+    pub next_before: Option<u64>,
+}
+
+/// Why a node did not do what it was asked. Nothing was changed unless it says so.
+#[derive(Debug, Clone, Error)]
+pub enum NodeError {
+    /// No such tenant.
+    #[error("tenant {0} is unknown")]
+    TenantUnknown(TenantId),
+    /// Exists already, created otherwise.
+    #[error("tenant {0} exists already with other settings")]
+    TenantExists(TenantId),
+    /// No such subject.
+    #[error("subject is unknown with tenant {0}")]
+    SubjectUnknown(TenantId),
+    /// An import brings a subject that is there already.
+    #[error("subject {subject_id} exists already")]
+    SubjectExists {
+        /// The subject.
+        subject_id: SubjectId,
+    },
+    /// No such erasure.
+    #[error("erasure {0} is unknown")]
+    ErasureUnknown(u64),
+    /// A link of somebody else.
+    #[error("the {0:?} link belongs to another subject")]
+    LinkTaken(LinkKind),
+    /// The request id was used for something else before.
+    #[error("request_id {0} was used before for a different request")]
+    RequestIdReused(RequestId),
+    /// A refused input.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// The tenant can't be served: damaged, locked, being loaded.
+    #[error("tenant {tenant} is unavailable: {reason}")]
+    TenantUnavailable {
+        /// Which tenant.
+        tenant: TenantId,
+        /// File and fault.
+        reason: String,
+    },
+    /// The node can't be reached or is stopping.
+    #[error("match node {node} is unavailable: {reason}")]
+    NodeUnavailable {
+        /// Which node.
+        node: String,
+        /// What happened.
+        reason: String,
+    },
+    /// A named limit was hit; nothing is wrong with the request.
+    #[error("{limit} is reached ({value}); try again later")]
+    Exhausted {
+        /// Name of the limit.
+        limit: &'static str,
+        /// Its value.
+        value: u64,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The disk is full or failing; nothing was acknowledged.
+    #[error("storage refuses writes: {0}")]
+    StorageRefused(String),
+    /// The caller's deadline has passed.
+    #[error("the deadline has passed")]
+    DeadlineExceeded,
+    /// A defect.
+    #[error("internal error: {0}")]
+    Internal(String),
+}

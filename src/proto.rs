@@ -1,0 +1,19 @@
+//! Generated messages, clients and servers of `proto/`. Named by `service`, `matcher::remote` and clients alone.
+
+/// The public API.
+#[expect(clippy::all, clippy::pedantic, reason = "generated")]
+pub mod v1 {
+    tonic::include_proto!("thenar.v1");
+}
+
+/// The internal API between front and match.
+pub mod matching {
+    /// Version 1.
+    #[expect(clippy::all, clippy::pedantic, reason = "generated")]
+    pub mod v1 {
+        tonic::include_proto!("thenar.r#match.v1");
+    }
+}
+
+/// Descriptors of every service, for reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("thenar");
