@@ -1,7 +1,13 @@
 //! Generated messages, clients and servers of `proto/`. Named by `service`, `matcher::remote` and clients alone.
 
 /// The public API.
-#[expect(clippy::all, clippy::pedantic, reason = "generated")]
+#[expect(
+    missing_docs,
+    clippy::pedantic,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated from the commented files under proto/"
+)]
 pub mod v1 {
     tonic::include_proto!("thenar.v1");
 }
@@ -9,7 +15,13 @@ pub mod v1 {
 /// The internal API between front and match.
 pub mod matching {
     /// Version 1.
-    #[expect(clippy::all, clippy::pedantic, reason = "generated")]
+    #[expect(
+        missing_docs,
+        clippy::pedantic,
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        reason = "generated from the commented files under proto/"
+    )]
     pub mod v1 {
         tonic::include_proto!("thenar.r#match.v1");
     }

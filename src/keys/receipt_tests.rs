@@ -1,0 +1,38 @@
+//! Tests of receipts: a signature stands for one text and one key.
+
+use super::*;
+use crate::model::erasure::ErasureState;
+use crate::model::timestamp::Timestamp;
+
+fn receipt() -> ErasureReceipt {
+    ErasureReceipt {
+        erasure: 1,
+        tenant: "acme".parse().expect("valid"),
+        subject_id: "s-1".parse().expect("valid"),
+        erased_at: Timestamp(5),
+        purged_at: None,
+        state: ErasureState::Erased,
+        sealed_row_sha256: vec!["00".repeat(32)],
+    }
+}
+
+#[test]
+fn a_signed_receipt_verifies() {
+    let signed = ReceiptSigner::new(&SecretKey::from_bytes([1; 32])).sign(&receipt());
+    assert_eq!(verify(&signed).expect("stands"), receipt());
+}
+
+#[test]
+fn a_changed_text_signature_or_key_does_not() {
+    let signed = ReceiptSigner::new(&SecretKey::from_bytes([1; 32])).sign(&receipt());
+    let other = ReceiptSigner::new(&SecretKey::from_bytes([2; 32])).sign(&receipt());
+    let mut text = signed.clone();
+    text.receipt_json = text.receipt_json.replace("s-1", "s-2");
+    assert!(matches!(verify(&text), Err(ReceiptError::Signature)));
+    let mut signature = signed.clone();
+    signature.signature = other.signature;
+    assert!(matches!(verify(&signature), Err(ReceiptError::Signature)));
+    let mut key = signed;
+    key.public_key = other.public_key;
+    assert!(matches!(verify(&key), Err(ReceiptError::Signature)));
+}
