@@ -1,1 +1,62 @@
-//! Configuration: file, environment and flags become one `Config`; unknown keys are refused and limits are checked against each other. Does not start anything.
+//! Loads the configuration: defaults, then a file, then the environment become one checked `Config`. Unknown keys are refused; nothing is started.
+
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use thiserror::Error;
+
+use crate::server::config::{Config, LimitError};
+
+/// Prefix of environment variables; levels are joined by two underscores: `THENAR_ENGINE__BACKEND=cpu`.
+pub const ENV_PREFIX: &str = "THENAR_";
+/// Variables with this prefix that are not settings of the server.
+const ENV_OTHERS: [&str; 3] = ["CLIENT_", "KERNEL", "LOG"];
+
+/// Why there is no configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// A file can't be read.
+    #[error("can't read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An unknown key, a value of the wrong type, bad TOML.
+    #[error("configuration: {0}")]
+    Value(String),
+    /// A value out of its range, or two that don't go together.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+}
+
+/// Reads defaults, then the file, then the environment, and checks the result. Flags are set on the
+/// result by the caller; the server checks once more as it starts.
+pub fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
+    let mut sources = Figment::from(Serialized::defaults(Config::default()));
+    if let Some(path) = path {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        sources = sources.merge(Toml::string(&text));
+    }
+    let env = Env::prefixed(ENV_PREFIX)
+        .filter(|key| {
+            let key = key.as_str().to_ascii_uppercase();
+            !ENV_OTHERS.iter().any(|other| key.starts_with(other))
+        })
+        .split("__");
+    let config: Config = sources
+        .merge(env)
+        .extract()
+        .map_err(|error| ConfigError::Value(error.to_string()))?;
+    config.check()?;
+    Ok(config)
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,3 +1,13 @@
 //! One match node: which rows sit where (residency), changes (apply) and search (scan, then exact rescore). Sees protected signatures only; knows nothing of TLS, roles or policies.
 
+mod apply;
+mod convert;
+mod error;
+mod import;
+mod load;
+pub mod local;
 pub mod node;
+mod residency;
+mod search;
+mod tenant;
+mod upkeep;

@@ -1,1 +1,157 @@
 //! The composition root: builds every layer, listens, reports health, drains. Holds no rule of its own.
+
+mod build;
+pub mod config;
+mod counted;
+mod files;
+mod health;
+mod init;
+mod listen;
+pub mod pki;
+pub mod tls;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use self::init::init;
+use self::config::{Config, LimitError};
+use crate::engine::EngineError;
+use crate::front::error::FrontError;
+use crate::keys::error::KeyError;
+use crate::matcher::local::LocalNode;
+use crate::matcher::node::NodeError;
+use crate::storage::error::StorageError;
+
+/// Which tiers a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Both, joined in the process.
+    Serve,
+    /// The front alone; galleries are on the nodes of `routes`.
+    Front,
+    /// A match node alone.
+    Match,
+}
+
+/// Why a server did not start or stop well.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// From the configuration.
+    #[error(transparent)]
+    Config(#[from] LimitError),
+    /// From the data directory.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// From the keys.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// From the certificates.
+    #[error(transparent)]
+    Pki(#[from] pki::PkiError),
+    /// From TLS.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// From the engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// From the match tier.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// From the front tier.
+    #[error(transparent)]
+    Front(#[from] FrontError),
+    /// An address can't be listened on.
+    #[error("can't listen on {address}: {reason}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        reason: String,
+    },
+    /// From gRPC.
+    #[error("the listener failed: {0}")]
+    Transport(String),
+    /// Logging can't be set up.
+    #[error("{0}")]
+    Log(String),
+}
+
+/// A server that runs.
+pub struct Server {
+    address: SocketAddr,
+    node: Option<Arc<LocalNode>>,
+    health: health::Health,
+    stop: CancellationToken,
+    listener: JoinHandle<Result<(), ServerError>>,
+    drain_max: Duration,
+}
+
+impl Server {
+    /// Builds every layer from the bottom up, loads all tenants, then listens. Returns once it is ready.
+    pub async fn start(config: Config, mode: Mode) -> Result<Self, ServerError> {
+        config.check()?;
+        let bound = match mode {
+            Mode::Serve | Mode::Front => config.listen.address,
+            Mode::Match => config.matching.address,
+        };
+        // Bound first, so that a port in use is told before minutes of loading.
+        let socket = TcpListener::bind(bound).await.map_err(|error| listen_error(bound, &error))?;
+        let address = socket.local_addr().map_err(|error| listen_error(bound, &error))?;
+        build::metrics(&config)?;
+        let tiers = build::tiers(&config, mode).await?;
+        let health = health::Health::new(mode).await;
+        let stop = CancellationToken::new();
+        let listener = listen::spawn(&config, socket, &tiers, &health, &stop)?;
+        health.ready().await;
+        tracing::info!(%address, ?mode, backend = tiers.backend(), "ready");
+        Ok(Self {
+            address,
+            node: tiers.local,
+            health,
+            stop,
+            listener,
+            drain_max: Duration::from_secs(config.drain_seconds_max),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Drains: reports not serving, accepts nobody new, lets requests in flight finish for as long as
+    /// the configuration allows, then ends the upkeep and lets go of the data directory.
+    pub async fn stop(self) -> Result<(), ServerError> {
+        self.health.draining().await;
+        self.stop.cancel();
+        let mut listener = self.listener;
+        let outcome = match tokio::time::timeout(self.drain_max, &mut listener).await {
+            Ok(ended) => ended.unwrap_or_else(|error| Err(ServerError::Transport(error.to_string()))),
+            Err(_) => {
+                tracing::warn!("requests in flight outlasted drain_seconds_max ({:?})", self.drain_max);
+                listener.abort();
+                // Its abortion is the expected error here.
+                let _ = listener.await;
+                Ok(())
+            }
+        };
+        if let Some(node) = &self.node {
+            node.drain().await;
+        }
+        tracing::info!("stopped");
+        outcome
+    }
+}
+
+fn listen_error(address: SocketAddr, error: &std::io::Error) -> ServerError {
+    ServerError::Listen {
+        address,
+        reason: error.to_string(),
+    }
+}

@@ -1,1 +1,64 @@
-//! Metric names and logging set-up. Never sees a signature, key or personal field.
+//! Metric names and logging set-up. Never sees a signature, key or personal field; labels have few values.
+
+use std::io;
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use tracing_subscriber::EnvFilter;
+
+/// Requests answered, by `method` and gRPC `code`.
+pub const REQUESTS_TOTAL: &str = "thenar_requests_total";
+/// Time from a request's arrival to its answer, by `method`, in seconds.
+pub const REQUEST_SECONDS: &str = "thenar_request_seconds";
+/// Decisions of Identify, by `decision`.
+pub const DECISIONS: &str = "thenar_decisions_total";
+/// TLS handshakes that failed.
+pub const HANDSHAKES_REFUSED: &str = "thenar_handshakes_refused_total";
+/// Time a probe waited and was scanned, in seconds.
+pub const SCAN_SECONDS: &str = "thenar_scan_seconds";
+/// Time the survivors of a probe took to be read and scored, in seconds.
+pub const RESCORE_SECONDS: &str = "thenar_rescore_seconds";
+/// Rows that a scan could not dismiss.
+pub const SURVIVORS: &str = "thenar_survivors_total";
+/// Rows searched.
+pub const ROWS_SEARCHED: &str = "thenar_rows_searched_total";
+/// Searches that had to score every row since too many survived.
+pub const EXHAUSTIVE: &str = "thenar_exhaustive_searches_total";
+/// Writes of one transaction.
+pub const COMMIT_WRITES: &str = "thenar_commit_writes";
+/// Time of one transaction, in seconds.
+pub const COMMIT_SECONDS: &str = "thenar_commit_seconds";
+/// Erasures whose files are clean.
+pub const ERASURES_PURGED: &str = "thenar_erasures_purged_total";
+/// Tenants by `state`.
+pub const TENANTS: &str = "thenar_tenants";
+
+/// Tells the recorder what each metric is.
+pub fn describe() {
+    describe_counter!(REQUESTS_TOTAL, "Requests answered, by method and gRPC code");
+    describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "From a request's arrival to its answer, by method");
+    describe_counter!(DECISIONS, "Decisions of Identify");
+    describe_counter!(HANDSHAKES_REFUSED, "TLS handshakes that failed");
+    describe_histogram!(SCAN_SECONDS, Unit::Seconds, "Time a probe waited and was scanned");
+    describe_histogram!(RESCORE_SECONDS, Unit::Seconds, "Time the survivors of a probe took to be read and scored");
+    describe_counter!(SURVIVORS, "Rows that a scan could not dismiss");
+    describe_counter!(ROWS_SEARCHED, "Rows searched");
+    describe_counter!(EXHAUSTIVE, "Searches that had to score every row");
+    describe_histogram!(COMMIT_WRITES, "Writes of one transaction");
+    describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time of one transaction");
+    describe_counter!(ERASURES_PURGED, "Erasures whose files are clean");
+    describe_gauge!(TENANTS, "Tenants by state");
+}
+
+/// Logs to standard error from now on. `THENAR_LOG` overrides the filter; a second call changes nothing.
+pub fn init_logging(filter: &str, json: bool) -> Result<(), String> {
+    let chosen = std::env::var("THENAR_LOG").unwrap_or_else(|_| filter.to_owned());
+    let filter = EnvFilter::try_new(&chosen).map_err(|error| format!("log filter {chosen:?}: {error}"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // An error means that logging is set up already, as in tests with several servers.
+    let _ = if json {
+        builder.json().try_init()
+    } else {
+        builder.try_init()
+    };
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! Tests of the configuration: the example is sound, unknown keys and odd limits are refused by name.
+
+use super::*;
+use crate::keys::provider::KekSource;
+
+fn loaded(text: &str) -> Result<Config, ConfigError> {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), text).expect("written");
+    load(Some(file.path()))
+}
+
+fn refusal(text: &str) -> String {
+    loaded(text).expect_err(text).to_string()
+}
+
+#[test]
+fn the_example_shows_the_defaults() {
+    let text = include_str!("../thenar.example.toml");
+    assert_eq!(loaded(text).expect("sound"), Config::default());
+}
+
+#[test]
+fn every_line_that_the_example_comments_out_is_sound_too() {
+    let text: String = include_str!("../thenar.example.toml")
+        .lines()
+        .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+        .fold(String::new(), |text, line| text + line + "\n");
+    let config = loaded(&text).expect("sound");
+    assert!(config.kek.is_some() && !config.routes.nodes.is_empty());
+}
+
+#[test]
+fn unknown_keys_are_refused_by_name() {
+    for (text, word) in [
+        ("colour = 1", "colour"),
+        ("[listen]\nport = 1", "port"),
+        ("[engine]\nbackend = \"tpu\"", "tpu"),
+        ("[routes.nodes.a]\naddress = \"x:1\"\nweight = 1", "weight"),
+    ] {
+        assert!(refusal(text).contains(word), "{}", refusal(text));
+    }
+}
+
+#[test]
+fn limits_are_named_with_value_and_range() {
+    assert_eq!(
+        refusal("[engine]\nbatch_max = 0"),
+        "configuration: engine.batch_max: 0 is not from 1 to 1024"
+    );
+    let both = refusal("[engine]\nbatch_max = 64\nqueue_max = 10");
+    assert!(both.contains("engine.queue_max") && both.contains("engine.batch_max (64)"), "{both}");
+    assert!(refusal("[tls]\ncert = \"a.pem\"").contains("tls.key"));
+    assert!(refusal("[tls]\ntrust_domain = \"A/b\"").contains("tls.trust_domain"));
+    assert!(refusal("[routes]\ndefault = \"m9\"").contains("m9"));
+    assert!(refusal("[routes.tenants]\n\"Bad Name\" = \"m\"").contains("Bad Name"));
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = load(Some(Path::new("no-such.toml"))).expect_err("missing");
+    assert!(error.to_string().contains("no-such.toml"));
+}
+
+#[test]
+fn the_key_is_in_the_data_directory_unless_it_is_set() {
+    let config = loaded("data = \"d\"").expect("sound");
+    assert_eq!(config.kek_source(), KekSource::File(PathBuf::from("d/kek")));
+    let config = loaded("kek = { env = \"KEK\" }").expect("sound");
+    assert_eq!(config.kek_source(), KekSource::Env("KEK".to_owned()));
+}

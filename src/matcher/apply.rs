@@ -1,0 +1,205 @@
+//! Changes to a gallery: what waits becomes one transaction, then reaches the resident codes, then is acknowledged. Never acknowledges what is not both durable and searchable.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use half::f16;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use zeroize::Zeroizing;
+
+use super::error::{engine_error, write_error};
+use super::node::NodeError;
+use super::tenant::Tenant;
+use crate::engine::code::Codes;
+use crate::model::id::RequestId;
+use crate::model::signature::Signature;
+use crate::storage::place::Place;
+use crate::storage::write::{Committed, Write};
+
+/// Most writes of one tenant that wait for a transaction.
+pub(super) const WRITES_WAITING_MAX: usize = 16_384;
+/// Most writes of one transaction.
+pub(super) const WRITES_PER_COMMIT_MAX: usize = 1_024;
+
+/// Writes that wait, and whether somebody is at work on them.
+#[derive(Default)]
+pub(super) struct WriteQueue(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    jobs: Vec<Job>,
+    draining: bool,
+}
+
+struct Job {
+    write: Write,
+    reply: oneshot::Sender<Result<Committed, NodeError>>,
+}
+
+/// Half-precision little-endian bytes of a protected signature: the form that is stored and scored.
+pub(super) fn exact_bytes(signature: &Signature) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(signature.values().iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect())
+}
+
+/// The same bytes as numbers.
+pub(super) fn exact_values(bytes: &[u8]) -> Zeroizing<Vec<u16>> {
+    Zeroizing::new(bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect())
+}
+
+impl Tenant {
+    /// Commits one write together with whatever waits beside it.
+    pub(super) async fn write(self: &Arc<Self>, write: Write) -> Result<Committed, NodeError> {
+        self.check()?;
+        let (reply, answer) = oneshot::channel();
+        let start = {
+            let mut waiting = self.writes.0.lock();
+            if waiting.jobs.len() >= WRITES_WAITING_MAX {
+                return Err(NodeError::Exhausted {
+                    limit: "writes waiting for one tenant",
+                    value: WRITES_WAITING_MAX as u64,
+                    retry_after: Duration::from_millis(100),
+                });
+            }
+            waiting.jobs.push(Job { write, reply });
+            !std::mem::replace(&mut waiting.draining, true)
+        };
+        if start {
+            let tenant = Arc::clone(self);
+            tokio::task::spawn_blocking(move || tenant.drain_writes());
+        }
+        answer
+            .await
+            .unwrap_or_else(|_| Err(NodeError::Internal("the write was dropped".to_owned())))
+    }
+
+    fn drain_writes(&self) {
+        loop {
+            let jobs: Vec<Job> = {
+                let mut waiting = self.writes.0.lock();
+                if waiting.jobs.is_empty() {
+                    waiting.draining = false;
+                    return;
+                }
+                let count = waiting.jobs.len().min(WRITES_PER_COMMIT_MAX);
+                waiting.jobs.drain(..count).collect()
+            };
+            let (writes, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.write, job.reply)).unzip();
+            let answers = self.apply(writes);
+            match answers {
+                Ok(answers) => {
+                    for (reply, answer) in replies.into_iter().zip(answers) {
+                        // A caller that went away needs no answer; its write is done all the same.
+                        let _ = reply.send(answer);
+                    }
+                }
+                Err(error) => {
+                    for reply in replies {
+                        let _ = reply.send(Err(error.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// One group: codes are placed where no search counts them yet, the catalog commits, then
+    /// the rows begin (or cease) to count. A failure at any step changes nothing that was acknowledged.
+    fn apply(&self, writes: Vec<Write>) -> Result<Vec<Result<Committed, NodeError>>, NodeError> {
+        self.check()?;
+        let _in_order = self.apply.lock();
+        let members: Vec<Member> = writes.iter().map(Member::of).collect();
+        let first = self.place_codes(&writes)?;
+        let committed = match self.store.commit(writes) {
+            Ok(committed) => committed,
+            Err(error) => {
+                self.discard(first, members.iter().map(|member| member.rows).sum());
+                return Err(self.storage_error(&error));
+            }
+        };
+        let mut next = first;
+        let mut answers = Vec::with_capacity(committed.len());
+        for (outcome, member) in committed.into_iter().zip(members) {
+            let row = next;
+            next += row_count(member.rows);
+            match &outcome {
+                Ok(Committed::Enrolled { answer, replayed: false }) => {
+                    self.residency.write().add_pending(row, &answer.references);
+                }
+                Ok(Committed::Erased { removed, replayed: false, .. }) => self.forget(removed)?,
+                // Refused, or done before: the rows placed for it never count.
+                _ => self.discard(row, member.rows),
+            }
+            answers.push(outcome.map_err(|error| write_error(self.id(), &member.request, error)));
+        }
+        Ok(answers)
+    }
+
+    /// Appends the codes of all enrolments of a group; returns the first row.
+    fn place_codes(&self, writes: &[Write]) -> Result<u32, NodeError> {
+        let mut exact = Zeroizing::new(Vec::new());
+        for write in writes {
+            if let Write::Enroll(enroll) = write {
+                for reference in &enroll.references {
+                    exact.extend_from_slice(&exact_values(&reference.exact));
+                }
+            }
+        }
+        if exact.is_empty() {
+            return Ok(0);
+        }
+        let rows: &[f16] = bytemuck::cast_slice(&exact);
+        let codes = Codes::encode(self.spec.dimension, rows);
+        self.engine
+            .append(self.gallery, codes)
+            .map_err(|error| engine_error(self.id(), &error))
+    }
+
+    /// Takes rows out of the gallery that never counted.
+    pub(super) fn discard(&self, first: u32, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let rows = (first..first + row_count(count)).collect();
+        if let Err(error) = self.engine.erase(self.gallery, rows) {
+            self.fail(&format!("the resident gallery can't be changed: {error}"));
+        }
+    }
+
+    /// Takes erased rows out of the gallery; a search that runs finds them gone from the catalog too.
+    fn forget(&self, removed: &[Place]) -> Result<(), NodeError> {
+        let residency = self.residency.read();
+        let rows = removed.iter().filter_map(|&place| residency.row(place)).collect();
+        drop(residency);
+        if let Err(error) = self.engine.erase(self.gallery, rows) {
+            self.fail(&format!("the resident gallery can't be changed: {error}"));
+            return Err(engine_error(self.id(), &error));
+        }
+        self.purge_wanted.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// What is needed of a write after the store took it.
+struct Member {
+    request: RequestId,
+    rows: usize,
+}
+
+impl Member {
+    fn of(write: &Write) -> Self {
+        let (request, rows) = match write {
+            Write::Enroll(enroll) => (&enroll.request_id, enroll.references.len()),
+            Write::Erase(erase) => (&erase.request_id, 0),
+            Write::Usage(event) => (&event.request_id, 0),
+        };
+        Self {
+            request: request.clone(),
+            rows,
+        }
+    }
+}
+
+fn row_count(count: usize) -> u32 {
+    u32::try_from(count).expect("a group holds far fewer rows than row numbers go")
+}

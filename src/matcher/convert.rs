@@ -1,0 +1,82 @@
+//! Between the node's contract and what the store takes and gives. Adds nothing.
+
+use super::apply::exact_bytes;
+use super::node::{Enrolled, Enrollment, Erased, Erasure, NodeError, SubjectRef};
+use crate::model::reject::Rejected;
+use crate::model::tenant::TenantSpec;
+use crate::storage::write::{EnrollAnswer, EnrollWrite, EraseAnswer, EraseWrite, ReferenceWrite, SubjectKey};
+
+/// Whether two specs ask for the same tenant; when is no part of what.
+pub(super) fn same_tenant(known: &TenantSpec, asked: &TenantSpec) -> bool {
+    let asked = TenantSpec {
+        created_at: known.created_at,
+        ..asked.clone()
+    };
+    *known == asked
+}
+
+pub(super) fn enroll_write(spec: &TenantSpec, enrollment: Enrollment) -> Result<EnrollWrite, NodeError> {
+    let references = enrollment
+        .references
+        .iter()
+        .map(|reference| {
+            let dimension = reference.signature.dimension();
+            if dimension != spec.dimension {
+                return Err(Rejected::new(
+                    "signatures",
+                    format!(
+                        "one has {} coordinates; the tenant's dimension is {}",
+                        dimension.get(),
+                        spec.dimension.get()
+                    ),
+                ));
+            }
+            Ok(ReferenceWrite {
+                exact: exact_bytes(&reference.signature),
+                hand: reference.hand,
+                capture: reference.capture,
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(EnrollWrite {
+        request_id: enrollment.request_id,
+        request_digest: enrollment.request_digest,
+        subject_id: enrollment.subject_id,
+        references,
+        consent: enrollment.consent,
+        links: enrollment.links,
+        usage: enrollment.usage,
+    })
+}
+
+pub(super) fn enrolled(answer: EnrollAnswer) -> Enrolled {
+    Enrolled {
+        subject_id: answer.subject_id,
+        references: answer.references,
+        sequence: answer.sequence,
+    }
+}
+
+pub(super) fn erase_write(erasure: Erasure) -> EraseWrite {
+    EraseWrite {
+        request_id: erasure.request_id,
+        request_digest: erasure.request_digest,
+        subject: subject_key(erasure.subject),
+    }
+}
+
+pub(super) fn erased(answer: EraseAnswer) -> Erased {
+    Erased {
+        erasure: answer.erasure,
+        subject_id: answer.subject_id,
+        purged: answer.purged,
+        receipt: answer.receipt,
+    }
+}
+
+pub(super) fn subject_key(subject: SubjectRef) -> SubjectKey {
+    match subject {
+        SubjectRef::Id(subject_id) => SubjectKey::Id(subject_id),
+        SubjectRef::Link { kind, lookup } => SubjectKey::Link { kind, lookup },
+    }
+}

@@ -1,0 +1,60 @@
+//! Turns errors of storage and engine into what a node answers. Loses no reason and adds none.
+
+use std::time::Duration;
+
+use super::node::NodeError;
+use crate::engine::EngineError;
+use crate::model::id::{RequestId, TenantId};
+use crate::model::reject::Rejected;
+use crate::storage::error::{StorageError, WriteError};
+
+/// A file of the tenant is not what was written, so its gallery can't be searched whole.
+pub(super) fn is_damage(error: &StorageError) -> bool {
+    matches!(error, StorageError::Damaged { .. } | StorageError::WrongKey(_))
+}
+
+pub(super) fn node_error(tenant: &TenantId, error: &StorageError) -> NodeError {
+    if is_damage(error) {
+        return NodeError::TenantUnavailable {
+            tenant: tenant.clone(),
+            reason: error.to_string(),
+        };
+    }
+    match error {
+        StorageError::Limit { limit, max, value } => {
+            Rejected::new(*limit, format!("{value} came; at most {max} are allowed")).into()
+        }
+        _ => NodeError::StorageRefused(error.to_string()),
+    }
+}
+
+pub(super) fn engine_error(tenant: &TenantId, error: &EngineError) -> NodeError {
+    let exhausted = |limit, value| NodeError::Exhausted {
+        limit,
+        value,
+        retry_after: Duration::from_millis(50),
+    };
+    match error {
+        EngineError::QueueFull { max } => exhausted("engine.queue_max", *max as u64),
+        EngineError::MemoryFull { max, .. } => exhausted("engine.resident_bytes_max", *max),
+        EngineError::DeadlineExceeded => NodeError::DeadlineExceeded,
+        other => NodeError::TenantUnavailable {
+            tenant: tenant.clone(),
+            reason: other.to_string(),
+        },
+    }
+}
+
+pub(super) fn write_error(tenant: &TenantId, request: &RequestId, error: WriteError) -> NodeError {
+    match error {
+        WriteError::SubjectUnknown => NodeError::SubjectUnknown(tenant.clone()),
+        WriteError::SubjectExists { subject_id } => NodeError::SubjectExists { subject_id },
+        WriteError::LinkTaken(kind) => NodeError::LinkTaken(kind),
+        WriteError::RequestIdReused => NodeError::RequestIdReused(request.clone()),
+        WriteError::ReferencesFull { hand, max } => {
+            Rejected::new("signatures", format!("the {hand:?} palm would have more than {max} references")).into()
+        }
+        WriteError::RowLength { .. } => Rejected::new("rows", error.to_string()).into(),
+        WriteError::RowCount { .. } => Rejected::new("header.rows", error.to_string()).into(),
+    }
+}

@@ -1,0 +1,105 @@
+//! Loading: from a tenant's files to its resident gallery. Changes nothing on disk but what recovery must.
+
+use std::sync::Arc;
+
+use half::f16;
+use rayon::prelude::*;
+use zeroize::Zeroizing;
+
+use super::apply::exact_values;
+use super::residency::Residency;
+use super::tenant::Tenant;
+use crate::engine::code::Codes;
+use crate::engine::{Engine, EngineError, GalleryId};
+use crate::model::signature::Dimension;
+use crate::storage::error::StorageError;
+use crate::storage::place::{LoadedSegment, Place, RowPlanes};
+use crate::storage::store::Store;
+
+/// Pending rows read at once.
+const PENDING_PER_READ_MAX: usize = 4_096;
+
+/// Why a tenant could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoadError {
+    /// From its files.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// From the engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Makes a store's whole gallery resident.
+pub(super) fn load(store: Store, engine: &Engine) -> Result<Arc<Tenant>, LoadError> {
+    let gallery = engine.open_gallery(store.spec().dimension)?;
+    match fill(&store, engine, gallery) {
+        Ok(residency) => Ok(Tenant::new(store, engine.clone(), gallery, residency)),
+        Err(error) => {
+            engine.close_gallery(gallery)?;
+            Err(error)
+        }
+    }
+}
+
+fn fill(store: &Store, engine: &Engine, gallery: GalleryId) -> Result<Residency, LoadError> {
+    let dimension = store.spec().dimension;
+    let mut residency = Residency::default();
+    // Segments are opened side by side, as many at a time as there are threads, and appended in order.
+    for group in store.segments().chunks(rayon::current_num_threads().max(1)) {
+        let loaded: Vec<Result<Codes, StorageError>> = group
+            .par_iter()
+            .map(|segment| store.load_segment(segment.number).map(|loaded| codes_of(dimension, loaded)))
+            .collect();
+        for (segment, codes) in group.iter().zip(loaded) {
+            let first = engine.append(gallery, codes?)?;
+            residency.add_segment(first, segment.number, segment.rows);
+        }
+    }
+    for references in store.pending()?.chunks(PENDING_PER_READ_MAX) {
+        let places: Vec<Place> = references.iter().map(|&reference| Place::Pending { reference }).collect();
+        let mut exact = Zeroizing::new(Vec::new());
+        for row in store.read(&places)? {
+            match row {
+                Some(row) => exact.extend_from_slice(&exact_values(&row.exact)),
+                // All zero codes to a dead row.
+                None => exact.resize(exact.len() + dimension.get(), 0),
+            }
+        }
+        let first = engine.append(gallery, encode(dimension, &exact))?;
+        residency.add_pending(first, references);
+    }
+    Ok(residency)
+}
+
+fn encode(dimension: Dimension, exact: &[u16]) -> Codes {
+    let rows: &[f16] = bytemuck::cast_slice(exact);
+    Codes::encode(dimension, rows)
+}
+
+fn codes_of(dimension: Dimension, loaded: LoadedSegment) -> Codes {
+    let mut codes = Codes {
+        dim: dimension,
+        sign: loaded.planes.sign,
+        refine: loaded.planes.refine,
+        scale: bytemuck::pod_collect_to_vec(&loaded.planes.scale),
+    };
+    for row in loaded.dead {
+        codes.kill(row as usize);
+    }
+    codes
+}
+
+/// The planes of codes as they are stored.
+pub(super) fn planes_of(codes: &Codes) -> RowPlanes {
+    RowPlanes {
+        sign: codes.sign.clone(),
+        refine: codes.refine.clone(),
+        scale: bytemuck::cast_slice(&codes.scale).to_vec(),
+    }
+}
+
+/// Encodes stored bytes of `f16` rows into planes, for a flush.
+pub(super) fn encode_planes(dimension: Dimension, exact: &[u8]) -> RowPlanes {
+    planes_of(&encode(dimension, &exact_values(exact)))
+}

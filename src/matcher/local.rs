@@ -1,0 +1,322 @@
+//! The match node of this process: all tenants of one data directory. Implements the node's contract over stores and the engine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::{Mutex, RwLock};
+use rayon::prelude::*;
+use tokio::sync::watch;
+
+use super::error::node_error;
+use super::import::blocking;
+use super::load::load;
+use super::node::{
+    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportStream, Imported, Node, NodeError,
+    SearchQuery, SubjectRef, UsagePage, UsageQuery,
+};
+use super::tenant::Tenant;
+use super::{convert, upkeep};
+use crate::engine::Engine;
+use crate::keys::keyring::{Keyring, Purpose};
+use crate::model::decision::SearchAnswer;
+use crate::model::id::TenantId;
+use crate::model::subject::SubjectRecord;
+use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus};
+use crate::model::usage::UsageEvent;
+use crate::storage::data_dir::DataDir;
+use crate::storage::store::Store;
+use crate::storage::write::{Committed, Write};
+
+/// How a node keeps its files.
+#[derive(Debug, Clone)]
+pub struct MatcherConfig {
+    /// Pending rows that make a new segment.
+    pub flush_rows: usize,
+    /// How often pending rows and erasures are looked at; bounds how long an erased row stays in a file.
+    pub upkeep_interval: Duration,
+}
+
+impl Default for MatcherConfig {
+    fn default() -> Self {
+        Self {
+            flush_rows: 4_096,
+            upkeep_interval: Duration::from_secs(2),
+        }
+    }
+}
+
+/// A tenant's place on the node.
+#[derive(Clone)]
+enum Slot {
+    Live(Arc<Tenant>),
+    /// Could not be loaded; the reason names file and fault.
+    Broken(String),
+}
+
+/// All tenants of one data directory.
+pub struct LocalNode {
+    dir: DataDir,
+    keyring: Arc<Keyring>,
+    engine: Engine,
+    config: MatcherConfig,
+    tenants: RwLock<BTreeMap<TenantId, Slot>>,
+    /// Held while a tenant is created or dropped.
+    changing: Mutex<()>,
+    stop: watch::Sender<bool>,
+    upkeep: Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
+
+impl LocalNode {
+    /// Loads every tenant of the directory and starts the upkeep. A tenant that can't be loaded is
+    /// unavailable, the others are served. Blocks; call it off the threads that serve requests, within a runtime.
+    pub fn open(
+        dir: DataDir,
+        keyring: Arc<Keyring>,
+        engine: Engine,
+        config: MatcherConfig,
+    ) -> Result<Arc<Self>, NodeError> {
+        let ids = dir.tenants().map_err(|error| NodeError::StorageRefused(error.to_string()))?;
+        let tenants = ids
+            .into_par_iter()
+            .map(|id| {
+                let slot = open_tenant(&dir, &keyring, &engine, &id).map_or_else(
+                    |reason| {
+                        tracing::error!(tenant = %id, reason, "tenant is unavailable");
+                        Slot::Broken(reason)
+                    },
+                    Slot::Live,
+                );
+                (id, slot)
+            })
+            .collect();
+        let node = Arc::new(Self {
+            dir,
+            keyring,
+            engine,
+            config,
+            tenants: RwLock::new(tenants),
+            changing: Mutex::new(()),
+            stop: watch::Sender::new(false),
+            upkeep: Mutex::new(None),
+        });
+        *node.upkeep.lock() = Some(tokio::spawn(upkeep::run(Arc::clone(&node))));
+        Ok(node)
+    }
+
+    /// Ends the upkeep. What is acknowledged is durable already, so nothing else is to be done.
+    pub async fn drain(&self) {
+        self.stop.send_replace(true);
+        let upkeep = self.upkeep.lock().take();
+        if let Some(upkeep) = upkeep
+            && let Err(error) = upkeep.await
+        {
+            tracing::error!(%error, "the upkeep ended early");
+        }
+    }
+
+    pub(super) fn config(&self) -> &MatcherConfig {
+        &self.config
+    }
+
+    /// Waits until the node is drained.
+    pub(super) async fn stopping(&self) {
+        let mut stop = self.stop.subscribe();
+        // An error means that the sender is gone, and with it the node.
+        let _ = stop.wait_for(|stopping| *stopping).await;
+    }
+
+    pub(super) fn live_tenants(&self) -> Vec<Arc<Tenant>> {
+        let tenants = self.tenants.read();
+        tenants
+            .values()
+            .filter_map(|slot| match slot {
+                Slot::Live(tenant) => Some(Arc::clone(tenant)),
+                Slot::Broken(_) => None,
+            })
+            .collect()
+    }
+
+    fn live(&self, id: &TenantId) -> Result<Arc<Tenant>, NodeError> {
+        match self.tenants.read().get(id) {
+            Some(Slot::Live(tenant)) => Ok(Arc::clone(tenant)),
+            Some(Slot::Broken(reason)) => Err(NodeError::TenantUnavailable {
+                tenant: id.clone(),
+                reason: reason.clone(),
+            }),
+            None => Err(NodeError::TenantUnknown(id.clone())),
+        }
+    }
+
+    fn status(&self, id: &TenantId) -> Result<TenantStatus, NodeError> {
+        let slot = self.tenants.read().get(id).cloned();
+        match slot {
+            Some(Slot::Live(tenant)) => Ok(tenant.status()),
+            Some(Slot::Broken(reason)) => Ok(TenantStatus {
+                spec: None,
+                id: id.clone(),
+                state: TenantState::Unavailable(reason),
+                stats: TenantStats::default(),
+            }),
+            None => Err(NodeError::TenantUnknown(id.clone())),
+        }
+    }
+
+    fn create(&self, spec: &TenantSpec) -> Result<TenantStatus, NodeError> {
+        let _one_at_a_time = self.changing.lock();
+        let known = self.tenants.read().get(&spec.id).cloned();
+        match known {
+            Some(Slot::Live(tenant)) if convert::same_tenant(&tenant.spec, spec) => return Ok(tenant.status()),
+            Some(_) => return Err(NodeError::TenantExists(spec.id.clone())),
+            None => {}
+        }
+        let data_key = self
+            .keyring
+            .get_or_create(&spec.id, Purpose::Data)
+            .map_err(|error| NodeError::StorageRefused(error.to_string()))?;
+        let store = Store::create(&self.dir, spec, &data_key, self.keyring.signer())
+            .map_err(|error| node_error(&spec.id, &error))?;
+        let tenant = load(store, &self.engine).map_err(|error| NodeError::TenantUnavailable {
+            tenant: spec.id.clone(),
+            reason: error.to_string(),
+        })?;
+        let status = tenant.status();
+        self.tenants.write().insert(spec.id.clone(), Slot::Live(tenant));
+        Ok(status)
+    }
+
+    /// The directory goes first, by a rename: a crash after it leaves a key without data, never data
+    /// that a restored keyring could open again under the same name.
+    fn drop_tenant_now(&self, id: &TenantId) -> Result<(), NodeError> {
+        let _one_at_a_time = self.changing.lock();
+        let slot = self.tenants.write().remove(id).ok_or_else(|| NodeError::TenantUnknown(id.clone()))?;
+        if let Slot::Live(tenant) = &slot {
+            tenant.fail("the tenant was dropped");
+            // Waits for a change under way; later ones are refused.
+            drop(tenant.apply.lock());
+            if let Err(error) = self.engine.close_gallery(tenant.gallery) {
+                tracing::warn!(tenant = %id, %error, "the dropped gallery was gone already");
+            }
+        }
+        self.dir.remove_tenant(id).map_err(|error| node_error(id, &error))?;
+        self.keyring
+            .destroy(id)
+            .map_err(|error| NodeError::StorageRefused(error.to_string()))
+    }
+}
+
+fn open_tenant(dir: &DataDir, keyring: &Keyring, engine: &Engine, id: &TenantId) -> Result<Arc<Tenant>, String> {
+    let data_key = keyring
+        .get(id, Purpose::Data)
+        .map_err(|error| error.to_string())?
+        .ok_or_else(|| "the keyring holds no data key of this tenant".to_owned())?;
+    let store = Store::open(dir, id, &data_key, keyring.signer()).map_err(|error| error.to_string())?;
+    load(store, engine).map_err(|error| error.to_string())
+}
+
+#[async_trait]
+impl Node for Arc<LocalNode> {
+    async fn tenants(&self) -> Result<Vec<TenantStatus>, NodeError> {
+        let node = Arc::clone(self);
+        blocking(move || {
+            let ids: Vec<TenantId> = node.tenants.read().keys().cloned().collect();
+            Ok(ids.iter().filter_map(|id| node.status(id).ok()).collect())
+        })
+        .await
+    }
+
+    async fn tenant(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError> {
+        let (node, id) = (Arc::clone(self), tenant.clone());
+        blocking(move || node.status(&id)).await
+    }
+
+    async fn create_tenant(&self, spec: TenantSpec) -> Result<TenantStatus, NodeError> {
+        let node = Arc::clone(self);
+        blocking(move || node.create(&spec)).await
+    }
+
+    async fn drop_tenant(&self, tenant: &TenantId) -> Result<(), NodeError> {
+        let (node, id) = (Arc::clone(self), tenant.clone());
+        blocking(move || node.drop_tenant_now(&id)).await
+    }
+
+    async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
+        self.live(&query.tenant)?.search(query).await
+    }
+
+    async fn compare(&self, query: CompareQuery) -> Result<f32, NodeError> {
+        let tenant = self.live(&query.tenant)?;
+        blocking(move || tenant.compare(&query)).await
+    }
+
+    async fn enroll(&self, enrollment: Enrollment) -> Result<Enrolled, NodeError> {
+        let tenant = self.live(&enrollment.tenant)?;
+        let write = convert::enroll_write(&tenant.spec, enrollment)?;
+        match tenant.write(Write::Enroll(write)).await? {
+            Committed::Enrolled { answer, .. } => Ok(convert::enrolled(answer)),
+            _ => Err(NodeError::Internal("an enrolment was answered as something else".to_owned())),
+        }
+    }
+
+    async fn import(&self, header: ImportHeader, chunks: ImportStream) -> Result<Imported, NodeError> {
+        self.live(&header.tenant)?.import(header, chunks).await
+    }
+
+    async fn erase(&self, erasure: Erasure) -> Result<Erased, NodeError> {
+        let tenant = self.live(&erasure.tenant)?;
+        match tenant.write(Write::Erase(convert::erase_write(erasure))).await? {
+            Committed::Erased {
+                erasure,
+                subject_id,
+                purged,
+                receipt,
+                ..
+            } => Ok(Erased {
+                erasure,
+                subject_id,
+                purged,
+                receipt,
+            }),
+            _ => Err(NodeError::Internal("an erasure was answered as something else".to_owned())),
+        }
+    }
+
+    async fn erasure(&self, tenant: &TenantId, erasure: u64) -> Result<Erased, NodeError> {
+        let tenant = self.live(tenant)?;
+        blocking(move || {
+            let found = tenant.store.erasure(erasure).map_err(|error| tenant.storage_error(&error))?;
+            found.map(convert::erased).ok_or(NodeError::ErasureUnknown(erasure))
+        })
+        .await
+    }
+
+    async fn subject(&self, tenant: &TenantId, subject: &SubjectRef) -> Result<SubjectRecord, NodeError> {
+        let tenant = self.live(tenant)?;
+        let key = convert::subject_key(subject.clone());
+        blocking(move || {
+            tenant.check()?;
+            let found = tenant.store.subject(&key).map_err(|error| tenant.storage_error(&error))?;
+            found.ok_or_else(|| NodeError::SubjectUnknown(tenant.id().clone()))
+        })
+        .await
+    }
+
+    async fn record_usage(&self, tenant: &TenantId, event: UsageEvent) -> Result<(), NodeError> {
+        self.live(tenant)?.write(Write::Usage(event)).await.map(drop)
+    }
+
+    async fn usage(&self, query: UsageQuery) -> Result<UsagePage, NodeError> {
+        let tenant = self.live(&query.tenant)?;
+        blocking(move || {
+            let page = tenant.store.usage(query.subject_id.as_ref(), query.before, query.limit);
+            let (events, next_before) = page.map_err(|error| tenant.storage_error(&error))?;
+            Ok(UsagePage { events, next_before })
+        })
+        .await
+    }
+
+    fn backend(&self) -> String {
+        self.engine.backend()
+    }
+}

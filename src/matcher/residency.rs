@@ -1,0 +1,148 @@
+//! Which row of a gallery is which stored row. Rows never move: a flush turns a stretch of pending rows into a segment in place. Holds no codes.
+
+use crate::storage::place::Place;
+
+/// A gallery's rows as stretches, by rising first row. A row that lies in none is not acknowledged
+/// (an enrolment or import under way, or one that failed) and does not count as found.
+#[derive(Debug, Default)]
+pub(super) struct Residency {
+    extents: Vec<Extent>,
+}
+
+#[derive(Debug)]
+struct Extent {
+    first: u32,
+    rows: Rows,
+}
+
+#[derive(Debug)]
+enum Rows {
+    /// Rows 0.. of a segment.
+    Segment { segment: u32, count: u32 },
+    /// References in the catalog, rising.
+    Pending(Vec<u64>),
+}
+
+impl Extent {
+    fn count(&self) -> u32 {
+        match &self.rows {
+            Rows::Segment { count, .. } => *count,
+            Rows::Pending(references) => u32::try_from(references.len()).expect("row numbers have 32 bits"),
+        }
+    }
+}
+
+impl Residency {
+    /// The rows `first..first + count` are the rows of a segment.
+    pub(super) fn add_segment(&mut self, first: u32, segment: u32, count: u32) {
+        self.insert(Extent {
+            first,
+            rows: Rows::Segment { segment, count },
+        });
+    }
+
+    /// The rows from `first` are these references, which wait in the catalog.
+    pub(super) fn add_pending(&mut self, first: u32, references: &[u64]) {
+        if let Some(last) = self.extents.last_mut() {
+            let follows = last.first + last.count() == first;
+            if let Rows::Pending(known) = &mut last.rows
+                && follows
+            {
+                known.extend_from_slice(references);
+                return;
+            }
+        }
+        self.insert(Extent {
+            first,
+            rows: Rows::Pending(references.to_vec()),
+        });
+    }
+
+    fn insert(&mut self, extent: Extent) {
+        let at = self.extents.partition_point(|other| other.first < extent.first);
+        self.extents.insert(at, extent);
+    }
+
+    /// Where a row is stored.
+    pub(super) fn place(&self, row: u32) -> Option<Place> {
+        let at = self.extents.partition_point(|extent| extent.first <= row).checked_sub(1)?;
+        let extent = self.extents.get(at)?;
+        let offset = row - extent.first;
+        match &extent.rows {
+            Rows::Segment { segment, count } => (offset < *count).then_some(Place::Segment {
+                segment: *segment,
+                row: offset,
+            }),
+            Rows::Pending(references) => references
+                .get(offset as usize)
+                .map(|&reference| Place::Pending { reference }),
+        }
+    }
+
+    /// Which row is stored there.
+    pub(super) fn row(&self, place: Place) -> Option<u32> {
+        self.extents.iter().find_map(|extent| match (&extent.rows, place) {
+            (Rows::Segment { segment, count }, Place::Segment { segment: wanted, row }) => {
+                (*segment == wanted && row < *count).then_some(extent.first + row)
+            }
+            (Rows::Pending(references), Place::Pending { reference }) => {
+                let offset = references.binary_search(&reference).ok()?;
+                Some(extent.first + u32::try_from(offset).expect("row numbers have 32 bits"))
+            }
+            _ => None,
+        })
+    }
+
+    /// All acknowledged rows, for a search that must look at each.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        self.extents.iter().flat_map(|extent| {
+            (0..extent.count()).filter_map(|offset| self.place(extent.first + offset))
+        })
+    }
+
+    /// References that wait in the catalog.
+    pub(super) fn pending_count(&self) -> usize {
+        self.extents
+            .iter()
+            .map(|extent| match &extent.rows {
+                Rows::Pending(references) => references.len(),
+                Rows::Segment { .. } => 0,
+            })
+            .sum()
+    }
+
+    /// The oldest stretch of pending references, at most `limit` of them.
+    pub(super) fn oldest_pending(&self, limit: usize) -> Option<Vec<u64>> {
+        self.extents.iter().find_map(|extent| match &extent.rows {
+            Rows::Pending(references) => Some(references.iter().take(limit).copied().collect()),
+            Rows::Segment { .. } => None,
+        })
+    }
+
+    /// The stretch that [`Residency::oldest_pending`] gave is now this segment.
+    pub(super) fn settle(&mut self, segment: u32, count: u32) {
+        let Some(at) = self
+            .extents
+            .iter()
+            .position(|extent| matches!(extent.rows, Rows::Pending(_)))
+        else {
+            return;
+        };
+        let Some(extent) = self.extents.get_mut(at) else {
+            return;
+        };
+        let first = extent.first;
+        if let Rows::Pending(references) = &mut extent.rows {
+            references.drain(..(count as usize).min(references.len()));
+            extent.first += count;
+            if references.is_empty() {
+                self.extents.remove(at);
+            }
+        }
+        self.add_segment(first, segment, count);
+    }
+}
+
+#[cfg(test)]
+#[path = "residency_tests.rs"]
+mod tests;

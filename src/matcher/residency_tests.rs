@@ -1,0 +1,67 @@
+//! Tests of residency: rows keep their number whatever becomes of their place.
+
+use super::*;
+
+fn mixed() -> Residency {
+    let mut residency = Residency::default();
+    residency.add_segment(0, 1, 100);
+    residency.add_pending(100, &[501, 502]);
+    residency.add_pending(102, &[507]);
+    residency
+}
+
+#[test]
+fn rows_and_places_answer_each_other() {
+    let residency = mixed();
+    assert_eq!(residency.place(99), Some(Place::Segment { segment: 1, row: 99 }));
+    assert_eq!(residency.place(102), Some(Place::Pending { reference: 507 }));
+    assert_eq!(residency.place(103), None);
+    for row in 0..103 {
+        let place = residency.place(row).expect("covered");
+        assert_eq!(residency.row(place), Some(row));
+    }
+    assert_eq!(residency.row(Place::Pending { reference: 503 }), None);
+    assert_eq!(residency.row(Place::Segment { segment: 1, row: 100 }), None);
+}
+
+#[test]
+fn a_gap_is_not_acknowledged_until_it_is_filled() {
+    let mut residency = mixed();
+    residency.add_pending(203, &[600]);
+    assert_eq!(residency.place(150), None);
+    residency.add_segment(103, 2, 100);
+    assert_eq!(residency.place(150), Some(Place::Segment { segment: 2, row: 47 }));
+    assert_eq!(residency.place(203), Some(Place::Pending { reference: 600 }));
+}
+
+#[test]
+fn settling_keeps_row_numbers() {
+    let mut residency = mixed();
+    assert_eq!(residency.oldest_pending(2), Some(vec![501, 502]));
+    residency.settle(9, 2);
+    assert_eq!(residency.place(100), Some(Place::Segment { segment: 9, row: 0 }));
+    assert_eq!(residency.place(102), Some(Place::Pending { reference: 507 }));
+    assert_eq!(residency.pending_count(), 1);
+    residency.settle(10, 1);
+    assert_eq!(residency.place(102), Some(Place::Segment { segment: 10, row: 0 }));
+    assert_eq!(residency.oldest_pending(10), None);
+}
+
+#[test]
+fn settling_the_first_of_two_stretches_leaves_the_second() {
+    let mut residency = Residency::default();
+    residency.add_pending(0, &[1, 2]);
+    residency.add_pending(5, &[3, 4]);
+    residency.settle(1, 2);
+    assert_eq!(residency.oldest_pending(10), Some(vec![3, 4]));
+    residency.settle(2, 2);
+    assert_eq!(residency.place(6), Some(Place::Segment { segment: 2, row: 1 }));
+    assert_eq!(residency.place(3), None);
+}
+
+#[test]
+fn an_exhaustive_search_sees_every_row_once() {
+    let mut residency = mixed();
+    residency.add_segment(200, 3, 5);
+    assert_eq!(residency.places().count(), 108);
+}

@@ -1,0 +1,141 @@
+//! Search: a scan over codes, then the exact canonical score of each survivor, best reference a subject. Scores nothing that is not stored.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use half::f16;
+
+use super::apply::exact_values;
+use super::error::engine_error;
+use super::node::{CompareQuery, NodeError, SearchQuery};
+use super::tenant::Tenant;
+use crate::engine::{ScanRequest, Survivors, canonical};
+use crate::model::decision::{CANDIDATES_MAX, Candidate, SearchAnswer};
+use crate::model::link::LinkKind;
+use crate::storage::place::{Place, RowId, StoredRow};
+
+/// Rows read at once; bounds the memory of a search that must score every row.
+const ROWS_PER_READ_MAX: usize = 8_192;
+
+impl Tenant {
+    /// Everybody at or above the threshold, best first.
+    pub(super) async fn search(self: Arc<Self>, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
+        self.check()?;
+        self.check_dimension(query.probe.values())?;
+        let scanned = self
+            .engine
+            .scan(ScanRequest {
+                gallery: self.gallery,
+                probe: query.probe.values().into(),
+                threshold: query.threshold,
+                deadline: query.deadline,
+            })
+            .await
+            .map_err(|error| engine_error(self.id(), &error))?;
+        let tenant = Arc::clone(&self);
+        let survivors = scanned.survivors;
+        let candidates = tokio::task::spawn_blocking(move || tenant.rescore(&query, &survivors))
+            .await
+            .map_err(|error| NodeError::Internal(error.to_string()))??;
+        Ok(SearchAnswer {
+            candidates,
+            certificate: scanned.certificate,
+            backend: scanned.backend.to_string(),
+            searched: scanned.rows,
+        })
+    }
+
+    /// The best score among a subject's references.
+    pub(super) fn compare(&self, query: &CompareQuery) -> Result<f32, NodeError> {
+        self.check()?;
+        self.check_dimension(query.probe.values())?;
+        let places = self
+            .store
+            .subject_rows(&query.subject_id)
+            .map_err(|error| self.storage_error(&error))?
+            .ok_or_else(|| NodeError::SubjectUnknown(self.id().clone()))?;
+        let mut best: Option<f32> = None;
+        self.score_each(query.probe.values(), &places, |_, score| {
+            best = Some(best.map_or(score, |best| best.max(score)));
+        })?;
+        best.ok_or_else(|| NodeError::SubjectUnknown(self.id().clone()))
+    }
+
+    fn rescore(&self, query: &SearchQuery, survivors: &Survivors) -> Result<Vec<Candidate>, NodeError> {
+        let places: Vec<Place> = {
+            let residency = self.residency.read();
+            match survivors {
+                Survivors::Rows(rows) => rows.iter().filter_map(|&row| residency.place(row)).collect(),
+                Survivors::All => residency.places().collect(),
+            }
+        };
+        let mut best: HashMap<u64, (f32, RowId)> = HashMap::new();
+        for chunk in places.chunks(ROWS_PER_READ_MAX) {
+            if query.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Err(NodeError::DeadlineExceeded);
+            }
+            self.score_each(query.probe.values(), chunk, |id, score| {
+                if score >= query.threshold {
+                    let entry = best.entry(id.subject).or_insert((score, id));
+                    if score > entry.0 {
+                        *entry = (score, id);
+                    }
+                }
+            })?;
+        }
+        let mut ranked: Vec<(f32, RowId)> = best.into_values().collect();
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.subject.cmp(&b.1.subject)));
+        ranked.truncate(query.candidates_max.clamp(1, CANDIDATES_MAX));
+        self.describe(&ranked, &query.links)
+    }
+
+    /// Reads rows and scores them; a row that was erased meanwhile is passed over.
+    fn score_each(
+        &self,
+        probe: &[f32],
+        places: &[Place],
+        mut each: impl FnMut(RowId, f32),
+    ) -> Result<(), NodeError> {
+        let rows = self.store.read(places).map_err(|error| self.storage_error(&error))?;
+        for StoredRow { id, exact } in rows.into_iter().flatten() {
+            let bits = exact_values(&exact);
+            let row: &[f16] = bytemuck::cast_slice(&bits);
+            each(id, canonical::score(probe, row));
+        }
+        Ok(())
+    }
+
+    fn describe(&self, ranked: &[(f32, RowId)], links: &[LinkKind]) -> Result<Vec<Candidate>, NodeError> {
+        let ids: Vec<RowId> = ranked.iter().map(|(_, id)| *id).collect();
+        let known = self
+            .store
+            .candidates(&ids, links)
+            .map_err(|error| self.storage_error(&error))?;
+        let mut candidates: Vec<Candidate> = ranked
+            .iter()
+            .zip(known)
+            .filter_map(|((score, _), info)| {
+                info.map(|info| Candidate {
+                    subject_id: info.subject_id,
+                    hand: info.hand,
+                    score: *score,
+                    links: info.links,
+                })
+            })
+            .collect();
+        candidates.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.subject_id.cmp(&b.subject_id)));
+        Ok(candidates)
+    }
+
+    fn check_dimension(&self, values: &[f32]) -> Result<(), NodeError> {
+        let dimension = self.spec.dimension.get();
+        if values.len() == dimension {
+            return Ok(());
+        }
+        Err(NodeError::Rejected(crate::model::reject::Rejected::new(
+            "probe",
+            format!("has {} coordinates; the tenant's dimension is {dimension}", values.len()),
+        )))
+    }
+}

@@ -1,0 +1,120 @@
+//! One tenant's live state on a node: its store, its resident gallery and what joins them. Decides nothing about who may ask.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::{Mutex, RwLock};
+
+use super::apply::WriteQueue;
+use super::error::{is_damage, node_error};
+use super::node::NodeError;
+use super::residency::Residency;
+use crate::engine::{Engine, GalleryId};
+use crate::model::id::TenantId;
+use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus};
+use crate::storage::error::StorageError;
+use crate::storage::store::Store;
+
+/// A tenant that was loaded.
+pub(super) struct Tenant {
+    /// What it was created with.
+    pub(super) spec: TenantSpec,
+    /// Its catalog and segments.
+    pub(super) store: Store,
+    /// Where its codes are.
+    pub(super) engine: Engine,
+    /// Which of the engine's galleries is its own.
+    pub(super) gallery: GalleryId,
+    /// Which row is which stored row.
+    pub(super) residency: RwLock<Residency>,
+    /// Held while a change goes from catalog to gallery, so that both see changes in one order.
+    pub(super) apply: Mutex<()>,
+    /// Writes that wait for the next transaction.
+    pub(super) writes: WriteQueue,
+    /// Why it can't be served any more, once something was found damaged.
+    fault: ArcSwapOption<String>,
+    /// An erasure waits for its files to be cleaned.
+    pub(super) purge_wanted: AtomicBool,
+}
+
+impl Tenant {
+    pub(super) fn new(store: Store, engine: Engine, gallery: GalleryId, residency: Residency) -> Arc<Self> {
+        let purge_wanted = AtomicBool::new(store.erasures_pending() > 0);
+        Arc::new(Self {
+            spec: store.spec().clone(),
+            store,
+            engine,
+            gallery,
+            residency: RwLock::new(residency),
+            apply: Mutex::new(()),
+            writes: WriteQueue::default(),
+            fault: ArcSwapOption::empty(),
+            purge_wanted,
+        })
+    }
+
+    /// The tenant's id.
+    pub(super) fn id(&self) -> &TenantId {
+        &self.spec.id
+    }
+
+    /// Refuses while the tenant can't be served as a whole.
+    pub(super) fn check(&self) -> Result<(), NodeError> {
+        match self.fault.load_full() {
+            None => Ok(()),
+            Some(reason) => Err(self.unavailable(reason.as_str())),
+        }
+    }
+
+    /// The tenant can't be served because of `reason`.
+    pub(super) fn unavailable(&self, reason: &str) -> NodeError {
+        NodeError::TenantUnavailable {
+            tenant: self.id().clone(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// From now on every request is refused with this reason. The first reason stays.
+    pub(super) fn fail(&self, reason: &str) {
+        if self.fault.load().is_none() {
+            tracing::error!(tenant = %self.id(), reason, "tenant is unavailable from now on");
+            self.fault.store(Some(Arc::new(reason.to_owned())));
+        }
+    }
+
+    /// Turns a storage error into an answer. What was found damaged makes the tenant unavailable,
+    /// for a gallery that can't be read whole can't be searched whole.
+    pub(super) fn storage_error(&self, error: &StorageError) -> NodeError {
+        if is_damage(error) {
+            self.fail(&error.to_string());
+        }
+        node_error(self.id(), error)
+    }
+
+    /// How the tenant is.
+    pub(super) fn status(&self) -> TenantStatus {
+        let (state, stats) = match (self.check(), self.store.stats()) {
+            (Err(_), _) => {
+                let reason = self.fault.load_full().map(|reason| reason.as_str().to_owned());
+                (TenantState::Unavailable(reason.unwrap_or_default()), TenantStats::default())
+            }
+            (_, Err(error)) => (TenantState::Unavailable(error.to_string()), TenantStats::default()),
+            (Ok(()), Ok(mut stats)) => {
+                stats.resident_bytes = self.engine.resident_bytes(self.gallery);
+                (TenantState::Ready, stats)
+            }
+        };
+        TenantStatus {
+            spec: Some(self.spec.clone()),
+            id: self.id().clone(),
+            state,
+            stats,
+        }
+    }
+
+    /// Whether files wait to be cleaned of an erased person; asks once.
+    pub(super) fn take_purge_wanted(&self) -> bool {
+        self.purge_wanted.swap(false, Ordering::AcqRel)
+    }
+}

@@ -1,0 +1,81 @@
+//! Upkeep: flushes pending rows into segments and cleans files of erased persons, in the background. Never changes what a search finds.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::load::encode_planes;
+use super::local::LocalNode;
+use super::node::NodeError;
+use super::tenant::Tenant;
+
+impl Tenant {
+    /// Moves the oldest pending rows into a segment when at least `rows_min` wait.
+    pub(super) fn flush(&self, rows_min: usize, rows_max: usize) -> Result<bool, NodeError> {
+        self.check()?;
+        let _in_order = self.apply.lock();
+        let references = {
+            let residency = self.residency.read();
+            if residency.pending_count() < rows_min {
+                return Ok(false);
+            }
+            match residency.oldest_pending(rows_max) {
+                Some(references) => references,
+                None => return Ok(false),
+            }
+        };
+        let dimension = self.spec.dimension;
+        let count = u32::try_from(references.len()).expect("bounded by rows_max");
+        let outcome = self
+            .store
+            .flush(&references, &|exact, _| encode_planes(dimension, exact))
+            .map_err(|error| self.storage_error(&error))?;
+        self.residency.write().settle(outcome.segment, count);
+        Ok(true)
+    }
+
+    /// Cleans every file of rows that were erased.
+    fn purge(&self) -> Result<usize, NodeError> {
+        self.store.purge().map_err(|error| self.storage_error(&error))
+    }
+
+    /// One round: never fails, for the next round tries again; what went wrong is logged here.
+    fn keep_up(&self, flush_rows: usize) {
+        if self.check().is_err() {
+            return;
+        }
+        if let Err(error) = self.flush(flush_rows.max(1), flush_rows) {
+            tracing::warn!(tenant = %self.id(), %error, "pending rows stay in the catalog for now");
+        }
+        if self.take_purge_wanted() {
+            match self.purge() {
+                Ok(_) => {}
+                Err(error) => tracing::warn!(tenant = %self.id(), %error, "erased rows are not purged yet"),
+            }
+            if self.store.erasures_pending() > 0 {
+                self.purge_wanted.store(true, Ordering::Release);
+            }
+        }
+    }
+}
+
+/// Runs until the node is drained.
+pub(super) async fn run(node: Arc<LocalNode>) {
+    let mut rounds = tokio::time::interval(node.config().upkeep_interval);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = node.stopping() => return,
+            _ = rounds.tick() => {}
+        }
+        let tenants = node.live_tenants();
+        let flush_rows = node.config().flush_rows;
+        let round = tokio::task::spawn_blocking(move || {
+            for tenant in tenants {
+                tenant.keep_up(flush_rows);
+            }
+        });
+        if let Err(error) = round.await {
+            tracing::error!(%error, "a round of upkeep ended early");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Builds the tiers that a process runs, from the data directory up. Listens to nothing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+use super::config::{Config, LimitError, RemoteNode as RemoteNodeConfig};
+use super::tls::TlsFiles;
+use super::{Mode, ServerError};
+use crate::engine::{Engine, EngineConfig};
+use crate::front::{Front, FrontConfig, Routes};
+use crate::keys::keyring::Keyring;
+use crate::matcher::local::{LocalNode, MatcherConfig};
+use crate::matcher::node::Node;
+use crate::matcher::remote::RemoteNode;
+use crate::storage::data_dir::DataDir;
+use crate::telemetry;
+
+/// Longest time to a connection with a match node.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How often an idle connection with a match node is tried, so that a node that went away is noticed.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// What a process runs.
+pub(super) struct Tiers {
+    /// The match node of this process.
+    pub(super) local: Option<Arc<LocalNode>>,
+    /// What the listener serves.
+    pub(super) served: Served,
+}
+
+/// The tier behind the listener.
+pub(super) enum Served {
+    /// The public API.
+    Front(Arc<Front>),
+    /// The internal API.
+    Match(Arc<dyn Node>),
+}
+
+impl Tiers {
+    /// Name of the backend that searches in this process.
+    pub(super) fn backend(&self) -> String {
+        self.local.as_ref().map_or_else(|| "remote".to_owned(), Node::backend)
+    }
+}
+
+/// Builds and loads.
+pub(super) async fn tiers(config: &Config, mode: Mode) -> Result<Tiers, ServerError> {
+    let opened = config.clone();
+    let (keyring, local) = tokio::task::spawn_blocking(move || open(&opened, mode))
+        .await
+        .map_err(|error| ServerError::Transport(error.to_string()))??;
+    let node: Option<Arc<dyn Node>> = local.clone().map(|local| Arc::new(local) as Arc<dyn Node>);
+    let served = match (mode, node) {
+        (Mode::Match, Some(node)) => Served::Match(node),
+        (_, node) => {
+            let routes = match node {
+                Some(node) => Routes::single(node),
+                None => remote_routes(config)?,
+            };
+            let front = Front::new(front_config(config), keyring, routes);
+            front.warm().await?;
+            Served::Front(front)
+        }
+    };
+    Ok(Tiers { local, served })
+}
+
+type Opened = (Arc<Keyring>, Option<Arc<LocalNode>>);
+
+fn open(config: &Config, mode: Mode) -> Result<Opened, ServerError> {
+    let dir = DataDir::open(&config.data)?;
+    let key = config.kek_source().load()?;
+    let keyring = Arc::new(Keyring::open(&config.data.join("keyring"), &key)?);
+    if mode == Mode::Front {
+        return Ok((keyring, None));
+    }
+    let engine = Engine::start(engine_config(config))?;
+    let node = LocalNode::open(dir, Arc::clone(&keyring), engine, matcher_config(config))?;
+    Ok((keyring, Some(node)))
+}
+
+fn engine_config(config: &Config) -> EngineConfig {
+    let engine = &config.engine;
+    let defaults = EngineConfig::default();
+    EngineConfig {
+        backend: engine.backend,
+        threads: if engine.threads == 0 { defaults.threads } else { engine.threads },
+        kernel: engine.kernel,
+        batch_max: engine.batch_max,
+        queue_max: engine.queue_max,
+        resident_bytes_max: match engine.resident_bytes_max {
+            0 => memory_bytes().map_or(defaults.resident_bytes_max, |bytes| bytes / 2),
+            bytes => bytes,
+        },
+        lock_memory: engine.lock_memory,
+    }
+}
+
+/// The machine's memory as Linux states it.
+fn memory_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib << 10)
+}
+
+fn matcher_config(config: &Config) -> MatcherConfig {
+    let defaults = MatcherConfig::default();
+    // Looked at several times within the bound, so that a purge has time for its work.
+    let interval = Duration::from_secs(config.matcher.purge_seconds_max) / 4;
+    MatcherConfig {
+        flush_rows: config.matcher.flush_rows,
+        upkeep_interval: interval.min(defaults.upkeep_interval),
+    }
+}
+
+fn front_config(config: &Config) -> FrontConfig {
+    FrontConfig {
+        trust_domain: config.tls.trust_domain.clone(),
+        answers_max: config.front.answers_max,
+        answers_ttl: Duration::from_secs(config.front.answers_seconds_max),
+    }
+}
+
+fn remote_routes(config: &Config) -> Result<Routes, ServerError> {
+    if config.routes.nodes.is_empty() {
+        return Err(LimitError {
+            setting: "routes.nodes",
+            problem: "a front needs at least one match node".to_owned(),
+        }
+        .into());
+    }
+    let mut nodes: BTreeMap<String, Arc<dyn Node>> = BTreeMap::new();
+    for (name, remote) in &config.routes.nodes {
+        let channel = channel(config, remote)?;
+        nodes.insert(name.clone(), Arc::new(RemoteNode::connect(name.clone(), channel)));
+    }
+    Ok(Routes::table(config.routes.tenants.clone(), nodes, config.routes.default.clone())?)
+}
+
+fn channel(config: &Config, remote: &RemoteNodeConfig) -> Result<Channel, ServerError> {
+    let files = node_tls(config);
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|error| super::tls::TlsError::Pem {
+            path: path.clone(),
+            reason: error.to_string(),
+        })
+    };
+    let host = remote.address.rsplit_once(':').map_or(remote.address.as_str(), |(host, _)| host);
+    let tls = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(read(&files.ca)?))
+        .identity(Identity::from_pem(read(&files.cert)?, read(&files.key)?))
+        .domain_name(remote.server_name.as_deref().unwrap_or(host));
+    let endpoint = Endpoint::from_shared(format!("https://{}", remote.address))
+        .and_then(|endpoint| endpoint.tls_config(tls))
+        .map_err(|error| ServerError::Transport(format!("{}: {error}", remote.address)))?;
+    Ok(endpoint
+        .connect_timeout(CONNECT_MAX)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
+        .connect_lazy())
+}
+
+/// The files that callers of the public API see.
+pub(super) fn public_tls(config: &Config) -> TlsFiles {
+    let dir = config.data.join("tls");
+    let tls = &config.tls;
+    TlsFiles {
+        ca: tls.ca.clone().unwrap_or_else(|| dir.join("ca.pem")),
+        cert: tls.cert.clone().unwrap_or_else(|| dir.join("server.pem")),
+        key: tls.key.clone().unwrap_or_else(|| dir.join("server.key")),
+    }
+}
+
+/// The files between front and match.
+pub(super) fn node_tls(config: &Config) -> TlsFiles {
+    let dir = config.data.join("tls");
+    let tls = &config.tls;
+    TlsFiles {
+        ca: tls.ca.clone().unwrap_or_else(|| dir.join("ca.pem")),
+        cert: tls.node_cert.clone().unwrap_or_else(|| dir.join("node.pem")),
+        key: tls.node_key.clone().unwrap_or_else(|| dir.join("node.key")),
+    }
+}
+
+/// Serves metrics, once a process: the recorder is the process's.
+pub(super) fn metrics(config: &Config) -> Result<(), ServerError> {
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    if !config.metrics.enabled || INSTALLED.get().is_some() {
+        return Ok(());
+    }
+    let address = config.metrics.address;
+    PrometheusBuilder::new()
+        .with_http_listener(address)
+        .set_buckets(&SECONDS_BUCKETS)
+        .and_then(PrometheusBuilder::install)
+        .map_err(|error| ServerError::Listen {
+            address,
+            reason: error.to_string(),
+        })?;
+    telemetry::describe();
+    // Another server of this process was faster: its recorder stands.
+    let _ = INSTALLED.set(());
+    Ok(())
+}
+
+/// From a tenth of a millisecond to ten seconds.
+const SECONDS_BUCKETS: [f64; 16] = [
+    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];

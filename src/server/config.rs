@@ -1,0 +1,291 @@
+//! All settings of a server and what they must be, each and together. Reads nothing; `config` does.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::engine::{BackendChoice, Kernel, LockMemory};
+use crate::keys::provider::KekSource;
+use crate::model::id::TenantId;
+
+mod check;
+
+/// A value out of its range, or two that don't go together.
+#[derive(Debug, Error)]
+#[error("configuration: {setting}: {problem}")]
+pub struct LimitError {
+    /// The setting, with its section.
+    pub setting: &'static str,
+    /// Value and limit.
+    pub problem: String,
+}
+
+/// All settings of a server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The data directory.
+    pub data: PathBuf,
+    /// Longest drain, in seconds: how long requests in flight may take once the server is asked to stop.
+    pub drain_seconds_max: u64,
+    /// The public API.
+    pub listen: Listen,
+    /// The internal API of a match node.
+    pub matching: Matching,
+    /// Certificates.
+    pub tls: Tls,
+    /// The key that opens the keyring; `None` takes `DATA/kek`.
+    pub kek: Option<KekSource>,
+    /// Search.
+    pub engine: Engine,
+    /// Upkeep of galleries.
+    pub matcher: Matcher,
+    /// The front tier.
+    pub front: Front,
+    /// Which node has which tenant, for `thenar front`.
+    pub routes: Routes,
+    /// Prometheus.
+    pub metrics: Metrics,
+    /// Logging.
+    pub log: Log,
+}
+
+/// The public API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// Address and port; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Largest request, in bytes.
+    pub message_bytes_max: usize,
+    /// Longest TLS handshake, in seconds.
+    pub handshake_seconds_max: u64,
+    /// Streams at once on one connection.
+    pub streams_per_connection_max: u32,
+}
+
+/// The internal API of a match node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Matching {
+    /// Address and port for `thenar match`.
+    pub address: SocketAddr,
+}
+
+/// Certificates. A path that is not set is the file that `thenar init` made in `DATA/tls`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// Trust domain of all SPIFFE ids.
+    pub trust_domain: String,
+    /// Authority of callers' certificates.
+    pub ca: Option<PathBuf>,
+    /// Certificate shown to callers.
+    pub cert: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// Certificate between front and match.
+    pub node_cert: Option<PathBuf>,
+    /// Its key.
+    pub node_key: Option<PathBuf>,
+}
+
+/// Search.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Engine {
+    /// Which processor searches.
+    pub backend: BackendChoice,
+    /// Threads of a scan; 0 takes one a core.
+    pub threads: usize,
+    /// Instruction set of a CPU scan; none takes the best that the machine has.
+    pub kernel: Option<Kernel>,
+    /// Probes of one batch.
+    pub batch_max: usize,
+    /// Probes and changes that wait.
+    pub queue_max: usize,
+    /// Bytes of codes in memory; 0 takes half of the machine's memory.
+    pub resident_bytes_max: u64,
+    /// Whether codes may be swapped out.
+    pub lock_memory: LockMemory,
+}
+
+/// Upkeep of galleries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Matcher {
+    /// Enrolled references that make a new segment.
+    pub flush_rows: usize,
+    /// Longest time, in seconds, that an erased row stays in a file while the disk works.
+    pub purge_seconds_max: u64,
+}
+
+/// The front tier.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Front {
+    /// Answers remembered for repeated requests.
+    pub answers_max: u64,
+    /// How long an answer is remembered, in seconds.
+    pub answers_seconds_max: u64,
+}
+
+/// A match node as a front reaches it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteNode {
+    /// Host and port.
+    pub address: String,
+    /// The name its certificate must have; the host of `address` when it is not set.
+    pub server_name: Option<String>,
+}
+
+/// Which node has which tenant.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Routes {
+    /// Match nodes by name.
+    pub nodes: BTreeMap<String, RemoteNode>,
+    /// The node of each tenant.
+    pub tenants: BTreeMap<TenantId, String>,
+    /// The node of tenants that are not named; none refuses them.
+    pub default: Option<String>,
+}
+
+/// Prometheus.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Whether metrics are served.
+    pub enabled: bool,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+/// Logging, to standard error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// A filter such as `info` or `thenar=debug`; the variable `THENAR_LOG` overrides it.
+    pub filter: String,
+    /// One JSON object a line.
+    pub json: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("thenar-data"),
+            drain_seconds_max: 30,
+            listen: Listen::default(),
+            matching: Matching::default(),
+            tls: Tls::default(),
+            kek: None,
+            engine: Engine::default(),
+            matcher: Matcher::default(),
+            front: Front::default(),
+            routes: Routes::default(),
+            metrics: Metrics::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            address: loopback(7443),
+            connections_max: 10_000,
+            message_bytes_max: 4 << 20,
+            handshake_seconds_max: 10,
+            streams_per_connection_max: 256,
+        }
+    }
+}
+
+impl Default for Matching {
+    fn default() -> Self {
+        Self {
+            address: loopback(7444),
+        }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            trust_domain: "thenar.local".to_owned(),
+            ca: None,
+            cert: None,
+            key: None,
+            node_cert: None,
+            node_key: None,
+        }
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            backend: BackendChoice::Auto,
+            threads: 0,
+            kernel: None,
+            batch_max: 256,
+            queue_max: 16_384,
+            resident_bytes_max: 0,
+            lock_memory: LockMemory::Prefer,
+        }
+    }
+}
+
+impl Default for Matcher {
+    fn default() -> Self {
+        Self {
+            flush_rows: 4_096,
+            purge_seconds_max: 60,
+        }
+    }
+}
+
+impl Default for Front {
+    fn default() -> Self {
+        Self {
+            answers_max: 100_000,
+            answers_seconds_max: 300,
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            address: loopback(9464),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            filter: "info".to_owned(),
+            json: false,
+        }
+    }
+}
+
+impl Config {
+    /// The keyring's key: as set, or the file that `thenar init` made.
+    pub fn kek_source(&self) -> KekSource {
+        self.kek.clone().unwrap_or_else(|| KekSource::File(self.data.join("kek")))
+    }
+}

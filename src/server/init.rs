@@ -1,0 +1,31 @@
+//! `thenar init`: makes a data directory with keys, an authority and certificates. Overwrites nothing, starts nothing.
+
+use std::path::Path;
+
+use super::ServerError;
+use super::pki::{NodeKind, Pki, SERVER_DAYS};
+use crate::keys::keyring::Keyring;
+use crate::keys::provider::KekSource;
+use crate::model::id::PrincipalName;
+use crate::model::principal::Principal;
+use crate::storage::data_dir::DataDir;
+
+/// Makes `data`: format file, `kek` (the key-encryption key), `keyring` and `tls/` with an authority,
+/// the server's certificate (for `localhost`, loopback and `dns_names`), an administrator's (`admin.pem`)
+/// and one for the connection between front and match (`node.pem`). `kek` is where the key comes from;
+/// `None` makes the file.
+pub fn init(data: &Path, trust_domain: &str, dns_names: &[String], kek: Option<&KekSource>) -> Result<(), ServerError> {
+    DataDir::init(data)?;
+    let key = match kek {
+        Some(source) => source.load()?,
+        None => KekSource::create_file(&data.join("kek"))?,
+    };
+    Keyring::create(&data.join("keyring"), &key)?;
+    let tls = data.join("tls");
+    let pki = Pki::init(&tls, trust_domain)?;
+    pki.issue_server(dns_names)?.write(&tls, "server")?;
+    let name: PrincipalName = "admin".parse().expect("a valid name");
+    pki.issue(&Principal::Admin { name }, SERVER_DAYS)?.write(&tls, "admin")?;
+    pki.issue_node(NodeKind::Front, "local", dns_names)?.write(&tls, "node")?;
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! The listener: TLS in front, gRPC services behind, until told to stop. Knows which services go together, not what they do.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server as GrpcServer;
+
+use super::config::Config;
+use super::build::{Served, Tiers, node_tls, public_tls};
+use super::health::Health;
+use super::tls::{self, Limits};
+use super::{ServerError, listen_error};
+use crate::service::{Rooms, routes};
+
+/// How often an idle connection is tried, so that one whose caller went away gives its place back.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long a connection may leave that unanswered.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Serves on a task of its own until `stop` is cancelled and requests in flight are answered.
+pub(super) fn spawn(
+    config: &Config,
+    socket: TcpListener,
+    tiers: &Tiers,
+    health: &Health,
+    stop: &CancellationToken,
+) -> Result<JoinHandle<Result<(), ServerError>>, ServerError> {
+    let files = match tiers.served {
+        Served::Front(_) => public_tls(config),
+        Served::Match(_) => node_tls(config),
+    };
+    let limits = Limits {
+        connections_max: config.listen.connections_max,
+        handshake_max: Duration::from_secs(config.listen.handshake_seconds_max),
+    };
+    let address = socket.local_addr().map_err(|error| listen_error(config.listen.address, &error))?;
+    let incoming = tls::accept(socket, tls::server_config(&files)?, limits, stop.clone());
+    let services = match &tiers.served {
+        Served::Front(front) => {
+            let rooms = Rooms {
+                front: Arc::clone(front),
+                trust_domain: config.tls.trust_domain.as_str().into(),
+                draining: stop.clone(),
+                started: Instant::now(),
+            };
+            routes::public(rooms, config.listen.message_bytes_max)
+        }
+        Served::Match(node) => routes::internal(Arc::clone(node), config.tls.trust_domain.as_str().into()),
+    };
+    let reflection = routes::reflection().map_err(|error| ServerError::Transport(error.to_string()))?;
+    let router = GrpcServer::builder()
+        .max_concurrent_streams(config.listen.streams_per_connection_max)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .add_routes(services.add_service(health.service()).add_service(reflection));
+    let stopping = stop.clone().cancelled_owned();
+    Ok(tokio::spawn(async move {
+        router
+            .serve_with_incoming_shutdown(incoming, stopping)
+            .await
+            .map_err(|error| ServerError::Transport(format!("{address}: {error}")))
+    }))
+}

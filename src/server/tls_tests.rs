@@ -1,0 +1,128 @@
+//! Tests of the TLS border: TLS 1.3 with a certificate of the authority gets in, nothing else does.
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
+use tokio_stream::StreamExt;
+
+use super::*;
+use crate::model::principal::Principal;
+use crate::server::pki::{IssuedCert, Pki};
+
+struct Site {
+    dir: tempfile::TempDir,
+    pki: Pki,
+}
+
+impl Site {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let pki = Pki::init(dir.path(), "example.org").expect("made");
+        pki.issue_server(&[]).expect("issued").write(dir.path(), "server").expect("written");
+        Self { dir, pki }
+    }
+
+    fn files(&self) -> TlsFiles {
+        TlsFiles {
+            ca: self.dir.path().join("ca.pem"),
+            cert: self.dir.path().join("server.pem"),
+            key: self.dir.path().join("server.key"),
+        }
+    }
+
+    fn client_cert(&self) -> IssuedCert {
+        let principal = Principal::from_path("/tenant/acme/scanner/gate").expect("valid");
+        self.pki.issue(&principal, 1).expect("issued")
+    }
+}
+
+/// One byte there and one back, as a client of `version` with this certificate.
+async fn try_in(
+    site: &Site,
+    cert: Option<&IssuedCert>,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let limits = Limits {
+        connections_max: 4,
+        handshake_max: Duration::from_secs(10),
+    };
+    let stop = CancellationToken::new();
+    let mut incoming = accept(listener, server_config(&site.files()).expect("sound"), limits, stop.clone());
+    let echo = tokio::spawn(async move {
+        while let Some(Ok(mut stream)) = incoming.next().await {
+            let byte = stream.read_u8().await?;
+            stream.write_u8(byte).await?;
+        }
+        io::Result::Ok(())
+    });
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&site.files().ca).expect("readable") {
+        roots.add(certificate).expect("a certificate");
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[version])
+        .expect("known")
+        .with_root_certificates(roots);
+    let mut config = match cert {
+        None => builder.with_no_client_auth(),
+        Some(cert) => {
+            let chain = CertificateDer::pem_slice_iter(cert.cert_pem.as_bytes());
+            let key = PrivateKeyDer::from_pem_slice(cert.key_pem.as_bytes()).expect("a key");
+            let chain = chain.collect::<Result<_, _>>().expect("certificates");
+            builder.with_client_auth_cert(chain, key).expect("a pair")
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let name = ServerName::try_from("localhost").expect("a name");
+    let stream = TcpStream::connect(address).await?;
+    let outcome = async {
+        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        stream.write_u8(7).await?;
+        assert_eq!(stream.read_u8().await?, 7);
+        Ok(())
+    }
+    .await;
+    stop.cancel();
+    echo.abort();
+    outcome
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_authority_gets_in() {
+    let site = Site::new();
+    let cert = site.client_cert();
+    try_in(&site, Some(&cert), &rustls::version::TLS13).await.expect("let in");
+}
+
+#[tokio::test]
+async fn older_tls_does_not() {
+    let site = Site::new();
+    let cert = site.client_cert();
+    try_in(&site, Some(&cert), &rustls::version::TLS12).await.expect_err("TLS 1.2");
+}
+
+#[tokio::test]
+async fn a_missing_foreign_or_expired_certificate_does_not() {
+    let site = Site::new();
+    let tls13 = &rustls::version::TLS13;
+    try_in(&site, None, tls13).await.expect_err("none");
+    let foreign = Site::new().client_cert();
+    try_in(&site, Some(&foreign), tls13).await.expect_err("foreign");
+    let principal = Principal::from_path("/tenant/acme/scanner/gate").expect("valid");
+    let expired = site.pki.issue_expired(&principal).expect("issued");
+    try_in(&site, Some(&expired), tls13).await.expect_err("expired");
+}
+
+#[test]
+fn a_file_without_certificates_is_named() {
+    let site = Site::new();
+    let files = TlsFiles {
+        ca: site.dir.path().join("server.key"),
+        ..site.files()
+    };
+    let error = server_config(&files).expect_err("no certificate").to_string();
+    assert!(error.contains("server.key"), "{error}");
+}

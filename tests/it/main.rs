@@ -1,0 +1,12 @@
+//! Integration tests: each goes through real gRPC with TLS to a real server. One file a promise, and one for refusals.
+
+mod harness;
+
+mod bad_input;
+mod exact;
+mod found_at_once;
+mod measured;
+mod nothing_left;
+mod nothing_lost;
+mod nothing_shared;
+mod split_tiers;

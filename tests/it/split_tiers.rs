@@ -1,0 +1,109 @@
+//! Front and match as two processes' worth of servers, joined over the network.
+
+use thenar::server::config::RemoteNode;
+use thenar::proto::v1::Decision;
+use thenar::server::pki::NodeKind;
+use thenar::server::{Mode, Server};
+use tonic::Code;
+
+use crate::harness::{Caller, World, palm, policy};
+
+/// A match node, and a front that has its own data directory and the node's authority.
+struct Split {
+    home: World,
+    front_dir: World,
+    node: Option<Server>,
+    front: Server,
+}
+
+impl Split {
+    async fn start() -> Self {
+        let home = World::prepare();
+        let front_dir = World::prepare();
+        let node = Server::start(home.config(), Mode::Match).await.expect("the node starts");
+        let tls = front_dir.data().join("split");
+        let pki = home.pki();
+        pki.issue_server(&[]).expect("issued").write(&tls, "server").expect("written");
+        pki.issue_node(NodeKind::Front, "f1", &[]).expect("issued").write(&tls, "node").expect("written");
+        let mut config = front_dir.config();
+        config.tls.ca = Some(home.ca());
+        config.tls.cert = Some(tls.join("server.pem"));
+        config.tls.key = Some(tls.join("server.key"));
+        config.tls.node_cert = Some(tls.join("node.pem"));
+        config.tls.node_key = Some(tls.join("node.key"));
+        let remote = RemoteNode {
+            address: node.address().to_string(),
+            server_name: Some("localhost".into()),
+        };
+        config.routes.nodes.insert("match-1".into(), remote);
+        config.routes.default = Some("match-1".into());
+        let front = Server::start(config, Mode::Front).await.expect("the front starts");
+        Self {
+            home,
+            front_dir,
+            node: Some(node),
+            front,
+        }
+    }
+
+    async fn caller(&self, certificate: (String, String)) -> Caller {
+        let address = self.front.address().to_string();
+        Caller::connect(&address, &self.home.ca(), Some(certificate)).await.expect("let in")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_job_runs_across_the_network() {
+    let mut split = Split::start().await;
+    let mut admin = split.caller(split.home.administrator()).await;
+    admin.create_tenant("acme", policy(0.5)).await.expect("created");
+    let mut operator = split.caller(split.home.member("acme", "operator", "ops")).await;
+    let rows: Vec<(String, Vec<f32>)> = (0..300).map(|n| (format!("i-{n}"), palm(n))).collect();
+    operator.import("import", &rows).await.expect("imported");
+    operator.enroll("new", &palm(1_000)).await.expect("enrolled");
+    for (seed, subject) in [(0, "i-0"), (299, "i-299"), (1_000, "new")] {
+        assert_eq!(operator.identify(&palm(seed)).await.expect("answered").subject_id, subject);
+    }
+    operator.erase("erase", "i-7").await.expect("erased");
+    assert_eq!(operator.identify(&palm(7)).await.expect("answered").decision(), Decision::NoMatch);
+    let duplicate = operator.import("again", &rows).await.expect_err("they are there already");
+    assert_eq!(duplicate.code(), Code::AlreadyExists, "{duplicate:?}");
+    // The front keeps no gallery and the node no transform key.
+    assert!(!split.front_dir.tenant_path("acme").exists());
+    assert!(split.home.tenant_path("acme").exists());
+
+    let node = split.node.take().expect("it runs");
+    node.stop().await.expect("stopped");
+    let refusal = operator.identify(&palm(1)).await.expect_err("the node is down");
+    assert_eq!(refusal.code(), Code::Unavailable, "never no match: {refusal:?}");
+    assert!(refusal.message().contains("match-1"), "{}", refusal.message());
+    split.front.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_match_service_lets_fronts_in_alone() {
+    use thenar::proto::matching::v1::ListTenantsRequest;
+    use thenar::proto::matching::v1::match_client::MatchClient;
+    use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+
+    let home = World::prepare();
+    let node = Server::start(home.config(), Mode::Match).await.expect("the node starts");
+    let ask = async |(certificate, key): (String, String)| {
+        let ca = Certificate::from_pem(std::fs::read(home.ca()).expect("the authority"));
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(ca)
+            .domain_name("localhost")
+            .identity(Identity::from_pem(certificate, key));
+        let endpoint = Endpoint::from_shared(format!("https://{}", node.address())).expect("an address");
+        let channel = endpoint.tls_config(tls).expect("sound").connect().await.expect("connected");
+        MatchClient::new(channel).list_tenants(ListTenantsRequest::default()).await
+    };
+    let refusal = ask(home.administrator()).await.expect_err("an administrator is no front");
+    assert!(matches!(refusal.code(), Code::PermissionDenied | Code::Unauthenticated), "{refusal:?}");
+    let front = home.pki().issue_node(NodeKind::Front, "f1", &[]).expect("issued");
+    ask((front.cert_pem.clone(), front.key_pem.to_string())).await.expect("a front is let in");
+    let other = home.pki().issue_node(NodeKind::Match, "m2", &[]).expect("issued");
+    let refusal = ask((other.cert_pem.clone(), other.key_pem.to_string())).await.expect_err("no front");
+    assert!(matches!(refusal.code(), Code::PermissionDenied | Code::Unauthenticated), "{refusal:?}");
+    node.stop().await.expect("stopped");
+}
