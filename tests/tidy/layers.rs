@@ -56,6 +56,7 @@ fn layer_of(path: &str) -> Option<&str> {
     let inner = path.strip_prefix("src/")?;
     let first = inner.split('/').next()?;
     let layer = first.strip_suffix(".rs").unwrap_or(first);
+    let layer = layer.strip_suffix("_tests").unwrap_or(layer);
     (!matches!(layer, "lib" | "main")).then_some(layer)
 }
 

@@ -136,6 +136,16 @@ fn an_unlisted_module_is_caught() {
 }
 
 #[test]
+fn tests_of_a_layer_belong_to_it() {
+    fine(
+        "src/client_tests.rs",
+        "use crate::proto::v1;\nuse super::super::model;",
+    );
+    caught("src/client_tests.rs", "use super::super::storage;");
+    caught("src/engine_tests.rs", "use crate::storage::Store;");
+}
+
+#[test]
 fn the_root_and_the_binary_are_free() {
     fine("src/main.rs", "use crate::cli;");
     fine("src/lib.rs", "pub mod cli;");
