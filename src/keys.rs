@@ -1,9 +1,12 @@
 //! Keys: where the key-encryption key comes from, the keyring, sealing (AEAD), the transform, links and receipts' signatures. Key bytes never leave it.
 
 pub mod aead;
+pub mod encoding;
 pub mod envelope;
+pub mod error;
 pub mod keyring;
 pub mod link;
+pub mod mac;
 pub mod provider;
 pub mod receipt;
 pub mod secret;

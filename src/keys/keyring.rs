@@ -1,1 +1,204 @@
-//! To come.
+//! The keyring: every tenant's keys, wrapped by the key-encryption key, in one file. Keys are unwrapped when asked for; none is kept in the clear.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+
+use super::envelope::Envelope;
+use super::error::KeyError;
+use super::receipt::ReceiptSigner;
+use super::secret::SecretKey;
+use crate::model::id::TenantId;
+
+mod file;
+
+/// Version of the file's format.
+pub const KEYRING_FORMAT: u32 = 1;
+
+/// What a key of a tenant is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Sealing the tenant's files.
+    Data,
+    /// The rotation of its signatures.
+    Transform,
+    /// Sealing and finding links.
+    Link,
+}
+
+impl Purpose {
+    const ALL: [Self; 3] = [Self::Data, Self::Transform, Self::Link];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Transform => "transform",
+            Self::Link => "link",
+        }
+    }
+}
+
+/// What the file holds, as JSON: the body and a keyed digest of the body's JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyringFile {
+    format: u32,
+    body: Body,
+    hmac_sha256: String,
+}
+
+/// Wrapped keys. The maps are ordered, so that one content has one text and one digest.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    signer: String,
+    tenants: BTreeMap<TenantId, BTreeMap<Purpose, String>>,
+}
+
+impl Body {
+    fn text(&self) -> String {
+        serde_json::to_string(self).expect("ids and names are valid JSON keys")
+    }
+}
+
+/// The keys of one data directory. Every change is durable before it returns.
+pub struct Keyring {
+    path: PathBuf,
+    envelope: Envelope,
+    signer: ReceiptSigner,
+    body: RwLock<Body>,
+}
+
+impl Keyring {
+    /// Makes a keyring with a new key to sign receipts. One that is there already is refused.
+    pub fn create(path: &Path, kek: &SecretKey) -> Result<Self, KeyError> {
+        let envelope = Envelope::new(kek);
+        let signer = SecretKey::random();
+        let body = Body {
+            signer: envelope.wrap(&signer, &["receipt signer"]),
+            tenants: BTreeMap::new(),
+        };
+        file::create(path, &text(&envelope, &body))?;
+        Ok(Self {
+            path: path.to_owned(),
+            envelope,
+            signer: ReceiptSigner::new(&signer),
+            body: RwLock::new(body),
+        })
+    }
+
+    /// Reads a keyring and authenticates all of it.
+    pub fn open(path: &Path, kek: &SecretKey) -> Result<Self, KeyError> {
+        let damaged = |problem: String| KeyError::Damaged {
+            path: path.to_owned(),
+            problem,
+        };
+        let text = file::read(path)?;
+        let format = serde_json::from_str::<FormatOnly>(&text).map_err(|error| damaged(error.to_string()))?;
+        if format.format != KEYRING_FORMAT {
+            return Err(KeyError::Format {
+                path: path.to_owned(),
+                found: format.format,
+                expected: KEYRING_FORMAT,
+            });
+        }
+        let parsed: KeyringFile = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        let envelope = Envelope::new(kek);
+        let signer = envelope
+            .unwrap(&parsed.body.signer, &["receipt signer"])
+            .map_err(|_| KeyError::WrongKek {
+                path: path.to_owned(),
+            })?;
+        if !envelope.verify(parsed.body.text().as_bytes(), &parsed.hmac_sha256) {
+            return Err(damaged(
+                "its content does not fit its digest (hmac_sha256)".to_owned(),
+            ));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            envelope,
+            signer: ReceiptSigner::new(&signer),
+            body: RwLock::new(parsed.body),
+        })
+    }
+
+    /// A tenant's key, if it has one.
+    pub fn get(&self, tenant: &TenantId, purpose: Purpose) -> Result<Option<SecretKey>, KeyError> {
+        let body = self.body.read();
+        body.tenants
+            .get(tenant)
+            .and_then(|keys| keys.get(&purpose))
+            .map(|wrapped| self.unwrap(wrapped, tenant, purpose))
+            .transpose()
+    }
+
+    /// A tenant's key. When it has none, all of its keys are made in one durable change, so that a tenant costs one.
+    pub fn get_or_create(&self, tenant: &TenantId, purpose: Purpose) -> Result<SecretKey, KeyError> {
+        if let Some(key) = self.get(tenant, purpose)? {
+            return Ok(key);
+        }
+        let mut body = self.body.write();
+        let mut changed = body.clone();
+        let keys = changed.tenants.entry(tenant.clone()).or_default();
+        for purpose in Purpose::ALL {
+            keys.entry(purpose).or_insert_with(|| {
+                self.envelope.wrap(
+                    &SecretKey::random(),
+                    &["tenant", tenant.as_str(), purpose.as_str()],
+                )
+            });
+        }
+        let wrapped = keys.get(&purpose).expect("made above").clone();
+        file::replace(&self.path, &text(&self.envelope, &changed))?;
+        *body = changed;
+        drop(body);
+        self.unwrap(&wrapped, tenant, purpose)
+    }
+
+    /// Destroys a tenant's keys for good: the file without them is durable and the old one is overwritten
+    /// when it returns. A tenant without keys is no error.
+    pub fn destroy(&self, tenant: &TenantId) -> Result<(), KeyError> {
+        let mut body = self.body.write();
+        let mut changed = body.clone();
+        if changed.tenants.remove(tenant).is_some() {
+            file::replace(&self.path, &text(&self.envelope, &changed))?;
+            *body = changed;
+        }
+        Ok(())
+    }
+
+    /// Signs erasure receipts with the server's key.
+    pub fn signer(&self) -> ReceiptSigner {
+        self.signer.clone()
+    }
+
+    fn unwrap(&self, wrapped: &str, tenant: &TenantId, purpose: Purpose) -> Result<SecretKey, KeyError> {
+        self.envelope
+            .unwrap(wrapped, &["tenant", tenant.as_str(), purpose.as_str()])
+            .map_err(|_| KeyError::Damaged {
+                path: self.path.clone(),
+                problem: format!("the {} key of tenant {tenant} does not open", purpose.as_str()),
+            })
+    }
+}
+
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: u32,
+}
+
+fn text(envelope: &Envelope, body: &Body) -> String {
+    let file = KeyringFile {
+        format: KEYRING_FORMAT,
+        hmac_sha256: envelope.digest(body.text().as_bytes()),
+        body: body.clone(),
+    };
+    serde_json::to_string(&file).expect("ids and names are valid JSON keys")
+}
+
+#[cfg(test)]
+#[path = "keyring_tests.rs"]
+mod tests;

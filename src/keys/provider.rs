@@ -1,1 +1,164 @@
-//! To come.
+//! Where the key-encryption key comes from: a file, the environment, or a command, so that any KMS or vault fits. Never stores what it read.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::encoding::{from_base64, from_hex, to_hex};
+use super::error::KeyError;
+use super::secret::{SECRET_LEN, SecretKey};
+
+/// How long a key command may take.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most bytes that are read from a source; a key takes 64 and some white space.
+pub const SOURCE_LEN_MAX: u64 = 1_024;
+/// How often the end of a command is looked for.
+const COMMAND_POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// A source of the key-encryption key: 32 bytes as hexadecimal digits or in base64.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KekSource {
+    /// A file that its owner alone may read.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+    /// A program and its arguments; the key is its standard output.
+    Command(Vec<String>),
+}
+
+impl KekSource {
+    /// Reads the key.
+    pub fn load(&self) -> Result<SecretKey, KeyError> {
+        match self {
+            Self::File(path) => load_file(path),
+            Self::Env(name) => {
+                let text = std::env::var(name)
+                    .map(Zeroizing::new)
+                    .map_err(|_| KeyError::EnvMissing(name.clone()))?;
+                parse(&text, &format!("the environment variable {name}"))
+            }
+            Self::Command(argv) => load_command(argv, COMMAND_TIMEOUT),
+        }
+    }
+
+    /// Makes a key file with a new random key, mode 0600. A file that is there already is left alone and refused.
+    pub fn create_file(path: &Path) -> Result<SecretKey, KeyError> {
+        let key = SecretKey::random();
+        let text = Zeroizing::new(to_hex(key.expose()) + "\n");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(KeyError::io(path))?;
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(KeyError::io(path))?;
+        Ok(key)
+    }
+}
+
+fn load_file(path: &Path) -> Result<SecretKey, KeyError> {
+    let file = File::open(path).map_err(KeyError::io(path))?;
+    let mode = file.metadata().map_err(KeyError::io(path))?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeyError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.take(SOURCE_LEN_MAX)
+        .read_to_string(&mut text)
+        .map_err(KeyError::io(path))?;
+    parse(&text, &path.display().to_string())
+}
+
+fn load_command(argv: &[String], timeout: Duration) -> Result<SecretKey, KeyError> {
+    let (program, arguments) = argv.split_first().ok_or_else(|| KeyError::Command {
+        command: String::new(),
+        problem: "names no program".to_owned(),
+    })?;
+    let failed = |problem: String| KeyError::Command {
+        command: program.clone(),
+        problem,
+    };
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| failed(format!("can't be started: {error}")))?;
+    match finish(&mut child, timeout) {
+        Ok(text) => parse(&text, &format!("the output of the key command {program:?}")),
+        Err(problem) => {
+            // It may have ended by itself meanwhile; either way nothing of it stays.
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(failed(problem))
+        }
+    }
+}
+
+/// Waits for output and end. The pipe is read on a thread of its own, for a grandchild can hold it open after the child is gone.
+fn finish(child: &mut Child, timeout: Duration) -> Result<Zeroizing<String>, String> {
+    let until = Instant::now() + timeout;
+    let late = || format!("did not finish within {} s", timeout.as_secs_f32());
+    let stdout = child.stdout.take().expect("the pipe was asked for");
+    let (sender, receiver) = mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        let mut text = Zeroizing::new(String::new());
+        let read = stdout.take(SOURCE_LEN_MAX).read_to_string(&mut text);
+        // Nobody listens any more after the time limit.
+        let _ = sender.send(read.map(|_| text));
+    });
+    let text = receiver
+        .recv_timeout(timeout)
+        .map_err(|_| late())?
+        .map_err(|error| format!("gave no text: {error}"))?;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(text),
+            Ok(Some(status)) => return Err(format!("failed: {status}")),
+            Ok(None) if Instant::now() < until => std::thread::sleep(COMMAND_POLL_INTERVAL),
+            Ok(None) => return Err(late()),
+            Err(error) => return Err(format!("can't be waited for: {error}")),
+        }
+    }
+}
+
+fn parse(text: &str, origin: &str) -> Result<SecretKey, KeyError> {
+    let text = text.trim();
+    let not_a_key = |problem: String| KeyError::NotAKey {
+        origin: origin.to_owned(),
+        problem,
+    };
+    let bytes = if text.len() == SECRET_LEN * 2 {
+        from_hex(text)
+    } else {
+        from_base64(text)
+    };
+    let bytes = bytes.ok_or_else(|| {
+        not_a_key(format!(
+            "its {} characters are neither hexadecimal nor base64",
+            text.len()
+        ))
+    })?;
+    let bytes = Zeroizing::new(
+        <[u8; SECRET_LEN]>::try_from(bytes.as_slice())
+            .map_err(|_| not_a_key(format!("it holds {} bytes", bytes.len())))?,
+    );
+    Ok(SecretKey::from_bytes(*bytes))
+}
+
+#[cfg(test)]
+#[path = "provider_tests.rs"]
+mod tests;

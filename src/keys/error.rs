@@ -1,0 +1,85 @@
+//! Why keys can't be had. Names files, variables and commands; never a key.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// Why a key can't be had or kept.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// A file that can't be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Other users may read the key file.
+    #[error("{path} has mode {mode:03o}, so others can read or change it; run `chmod 600 {path}`")]
+    Exposed {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The source gave something that is not a key.
+    #[error(
+        "{origin} does not hold a key: {problem}; 32 bytes are expected, as 64 hexadecimal digits or in base64"
+    )]
+    NotAKey {
+        /// File, variable or command.
+        origin: String,
+        /// What is wrong with it, without the text itself.
+        problem: String,
+    },
+    /// The environment lacks the variable.
+    #[error("the environment variable {0} is not set; it is to hold the key-encryption key")]
+    EnvMissing(String),
+    /// The command gave no key.
+    #[error("the key command {command:?} {problem}")]
+    Command {
+        /// Its program.
+        command: String,
+        /// What happened.
+        problem: String,
+    },
+    /// Another key, or damage where the key is checked.
+    #[error("the key-encryption key does not open this keyring ({path})")]
+    WrongKek {
+        /// The keyring.
+        path: PathBuf,
+    },
+    /// The keyring is not as it was written.
+    #[error("{path} is damaged: {problem}; restore it from a backup")]
+    Damaged {
+        /// The keyring.
+        path: PathBuf,
+        /// Where and how.
+        problem: String,
+    },
+    /// The keyring is of another version of the format.
+    #[error(
+        "{path} has keyring format {found}; this program reads format {expected}; use the program that wrote it or a newer one"
+    )]
+    Format {
+        /// The keyring.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The version that is read.
+        expected: u32,
+    },
+    /// A sealed link that is not this tenant's, or damaged.
+    #[error("a sealed link does not open with the tenant's link key")]
+    LinkSealed,
+}
+
+impl KeyError {
+    /// An I/O error at `path`.
+    pub(in crate::keys) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+}

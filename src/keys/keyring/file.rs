@@ -1,0 +1,99 @@
+//! The keyring's file: replaced whole and atomically, mode 0600, old copies overwritten. Knows text alone, no keys.
+//!
+//! A change writes `<name>.new`, syncs it, gives the file of before the second name `<name>.old`, renames the new one
+//! over the first, syncs the directory, and overwrites and removes `<name>.old`. Whatever a crash leaves under the
+//! two other names is overwritten and removed by the next opening, so no former content outlives its time.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::keys::error::KeyError;
+
+const OVERWRITE_CHUNK_LEN: usize = 64 << 10;
+
+/// Writes a first file; one that is there is refused.
+pub(super) fn create(path: &Path, text: &str) -> Result<(), KeyError> {
+    write_new(path, text)?;
+    sync_directory(path)
+}
+
+/// Reads the file and clears away what a crash left.
+pub(super) fn read(path: &Path) -> Result<String, KeyError> {
+    let text = fs::read_to_string(path).map_err(KeyError::io(path))?;
+    for leftover in [beside(path, ".new"), beside(path, ".old")] {
+        wipe(&leftover)?;
+    }
+    Ok(text)
+}
+
+/// Puts `text` in the place of the present content; durable, and the old content gone, when it returns.
+pub(super) fn replace(path: &Path, text: &str) -> Result<(), KeyError> {
+    let (new, old) = (beside(path, ".new"), beside(path, ".old"));
+    // Left by an earlier change that failed halfway.
+    wipe(&new)?;
+    wipe(&old)?;
+    write_new(&new, text)?;
+    fs::hard_link(path, &old).map_err(KeyError::io(&old))?;
+    fs::rename(&new, path).map_err(KeyError::io(path))?;
+    sync_directory(path)?;
+    wipe(&old)
+}
+
+fn write_new(path: &Path, text: &str) -> Result<(), KeyError> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(KeyError::io(path))?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(KeyError::io(path))
+}
+
+/// Overwrites a file with zeros and removes it; one that is not there is none to wipe.
+///
+/// A name that still is the keyring itself (a crash between link and rename) only loses the name.
+fn wipe(path: &Path) -> Result<(), KeyError> {
+    let file = match OpenOptions::new().write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(KeyError::io(path)(error)),
+    };
+    let shared = std::os::unix::fs::MetadataExt::nlink(&file.metadata().map_err(KeyError::io(path))?) > 1;
+    if !shared {
+        overwrite(&file).map_err(KeyError::io(path))?;
+    }
+    fs::remove_file(path).map_err(KeyError::io(path))?;
+    sync_directory(path)
+}
+
+fn overwrite(mut file: &File) -> io::Result<()> {
+    let zeros = [0; OVERWRITE_CHUNK_LEN];
+    let mut left = file.metadata()?.len();
+    while left > 0 {
+        let len = usize::try_from(left).map_or(OVERWRITE_CHUNK_LEN, |left| left.min(OVERWRITE_CHUNK_LEN));
+        file.write_all(zeros.get(..len).expect("at most a chunk"))?;
+        left -= len as u64;
+    }
+    file.sync_all()
+}
+
+fn sync_directory(path: &Path) -> Result<(), KeyError> {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(KeyError::io(directory))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}

@@ -1,0 +1,285 @@
+//! Tests of the keyring: keys stay, other keys and changed files are refused, destroyed keys are gone from the disk.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+struct Fixture {
+    dir: tempfile::TempDir,
+    kek: SecretKey,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().expect("temporary directory"),
+            kek: SecretKey::from_bytes([9; 32]),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("keyring")
+    }
+
+    fn create(&self) -> Keyring {
+        Keyring::create(&self.path(), &self.kek).expect("made")
+    }
+
+    fn open(&self) -> Result<Keyring, KeyError> {
+        Keyring::open(&self.path(), &self.kek)
+    }
+
+    /// Every byte in every file of the directory.
+    fn bytes(&self) -> Vec<u8> {
+        fs::read_dir(self.dir.path())
+            .expect("readable")
+            .flat_map(|entry| fs::read(entry.expect("readable").path()).expect("readable"))
+            .collect()
+    }
+
+    fn holds(&self, text: &str) -> bool {
+        self.bytes().windows(text.len()).any(|w| w == text.as_bytes())
+    }
+}
+
+fn tenant(id: &str) -> TenantId {
+    id.parse().expect("valid")
+}
+
+fn wrapped(keyring: &Keyring, id: &str) -> Vec<String> {
+    keyring.body.read().tenants[&tenant(id)]
+        .values()
+        .cloned()
+        .collect()
+}
+
+#[test]
+fn keys_stay_and_differ_by_tenant_and_purpose() {
+    let fixture = Fixture::new();
+    let keyring = fixture.create();
+    let mut keys = Vec::new();
+    for id in ["acme", "other"] {
+        for purpose in Purpose::ALL {
+            keys.push(keyring.get_or_create(&tenant(id), purpose).expect("made"));
+        }
+    }
+    for (at, key) in keys.iter().enumerate() {
+        assert!(!keys[..at].contains(key), "key {at} repeats");
+    }
+    let reopened = fixture.open().expect("opens");
+    let mut expected = keys.iter();
+    for id in ["acme", "other"] {
+        for purpose in Purpose::ALL {
+            assert_eq!(
+                reopened.get(&tenant(id), purpose).expect("opens").as_ref(),
+                expected.next()
+            );
+        }
+    }
+    assert_eq!(
+        reopened.get(&tenant("nobody"), Purpose::Data).expect("opens"),
+        None
+    );
+}
+
+#[test]
+fn the_signer_stays() {
+    use crate::keys::receipt::verify;
+    use crate::model::erasure::{ErasureReceipt, ErasureState};
+    let fixture = Fixture::new();
+    let receipt = ErasureReceipt {
+        erasure: 1,
+        tenant: tenant("acme"),
+        subject_id: "s".parse().expect("valid"),
+        erased_at: crate::model::timestamp::Timestamp(1),
+        purged_at: None,
+        state: ErasureState::Erased,
+        sealed_row_sha256: Vec::new(),
+    };
+    let before = fixture.create().signer().sign(&receipt);
+    let after = fixture.open().expect("opens").signer().sign(&receipt);
+    assert_eq!(before, after);
+    verify(&after).expect("stands");
+}
+
+#[test]
+fn another_key_does_not_open_it() {
+    let fixture = Fixture::new();
+    drop(fixture.create());
+    let error = Keyring::open(&fixture.path(), &SecretKey::random())
+        .err()
+        .expect("refused")
+        .to_string();
+    assert!(
+        error.contains("the key-encryption key does not open this keyring"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_existing_keyring_is_not_replaced() {
+    let fixture = Fixture::new();
+    let key = fixture
+        .create()
+        .get_or_create(&tenant("acme"), Purpose::Data)
+        .expect("made");
+    assert!(matches!(
+        Keyring::create(&fixture.path(), &fixture.kek),
+        Err(KeyError::Io { .. })
+    ));
+    let reopened = fixture.open().expect("opens");
+    assert_eq!(
+        reopened.get(&tenant("acme"), Purpose::Data).expect("opens"),
+        Some(key)
+    );
+}
+
+#[test]
+fn a_changed_file_is_refused() {
+    let fixture = Fixture::new();
+    let keyring = fixture.create();
+    for id in ["a", "b"] {
+        keyring.get_or_create(&tenant(id), Purpose::Data).expect("made");
+    }
+    let text = fs::read_to_string(fixture.path()).expect("readable");
+    let (key_a, key_b) = (&wrapped(&keyring, "a")[0], &wrapped(&keyring, "b")[0]);
+    let exchanged = text
+        .replace(key_a, "swap")
+        .replace(key_b, key_a)
+        .replace("swap", key_b);
+    for (what, changed) in [
+        ("exchanged", exchanged),
+        ("renamed", text.replace("\"b\":", "\"c\":")),
+        ("cut", text[..text.len() - 9].to_owned()),
+        ("flipped", text.replacen(&key_a[..9], "000000000", 1)),
+        ("unknown field", text.replacen('{', "{\"more\":1,", 1)),
+        ("empty", String::new()),
+    ] {
+        fs::write(fixture.path(), changed).expect("written");
+        let error = fixture.open().err().expect(what);
+        assert!(matches!(error, KeyError::Damaged { .. }), "{what}: {error}");
+    }
+    fs::write(fixture.path(), text.replace("\"format\":1", "\"format\":2")).expect("written");
+    assert!(matches!(fixture.open(), Err(KeyError::Format { found: 2, .. })));
+    fs::write(fixture.path(), text).expect("written");
+    fixture.open().expect("the original still opens");
+}
+
+#[test]
+fn destroyed_keys_are_gone_from_memory_and_disk() {
+    let fixture = Fixture::new();
+    let keyring = fixture.create();
+    let kept = keyring
+        .get_or_create(&tenant("kept"), Purpose::Link)
+        .expect("made");
+    keyring
+        .get_or_create(&tenant("gone"), Purpose::Link)
+        .expect("made");
+    let traces = wrapped(&keyring, "gone");
+    assert!(traces.iter().all(|trace| fixture.holds(trace)));
+    keyring.destroy(&tenant("gone")).expect("destroyed");
+    keyring.destroy(&tenant("gone")).expect("twice is no error");
+    for keyring in [keyring, fixture.open().expect("opens")] {
+        for purpose in Purpose::ALL {
+            assert_eq!(keyring.get(&tenant("gone"), purpose).expect("opens"), None);
+        }
+        assert_eq!(
+            keyring
+                .get(&tenant("kept"), Purpose::Link)
+                .expect("opens")
+                .as_ref(),
+            Some(&kept)
+        );
+    }
+    assert!(!traces.iter().any(|trace| fixture.holds(trace)));
+    assert_eq!(fs::read_dir(fixture.dir.path()).expect("readable").count(), 1);
+}
+
+#[test]
+fn the_old_file_is_overwritten_not_just_unlinked() {
+    use std::io::Read;
+    let fixture = Fixture::new();
+    let keyring = fixture.create();
+    keyring
+        .get_or_create(&tenant("gone"), Purpose::Data)
+        .expect("made");
+    let mut old = fs::File::open(fixture.path()).expect("readable");
+    keyring.destroy(&tenant("gone")).expect("destroyed");
+    let mut bytes = Vec::new();
+    old.read_to_end(&mut bytes).expect("readable");
+    assert!(!bytes.is_empty() && bytes.iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn what_a_crash_left_is_wiped_at_the_next_opening() {
+    let fixture = Fixture::new();
+    drop(fixture.create());
+    let old = fixture.dir.path().join("keyring.old");
+    fs::hard_link(fixture.path(), &old).expect("linked");
+    fs::write(fixture.dir.path().join("keyring.new"), "half").expect("written");
+    let keyring = fixture.open().expect("the shared file is not overwritten");
+    assert!(!old.exists() && !fixture.holds("half"));
+    keyring
+        .get_or_create(&tenant("a"), Purpose::Data)
+        .expect("changes go on");
+    fixture.open().expect("opens");
+}
+
+#[test]
+fn the_file_is_private_from_the_first_change_to_the_last() {
+    let fixture = Fixture::new();
+    let keyring = fixture.create();
+    for _ in 0..2 {
+        let mode = fs::metadata(fixture.path()).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        keyring.get_or_create(&tenant("a"), Purpose::Data).expect("made");
+    }
+}
+
+#[test]
+fn a_failed_write_changes_nothing() {
+    let fixture = Fixture::new();
+    let keyring = fixture.create();
+    // A directory in the way of the new file's name.
+    let way = fixture.dir.path().join("keyring.new");
+    fs::create_dir(&way).expect("made");
+    assert!(keyring.get_or_create(&tenant("a"), Purpose::Data).is_err());
+    assert_eq!(keyring.get(&tenant("a"), Purpose::Data).expect("opens"), None);
+    fs::remove_dir(&way).expect("removed");
+    keyring
+        .get_or_create(&tenant("a"), Purpose::Data)
+        .expect("works again");
+}
+
+#[test]
+fn ten_thousand_tenants_fit() {
+    let fixture = Fixture::new();
+    let keyring = fixture.create();
+    {
+        let mut body = keyring.body.write();
+        for i in 0..10_000 {
+            let id = tenant(&format!("t{i}"));
+            let keys = Purpose::ALL.map(|purpose| {
+                let place = ["tenant", id.as_str(), purpose.as_str()];
+                (purpose, keyring.envelope.wrap(&SecretKey::random(), &place))
+            });
+            body.tenants.insert(id, BTreeMap::from(keys));
+        }
+    }
+    let last = keyring
+        .get_or_create(&tenant("last"), Purpose::Data)
+        .expect("made");
+    let reopened = fixture.open().expect("opens");
+    assert_eq!(
+        reopened.get(&tenant("last"), Purpose::Data).expect("opens"),
+        Some(last)
+    );
+    assert!(
+        reopened
+            .get(&tenant("t9999"), Purpose::Link)
+            .expect("opens")
+            .is_some()
+    );
+    assert_eq!(reopened.body.read().tenants.len(), 10_001);
+}
