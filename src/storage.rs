@@ -1,1 +1,23 @@
 //! What is on disk: one directory a tenant with a catalog (SQLite) and sealed, memory-mapped segments. Knows nothing of GPUs, codes or gRPC: planes are bytes to it.
+//!
+//! [`data_dir::DataDir`] is the directory that one process holds; [`store::Store`] is one tenant in it.
+//! The layout of every file is in `docs/format.md`.
+
+mod catalog;
+mod commit;
+pub mod data_dir;
+mod durable;
+pub mod error;
+mod flush;
+pub mod import;
+mod map;
+pub mod place;
+mod purge;
+mod read;
+mod recover;
+mod segment;
+pub mod store;
+pub mod write;
+
+#[cfg(test)]
+mod testing;

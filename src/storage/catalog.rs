@@ -1,0 +1,14 @@
+//! The catalog of one tenant: subjects, references, consent, links, history, erasures and pending rows, in SQLite. Touches no segment file.
+
+pub(super) mod code;
+pub(super) mod connection;
+pub(super) mod enroll;
+pub(super) mod erase;
+pub(super) mod import;
+pub(super) mod pending;
+pub(super) mod request;
+pub(super) mod schema;
+pub(super) mod segments;
+pub(super) mod state;
+pub(super) mod subject;
+pub(super) mod usage;

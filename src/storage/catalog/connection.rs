@@ -1,0 +1,236 @@
+//! Connections to a catalog: one writer whose transactions are durable as asked, and a few readers. Knows no table but the counters.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::state::State;
+use crate::storage::error::StorageError;
+use crate::storage::write::Durability;
+
+/// Most read connections of a tenant; they are opened when they are needed.
+pub(in crate::storage) const READERS_MAX: usize = 4;
+/// How long a connection waits for another one's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Page cache of a connection, in KiB. Ten thousand tenants have one each.
+const CACHE_KIB: u32 = 512;
+/// Page cache while an import inserts into the index of subject ids in no order, in KiB.
+const CACHE_IMPORT_KIB: u32 = 131_072;
+/// Prepared statements kept by a connection.
+const STATEMENTS_MAX: usize = 64;
+/// A write-ahead log that grew beyond this is cut back by the next checkpoint that can.
+const WAL_LEN_MAX: u64 = 64 << 20;
+
+/// Opens a catalog for writing.
+pub(in crate::storage) fn open_writer(path: &Path) -> Result<Connection, StorageError> {
+    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    conn.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA secure_delete = ON;
+         PRAGMA foreign_keys = ON;
+         PRAGMA journal_size_limit = {WAL_LEN_MAX};"
+    ))?;
+    Ok(conn)
+}
+
+fn open(path: &Path, access: OpenFlags) -> Result<Connection, StorageError> {
+    // Connections are used by one thread at a time, so SQLite's own mutexes are left out.
+    let conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // Spilled sorts and statement journals would leave rows in files that nobody overwrites.
+    conn.execute_batch(&format!(
+        "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{CACHE_KIB};"
+    ))?;
+    Ok(conn)
+}
+
+/// The one connection that writes.
+pub(in crate::storage) struct Writer {
+    conn: Connection,
+    state: State,
+    durability: Durability,
+    poisoned: Option<String>,
+}
+
+impl Writer {
+    /// Takes a connection of [`open_writer`] and reads the counters.
+    pub(in crate::storage) fn new(conn: Connection) -> Result<Self, StorageError> {
+        let state = State::load(&conn)?;
+        Ok(Self {
+            conn,
+            state,
+            durability: Durability::Power,
+            poisoned: None,
+        })
+    }
+
+    /// Counters after the last transaction.
+    pub(in crate::storage) fn state(&self) -> State {
+        self.state
+    }
+
+    /// Gives out `count` reference numbers and as many subject handles; returns the last ones before them. They
+    /// become durable with the next transaction; what was not durable in a crash was nowhere used.
+    pub(in crate::storage) fn reserve(&mut self, count: u64) -> (u64, u64) {
+        let before = (self.state.last_reference, self.state.last_subject);
+        self.state.last_reference += count;
+        self.state.last_subject += count;
+        before
+    }
+
+    /// Runs `work` as one transaction. When it fails nothing was changed. A commit that fails for another reason than
+    /// a full disk leaves it open what the disk holds, so that all later writes are refused.
+    pub(in crate::storage) fn transact<T>(
+        &mut self,
+        durability: Durability,
+        work: impl FnOnce(&Connection, &mut State) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.check_poison()?;
+        self.set_durability(durability)?;
+        let tx = self
+            .conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut state = self.state;
+        let done = work(&tx, &mut state)?;
+        state.save(&tx)?;
+        match tx.commit().map_err(StorageError::from) {
+            Ok(()) => {
+                self.state = state;
+                Ok(done)
+            }
+            Err(full @ StorageError::Full(_)) => Err(full),
+            Err(error) => {
+                let reason = error.to_string();
+                self.poisoned = Some(reason.clone());
+                Err(StorageError::Poisoned(reason))
+            }
+        }
+    }
+
+    /// Refuses when an earlier write left the disk in doubt.
+    pub(in crate::storage) fn check_poison(&self) -> Result<(), StorageError> {
+        match &self.poisoned {
+            Some(reason) => Err(StorageError::Poisoned(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Copies the write-ahead log into the catalog and cuts it to nothing; `false` when a reader was in the way.
+    pub(in crate::storage) fn checkpoint(&mut self) -> Result<bool, StorageError> {
+        self.check_poison()?;
+        self.set_durability(Durability::Power)?;
+        let busy: i64 = self
+            .conn
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        Ok(busy == 0)
+    }
+
+    /// Runs `work` with room for an import's index pages.
+    pub(in crate::storage) fn with_import_cache<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let set = |conn: &Connection, kib: u32| conn.pragma_update(None, "cache_size", -i64::from(kib));
+        set(&self.conn, CACHE_IMPORT_KIB)?;
+        let done = work(self);
+        set(&self.conn, CACHE_KIB)?;
+        done
+    }
+
+    fn set_durability(&mut self, durability: Durability) -> Result<(), StorageError> {
+        if self.durability != durability {
+            let level = match durability {
+                Durability::Process => "NORMAL",
+                Durability::Power => "FULL",
+            };
+            self.conn.pragma_update(None, "synchronous", level)?;
+            self.durability = durability;
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(in crate::storage) fn connection(&self) -> &Connection {
+        &self.conn
+    }
+}
+
+/// A few connections that read; who finds none waits.
+pub(in crate::storage) struct Readers {
+    path: PathBuf,
+    pool: Mutex<Pool>,
+    returned: Condvar,
+}
+
+#[derive(Default)]
+struct Pool {
+    idle: Vec<Connection>,
+    open: usize,
+}
+
+impl Readers {
+    /// Opens none yet.
+    pub(in crate::storage) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            pool: Mutex::default(),
+            returned: Condvar::new(),
+        }
+    }
+
+    /// Runs `work` on a connection of its own.
+    pub(in crate::storage) fn with<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let mut lease = Lease {
+            readers: self,
+            conn: self.take(),
+        };
+        let conn = match &mut lease.conn {
+            Some(conn) => conn,
+            none => none.insert(open(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?),
+        };
+        work(conn)
+    }
+
+    /// An idle connection, or the right to open one.
+    fn take(&self) -> Option<Connection> {
+        let mut pool = self.pool.lock();
+        loop {
+            if let Some(conn) = pool.idle.pop() {
+                return Some(conn);
+            }
+            if pool.open < READERS_MAX {
+                pool.open += 1;
+                return None;
+            }
+            self.returned.wait(&mut pool);
+        }
+    }
+}
+
+/// Gives a connection back however the work ends.
+struct Lease<'a> {
+    readers: &'a Readers,
+    conn: Option<Connection>,
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let mut pool = self.readers.pool.lock();
+        match self.conn.take() {
+            Some(conn) => pool.idle.push(conn),
+            None => pool.open -= 1,
+        }
+        self.readers.returned.notify_one();
+    }
+}
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -1,0 +1,243 @@
+//! Erasure in the catalog: everything of a subject goes, a receipt and tombstones stay. Runs within a transaction of its caller.
+
+use std::fmt::Write as _;
+
+use aws_lc_rs::digest;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+
+use super::code::{int, parsed, uint};
+use super::request::{self, Method};
+use super::state::State;
+use super::{pending, subject, usage};
+use crate::keys::receipt::{self, ReceiptSigner};
+use crate::model::erasure::{ErasureReceipt, ErasureState, SignedReceipt};
+use crate::model::id::TenantId;
+use crate::model::timestamp::Timestamp;
+use crate::storage::error::{StorageError, WriteError};
+use crate::storage::place::Place;
+use crate::storage::write::{Committed, EraseAnswer, EraseWrite};
+
+/// What an erasure needs beside the catalog.
+pub(in crate::storage) struct EraseContext<'a> {
+    /// The tenant, named in the receipt.
+    pub(in crate::storage) tenant: &'a TenantId,
+    /// Signs the receipt.
+    pub(in crate::storage) signer: &'a ReceiptSigner,
+    /// SHA-256 of a sealed row (segment, row) as it stands in its file.
+    pub(in crate::storage) row_digest: &'a dyn Fn(u32, u32) -> Result<[u8; 32], StorageError>,
+}
+
+/// What is kept of an answered erasure; the rest is in its receipt.
+#[derive(Serialize, Deserialize)]
+struct StoredAnswer {
+    erasure: u64,
+}
+
+/// Erases, or answers as before.
+pub(in crate::storage) fn erase(
+    conn: &Connection,
+    state: &mut State,
+    context: &EraseContext<'_>,
+    write: &EraseWrite,
+    now: Timestamp,
+) -> Result<Committed, StorageError> {
+    let asked = (&write.request_id, Method::Erase, &write.request_digest);
+    if let Some(StoredAnswer { erasure }) = request::find(conn, asked.0, asked.1, asked.2)? {
+        let answer = find(conn, erasure)?.ok_or(WriteError::SubjectUnknown)?;
+        return Ok(committed(answer, Vec::new(), true));
+    }
+    let handle = subject::resolve(conn, &write.subject)?.ok_or(WriteError::SubjectUnknown)?;
+    let subject_id = subject::id(conn, handle)?.ok_or(WriteError::SubjectUnknown)?;
+    let rows = subject::places(conn, handle)?;
+    let digests = rows
+        .iter()
+        .map(|(reference, place)| digest_of(conn, context, *reference, *place))
+        .collect::<Result<_, _>>()?;
+    state.last_erasure += 1;
+    let receipt = ErasureReceipt {
+        erasure: state.last_erasure,
+        tenant: context.tenant.clone(),
+        subject_id: subject_id.clone(),
+        erased_at: now,
+        purged_at: None,
+        state: ErasureState::Erased,
+        sealed_row_sha256: digests,
+    };
+    let answer = EraseAnswer {
+        erasure: receipt.erasure,
+        subject_id,
+        purged: false,
+        receipt: context.signer.sign(&receipt),
+    };
+    insert(conn, &answer, state.next_sequence())?;
+    remove_subject(conn, state, handle, answer.erasure, &rows)?;
+    state.erasures_open += 1;
+    let stored = StoredAnswer {
+        erasure: answer.erasure,
+    };
+    request::insert(conn, asked, &stored, None, now)?;
+    let removed = rows.into_iter().map(|(_, place)| place).collect();
+    Ok(committed(answer, removed, false))
+}
+
+/// An erasure as it is now.
+pub(in crate::storage) fn find(conn: &Connection, erasure: u64) -> rusqlite::Result<Option<EraseAnswer>> {
+    // A number that SQLite can't hold was never given out.
+    let Ok(erasure) = i64::try_from(erasure) else {
+        return Ok(None);
+    };
+    conn.prepare_cached(
+        "SELECT id, subject_id, purged, receipt, signature, public_key FROM erasure WHERE id = ?",
+    )?
+    .query_row([erasure], answer)
+    .optional()
+}
+
+/// Numbers of the erasures that are not purged.
+pub(in crate::storage) fn open(conn: &Connection) -> rusqlite::Result<Vec<u64>> {
+    conn.prepare_cached("SELECT id FROM erasure WHERE purged = 0 ORDER BY id")?
+        .query_map([], |row| uint(row, 0))?
+        .collect()
+}
+
+/// Marks an erasure purged and signs its receipt anew; `false` when a segment still holds a row of it.
+pub(in crate::storage) fn mark_purged(
+    conn: &Connection,
+    state: &mut State,
+    signer: &ReceiptSigner,
+    erasure: u64,
+    now: Timestamp,
+) -> Result<bool, StorageError> {
+    let held: bool = conn
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstone WHERE erasure = ? AND segment IS NOT NULL)")?
+        .query_row([int(erasure)], |row| row.get(0))?;
+    let Some(answer) = find(conn, erasure)?.filter(|answer| !held && !answer.purged) else {
+        return Ok(false);
+    };
+    let fault = |e: receipt::ReceiptError| {
+        StorageError::damaged(
+            std::path::Path::new("catalog.db"),
+            format!("erasure {erasure}: {e}"),
+        )
+    };
+    let mut receipt = receipt::verify(&answer.receipt).map_err(fault)?;
+    receipt.purged_at = Some(now);
+    receipt.state = ErasureState::Purged;
+    let signed = signer.sign(&receipt);
+    conn.prepare_cached(
+        "UPDATE erasure SET purged = 1, receipt = ?, signature = ?, public_key = ? WHERE id = ?",
+    )?
+    .execute(params![
+        signed.receipt_json,
+        signed.signature,
+        signed.public_key,
+        int(erasure)
+    ])?;
+    conn.prepare_cached("DELETE FROM tombstone WHERE erasure = ?")?
+        .execute([int(erasure)])?;
+    state.erasures_open -= 1;
+    Ok(true)
+}
+
+fn digest_of(
+    conn: &Connection,
+    context: &EraseContext<'_>,
+    reference: u64,
+    place: Place,
+) -> Result<String, StorageError> {
+    let digest = match place {
+        Place::Segment { segment, row } => (context.row_digest)(segment, row)?,
+        Place::Pending { .. } => {
+            let sealed = pending::sealed(conn, reference)?.unwrap_or_default();
+            sha256(&sealed)
+        }
+    };
+    let mut text = String::with_capacity(2 * digest.len());
+    for byte in digest {
+        write!(text, "{byte:02x}").expect("a string takes all text");
+    }
+    Ok(text)
+}
+
+/// SHA-256.
+pub(in crate::storage) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    digest::digest(&digest::SHA256, bytes)
+        .as_ref()
+        .try_into()
+        .expect("SHA-256 has 32 bytes")
+}
+
+fn insert(conn: &Connection, answer: &EraseAnswer, sequence: u64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO erasure (id, subject_id, purged, sequence, receipt, signature, public_key)
+         VALUES (?, ?, 0, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        int(answer.erasure),
+        answer.subject_id.as_str(),
+        int(sequence),
+        answer.receipt.receipt_json,
+        answer.receipt.signature,
+        answer.receipt.public_key,
+    ])?;
+    Ok(())
+}
+
+fn remove_subject(
+    conn: &Connection,
+    state: &mut State,
+    handle: u64,
+    erasure: u64,
+    rows: &[(u64, Place)],
+) -> rusqlite::Result<()> {
+    for (reference, place) in rows {
+        let (segment, row) = match *place {
+            Place::Segment { segment, row } => (Some(segment), Some(row)),
+            // A flush that is under way finds the tombstone and gives it the place.
+            Place::Pending { .. } => (None, None),
+        };
+        conn.prepare_cached("INSERT INTO tombstone (reference, erasure, segment, row) VALUES (?, ?, ?, ?)")?
+            .execute(params![int(*reference), int(erasure), segment, row])?;
+        if pending::remove(conn, *reference)? {
+            state.pending -= 1;
+        }
+    }
+    state.references -= rows.len() as u64;
+    state.subjects -= 1;
+    for delete in [
+        "DELETE FROM reference WHERE subject = ?",
+        "DELETE FROM link WHERE subject = ?",
+    ] {
+        conn.prepare_cached(delete)?.execute([int(handle)])?;
+    }
+    usage::remove(conn, handle)?;
+    request::scrub(conn, handle)?;
+    conn.prepare_cached("DELETE FROM subject WHERE handle = ?")?
+        .execute([int(handle)])?;
+    Ok(())
+}
+
+fn answer(row: &Row<'_>) -> rusqlite::Result<EraseAnswer> {
+    Ok(EraseAnswer {
+        erasure: uint(row, 0)?,
+        subject_id: parsed(row, 1)?,
+        purged: row.get(2)?,
+        receipt: SignedReceipt {
+            receipt_json: row.get(3)?,
+            signature: row.get(4)?,
+            public_key: row.get(5)?,
+        },
+    })
+}
+
+fn committed(answer: EraseAnswer, removed: Vec<Place>, replayed: bool) -> Committed {
+    Committed::Erased {
+        erasure: answer.erasure,
+        subject_id: answer.subject_id,
+        purged: answer.purged,
+        receipt: answer.receipt,
+        removed,
+        replayed,
+    }
+}

@@ -1,0 +1,145 @@
+//! The tables of a catalog (docs/format.md) and their version. Reads and writes no row.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::storage::error::StorageError;
+
+/// `PRAGMA application_id`: "thnr".
+const APPLICATION_ID: i32 = 0x7468_6E72;
+/// `PRAGMA user_version`: version of the tables.
+pub(in crate::storage) const VERSION: u32 = 1;
+
+const TABLES: &str = "
+CREATE TABLE tenant(
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    spec TEXT NOT NULL,
+    key_check BLOB NOT NULL
+) STRICT;
+CREATE TABLE state(
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    sequence INTEGER NOT NULL,
+    last_reference INTEGER NOT NULL,
+    last_subject INTEGER NOT NULL,
+    last_segment INTEGER NOT NULL,
+    last_erasure INTEGER NOT NULL,
+    last_usage INTEGER NOT NULL,
+    subjects INTEGER NOT NULL,
+    refs INTEGER NOT NULL,
+    pending INTEGER NOT NULL,
+    erasures_open INTEGER NOT NULL
+) STRICT;
+INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+CREATE TABLE terms(
+    id INTEGER PRIMARY KEY,
+    policy_version TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    method TEXT NOT NULL,
+    UNIQUE (policy_version, purpose, method)
+) STRICT;
+CREATE TABLE subject(
+    handle INTEGER PRIMARY KEY,
+    subject_id TEXT NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,
+    terms INTEGER NOT NULL REFERENCES terms(id),
+    consent_given_at INTEGER NOT NULL,
+    consent_expires_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE reference(
+    id INTEGER PRIMARY KEY,
+    subject INTEGER NOT NULL REFERENCES subject(handle),
+    hand INTEGER NOT NULL,
+    quality INTEGER NOT NULL,
+    captured_at INTEGER NOT NULL,
+    enrolled_at INTEGER NOT NULL,
+    pad INTEGER NOT NULL,
+    segment INTEGER,
+    row INTEGER,
+    sequence INTEGER NOT NULL,
+    CHECK ((segment IS NULL) = (row IS NULL))
+) STRICT;
+CREATE INDEX reference_subject ON reference(subject);
+CREATE TABLE pending(
+    reference INTEGER PRIMARY KEY,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE TABLE link(
+    subject INTEGER NOT NULL REFERENCES subject(handle),
+    kind INTEGER NOT NULL,
+    lookup BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    PRIMARY KEY (subject, kind)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX link_lookup ON link(kind, lookup);
+CREATE TABLE segment(
+    number INTEGER PRIMARY KEY,
+    ulid TEXT NOT NULL UNIQUE,
+    rows INTEGER NOT NULL,
+    holes INTEGER NOT NULL
+) STRICT;
+CREATE TABLE erasure(
+    id INTEGER PRIMARY KEY,
+    subject_id TEXT NOT NULL,
+    purged INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    receipt TEXT NOT NULL,
+    signature BLOB NOT NULL,
+    public_key BLOB NOT NULL
+) STRICT;
+CREATE INDEX erasure_open ON erasure(id) WHERE purged = 0;
+CREATE TABLE tombstone(
+    reference INTEGER PRIMARY KEY,
+    erasure INTEGER NOT NULL REFERENCES erasure(id),
+    segment INTEGER,
+    row INTEGER
+) STRICT;
+CREATE INDEX tombstone_segment ON tombstone(segment, row);
+CREATE INDEX tombstone_erasure ON tombstone(erasure);
+CREATE TABLE usage(
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    outcome INTEGER NOT NULL,
+    subject INTEGER REFERENCES subject(handle),
+    site TEXT,
+    principal TEXT NOT NULL,
+    request_id TEXT NOT NULL
+) STRICT;
+CREATE INDEX usage_subject ON usage(subject) WHERE subject IS NOT NULL;
+CREATE TABLE request(
+    id INTEGER PRIMARY KEY,
+    request_id TEXT NOT NULL UNIQUE,
+    method INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    answer TEXT,
+    subject INTEGER,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX request_subject ON request(subject) WHERE subject IS NOT NULL;
+";
+
+/// Makes the tables in an empty catalog.
+pub(in crate::storage) fn create(conn: &Connection) -> Result<(), StorageError> {
+    conn.execute_batch(&format!(
+        "BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+    ))?;
+    Ok(())
+}
+
+/// Checks that the file is a catalog that this release reads.
+pub(in crate::storage) fn check(conn: &Connection, path: &Path) -> Result<(), StorageError> {
+    let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    if pragma("application_id")? != i64::from(APPLICATION_ID) {
+        return Err(StorageError::damaged(path, "it is not a catalog of thenar"));
+    }
+    let found = u32::try_from(pragma("user_version")?).unwrap_or(u32::MAX);
+    if found > VERSION {
+        return Err(StorageError::NewerFormat {
+            path: path.to_owned(),
+            found,
+            supported: VERSION,
+        });
+    }
+    Ok(())
+}

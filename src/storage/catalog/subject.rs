@@ -1,0 +1,252 @@
+//! Subjects with what hangs on them: consent, links, references. Reads, and the writes that enrolment and import share.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::code::{Coded, from_json, int, parsed, to_json, uint};
+use crate::model::consent::Consent;
+use crate::model::id::SubjectId;
+use crate::model::link::{LinkKind, SealedLink};
+use crate::model::subject::{Capture, Hand, ReferenceInfo, SubjectRecord};
+use crate::model::timestamp::Timestamp;
+use crate::storage::error::StorageError;
+use crate::storage::place::{Place, RowId};
+use crate::storage::write::{CandidateInfo, SubjectKey};
+
+/// The handle of a subject.
+pub(in crate::storage) fn handle(conn: &Connection, id: &SubjectId) -> rusqlite::Result<Option<u64>> {
+    conn.prepare_cached("SELECT handle FROM subject WHERE subject_id = ?")?
+        .query_row([id.as_str()], |row| uint(row, 0))
+        .optional()
+}
+
+/// The handle of a subject named by id or link.
+pub(in crate::storage) fn resolve(conn: &Connection, key: &SubjectKey) -> rusqlite::Result<Option<u64>> {
+    match key {
+        SubjectKey::Id(id) => handle(conn, id),
+        SubjectKey::Link { kind, lookup } => link_owner(conn, *kind, lookup),
+    }
+}
+
+/// Who has a link.
+pub(in crate::storage) fn link_owner(
+    conn: &Connection,
+    kind: LinkKind,
+    lookup: &[u8; 32],
+) -> rusqlite::Result<Option<u64>> {
+    conn.prepare_cached("SELECT subject FROM link WHERE kind = ? AND lookup = ?")?
+        .query_row(params![kind.code(), lookup], |row| uint(row, 0))
+        .optional()
+}
+
+/// The id behind a handle.
+pub(in crate::storage) fn id(conn: &Connection, handle: u64) -> rusqlite::Result<Option<SubjectId>> {
+    conn.prepare_cached("SELECT subject_id FROM subject WHERE handle = ?")?
+        .query_row([int(handle)], |row| parsed(row, 0))
+        .optional()
+}
+
+/// Adds a subject with its first consent.
+pub(in crate::storage) fn insert(
+    conn: &Connection,
+    handle: u64,
+    id: &SubjectId,
+    (terms, consent): (i64, &Consent),
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO subject (handle, subject_id, created_at, terms, consent_given_at, consent_expires_at)
+         VALUES (?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        int(handle),
+        id.as_str(),
+        now.0,
+        terms,
+        consent.given_at.0,
+        consent.expires_at.0
+    ])?;
+    Ok(())
+}
+
+/// Replaces a subject's consent.
+pub(in crate::storage) fn set_consent(
+    conn: &Connection,
+    handle: u64,
+    (terms, consent): (i64, &Consent),
+) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE subject SET terms = ?, consent_given_at = ?, consent_expires_at = ? WHERE handle = ?",
+    )?
+    .execute(params![
+        terms,
+        consent.given_at.0,
+        consent.expires_at.0,
+        int(handle)
+    ])?;
+    Ok(())
+}
+
+/// The number of what a consent was given to. The same for many subjects, personal to none, and kept.
+pub(in crate::storage) fn terms(conn: &Connection, consent: &Consent) -> rusqlite::Result<i64> {
+    let method = to_json(&consent.method);
+    let found = conn
+        .prepare_cached("SELECT id FROM terms WHERE policy_version = ? AND purpose = ? AND method = ?")?
+        .query_row(params![consent.policy_version, consent.purpose, method], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    if let Some(id) = found {
+        return Ok(id);
+    }
+    conn.prepare_cached("INSERT INTO terms (policy_version, purpose, method) VALUES (?, ?, ?)")?
+        .execute(params![consent.policy_version, consent.purpose, method])?;
+    Ok(conn.last_insert_rowid())
+}
+
+/// A reference as it is inserted.
+pub(in crate::storage) struct NewReference {
+    /// Number and owner.
+    pub(in crate::storage) id: RowId,
+    /// Hand.
+    pub(in crate::storage) hand: Hand,
+    /// Capture.
+    pub(in crate::storage) capture: Capture,
+    /// Segment and row; pending without.
+    pub(in crate::storage) place: Option<(u32, u32)>,
+    /// The change it came with.
+    pub(in crate::storage) sequence: u64,
+}
+
+/// Adds a reference.
+pub(in crate::storage) fn insert_reference(
+    conn: &Connection,
+    new: &NewReference,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO reference (id, subject, hand, quality, captured_at, enrolled_at, pad, segment, row, sequence)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?
+    .execute(params![
+        int(new.id.reference),
+        int(new.id.subject),
+        new.hand.code(),
+        new.capture.quality,
+        new.capture.captured_at.0,
+        now.0,
+        new.capture.pad.code(),
+        new.place.map(|(segment, _)| segment),
+        new.place.map(|(_, row)| row),
+        int(new.sequence),
+    ])?;
+    Ok(())
+}
+
+/// Numbers and places of a subject's references, ascending.
+pub(in crate::storage) fn places(conn: &Connection, handle: u64) -> rusqlite::Result<Vec<(u64, Place)>> {
+    conn.prepare_cached("SELECT id, segment, row FROM reference WHERE subject = ? ORDER BY id")?
+        .query_map([int(handle)], |row| {
+            let reference = uint(row, 0)?;
+            let place = match (row.get(1)?, row.get(2)?) {
+                (Some(segment), Some(row)) => Place::Segment { segment, row },
+                _ => Place::Pending { reference },
+            };
+            Ok((reference, place))
+        })?
+        .collect()
+}
+
+/// All that is held on a subject.
+pub(in crate::storage) fn record(
+    conn: &Connection,
+    handle: u64,
+) -> Result<Option<SubjectRecord>, StorageError> {
+    let subject = conn
+        .prepare_cached(
+            "SELECT s.subject_id, s.created_at, t.policy_version, t.purpose, t.method,
+                    s.consent_given_at, s.consent_expires_at
+             FROM subject s JOIN terms t ON t.id = s.terms WHERE s.handle = ?",
+        )?
+        .query_row([int(handle)], |row| {
+            Ok(SubjectRecord {
+                subject_id: parsed(row, 0)?,
+                created_at: Timestamp(row.get(1)?),
+                consent: Consent {
+                    policy_version: row.get(2)?,
+                    purpose: row.get(3)?,
+                    method: from_json(4, row.get_ref(4)?.as_str()?)?,
+                    given_at: Timestamp(row.get(5)?),
+                    expires_at: Timestamp(row.get(6)?),
+                },
+                references: Vec::new(),
+                links: Vec::new(),
+            })
+        })
+        .optional()?;
+    let Some(mut record) = subject else {
+        return Ok(None);
+    };
+    record.references = conn
+        .prepare_cached(
+            "SELECT id, hand, quality, captured_at, enrolled_at FROM reference WHERE subject = ? ORDER BY id",
+        )?
+        .query_map([int(handle)], |row| {
+            Ok(ReferenceInfo {
+                reference: uint(row, 0)?,
+                hand: Coded::column(row, 1)?,
+                quality: row.get(2)?,
+                captured_at: Timestamp(row.get(3)?),
+                enrolled_at: Timestamp(row.get(4)?),
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    record.links = links(conn, handle, &LinkKind::ALL)?;
+    Ok(Some(record))
+}
+
+/// What is told of a candidate; `None` when it was erased meanwhile.
+pub(in crate::storage) fn candidate(
+    conn: &Connection,
+    id: RowId,
+    kinds: &[LinkKind],
+) -> rusqlite::Result<Option<CandidateInfo>> {
+    let found = conn
+        .prepare_cached(
+            "SELECT s.subject_id, r.hand FROM reference r JOIN subject s ON s.handle = r.subject
+             WHERE r.id = ? AND r.subject = ?",
+        )?
+        .query_row([int(id.reference), int(id.subject)], |row| {
+            Ok((parsed(row, 0)?, Coded::column(row, 1)?))
+        })
+        .optional()?;
+    let Some((subject_id, hand)) = found else {
+        return Ok(None);
+    };
+    Ok(Some(CandidateInfo {
+        subject_id,
+        hand,
+        links: links(conn, id.subject, kinds)?,
+    }))
+}
+
+fn links(conn: &Connection, handle: u64, kinds: &[LinkKind]) -> rusqlite::Result<Vec<SealedLink>> {
+    if kinds.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut links: Vec<SealedLink> = conn
+        .prepare_cached("SELECT kind, lookup, sealed FROM link WHERE subject = ? ORDER BY kind")?
+        .query_map([int(handle)], sealed_link)?
+        .collect::<Result<_, _>>()?;
+    links.retain(|link| kinds.contains(&link.kind));
+    Ok(links)
+}
+
+fn sealed_link(row: &Row<'_>) -> rusqlite::Result<SealedLink> {
+    let code: u8 = row.get(0)?;
+    Ok(SealedLink {
+        kind: LinkKind::from_code(code)
+            .ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::from(code)))?,
+        lookup: row.get(1)?,
+        sealed: row.get(2)?,
+    })
+}

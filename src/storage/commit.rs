@@ -1,0 +1,114 @@
+//! Group commit: many writes, one transaction, one fsync. A write that is not possible fails alone; a disk that fails fails all.
+
+use rusqlite::Connection;
+
+use super::catalog::erase::{self, EraseContext};
+use super::catalog::state::State;
+use super::catalog::{enroll, request, usage};
+use super::error::{StorageError, WriteError};
+use super::place::Place;
+use super::store::{Shared, Store};
+use super::write::{Committed, Durability, Write};
+use crate::model::timestamp::Timestamp;
+
+/// One answer a write, in their order.
+pub type Answers = Vec<Result<Committed, WriteError>>;
+
+impl Store {
+    /// Does the writes in their order as one transaction. When it returns `Ok`, each answered write survives what its
+    /// [`Write::durability`] says, and an erased row is read by nobody. On `Err` none was done.
+    pub fn commit(&self, writes: Vec<Write>) -> Result<Answers, StorageError> {
+        let Some(durability) = writes.iter().map(Write::durability).max() else {
+            return Ok(Vec::new());
+        };
+        let shared = &*self.0;
+        let now = Timestamp::now();
+        let mut writer = shared.writer.lock();
+        let answers = shared.write(&mut writer, durability, |conn, state| {
+            let answers = writes
+                .iter()
+                .map(|write| shared.member(conn, state, write, now))
+                .collect::<Result<Answers, _>>()?;
+            if durability == Durability::Power {
+                request::prune(conn, now)?;
+            }
+            Ok(answers)
+        })?;
+        // Before the lock goes: whoever learns of the erasure finds the row dead.
+        for answer in &answers {
+            if let Ok(Committed::Erased { removed, .. }) = answer {
+                shared.bury(removed)?;
+            }
+        }
+        Ok(answers)
+    }
+}
+
+impl Shared {
+    /// One write of a group; what it did is undone when it is not possible.
+    fn member(
+        &self,
+        conn: &Connection,
+        state: &mut State,
+        write: &Write,
+        now: Timestamp,
+    ) -> Result<Result<Committed, WriteError>, StorageError> {
+        let run = |sql| conn.prepare_cached(sql)?.execute([]);
+        let before = *state;
+        run("SAVEPOINT member")?;
+        let done = match self.apply(conn, state, write, now) {
+            Ok(committed) => Ok(committed),
+            Err(StorageError::Write(refusal)) => {
+                run("ROLLBACK TO member")?;
+                *state = before;
+                Err(refusal)
+            }
+            Err(error) => return Err(error),
+        };
+        run("RELEASE member")?;
+        Ok(done)
+    }
+
+    fn apply(
+        &self,
+        conn: &Connection,
+        state: &mut State,
+        write: &Write,
+        now: Timestamp,
+    ) -> Result<Committed, StorageError> {
+        match write {
+            Write::Enroll(write) => {
+                let tenant = (&self.pending_seal, self.spec.dimension);
+                enroll::enroll(conn, state, tenant, write, now)
+            }
+            Write::Erase(write) => {
+                let context = EraseContext {
+                    tenant: &self.spec.id,
+                    signer: &self.signer,
+                    row_digest: &|segment, row| {
+                        let live = self.live(segment, row)?;
+                        Ok(erase::sha256(live.reader.sealed_row(row)))
+                    },
+                };
+                erase::erase(conn, state, &context, write, now)
+            }
+            Write::Usage(event) => {
+                usage::record(conn, state, event)?;
+                Ok(Committed::Recorded)
+            }
+        }
+    }
+
+    fn bury(&self, removed: &[Place]) -> Result<(), StorageError> {
+        for place in removed {
+            if let Place::Segment { segment, row } = *place {
+                self.live(segment, row)?.dead.write().insert(row);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "commit_tests.rs"]
+mod tests;

@@ -1,0 +1,198 @@
+//! The data directory: its format, its lock and the tenants in it. Opens no tenant.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use ulid::Ulid;
+
+use super::durable;
+use super::error::StorageError;
+use crate::model::id::TenantId;
+
+/// Version of the layout of the data directory.
+pub const FORMAT: u32 = 1;
+const FORMAT_FILE: &str = "FORMAT";
+const FORMAT_WORD: &str = "thenar";
+const LOCK_FILE: &str = "LOCK";
+const TENANTS_DIR: &str = "tenants";
+/// A tenant that is being created, under a name that no tenant can have.
+const NEW_PREFIX: &str = ".new-";
+/// A tenant that is being removed.
+const DROPPED_PREFIX: &str = ".dropped-";
+
+/// A data directory that this process holds. Another process is refused until this value is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// Locked by `flock`, which ends with the process however it ends.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes a data directory, in an existing directory or a new one. One that is there already is refused.
+    pub fn init(path: impl AsRef<Path>) -> Result<(), StorageError> {
+        let path = path.as_ref();
+        let format = path.join(FORMAT_FILE);
+        if format.exists() {
+            return Err(StorageError::Initialised(path.to_owned()));
+        }
+        durable::create_dir(&path.join(TENANTS_DIR))?;
+        // Written last: its presence says that the rest is there.
+        durable::write_file(&format, format!("{FORMAT_WORD} {FORMAT}\n").as_bytes())
+    }
+
+    /// Locks the directory for this process, checks its format and clears what a crash left half made or half removed.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StorageError> {
+        let path = path.as_ref().to_owned();
+        check_format(&path)?;
+        let lock = lock(&path)?;
+        let dir = Self { path, _lock: lock };
+        dir.clear_leftovers()?;
+        Ok(dir)
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Tenants that have a directory, by id.
+    pub fn tenants(&self) -> Result<Vec<TenantId>, StorageError> {
+        let mut tenants: Vec<TenantId> = self
+            .tenant_entries()?
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect();
+        tenants.sort();
+        Ok(tenants)
+    }
+
+    /// Where a tenant is, or would be.
+    pub fn tenant_path(&self, tenant: &TenantId) -> PathBuf {
+        self.tenants_path().join(tenant.as_str())
+    }
+
+    /// Removes a tenant, whose store is closed: out of sight at once and durably, then its files. What a crash
+    /// leaves of them is removed by the next [`DataDir::open`].
+    pub fn remove_tenant(&self, tenant: &TenantId) -> Result<(), StorageError> {
+        let path = self.tenant_path(tenant);
+        if !path.exists() {
+            return Err(StorageError::TenantUnknown(tenant.clone()));
+        }
+        let dropped = self
+            .tenants_path()
+            .join(format!("{DROPPED_PREFIX}{}", Ulid::generate()));
+        durable::rename(&path, &dropped)?;
+        remove_tree(&dropped)
+    }
+
+    /// A place to build a tenant in, unseen until [`DataDir::adopt`] gives it its name.
+    pub(super) fn new_tenant_path(&self) -> Result<PathBuf, StorageError> {
+        let path = self
+            .tenants_path()
+            .join(format!("{NEW_PREFIX}{}", Ulid::generate()));
+        durable::create_dir(&path)?;
+        Ok(path)
+    }
+
+    /// Gives a finished tenant its name.
+    pub(super) fn adopt(&self, built: &Path, tenant: &TenantId) -> Result<(), StorageError> {
+        durable::sync_dir(built)?;
+        let path = self.tenant_path(tenant);
+        if path.exists() {
+            return Err(StorageError::TenantExists(tenant.clone()));
+        }
+        durable::rename(built, &path)
+    }
+
+    fn clear_leftovers(&self) -> Result<(), StorageError> {
+        for name in self.tenant_entries()? {
+            if name.starts_with(NEW_PREFIX) || name.starts_with(DROPPED_PREFIX) {
+                remove_tree(&self.tenants_path().join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tenants_path(&self) -> PathBuf {
+        self.path.join(TENANTS_DIR)
+    }
+
+    fn tenant_entries(&self) -> Result<Vec<String>, StorageError> {
+        list(&self.tenants_path())
+    }
+}
+
+/// Names in a directory; those that are not UTF-8 are none of ours.
+pub(super) fn list(path: &Path) -> Result<Vec<String>, StorageError> {
+    let failed = |e| StorageError::io("list", path, e);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(failed)? {
+        names.extend(entry.map_err(failed)?.file_name().into_string().ok());
+    }
+    Ok(names)
+}
+
+/// Removes a directory with all that is in it.
+pub(super) fn remove_tree(path: &Path) -> Result<(), StorageError> {
+    fs::remove_dir_all(path).map_err(|e| StorageError::io("remove", path, e))
+}
+
+fn check_format(path: &Path) -> Result<(), StorageError> {
+    let file = path.join(FORMAT_FILE);
+    let text = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Err(StorageError::NotADataDirectory(path.to_owned()));
+        }
+        Err(e) => return Err(StorageError::io("read", &file, e)),
+    };
+    let found = text
+        .strip_prefix(FORMAT_WORD)
+        .and_then(|version| version.trim().parse().ok())
+        .ok_or_else(|| StorageError::damaged(&file, format!("it says {:?}", text.trim())))?;
+    if found > FORMAT {
+        return Err(StorageError::NewerFormat {
+            path: file,
+            found,
+            supported: FORMAT,
+        });
+    }
+    Ok(())
+}
+
+fn lock(path: &Path) -> Result<File, StorageError> {
+    let file_path = path.join(LOCK_FILE);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&file_path)
+        .map_err(|e| StorageError::io("open", &file_path, e))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            // A holder that has not written its id yet, or can't be read, is still a holder.
+            let _ = file.read_to_string(&mut text);
+            return Err(StorageError::InUse {
+                path: path.to_owned(),
+                pid: text.trim().parse().ok(),
+            });
+        }
+        Err(TryLockError::Error(e)) => return Err(StorageError::io("lock", &file_path, e)),
+    }
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| writeln!(file, "{}", std::process::id()))
+        .map_err(|e| StorageError::io("write", &file_path, e))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+#[path = "data_dir_tests.rs"]
+mod tests;

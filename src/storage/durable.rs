@@ -1,0 +1,98 @@
+//! Files that are there whole or not at all, and files that are gone: write, fsync, rename, fsync of the directory; overwrite, fsync, unlink. Knows no content.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use super::error::StorageError;
+
+/// Zeros are written in pieces of this size.
+const OVERWRITE_CHUNK_LEN: usize = 1 << 20;
+
+/// Makes a directory, and those above it, for this user alone.
+pub(super) fn create_dir(path: &Path) -> Result<(), StorageError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|e| StorageError::io("create", path, e))
+}
+
+/// Makes a new file for this user alone, readable and writable.
+pub(super) fn create_file(path: &Path) -> Result<File, StorageError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| StorageError::io("create", path, e))
+}
+
+/// Writes a small file so that after a crash it is there whole or not at all.
+pub(super) fn write_file(path: &Path, content: &[u8]) -> Result<(), StorageError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    let tmp = Path::new(&name);
+    remove_if_there(tmp)?;
+    let mut file = create_file(tmp)?;
+    file.write_all(content)
+        .and_then(|()| file.sync_all())
+        .map_err(|e| StorageError::io("write", tmp, e))?;
+    rename(tmp, path)
+}
+
+/// Renames within a directory; durable when it returns.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StorageError> {
+    fs::rename(from, to).map_err(|e| StorageError::io("rename", from, e))?;
+    sync_parent(to)
+}
+
+/// Makes names created, renamed or removed in a directory durable.
+pub(super) fn sync_dir(path: &Path) -> Result<(), StorageError> {
+    File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|e| StorageError::io("fsync", path, e))
+}
+
+/// Overwrites a file with zeros, makes that durable and unlinks it. One that is gone already is well.
+pub(super) fn destroy_file(path: &Path) -> Result<(), StorageError> {
+    let mut file = match OpenOptions::new().write(true).open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(StorageError::io("open", path, e)),
+    };
+    overwrite(&mut file)
+        .and_then(|()| file.sync_all())
+        .map_err(|e| StorageError::io("overwrite", path, e))?;
+    drop(file);
+    remove_if_there(path)?;
+    sync_parent(path)
+}
+
+fn overwrite(file: &mut File) -> std::io::Result<()> {
+    let zeros = vec![0; OVERWRITE_CHUNK_LEN];
+    let mut left = file.metadata()?.len();
+    while left > 0 {
+        let len = usize::try_from(left).map_or(zeros.len(), |left| left.min(zeros.len()));
+        file.write_all(zeros.get(..len).expect("at most the chunk"))?;
+        left -= len as u64;
+    }
+    Ok(())
+}
+
+fn remove_if_there(path: &Path) -> Result<(), StorageError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StorageError::io("remove", path, e)),
+        _ => Ok(()),
+    }
+}
+
+fn sync_parent(path: &Path) -> Result<(), StorageError> {
+    sync_dir(path.parent().expect("a file stands in a directory"))
+}
+
+#[cfg(test)]
+#[path = "durable_tests.rs"]
+mod tests;

@@ -1,0 +1,188 @@
+//! Why the storage did not do what it was asked. Every message names the file, the fault and the way out.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+use thiserror::Error;
+
+use crate::model::id::{SubjectId, TenantId};
+use crate::model::link::LinkKind;
+use crate::model::subject::Hand;
+
+/// Why a read, a write or a start failed.
+#[derive(Debug, Error)]
+pub enum StorageError {
+    /// The path holds no data directory.
+    #[error("{} is not a data directory (run `thenar init`)", .0.display())]
+    NotADataDirectory(PathBuf),
+    /// The path holds one already.
+    #[error("{} is a data directory already; nothing was changed", .0.display())]
+    Initialised(PathBuf),
+    /// Another process works on it.
+    #[error("{} is in use by {}; stop it first", path.display(), holder(*pid))]
+    InUse {
+        /// The data directory.
+        path: PathBuf,
+        /// The process, where the lock file says so.
+        pid: Option<u32>,
+    },
+    /// Written by a newer release.
+    #[error("{} has format {found}; this release reads up to {supported}: use the newer release that wrote it", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest that this release reads.
+        supported: u32,
+    },
+    /// No such tenant on disk.
+    #[error("tenant {0} has no directory")]
+    TenantUnknown(TenantId),
+    /// There is one already.
+    #[error("tenant {0} exists already")]
+    TenantExists(TenantId),
+    /// The data key is not the one the tenant was created with.
+    #[error("tenant {0} does not open with this data key: the keyring is not the one it was created with")]
+    WrongKey(TenantId),
+    /// A file is not what was written.
+    #[error("{} is damaged: {fault}; restore it from a backup", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Plane, block and fault.
+        fault: String,
+    },
+    /// A place that no segment of the tenant has: a defect of the caller.
+    #[error("segment {segment} has no row {row}")]
+    PlaceUnknown {
+        /// Number of the segment.
+        segment: u32,
+        /// Row within it.
+        row: u32,
+    },
+    /// The disk is full; nothing was acknowledged and the store stays usable.
+    #[error("the disk is full ({0}); free some space and repeat the write")]
+    Full(String),
+    /// An earlier write could not be made durable, so that what the disk holds is uncertain.
+    #[error("writes are refused until the server is restarted, since an earlier one failed: {0}")]
+    Poisoned(String),
+    /// A named limit was exceeded.
+    #[error("{limit} is {max}; {value} came")]
+    Limit {
+        /// Name of the limit.
+        limit: &'static str,
+        /// Its value.
+        max: u64,
+        /// What came.
+        value: u64,
+    },
+    /// Rows that don't fit the tenant or each other: a defect of the caller.
+    #[error("rows are refused: {0}")]
+    Rows(String),
+    /// The write is not possible as the gallery stands.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The operating system refused.
+    #[error("can't {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// SQLite refused.
+    #[error("catalog.db: {0}")]
+    Catalog(rusqlite::Error),
+}
+
+/// Why one write of a group was not done. It changed nothing; the others stand.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum WriteError {
+    /// No such subject, or it was erased since the request was first answered.
+    #[error("the subject is unknown")]
+    SubjectUnknown,
+    /// An import brings a subject that is there already, or twice.
+    #[error("subject {subject_id} exists already")]
+    SubjectExists {
+        /// The subject.
+        subject_id: SubjectId,
+    },
+    /// A link of somebody else.
+    #[error("the {0:?} link belongs to another subject")]
+    LinkTaken(LinkKind),
+    /// The request id was used for something else before.
+    #[error("the request id was used before for a different request")]
+    RequestIdReused,
+    /// The palm has as many references as it may have.
+    #[error("the {hand:?} palm would have more than {max} references")]
+    ReferencesFull {
+        /// The hand.
+        hand: Hand,
+        /// The limit.
+        max: usize,
+    },
+    /// A row is not of the tenant's dimension.
+    #[error("a row has {found} bytes; the tenant's rows have {expected}")]
+    RowLength {
+        /// What came.
+        found: usize,
+        /// 2 bytes a coordinate.
+        expected: usize,
+    },
+    /// An import did not bring as many rows as it announced.
+    #[error("{found} rows came; {announced} were announced")]
+    RowCount {
+        /// What came.
+        found: u64,
+        /// What the header said.
+        announced: u64,
+    },
+}
+
+impl StorageError {
+    /// Wraps an error of the operating system; a full disk is told apart.
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::Full(format!("{action} {}", path.display()))
+            }
+            _ => Self::Io {
+                action,
+                path: path.to_owned(),
+                source,
+            },
+        }
+    }
+
+    /// A file that is not what was written.
+    pub(crate) fn damaged(path: &Path, fault: impl Into<String>) -> Self {
+        Self::Damaged {
+            path: path.to_owned(),
+            fault: fault.into(),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for StorageError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full("write catalog.db".to_owned()),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::damaged(Path::new("catalog.db"), error.to_string())
+            }
+            _ => Self::Catalog(error),
+        }
+    }
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+#[cfg(test)]
+#[path = "error_tests.rs"]
+mod tests;

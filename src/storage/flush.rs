@@ -1,0 +1,124 @@
+//! Flush: pending rows become a segment. Writes the file beside running reads and writes; only the catalog's transaction holds them up.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use zeroize::Zeroizing;
+
+use super::catalog::segments;
+use super::error::StorageError;
+use super::place::{RowId, RowPlanes, SEGMENT_ROWS_MAX, SegmentRows};
+use super::segment::writer::SegmentWriter;
+use super::store::{Shared, Store, Unclaimed};
+use super::write::{Durability, FlushOutcome};
+
+impl Store {
+    /// Moves pending rows to a new segment. Row i of it is `references[i]`; one that was erased before is a hole, one
+    /// that is erased meanwhile a tombstone, and both are in [`FlushOutcome::dead`]. `encode` makes the codes of n rows of
+    /// half-precision coordinates (n × 2·D bytes); rows that are zero are holes and their codes are not looked at.
+    pub fn flush(
+        &self,
+        references: &[u64],
+        encode: &dyn Fn(&[u8], usize) -> RowPlanes,
+    ) -> Result<FlushOutcome, StorageError> {
+        let shared = &*self.0;
+        let _upkeep = shared.upkeep.lock();
+        let count = check_references(references)?;
+        shared.writer.lock().check_poison()?;
+        let (ids, exact) = shared.pending_rows(references)?;
+        let mut planes = encode(&exact, references.len());
+        clear_holes(&mut planes, &ids);
+        let rows = SegmentRows { planes, exact, ids };
+        let mut file = SegmentWriter::create(&shared.segments_path, &shared.context, count)?;
+        file.push(&rows, 0..rows.ids.len())?;
+        let written = file.finish()?;
+        let unclaimed = Unclaimed::new(&written.path);
+
+        let mut writer = shared.writer.lock();
+        let claimed = shared.write(&mut writer, Durability::Power, |conn, state| {
+            let entry = segments::insert(conn, state, &written)?;
+            let mut buried = BTreeSet::new();
+            let mut dead = Vec::new();
+            for (row, id) in (0..).zip(&rows.ids) {
+                if *id == RowId::HOLE {
+                    dead.push(row);
+                } else if !segments::place_pending(conn, state, id.reference, (entry.number, row))? {
+                    dead.push(row);
+                    buried.insert(row);
+                }
+            }
+            shared.publish([shared.map(entry, Arc::new(RwLock::new(buried)))?]);
+            Ok(FlushOutcome {
+                segment: entry.number,
+                dead,
+            })
+        });
+        unclaimed.settle(claimed)
+    }
+}
+
+impl Shared {
+    /// Ids and coordinates of pending rows; holes for those that are gone.
+    fn pending_rows(&self, references: &[u64]) -> Result<(Vec<RowId>, Zeroizing<Vec<u8>>), StorageError> {
+        let len = 2 * self.spec.dimension.get();
+        let mut ids = Vec::with_capacity(references.len());
+        let mut exact = Zeroizing::new(Vec::with_capacity(references.len() * len));
+        self.readers.with(|conn| {
+            for reference in references {
+                match segments::locate(conn, *reference)? {
+                    None => {
+                        ids.push(RowId::HOLE);
+                        exact.extend(std::iter::repeat_n(0, len));
+                    }
+                    Some(segments::Located { place: Some(_), .. }) => {
+                        return Err(StorageError::Rows(format!(
+                            "reference {reference} is in a segment already"
+                        )));
+                    }
+                    Some(segments::Located { id, sealed, .. }) => {
+                        let row = self.pending_seal.open(*reference, &sealed.unwrap_or_default())?;
+                        ids.push(id);
+                        exact.extend_from_slice(&row);
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        Ok((ids, exact))
+    }
+}
+
+fn check_references(references: &[u64]) -> Result<u32, StorageError> {
+    let count = u32::try_from(references.len())
+        .ok()
+        .filter(|count| *count <= SEGMENT_ROWS_MAX)
+        .ok_or(StorageError::Limit {
+            limit: "rows of a segment",
+            max: u64::from(SEGMENT_ROWS_MAX),
+            value: references.len() as u64,
+        })?;
+    let distinct: HashSet<&u64> = references.iter().collect();
+    if count == 0 || distinct.len() != references.len() {
+        return Err(StorageError::Rows(
+            "a flush takes at least one reference, and each once".to_owned(),
+        ));
+    }
+    Ok(count)
+}
+
+/// Whatever the encoder made of rows that are not there.
+fn clear_holes(planes: &mut RowPlanes, ids: &[RowId]) {
+    for plane in [&mut planes.sign, &mut planes.refine, &mut planes.scale] {
+        let stride = plane.len() / ids.len();
+        for (row, id) in plane.chunks_exact_mut(stride.max(1)).zip(ids) {
+            if *id == RowId::HOLE {
+                row.fill(0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "flush_tests.rs"]
+mod tests;

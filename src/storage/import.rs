@@ -1,0 +1,238 @@
+//! Import: many new subjects at once, all or none. Segments are written as rows come; the catalog learns of them at the end, in one transaction.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::catalog::import::ImportedRows;
+use super::catalog::request::{self, Method};
+use super::catalog::{import, subject};
+use super::durable;
+use super::error::{StorageError, WriteError};
+use super::place::{RowId, SEGMENT_ROWS_MAX, SegmentRows};
+use super::segment::writer::{SegmentWriter, WrittenSegment};
+use super::store::{Shared, Store};
+use super::write::{Durability, ImportAnswer, ImportWrite};
+use crate::model::id::SubjectId;
+use crate::model::timestamp::Timestamp;
+
+/// Most rows of one import. Ids are kept in memory until its end, about 100 bytes a row.
+pub const IMPORT_ROWS_MAX: u64 = 16_777_216;
+
+/// How an import begins.
+pub enum ImportStart {
+    /// The request was answered before; nothing is to be done.
+    Replayed(ImportAnswer),
+    /// Rows may come.
+    New(Importer),
+}
+
+/// Takes in rows. Nothing of them is seen before [`Importer::commit`]; dropped, it leaves nothing.
+pub struct Importer {
+    shared: Arc<Shared>,
+    header: ImportWrite,
+    /// Everybody reserved so far.
+    subjects: HashMap<SubjectId, RowId>,
+    /// Reserved and not pushed yet, in order.
+    outstanding: VecDeque<RowId>,
+    pushed: u64,
+    file: Option<SegmentWriter>,
+    written: Vec<WrittenSegment>,
+}
+
+impl Store {
+    /// Begins an import of exactly `header.rows` rows.
+    pub fn import(&self, header: ImportWrite) -> Result<ImportStart, StorageError> {
+        if header.rows > IMPORT_ROWS_MAX {
+            return Err(StorageError::Limit {
+                limit: "rows of an import",
+                max: IMPORT_ROWS_MAX,
+                value: header.rows,
+            });
+        }
+        self.0.writer.lock().check_poison()?;
+        let answered = self
+            .0
+            .readers
+            .with(|conn| request::find(conn, &header.request_id, Method::Import, &header.request_digest))?;
+        Ok(match answered {
+            Some(answer) => ImportStart::Replayed(answer),
+            None => ImportStart::New(Importer {
+                shared: Arc::clone(&self.0),
+                header,
+                subjects: HashMap::new(),
+                outstanding: VecDeque::new(),
+                pushed: 0,
+                file: None,
+                written: Vec::new(),
+            }),
+        })
+    }
+}
+
+impl Importer {
+    /// Gives new subjects their handles and references. One that is enrolled already, or came before in this import,
+    /// is [`WriteError::SubjectExists`]; the import can then only be dropped.
+    pub fn reserve(&mut self, subject_ids: &[SubjectId]) -> Result<Vec<RowId>, StorageError> {
+        let count = subject_ids.len() as u64;
+        let all = self.subjects.len() as u64 + count;
+        if all > self.header.rows {
+            return Err(self.row_count(all));
+        }
+        self.shared.readers.with(|conn| {
+            for id in subject_ids {
+                if subject::handle(conn, id)?.is_some() {
+                    return Err(exists(id));
+                }
+            }
+            Ok(())
+        })?;
+        let (reference, handle) = self.shared.writer.lock().reserve(count);
+        let ids: Vec<RowId> = (1..=count)
+            .map(|n| RowId {
+                reference: reference + n,
+                subject: handle + n,
+            })
+            .collect();
+        for (subject_id, id) in subject_ids.iter().zip(&ids) {
+            if self.subjects.insert(subject_id.clone(), *id).is_some() {
+                return Err(exists(subject_id));
+            }
+        }
+        self.outstanding.extend(&ids);
+        Ok(ids)
+    }
+
+    /// Writes rows, which come in the order of their reservation.
+    pub fn push(&mut self, rows: SegmentRows) -> Result<(), StorageError> {
+        for id in &rows.ids {
+            if self.outstanding.pop_front() != Some(*id) {
+                return Err(StorageError::Rows(format!(
+                    "reference {} is not the next one reserved",
+                    id.reference
+                )));
+            }
+        }
+        let mut next = 0;
+        while next < rows.ids.len() {
+            let mut file = match self.file.take() {
+                Some(file) => file,
+                None => self.begin_segment()?,
+            };
+            let end = rows.ids.len().min(next + file.room());
+            file.push(&rows, next..end)?;
+            self.pushed += (end - next) as u64;
+            next = end;
+            if file.room() == 0 {
+                self.written.push(file.finish()?);
+            } else {
+                self.file = Some(file);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the import durable and visible; returns the new segments' numbers in order. A request that was answered
+    /// meanwhile is answered the same way, without segments.
+    pub fn commit(mut self) -> Result<(ImportAnswer, Vec<u32>), StorageError> {
+        if self.pushed != self.header.rows || !self.outstanding.is_empty() {
+            return Err(self.row_count(self.pushed));
+        }
+        let mut rows: Vec<(RowId, &SubjectId)> = self
+            .subjects
+            .iter()
+            .map(|(subject_id, id)| (*id, subject_id))
+            .collect();
+        rows.sort_unstable();
+        let imported = ImportedRows {
+            header: &self.header,
+            rows: &rows,
+            segments: &self.written,
+        };
+        let shared = &*self.shared;
+        let mut writer = shared.writer.lock();
+        let claimed = writer.with_import_cache(|writer| {
+            shared.write(writer, Durability::Power, |conn, state| {
+                let (answer, entries) = import::import(conn, state, &imported, Timestamp::now())?;
+                let lives = entries
+                    .iter()
+                    .map(|entry| shared.map(*entry, Arc::new(RwLock::default())))
+                    .collect::<Result<Vec<_>, _>>()?;
+                shared.publish(lives);
+                Ok((answer, entries))
+            })
+        });
+        drop(writer);
+        let (answer, numbers) = match claimed {
+            Ok((answer, entries)) => (
+                answer,
+                entries.iter().map(|entry| entry.number).collect::<Vec<_>>(),
+            ),
+            Err(error) => {
+                if matches!(error, StorageError::Poisoned(_)) {
+                    // The catalog may have them; the next open will know.
+                    self.release_files();
+                }
+                return Err(error);
+            }
+        };
+        if numbers.len() == self.written.len() {
+            self.release_files();
+        }
+        Ok((answer, numbers))
+    }
+
+    fn begin_segment(&self) -> Result<SegmentWriter, StorageError> {
+        let left = self.header.rows - self.pushed;
+        let rows = u32::try_from(left).map_or(SEGMENT_ROWS_MAX, |left| left.min(SEGMENT_ROWS_MAX));
+        // Held while the file is made, so that a purge finds it in the set or not at all.
+        let mut importing = self.shared.importing.lock();
+        let file = SegmentWriter::create(&self.shared.segments_path, &self.shared.context, rows)?;
+        importing.insert(file.ulid());
+        Ok(file)
+    }
+
+    /// Lets go of the written files without destroying them.
+    fn release_files(&mut self) {
+        let mut importing = self.shared.importing.lock();
+        for written in self.written.drain(..) {
+            importing.remove(&written.ulid);
+        }
+    }
+
+    fn row_count(&self, found: u64) -> StorageError {
+        WriteError::RowCount {
+            found,
+            announced: self.header.rows,
+        }
+        .into()
+    }
+}
+
+impl Drop for Importer {
+    fn drop(&mut self) {
+        let unfinished = self.file.take().map(|file| file.ulid());
+        let paths: Vec<PathBuf> = self.written.iter().map(|written| written.path.clone()).collect();
+        for path in paths {
+            // What can't be destroyed now is an orphan, which the next purge or open destroys.
+            let _ = durable::destroy_file(&path);
+        }
+        if let Some(ulid) = unfinished {
+            self.shared.importing.lock().remove(&ulid);
+        }
+        self.release_files();
+    }
+}
+
+fn exists(subject_id: &SubjectId) -> StorageError {
+    WriteError::SubjectExists {
+        subject_id: subject_id.clone(),
+    }
+    .into()
+}
+
+#[cfg(test)]
+#[path = "import_tests.rs"]
+mod tests;

@@ -1,0 +1,203 @@
+//! Purge: erased rows leave the files. Rewrites segments without them, destroys what held them, and only then says so in the receipts.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ulid::Ulid;
+use zeroize::Zeroizing;
+
+use super::catalog::segments::{SegmentEntry, Tombstone};
+use super::catalog::{erase, pending, segments};
+use super::data_dir;
+use super::durable;
+use super::error::StorageError;
+use super::place::{RowId, RowPlanes, SegmentRows};
+use super::segment::format::{EXTENSION, Plane, file_name};
+use super::segment::reader::{SegmentReader, split_exact};
+use super::segment::writer::{SegmentWriter, WrittenSegment};
+use super::store::{Live, Shared, Store, Unclaimed, Upkeep};
+use super::write::Durability;
+use crate::model::timestamp::Timestamp;
+
+/// Rows rewritten at a time; a multiple of the rows of every plane's blocks.
+const REWRITE_ROWS: usize = 4_096;
+/// How long a purge waits for readers of a replaced file, which take milliseconds.
+const RETIRED_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How often it looks.
+const RETIRED_POLL: Duration = Duration::from_millis(1);
+/// How often the write-ahead log is tried to be cut while readers are in the way.
+const CHECKPOINT_TRIES: usize = 3;
+
+impl Store {
+    /// Takes all erased rows out of the files and returns how many erasures became *purged*: segments with tombstones
+    /// are rewritten under new keys, with the same row numbers; the old files are overwritten and unlinked once nobody
+    /// reads them; pending rows are written anew; the write-ahead log is cut. An erasure for which one of these could
+    /// not be finished stays *erased* for the next purge.
+    pub fn purge(&self) -> Result<usize, StorageError> {
+        let shared = &*self.0;
+        let mut upkeep = shared.upkeep.lock();
+        shared.writer.lock().check_poison()?;
+        let tombstones = shared.readers.with(|conn| Ok(segments::tombstones(conn)?))?;
+        for of_segment in tombstones.chunk_by(|a, b| a.segment == b.segment) {
+            shared.rewrite(of_segment, &mut upkeep)?;
+        }
+        shared.finish(&mut upkeep)
+    }
+
+    /// What is left of a purge that a crash interrupted, or nothing.
+    pub(super) fn finish_purges(&self) -> Result<usize, StorageError> {
+        self.0.finish(&mut self.0.upkeep.lock())
+    }
+}
+
+impl Shared {
+    /// Replaces a segment's file by one without the rows of these tombstones.
+    fn rewrite(&self, gone: &[Tombstone], upkeep: &mut Upkeep) -> Result<(), StorageError> {
+        let Some(first) = gone.first() else {
+            return Ok(());
+        };
+        let old = self.live(first.segment, 0)?;
+        let written = self.copy_without(&old.reader, gone)?;
+        let unclaimed = Unclaimed::new(&written.path);
+        let entry = SegmentEntry {
+            ulid: written.ulid,
+            holes: written.holes,
+            ..old.entry
+        };
+        let new = self.map(entry, Arc::clone(&old.dead))?;
+        let mut writer = self.writer.lock();
+        let claimed = self.write(&mut writer, Durability::Power, |conn, _| {
+            Ok(segments::replace(conn, entry.number, &written, gone)?)
+        });
+        if claimed.is_ok() {
+            self.publish([new]);
+            upkeep.retired.push(old);
+        }
+        unclaimed.settle(claimed)
+    }
+
+    fn copy_without(&self, old: &SegmentReader, gone: &[Tombstone]) -> Result<WrittenSegment, StorageError> {
+        let rows = old.rows() as usize;
+        let mut file = SegmentWriter::create(&self.segments_path, &self.context, old.rows())?;
+        for first in (0..rows).step_by(REWRITE_ROWS) {
+            let count = REWRITE_ROWS.min(rows - first);
+            let mut chunk = read_chunk(old, first, count)?;
+            for tombstone in gone {
+                let row = (tombstone.row as usize).checked_sub(first);
+                if let Some(row) = row.filter(|row| *row < count) {
+                    clear_row(&mut chunk, row);
+                }
+            }
+            file.push(&chunk, 0..count)?;
+        }
+        file.finish()
+    }
+
+    /// Destroys files that nobody needs, cleans the catalog's file and log, and marks what is purged.
+    fn finish(&self, upkeep: &mut Upkeep) -> Result<usize, StorageError> {
+        let all_released = release(&mut upkeep.retired);
+        self.destroy_orphans(&upkeep.retired)?;
+        let erasures = self.readers.with(|conn| Ok(erase::open(conn)?))?;
+        if erasures.is_empty() || !all_released {
+            return Ok(0);
+        }
+        // The writer is held throughout, so that nothing is logged between the cut and the receipts that rely on it.
+        let mut writer = self.writer.lock();
+        self.write(&mut writer, Durability::Power, |conn, _| {
+            Ok(pending::rebuild(conn)?)
+        })?;
+        let mut cut = false;
+        for _ in 0..CHECKPOINT_TRIES {
+            cut = cut || writer.checkpoint()?;
+        }
+        if !cut {
+            return Ok(0);
+        }
+        let now = Timestamp::now();
+        self.write(&mut writer, Durability::Power, |conn, state| {
+            let mut purged = 0;
+            for erasure in erasures {
+                purged += usize::from(erase::mark_purged(conn, state, &self.signer, erasure, now)?);
+            }
+            Ok(purged)
+        })
+    }
+
+    /// Destroys segment files that the catalog does not have: replaced ones, and those a crash or a failed write left.
+    fn destroy_orphans(&self, held: &[Arc<Live>]) -> Result<(), StorageError> {
+        for name in data_dir::list(&self.segments_path)? {
+            let ulid = name
+                .strip_suffix(EXTENSION)
+                .and_then(|stem| stem.strip_suffix('.'))
+                .and_then(|stem| Ulid::from_string(stem).ok());
+            let Some(ulid) = ulid.filter(|ulid| file_name(*ulid) == name) else {
+                continue;
+            };
+            // In this order: an import leaves the set after its segments are in the gallery.
+            let importing = self.importing.lock().contains(&ulid);
+            let is = |live: &Arc<Live>| live.entry.ulid == ulid;
+            if !importing && !self.gallery.load().values().any(is) && !held.iter().any(is) {
+                durable::destroy_file(&self.segments_path.join(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Waits for readers of replaced files and unmaps those that nobody reads; `false` when some still are read.
+fn release(retired: &mut Vec<Arc<Live>>) -> bool {
+    let deadline = Instant::now() + RETIRED_WAIT_MAX;
+    loop {
+        // Nobody can find a replaced file any more, so that a count of one stays one.
+        retired.retain(|live| Arc::strong_count(live) > 1);
+        if retired.is_empty() || Instant::now() >= deadline {
+            return retired.is_empty();
+        }
+        thread::sleep(RETIRED_POLL);
+    }
+}
+
+fn read_chunk(old: &SegmentReader, first: usize, count: usize) -> Result<SegmentRows, StorageError> {
+    let plane = |plane| {
+        let mut bytes = Vec::new();
+        old.open_rows(plane, first, count, &mut bytes).map(|()| bytes)
+    };
+    let planes = RowPlanes {
+        sign: plane(Plane::Sign)?,
+        refine: plane(Plane::Refine)?,
+        scale: plane(Plane::Scale)?,
+    };
+    let with_ids = Zeroizing::new(plane(Plane::Exact)?);
+    let stride = with_ids.len() / count;
+    let mut ids = Vec::with_capacity(count);
+    let mut exact = Zeroizing::new(Vec::with_capacity(with_ids.len()));
+    for row in with_ids.chunks_exact(stride) {
+        let (values, id) = split_exact(row);
+        exact.extend_from_slice(values);
+        ids.push(id);
+    }
+    Ok(SegmentRows { planes, exact, ids })
+}
+
+fn clear_row(rows: &mut SegmentRows, row: usize) {
+    let count = rows.ids.len();
+    let planes = &mut rows.planes;
+    for bytes in [
+        &mut planes.sign,
+        &mut planes.refine,
+        &mut planes.scale,
+        &mut *rows.exact,
+    ] {
+        let stride = bytes.len() / count;
+        bytes
+            .get_mut(row * stride..(row + 1) * stride)
+            .expect("the row is within the chunk")
+            .fill(0);
+    }
+    *rows.ids.get_mut(row).expect("the row is within the chunk") = RowId::HOLE;
+}
+
+#[cfg(test)]
+#[path = "purge_tests.rs"]
+mod tests;

@@ -1,0 +1,128 @@
+//! From a directory to a store: makes a new tenant's files, and brings back one that was closed or crashed. Repairs nothing that is damaged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+use rusqlite::params;
+
+use super::catalog::code::{from_json, to_json};
+use super::catalog::connection::{self, Readers, Writer};
+use super::catalog::pending::PendingSeal;
+use super::catalog::{schema, segments};
+use super::durable;
+use super::error::StorageError;
+use super::segment::format::SegmentContext;
+use super::store::{CATALOG_FILE, Gallery, SEGMENTS_DIR, Shared, Store, Upkeep};
+use crate::keys::receipt::ReceiptSigner;
+use crate::keys::secret::SecretKey;
+use crate::model::id::TenantId;
+use crate::model::tenant::TenantSpec;
+
+/// Makes the files of a tenant in an empty directory.
+pub(super) fn build(path: &Path, spec: &TenantSpec, data_key: &SecretKey) -> Result<(), StorageError> {
+    durable::create_dir(&path.join(SEGMENTS_DIR))?;
+    let catalog = path.join(CATALOG_FILE);
+    // SQLite gives the files beside it the mode that it finds.
+    durable::create_file(&catalog)?;
+    let conn = connection::open_writer(&catalog)?;
+    schema::create(&conn)?;
+    let key_check = PendingSeal::new(&spec.id, data_key).key_check();
+    conn.execute(
+        "INSERT INTO tenant (id, spec, key_check) VALUES (1, ?, ?)",
+        params![to_json(spec), key_check],
+    )?;
+    conn.close().map_err(|(_, e)| e)?;
+    Ok(())
+}
+
+/// Opens a tenant's directory.
+pub(super) fn open(
+    path: &Path,
+    id: &TenantId,
+    data_key: &SecretKey,
+    signer: ReceiptSigner,
+) -> Result<Store, StorageError> {
+    if !path.exists() {
+        return Err(StorageError::TenantUnknown(id.clone()));
+    }
+    let catalog = path.join(CATALOG_FILE);
+    if !catalog.exists() {
+        return Err(StorageError::damaged(&catalog, "the file is missing"));
+    }
+    let located = |error| name_catalog(error, &catalog);
+    let conn = connection::open_writer(&catalog).map_err(located)?;
+    schema::check(&conn, &catalog).map_err(located)?;
+    let pending_seal = PendingSeal::new(id, data_key);
+    let spec = read_spec(&conn, &catalog, id, &pending_seal).map_err(located)?;
+    let entries = segments::list(&conn).map_err(|e| located(e.into()))?;
+    let mut dead: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+    for tombstone in segments::tombstones(&conn).map_err(|e| located(e.into()))? {
+        dead.entry(tombstone.segment).or_default().insert(tombstone.row);
+    }
+    let writer = Writer::new(conn).map_err(located)?;
+    let shared = Shared {
+        context: SegmentContext::new(id, spec.dimension, data_key),
+        spec,
+        segments_path: path.join(SEGMENTS_DIR),
+        pending_seal,
+        signer,
+        state: Mutex::new(writer.state()),
+        writer: Mutex::new(writer),
+        readers: Readers::new(catalog),
+        gallery: ArcSwap::default(),
+        upkeep: Mutex::new(Upkeep::default()),
+        importing: Mutex::default(),
+    };
+    let mut gallery = Gallery::new();
+    for entry in entries {
+        let dead = dead.remove(&entry.number).unwrap_or_default();
+        gallery.insert(entry.number, shared.map(entry, Arc::new(RwLock::new(dead)))?);
+    }
+    shared.gallery.store(Arc::new(gallery));
+    let store = Store(Arc::new(shared));
+    match store.finish_purges() {
+        // A full disk must not keep a gallery from being searched; the next purge tries again.
+        Ok(_) | Err(StorageError::Full(_)) => Ok(store),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_spec(
+    conn: &rusqlite::Connection,
+    catalog: &Path,
+    id: &TenantId,
+    seal: &PendingSeal,
+) -> Result<TenantSpec, StorageError> {
+    let (spec, key_check): (TenantSpec, Vec<u8>) =
+        conn.query_row("SELECT spec, key_check FROM tenant", [], |row| {
+            Ok((from_json(0, row.get_ref(0)?.as_str()?)?, row.get(1)?))
+        })?;
+    if spec.id != *id {
+        return Err(StorageError::damaged(
+            catalog,
+            format!("it is the catalog of tenant {}", spec.id),
+        ));
+    }
+    if !seal.accepts(&key_check) {
+        return Err(StorageError::WrongKey(id.clone()));
+    }
+    Ok(spec)
+}
+
+/// At a start the whole path helps; and what SQLite can't make sense of there is damage.
+fn name_catalog(error: StorageError, catalog: &Path) -> StorageError {
+    match error {
+        StorageError::Damaged { path, fault } if path == Path::new(CATALOG_FILE) => {
+            StorageError::damaged(catalog, fault)
+        }
+        StorageError::Catalog(error) => StorageError::damaged(catalog, error.to_string()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+#[path = "recover_tests.rs"]
+mod tests;

@@ -1,0 +1,5 @@
+//! Segments: immutable sealed files of rows in planes. Knows nothing of the catalog.
+
+pub(super) mod format;
+pub(super) mod reader;
+pub(super) mod writer;

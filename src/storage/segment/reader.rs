@@ -1,0 +1,186 @@
+//! Reads one mapped segment. Every byte that it hands out was authenticated; nothing in the clear is kept.
+
+use std::path::{Path, PathBuf};
+
+use ulid::Ulid;
+use zeroize::Zeroizing;
+
+use super::format::{
+    HEADER_LEN, HeaderFault, Layout, Plane, SegmentContext, SegmentSeal, VERSION, file_name,
+};
+use crate::keys::aead::TAG_LEN;
+use crate::storage::error::StorageError;
+use crate::storage::map::Map;
+use crate::storage::place::{RowId, StoredRow};
+
+/// A mapped segment file whose header is authentic.
+pub(in crate::storage) struct SegmentReader {
+    path: PathBuf,
+    map: Map,
+    seal: SegmentSeal,
+    layout: Layout,
+}
+
+impl SegmentReader {
+    /// Maps the file that the catalog names and checks its header against the catalog.
+    pub(in crate::storage) fn open(
+        dir: &Path,
+        context: &SegmentContext,
+        ulid: Ulid,
+        rows: u32,
+    ) -> Result<Self, StorageError> {
+        let path = dir.join(file_name(ulid));
+        let layout = Layout::new(context.dimension, rows);
+        let map = Map::open(&path, layout.file_len())?;
+        let seal = context.seal(ulid);
+        let page = map
+            .bytes()
+            .get(..HEADER_LEN)
+            .expect("the length was checked")
+            .to_vec();
+        match seal.header_fault(&page, &layout) {
+            None => {}
+            Some(HeaderFault::Text(fault)) => return Err(StorageError::damaged(&path, fault)),
+            Some(HeaderFault::Newer(found)) => {
+                return Err(StorageError::NewerFormat {
+                    path,
+                    found,
+                    supported: VERSION,
+                });
+            }
+        }
+        Ok(Self {
+            path,
+            map,
+            seal,
+            layout,
+        })
+    }
+
+    /// The file.
+    pub(in crate::storage) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Rows, holes included.
+    pub(in crate::storage) fn rows(&self) -> u32 {
+        self.layout.rows
+    }
+
+    /// Bytes of the file.
+    pub(in crate::storage) fn file_len(&self) -> u64 {
+        self.layout.file_len()
+    }
+
+    /// Rows of a block of the exact plane.
+    pub(in crate::storage) fn exact_block_rows(&self) -> u32 {
+        u32::try_from(self.layout.plane(Plane::Exact).block_rows).expect("a block has few rows")
+    }
+
+    /// Opens one block into `out`, replacing what is there.
+    pub(in crate::storage) fn open_block(
+        &self,
+        plane: Plane,
+        block: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StorageError> {
+        out.clear();
+        self.append_block(plane, block, out)
+    }
+
+    /// Opens a whole plane.
+    pub(in crate::storage) fn open_plane(&self, plane: Plane) -> Result<Vec<u8>, StorageError> {
+        let rows = self.layout.rows as usize;
+        let layout = self.layout.plane(plane);
+        let mut out = Vec::with_capacity(rows * layout.stride);
+        for block in 0..rows.div_ceil(layout.block_rows) {
+            self.append_block(plane, block, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    /// Opens the blocks that hold `count` rows from `first` on, which both stand at the edge of a block or the end.
+    pub(in crate::storage) fn open_rows(
+        &self,
+        plane: Plane,
+        first: usize,
+        count: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StorageError> {
+        let block_rows = self.layout.plane(plane).block_rows;
+        assert!(
+            first.is_multiple_of(block_rows),
+            "a run of rows begins with a block"
+        );
+        out.clear();
+        for block in first / block_rows..(first + count).div_ceil(block_rows) {
+            self.append_block(plane, block, out)?;
+        }
+        Ok(())
+    }
+
+    /// Cuts a row out of its opened block; `None` for a hole.
+    pub(in crate::storage) fn row_in_block(&self, row: u32, block: &[u8]) -> Option<StoredRow> {
+        let layout = self.layout.plane(Plane::Exact);
+        let at = row as usize % layout.block_rows * layout.stride;
+        let bytes = block
+            .get(at..at + layout.stride)
+            .expect("the row is within its block");
+        let (exact, id) = split_exact(bytes);
+        (id != RowId::HOLE).then(|| StoredRow {
+            id,
+            exact: Zeroizing::new(exact.to_vec()),
+        })
+    }
+
+    /// A row of the exact plane as it stands in the file, encrypted.
+    pub(in crate::storage) fn sealed_row(&self, row: u32) -> &[u8] {
+        let layout = self.layout.plane(Plane::Exact);
+        let row = row as usize;
+        let (at, _) = layout.block(row / layout.block_rows);
+        let from = at + row % layout.block_rows * layout.stride;
+        self.map
+            .bytes()
+            .get(from..from + layout.stride)
+            .expect("the row is within the file")
+    }
+
+    fn append_block(&self, plane: Plane, block: usize, out: &mut Vec<u8>) -> Result<(), StorageError> {
+        let (at, len) = self.layout.plane(plane).block(block);
+        let bytes = self
+            .map
+            .bytes()
+            .get(at..at + len + TAG_LEN)
+            .expect("the length was checked");
+        let (sealed, tag) = bytes
+            .split_last_chunk::<TAG_LEN>()
+            .expect("a block ends with its tag");
+        let from = out.len();
+        out.extend_from_slice(sealed);
+        let plain = out.get_mut(from..).expect("just appended");
+        if self.seal.open_block(plane, block, plain, tag) {
+            Ok(())
+        } else {
+            out.truncate(from);
+            Err(StorageError::damaged(
+                &self.path,
+                format!("block {block} of the {} plane fails authentication", plane.name()),
+            ))
+        }
+    }
+}
+
+/// Splits a row of the exact plane into coordinates and id.
+pub(in crate::storage) fn split_exact(row: &[u8]) -> (&[u8], RowId) {
+    let (rest, subject) = row.split_last_chunk::<8>().expect("a row ends with its ids");
+    let (exact, reference) = rest.split_last_chunk::<8>().expect("a row ends with its ids");
+    let id = RowId {
+        reference: u64::from_le_bytes(*reference),
+        subject: u64::from_le_bytes(*subject),
+    };
+    (exact, id)
+}
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;

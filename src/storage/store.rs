@@ -1,0 +1,258 @@
+//! One tenant's store: its catalog, its mapped segments and what joins them. Writes, reads and upkeep are in the files beside this one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+use ulid::Ulid;
+
+use super::catalog::connection::{Readers, Writer};
+use super::catalog::pending::PendingSeal;
+use super::catalog::segments::SegmentEntry;
+use super::catalog::state::State;
+use super::data_dir::{self, DataDir};
+use super::durable;
+use super::error::StorageError;
+use super::place::{LoadedSegment, RowPlanes, SCALE_LEN, SegmentInfo};
+use super::recover;
+use super::segment::format::{Plane, SegmentContext};
+use super::segment::reader::SegmentReader;
+use super::write::Durability;
+use crate::keys::receipt::ReceiptSigner;
+use crate::keys::secret::SecretKey;
+use crate::model::id::TenantId;
+use crate::model::tenant::{TenantSpec, TenantStats};
+
+/// The catalog's file in a tenant's directory.
+pub(super) const CATALOG_FILE: &str = "catalog.db";
+/// The directory of segments in a tenant's directory.
+pub(super) const SEGMENTS_DIR: &str = "segments";
+
+/// One tenant. Clones share everything. Calls block; any number of threads may make them.
+#[derive(Clone)]
+pub struct Store(pub(super) Arc<Shared>);
+
+/// What the clones of a store share.
+///
+/// Locks are taken in this order: `upkeep`, `writer`, the rest. The gallery changes under `writer` alone.
+pub(super) struct Shared {
+    pub(super) spec: TenantSpec,
+    pub(super) segments_path: PathBuf,
+    pub(super) context: SegmentContext,
+    pub(super) pending_seal: PendingSeal,
+    pub(super) signer: ReceiptSigner,
+    pub(super) writer: Mutex<Writer>,
+    pub(super) readers: Readers,
+    /// Segments by number.
+    pub(super) gallery: ArcSwap<Gallery>,
+    /// The writer's counters after its last transaction, for those who don't want to wait for it.
+    pub(super) state: Mutex<State>,
+    /// Flushes and purges go one at a time.
+    pub(super) upkeep: Mutex<Upkeep>,
+    /// Files of imports that have not ended.
+    pub(super) importing: Mutex<BTreeSet<Ulid>>,
+}
+
+/// Segments by number.
+pub(super) type Gallery = BTreeMap<u32, Arc<Live>>;
+
+/// A segment and the rows in it that must not be found.
+pub(super) struct Live {
+    pub(super) entry: SegmentEntry,
+    pub(super) reader: SegmentReader,
+    /// Tombstones. Shared with the file that replaces this one, and never shrunk while the store is open: a reader
+    /// may hold the file in which the row still is.
+    pub(super) dead: Arc<RwLock<BTreeSet<u32>>>,
+}
+
+/// What flushes and purges leave to the next one.
+#[derive(Default)]
+pub(super) struct Upkeep {
+    /// Replaced segments that somebody may still read.
+    pub(super) retired: Vec<Arc<Live>>,
+}
+
+impl Store {
+    /// Makes a tenant: built aside and renamed, so that it is there whole or not at all.
+    pub fn create(
+        dir: &DataDir,
+        spec: &TenantSpec,
+        data_key: &SecretKey,
+        signer: ReceiptSigner,
+    ) -> Result<Self, StorageError> {
+        if dir.tenant_path(&spec.id).exists() {
+            return Err(StorageError::TenantExists(spec.id.clone()));
+        }
+        let built = dir.new_tenant_path()?;
+        let adopted = recover::build(&built, spec, data_key).and_then(|()| dir.adopt(&built, &spec.id));
+        if let Err(error) = adopted {
+            // What stays is cleared by the next start.
+            let _ = data_dir::remove_tree(&built);
+            return Err(error);
+        }
+        Self::open(dir, &spec.id, data_key, signer)
+    }
+
+    /// Opens a tenant: checks its key, its catalog and the header of each segment, destroys files that a crash left
+    /// behind and finishes interrupted purges. Blocks of segments are checked when they are read.
+    pub fn open(
+        dir: &DataDir,
+        id: &TenantId,
+        data_key: &SecretKey,
+        signer: ReceiptSigner,
+    ) -> Result<Self, StorageError> {
+        recover::open(&dir.tenant_path(id), id, data_key, signer)
+    }
+
+    /// The tenant as it was created.
+    pub fn spec(&self) -> &TenantSpec {
+        &self.0.spec
+    }
+
+    /// Figures after the last write; resident bytes are the caller's to add.
+    pub fn stats(&self) -> Result<TenantStats, StorageError> {
+        let state = *self.0.state.lock();
+        let gallery = self.0.gallery.load();
+        Ok(TenantStats {
+            subjects: state.subjects,
+            references: state.references,
+            pending: state.pending,
+            segments: gallery.len() as u64,
+            segment_bytes: gallery.values().map(|live| live.reader.file_len()).sum(),
+            resident_bytes: 0,
+            sequence: state.sequence,
+        })
+    }
+
+    /// Erasures whose rows may still be in a file.
+    pub fn erasures_pending(&self) -> usize {
+        let open = self.0.state.lock().erasures_open;
+        usize::try_from(open).unwrap_or(usize::MAX)
+    }
+
+    /// Segments in gallery order.
+    pub fn segments(&self) -> Vec<SegmentInfo> {
+        let gallery = self.0.gallery.load();
+        gallery
+            .values()
+            .map(|live| SegmentInfo {
+                number: live.entry.number,
+                rows: live.entry.rows,
+                path: live.reader.path().to_owned(),
+            })
+            .collect()
+    }
+
+    /// The codes of a segment, every block of them authenticated. An error names file, plane and block.
+    pub fn load_segment(&self, number: u32) -> Result<LoadedSegment, StorageError> {
+        let live = self.0.live(number, 0)?;
+        let planes = RowPlanes {
+            sign: live.reader.open_plane(Plane::Sign)?,
+            refine: live.reader.open_plane(Plane::Refine)?,
+            scale: live.reader.open_plane(Plane::Scale)?,
+        };
+        let mut dead: BTreeSet<u32> = holes(&planes.scale).collect();
+        if dead.len() != live.entry.holes as usize {
+            let fault = format!(
+                "it has {} holes; the catalog has {}",
+                dead.len(),
+                live.entry.holes
+            );
+            return Err(StorageError::damaged(live.reader.path(), fault));
+        }
+        dead.extend(live.dead.read().iter());
+        Ok(LoadedSegment {
+            planes,
+            dead: dead.into_iter().collect(),
+        })
+    }
+}
+
+impl Shared {
+    /// The segment that has this row.
+    pub(super) fn live(&self, segment: u32, row: u32) -> Result<Arc<Live>, StorageError> {
+        self.gallery
+            .load()
+            .get(&segment)
+            .filter(|live| row < live.entry.rows)
+            .cloned()
+            .ok_or(StorageError::PlaceUnknown { segment, row })
+    }
+
+    /// Adds or replaces segments; the caller holds the writer.
+    pub(super) fn publish(&self, segments: impl IntoIterator<Item = Arc<Live>>) {
+        let mut gallery = Gallery::clone(&self.gallery.load());
+        gallery.extend(segments.into_iter().map(|live| (live.entry.number, live)));
+        self.gallery.store(Arc::new(gallery));
+    }
+
+    /// Maps a segment that the catalog has or is about to have.
+    pub(super) fn map(
+        &self,
+        entry: SegmentEntry,
+        dead: Arc<RwLock<BTreeSet<u32>>>,
+    ) -> Result<Arc<Live>, StorageError> {
+        let reader = SegmentReader::open(&self.segments_path, &self.context, entry.ulid, entry.rows)?;
+        Ok(Arc::new(Live { entry, reader, dead }))
+    }
+
+    /// One transaction. Segments that `work` publishes are seen by readers from before the commit on, so that a row
+    /// is never in neither place; they are taken back when it fails.
+    pub(super) fn write<T>(
+        &self,
+        writer: &mut Writer,
+        durability: Durability,
+        work: impl FnOnce(&rusqlite::Connection, &mut State) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let before = self.gallery.load_full();
+        let done = writer.transact(durability, work);
+        if done.is_err() {
+            self.gallery.store(before);
+        }
+        *self.state.lock() = writer.state();
+        done
+    }
+}
+
+/// Rows whose scale is zero.
+pub(super) fn holes(scale: &[u8]) -> impl Iterator<Item = u32> {
+    let rows = scale.as_chunks::<SCALE_LEN>().0;
+    (0..)
+        .zip(rows)
+        .filter(|(_, scale)| scale.iter().all(|byte| *byte == 0))
+        .map(|(row, _)| row)
+}
+
+/// Files that no catalog claims yet. Dropped, they are destroyed.
+pub(super) struct Unclaimed(Vec<PathBuf>);
+
+impl Unclaimed {
+    /// Of one file.
+    pub(super) fn new(path: &Path) -> Self {
+        Self(vec![path.to_owned()])
+    }
+
+    /// Settles what becomes of the files after the transaction that was to claim them. A commit that failed half-way
+    /// may have claimed them; the next open will know.
+    pub(super) fn settle<T>(mut self, claimed: Result<T, StorageError>) -> Result<T, StorageError> {
+        if matches!(claimed, Ok(_) | Err(StorageError::Poisoned(_))) {
+            self.0.clear();
+        }
+        claimed
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // What can't be destroyed now is an orphan, which the next purge or open destroys.
+            let _ = durable::destroy_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
