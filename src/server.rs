@@ -23,6 +23,7 @@ pub use self::init::init;
 use self::config::{Config, LimitError};
 use crate::engine::EngineError;
 use crate::front::error::FrontError;
+use crate::front::route::RouteError;
 use crate::keys::error::KeyError;
 use crate::matcher::local::LocalNode;
 use crate::matcher::node::NodeError;
@@ -66,6 +67,9 @@ pub enum ServerError {
     /// From the front tier.
     #[error(transparent)]
     Front(#[from] FrontError),
+    /// From the table of routes.
+    #[error("configuration: routes: {0}")]
+    Routes(#[from] RouteError),
     /// An address can't be listened on.
     #[error("can't listen on {address}: {reason}")]
     Listen {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use half::f16;
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use crate::model::id::RequestId;
 use crate::model::signature::Signature;
 use crate::storage::place::Place;
 use crate::storage::write::{Committed, Write};
+use crate::telemetry;
 
 /// Most writes of one tenant that wait for a transaction.
 pub(super) const WRITES_WAITING_MAX: usize = 16_384;
@@ -110,6 +111,7 @@ impl Tenant {
         let _in_order = self.apply.lock();
         let members: Vec<Member> = writes.iter().map(Member::of).collect();
         let first = self.place_codes(&writes)?;
+        let started = Instant::now();
         let committed = match self.store.commit(writes) {
             Ok(committed) => committed,
             Err(error) => {
@@ -117,6 +119,9 @@ impl Tenant {
                 return Err(self.storage_error(&error));
             }
         };
+        metrics::histogram!(telemetry::COMMIT_SECONDS).record(started.elapsed());
+        #[expect(clippy::cast_precision_loss, reason = "a group has few members")]
+        metrics::histogram!(telemetry::COMMIT_WRITES).record(members.len() as f64);
         let mut next = first;
         let mut answers = Vec::with_capacity(committed.len());
         for (outcome, member) in committed.into_iter().zip(members) {

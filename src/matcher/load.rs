@@ -63,7 +63,7 @@ fn fill(store: &Store, engine: &Engine, gallery: GalleryId) -> Result<Residency,
             match row {
                 Some(row) => exact.extend_from_slice(&exact_values(&row.exact)),
                 // All zero codes to a dead row.
-                None => exact.resize(exact.len() + dimension.get(), 0),
+                None => exact.extend(std::iter::repeat_n(0, dimension.get())),
             }
         }
         let first = engine.append(gallery, encode(dimension, &exact))?;

@@ -28,6 +28,7 @@ use crate::model::usage::UsageEvent;
 use crate::storage::data_dir::DataDir;
 use crate::storage::store::Store;
 use crate::storage::write::{Committed, Write};
+use crate::telemetry;
 
 /// How a node keeps its files.
 #[derive(Debug, Clone)]
@@ -136,6 +137,18 @@ impl LocalNode {
                 Slot::Broken(_) => None,
             })
             .collect()
+    }
+
+    /// Brings the figure of tenants up to date.
+    #[expect(clippy::cast_precision_loss, reason = "a node has far fewer than 2^52 tenants")]
+    pub(super) fn count_tenants(&self) {
+        let tenants = self.tenants.read();
+        let ready = tenants
+            .values()
+            .filter(|slot| matches!(slot, Slot::Live(tenant) if tenant.check().is_ok()))
+            .count();
+        metrics::gauge!(telemetry::TENANTS, "state" => "ready").set(ready as f64);
+        metrics::gauge!(telemetry::TENANTS, "state" => "unavailable").set((tenants.len() - ready) as f64);
     }
 
     fn live(&self, id: &TenantId) -> Result<Arc<Tenant>, NodeError> {

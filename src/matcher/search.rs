@@ -14,6 +14,7 @@ use crate::engine::{ScanRequest, Survivors, canonical};
 use crate::model::decision::{CANDIDATES_MAX, Candidate, SearchAnswer};
 use crate::model::link::LinkKind;
 use crate::storage::place::{Place, RowId, StoredRow};
+use crate::telemetry;
 
 /// Rows read at once; bounds the memory of a search that must score every row.
 const ROWS_PER_READ_MAX: usize = 8_192;
@@ -23,6 +24,7 @@ impl Tenant {
     pub(super) async fn search(self: Arc<Self>, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
         self.check()?;
         self.check_dimension(query.probe.values())?;
+        let started = Instant::now();
         let scanned = self
             .engine
             .scan(ScanRequest {
@@ -33,6 +35,8 @@ impl Tenant {
             })
             .await
             .map_err(|error| engine_error(self.id(), &error))?;
+        metrics::histogram!(telemetry::SCAN_SECONDS).record(started.elapsed());
+        metrics::counter!(telemetry::ROWS_SEARCHED).increment(scanned.rows);
         let tenant = Arc::clone(&self);
         let survivors = scanned.survivors;
         let candidates = tokio::task::spawn_blocking(move || tenant.rescore(&query, &survivors))
@@ -63,13 +67,18 @@ impl Tenant {
     }
 
     fn rescore(&self, query: &SearchQuery, survivors: &Survivors) -> Result<Vec<Candidate>, NodeError> {
+        let started = Instant::now();
         let places: Vec<Place> = {
             let residency = self.residency.read();
             match survivors {
                 Survivors::Rows(rows) => rows.iter().filter_map(|&row| residency.place(row)).collect(),
-                Survivors::All => residency.places().collect(),
+                Survivors::All => {
+                    metrics::counter!(telemetry::EXHAUSTIVE).increment(1);
+                    residency.places().collect()
+                }
             }
         };
+        metrics::counter!(telemetry::SURVIVORS).increment(places.len() as u64);
         let mut best: HashMap<u64, (f32, RowId)> = HashMap::new();
         for chunk in places.chunks(ROWS_PER_READ_MAX) {
             if query.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -87,7 +96,9 @@ impl Tenant {
         let mut ranked: Vec<(f32, RowId)> = best.into_values().collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.subject.cmp(&b.1.subject)));
         ranked.truncate(query.candidates_max.clamp(1, CANDIDATES_MAX));
-        self.describe(&ranked, &query.links)
+        let candidates = self.describe(&ranked, &query.links);
+        metrics::histogram!(telemetry::RESCORE_SECONDS).record(started.elapsed());
+        candidates
     }
 
     /// Reads rows and scores them; a row that was erased meanwhile is passed over.

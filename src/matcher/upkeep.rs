@@ -7,6 +7,7 @@ use super::load::encode_planes;
 use super::local::LocalNode;
 use super::node::NodeError;
 use super::tenant::Tenant;
+use crate::telemetry;
 
 impl Tenant {
     /// Moves the oldest pending rows into a segment when at least `rows_min` wait.
@@ -48,7 +49,7 @@ impl Tenant {
         }
         if self.take_purge_wanted() {
             match self.purge() {
-                Ok(_) => {}
+                Ok(purged) => metrics::counter!(telemetry::ERASURES_PURGED).increment(purged as u64),
                 Err(error) => tracing::warn!(tenant = %self.id(), %error, "erased rows are not purged yet"),
             }
             if self.store.erasures_pending() > 0 {
@@ -67,6 +68,7 @@ pub(super) async fn run(node: Arc<LocalNode>) {
             () = node.stopping() => return,
             _ = rounds.tick() => {}
         }
+        node.count_tenants();
         let tenants = node.live_tenants();
         let flush_rows = node.config().flush_rows;
         let round = tokio::task::spawn_blocking(move || {

@@ -8,11 +8,12 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use super::config::{Config, LimitError, RemoteNode as RemoteNodeConfig};
+use super::config::{Config, RemoteNode as RemoteNodeConfig};
 use super::tls::TlsFiles;
-use super::{Mode, ServerError};
+use super::{Mode, ServerError, pki};
 use crate::engine::{Engine, EngineConfig};
-use crate::front::{Front, FrontConfig, Routes};
+use crate::front::route::Routes;
+use crate::front::{Front, FrontConfig};
 use crate::keys::keyring::Keyring;
 use crate::matcher::local::{LocalNode, MatcherConfig};
 use crate::matcher::node::Node;
@@ -62,7 +63,7 @@ pub(super) async fn tiers(config: &Config, mode: Mode) -> Result<Tiers, ServerEr
                 Some(node) => Routes::single(node),
                 None => remote_routes(config)?,
             };
-            let front = Front::new(front_config(config), keyring, routes);
+            let front = Front::new(front_config(config)?, keyring, routes);
             front.warm().await?;
             Served::Front(front)
         }
@@ -119,22 +120,24 @@ fn matcher_config(config: &Config) -> MatcherConfig {
     }
 }
 
-fn front_config(config: &Config) -> FrontConfig {
-    FrontConfig {
-        trust_domain: config.tls.trust_domain.clone(),
-        answers_max: config.front.answers_max,
-        answers_ttl: Duration::from_secs(config.front.answers_seconds_max),
+/// As configured, or as `thenar init` was told.
+pub(super) fn trust_domain(config: &Config) -> Result<String, ServerError> {
+    match &config.tls.trust_domain {
+        Some(domain) => Ok(domain.clone()),
+        None => Ok(pki::trust_domain(&config.data.join("tls"))?),
     }
 }
 
+fn front_config(config: &Config) -> Result<FrontConfig, ServerError> {
+    Ok(FrontConfig {
+        trust_domain: trust_domain(config)?,
+        answers_max: config.front.answers_max,
+        answers_ttl: Duration::from_secs(config.front.answers_seconds_max),
+        rotations_bytes_max: config.front.rotations_bytes_max,
+    })
+}
+
 fn remote_routes(config: &Config) -> Result<Routes, ServerError> {
-    if config.routes.nodes.is_empty() {
-        return Err(LimitError {
-            setting: "routes.nodes",
-            problem: "a front needs at least one match node".to_owned(),
-        }
-        .into());
-    }
     let mut nodes: BTreeMap<String, Arc<dyn Node>> = BTreeMap::new();
     for (name, remote) in &config.routes.nodes {
         let channel = channel(config, remote)?;

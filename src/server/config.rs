@@ -13,6 +13,8 @@ use crate::model::id::TenantId;
 
 mod check;
 
+pub use check::check_trust_domain;
+
 /// A value out of its range, or two that don't go together.
 #[derive(Debug, Error)]
 #[error("configuration: {setting}: {problem}")]
@@ -78,11 +80,11 @@ pub struct Matching {
 }
 
 /// Certificates. A path that is not set is the file that `thenar init` made in `DATA/tls`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
-    /// Trust domain of all SPIFFE ids.
-    pub trust_domain: String,
+    /// Trust domain of all SPIFFE ids; as `thenar init` was told when it is not set.
+    pub trust_domain: Option<String>,
     /// Authority of callers' certificates.
     pub ca: Option<PathBuf>,
     /// Certificate shown to callers.
@@ -133,6 +135,8 @@ pub struct Front {
     pub answers_max: u64,
     /// How long an answer is remembered, in seconds.
     pub answers_seconds_max: u64,
+    /// Bytes of rotations in memory; those of further tenants are derived again when needed.
+    pub rotations_bytes_max: u64,
 }
 
 /// A match node as a front reaches it.
@@ -220,19 +224,6 @@ impl Default for Matching {
     }
 }
 
-impl Default for Tls {
-    fn default() -> Self {
-        Self {
-            trust_domain: "thenar.local".to_owned(),
-            ca: None,
-            cert: None,
-            key: None,
-            node_cert: None,
-            node_key: None,
-        }
-    }
-}
-
 impl Default for Engine {
     fn default() -> Self {
         Self {
@@ -261,6 +252,7 @@ impl Default for Front {
         Self {
             answers_max: 100_000,
             answers_seconds_max: 300,
+            rotations_bytes_max: 1 << 30,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::ServerError;
+use super::config::check_trust_domain;
 use super::pki::{NodeKind, Pki, SERVER_DAYS};
 use crate::keys::keyring::Keyring;
 use crate::keys::provider::KekSource;
@@ -15,6 +16,7 @@ use crate::storage::data_dir::DataDir;
 /// and one for the connection between front and match (`node.pem`). `kek` is where the key comes from;
 /// `None` makes the file.
 pub fn init(data: &Path, trust_domain: &str, dns_names: &[String], kek: Option<&KekSource>) -> Result<(), ServerError> {
+    check_trust_domain(trust_domain)?;
     DataDir::init(data)?;
     let key = match kek {
         Some(source) => source.load()?,

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server as GrpcServer;
 
 use super::config::Config;
-use super::build::{Served, Tiers, node_tls, public_tls};
+use super::build::{Served, Tiers, node_tls, public_tls, trust_domain};
 use super::health::Health;
 use super::tls::{self, Limits};
 use super::{ServerError, listen_error};
@@ -38,17 +38,18 @@ pub(super) fn spawn(
     };
     let address = socket.local_addr().map_err(|error| listen_error(config.listen.address, &error))?;
     let incoming = tls::accept(socket, tls::server_config(&files)?, limits, stop.clone());
+    let trust_domain: Arc<str> = trust_domain(config)?.into();
     let services = match &tiers.served {
         Served::Front(front) => {
             let rooms = Rooms {
                 front: Arc::clone(front),
-                trust_domain: config.tls.trust_domain.as_str().into(),
+                trust_domain,
                 draining: stop.clone(),
                 started: Instant::now(),
             };
             routes::public(rooms, config.listen.message_bytes_max)
         }
-        Served::Match(node) => routes::internal(Arc::clone(node), config.tls.trust_domain.as_str().into()),
+        Served::Match(node) => routes::internal(Arc::clone(node), trust_domain),
     };
     let reflection = routes::reflection().map_err(|error| ServerError::Transport(error.to_string()))?;
     let router = GrpcServer::builder()

@@ -84,6 +84,16 @@ impl NodeKind {
     }
 }
 
+/// The file in the directory of an authority that says for which trust domain it was made.
+const TRUST_DOMAIN_FILE: &str = "trust-domain";
+
+/// The trust domain of the authority in `dir`.
+pub fn trust_domain(dir: &Path) -> Result<String, PkiError> {
+    let path = dir.join(TRUST_DOMAIN_FILE);
+    let text = fs::read_to_string(&path).map_err(|source| io("read", &path, source))?;
+    Ok(text.trim().to_owned())
+}
+
 /// The authority of one deployment.
 pub struct Pki {
     issuer: Issuer<'static, KeyPair>,
@@ -91,7 +101,7 @@ pub struct Pki {
 }
 
 impl Pki {
-    /// Makes an authority in `dir` (`ca.pem`, `ca.key`).
+    /// Makes an authority in `dir` (`ca.pem`, `ca.key`, `trust-domain`).
     pub fn init(dir: &Path, trust_domain: &str) -> Result<Self, PkiError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
@@ -104,11 +114,13 @@ impl Pki {
             key_pem: Zeroizing::new(key.serialize_pem()),
         };
         ca.write(dir, "ca")?;
-        Self::open(dir, trust_domain)
+        let path = dir.join(TRUST_DOMAIN_FILE);
+        write_public(&path, trust_domain.as_bytes()).map_err(|source| io("write", &path, source))?;
+        Self::open(dir)
     }
 
     /// Opens the authority in `dir`.
-    pub fn open(dir: &Path, trust_domain: &str) -> Result<Self, PkiError> {
+    pub fn open(dir: &Path) -> Result<Self, PkiError> {
         let read = |file: &str| {
             let path = dir.join(file);
             fs::read_to_string(&path).map_err(|source| io("read", &path, source))
@@ -117,7 +129,7 @@ impl Pki {
         let issuer = Issuer::from_ca_cert_pem(&read("ca.pem")?, KeyPair::from_pem(&key)?)?;
         Ok(Self {
             issuer,
-            trust_domain: trust_domain.to_owned(),
+            trust_domain: trust_domain(dir)?,
         })
     }
 

@@ -23,6 +23,15 @@ fn limit(setting: &'static str, problem: String) -> Result<(), LimitError> {
     Err(LimitError { setting, problem })
 }
 
+/// A trust domain is 1 to 255 of `a-z 0-9 . - _` (SPIFFE ID, section 2.1).
+pub fn check_trust_domain(domain: &str) -> Result<(), LimitError> {
+    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'.' | b'-' | b'_');
+    if domain.is_empty() || domain.len() > 255 || !domain.bytes().all(allowed) {
+        return limit("tls.trust_domain", format!("{domain:?} is not 1 to 255 of a-z 0-9 . - _"));
+    }
+    Ok(())
+}
+
 impl Config {
     /// Checks ranges and relations.
     pub fn check(&self) -> Result<(), LimitError> {
@@ -54,12 +63,8 @@ impl Config {
 
     fn check_tls(&self) -> Result<(), LimitError> {
         let tls = &self.tls;
-        let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'.' | b'-' | b'_');
-        if tls.trust_domain.is_empty() || tls.trust_domain.len() > 255 || !tls.trust_domain.bytes().all(allowed) {
-            return limit(
-                "tls.trust_domain",
-                format!("{:?} is not 1 to 255 of a-z 0-9 . - _", tls.trust_domain),
-            );
+        if let Some(domain) = &tls.trust_domain {
+            check_trust_domain(domain)?;
         }
         if tls.cert.is_some() != tls.key.is_some() {
             return limit("tls.cert", "tls.cert and tls.key must be set together".to_owned());

@@ -20,7 +20,7 @@ impl<'a> Child<'a> {
     pub async fn start(world: &'a World) -> Self {
         let files = tempfile::tempdir().expect("a directory");
         let config = files.path().join("thenar.toml");
-        let text = "[tls]\ntrust_domain = \"test.thenar\"\n[metrics]\nenabled = false\n\
+        let text = "[metrics]\nenabled = false\n\
                     [matcher]\nflush_rows = 64\npurge_seconds_max = 2\n[engine]\nbackend = \"cpu\"\n";
         std::fs::write(&config, text).expect("written");
         let address_file = files.path().join("address");

@@ -79,7 +79,6 @@ impl World {
             data: self.data(),
             ..Config::default()
         };
-        config.tls.trust_domain = TRUST_DOMAIN.to_owned();
         config.listen.address = ([127, 0, 0, 1], 0).into();
         config.matching.address = ([127, 0, 0, 1], 0).into();
         config.metrics.enabled = false;
@@ -150,7 +149,7 @@ impl World {
     }
 
     pub fn pki(&self) -> Pki {
-        Pki::open(&self.data().join("tls"), TRUST_DOMAIN).expect("the authority")
+        Pki::open(&self.data().join("tls")).expect("the authority")
     }
 
     fn issue(&self, path: &str) -> IssuedCert {
