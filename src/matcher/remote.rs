@@ -15,7 +15,7 @@ use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
 use super::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, ImportStream, Imported,
@@ -57,6 +57,15 @@ impl RemoteNode {
 
     fn refused(&self, status: &Status) -> NodeError {
         error::from_status(&self.name, status)
+    }
+
+    /// A call that its own timer ends is told as cancelled by tonic; what happened is that the deadline passed.
+    fn refused_until(&self, status: &Status, deadline: Option<Instant>) -> NodeError {
+        let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+        if late && status.code() == Code::Cancelled {
+            return NodeError::DeadlineExceeded;
+        }
+        self.refused(status)
     }
 
     fn parsed<T>(&self, answer: Result<T, Rejected>) -> Result<T, NodeError> {
@@ -129,7 +138,8 @@ impl Node for RemoteNode {
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
         let request = until(to_proto::search(&query), query.deadline)?;
         let answer = self.client.clone().search(request).await;
-        let answer = answer.map_err(|status| self.refused(&status))?.into_inner();
+        let answer = answer.map_err(|status| self.refused_until(&status, query.deadline))?;
+        let answer = answer.into_inner();
         self.learn_backend(&answer.backend);
         self.parsed(from_proto::answer(answer))
     }
@@ -137,7 +147,7 @@ impl Node for RemoteNode {
     async fn compare(&self, query: CompareQuery) -> Result<f32, NodeError> {
         let request = until(to_proto::compare(&query), query.deadline)?;
         let answer = self.client.clone().compare(request).await;
-        let answer = answer.map_err(|status| self.refused(&status))?;
+        let answer = answer.map_err(|status| self.refused_until(&status, query.deadline))?;
         Ok(answer.into_inner().score)
     }
 
