@@ -48,7 +48,10 @@ fn limits_are_named_with_value_and_range() {
         "configuration: engine.batch_max: 0 is not from 1 to 1024"
     );
     let both = refusal("[engine]\nbatch_max = 64\nqueue_max = 10");
-    assert!(both.contains("engine.queue_max") && both.contains("engine.batch_max (64)"), "{both}");
+    assert!(
+        both.contains("engine.queue_max") && both.contains("engine.batch_max (64)"),
+        "{both}"
+    );
     assert!(refusal("[tls]\ncert = \"a.pem\"").contains("tls.key"));
     assert!(refusal("[tls]\ntrust_domain = \"A/b\"").contains("tls.trust_domain"));
     assert!(refusal("[routes]\ndefault = \"m9\"").contains("m9"));

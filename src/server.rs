@@ -19,8 +19,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use self::init::init;
 use self::config::{Config, LimitError};
+pub use self::init::init;
 use crate::engine::EngineError;
 use crate::front::error::FrontError;
 use crate::front::route::RouteError;
@@ -105,7 +105,9 @@ impl Server {
             Mode::Match => config.matching.address,
         };
         // Bound first, so that a port in use is told before minutes of loading.
-        let socket = TcpListener::bind(bound).await.map_err(|error| listen_error(bound, &error))?;
+        let socket = TcpListener::bind(bound)
+            .await
+            .map_err(|error| listen_error(bound, &error))?;
         let address = socket.local_addr().map_err(|error| listen_error(bound, &error))?;
         build::metrics(&config)?;
         let tiers = build::tiers(&config, mode).await?;
@@ -138,7 +140,10 @@ impl Server {
         let outcome = match tokio::time::timeout(self.drain_max, &mut listener).await {
             Ok(ended) => ended.unwrap_or_else(|error| Err(ServerError::Transport(error.to_string()))),
             Err(_) => {
-                tracing::warn!("requests in flight outlasted drain_seconds_max ({:?})", self.drain_max);
+                tracing::warn!(
+                    "requests in flight outlasted drain_seconds_max ({:?})",
+                    self.drain_max
+                );
                 listener.abort();
                 // Its abortion is the expected error here.
                 let _ = listener.await;

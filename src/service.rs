@@ -1,1 +1,44 @@
 //! gRPC handlers: parses messages into domain commands and turns answers and errors back. Decides nothing.
+
+pub mod admin;
+pub mod caller;
+pub mod deadline;
+pub mod enrollment;
+pub mod from_proto;
+pub mod identity;
+pub mod import;
+pub mod matching;
+pub mod observe;
+pub mod page;
+pub mod request_id;
+pub mod routes;
+pub mod status;
+pub mod to_proto;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+use tonic::{Extensions, Status};
+
+use crate::front::Front;
+use crate::front::identity::Caller;
+
+/// What every room of the public API shares.
+#[derive(Clone)]
+pub struct Rooms {
+    /// Answers the questions.
+    pub front: Arc<Front>,
+    /// Trust domain of the callers' certificates.
+    pub trust_domain: Arc<str>,
+    /// Cancelled when the server starts to drain: streams take no further probes.
+    pub draining: CancellationToken,
+    /// When the server started.
+    pub started: Instant,
+}
+
+impl Rooms {
+    fn caller(&self, extensions: &Extensions) -> Result<Caller, Status> {
+        caller::of(extensions, &self.trust_domain).map_err(|error| status::from_front(&error, ""))
+    }
+}

@@ -35,11 +35,19 @@ pub const TENANTS: &str = "thenar_tenants";
 /// Tells the recorder what each metric is.
 pub fn describe() {
     describe_counter!(REQUESTS_TOTAL, "Requests answered, by method and gRPC code");
-    describe_histogram!(REQUEST_SECONDS, Unit::Seconds, "From a request's arrival to its answer, by method");
+    describe_histogram!(
+        REQUEST_SECONDS,
+        Unit::Seconds,
+        "From a request's arrival to its answer, by method"
+    );
     describe_counter!(DECISIONS, "Decisions of Identify");
     describe_counter!(HANDSHAKES_REFUSED, "TLS handshakes that failed");
     describe_histogram!(SCAN_SECONDS, Unit::Seconds, "Time a probe waited and was scanned");
-    describe_histogram!(RESCORE_SECONDS, Unit::Seconds, "Time the survivors of a probe took to be read and scored");
+    describe_histogram!(
+        RESCORE_SECONDS,
+        Unit::Seconds,
+        "Time the survivors of a probe took to be read and scored"
+    );
     describe_counter!(SURVIVORS, "Rows that a scan could not dismiss");
     describe_counter!(ROWS_SEARCHED, "Rows searched");
     describe_counter!(EXHAUSTIVE, "Searches that had to score every row");
@@ -52,8 +60,10 @@ pub fn describe() {
 /// Logs to standard error from now on. `THENAR_LOG` overrides the filter; a second call changes nothing.
 pub fn init_logging(filter: &str, json: bool) -> Result<(), String> {
     let chosen = std::env::var("THENAR_LOG").unwrap_or_else(|_| filter.to_owned());
-    let filter = EnvFilter::try_new(&chosen).map_err(|error| format!("log filter {chosen:?}: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let filter = parse(&chosen)?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     // An error means that logging is set up already, as in tests with several servers.
     let _ = if json {
         builder.json().try_init()
@@ -62,3 +72,12 @@ pub fn init_logging(filter: &str, json: bool) -> Result<(), String> {
     };
     Ok(())
 }
+
+fn parse(filter: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(filter)
+        .map_err(|error| format!("log filter {filter:?}: {error}; an example is info,thenar=debug"))
+}
+
+#[cfg(test)]
+#[path = "telemetry_tests.rs"]
+mod tests;

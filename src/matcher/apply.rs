@@ -41,12 +41,25 @@ struct Job {
 
 /// Half-precision little-endian bytes of a protected signature: the form that is stored and scored.
 pub(super) fn exact_bytes(signature: &Signature) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(signature.values().iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect())
+    Zeroizing::new(
+        signature
+            .values()
+            .iter()
+            .flat_map(|&value| f16::from_f32(value).to_le_bytes())
+            .collect(),
+    )
 }
 
 /// The same bytes as numbers.
 pub(super) fn exact_values(bytes: &[u8]) -> Zeroizing<Vec<u16>> {
-    Zeroizing::new(bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair)).collect())
+    Zeroizing::new(
+        bytes
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|pair| u16::from_le_bytes(*pair))
+            .collect(),
+    )
 }
 
 impl Tenant {
@@ -86,7 +99,8 @@ impl Tenant {
                 let count = waiting.jobs.len().min(WRITES_PER_COMMIT_MAX);
                 waiting.jobs.drain(..count).collect()
             };
-            let (writes, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.write, job.reply)).unzip();
+            let (writes, replies): (Vec<_>, Vec<_>) =
+                jobs.into_iter().map(|job| (job.write, job.reply)).unzip();
             let answers = self.apply(writes);
             match answers {
                 Ok(answers) => {
@@ -128,10 +142,17 @@ impl Tenant {
             let row = next;
             next += row_count(member.rows);
             match &outcome {
-                Ok(Committed::Enrolled { answer, replayed: false }) => {
+                Ok(Committed::Enrolled {
+                    answer,
+                    replayed: false,
+                }) => {
                     self.residency.write().add_pending(row, &answer.references);
                 }
-                Ok(Committed::Erased { removed, replayed: false, .. }) => self.forget(removed)?,
+                Ok(Committed::Erased {
+                    removed,
+                    replayed: false,
+                    ..
+                }) => self.forget(removed)?,
                 // Refused, or done before: the rows placed for it never count.
                 _ => self.discard(row, member.rows),
             }

@@ -51,9 +51,11 @@ pub(super) fn write_error(tenant: &TenantId, request: &RequestId, error: WriteEr
         WriteError::SubjectExists { subject_id } => NodeError::SubjectExists { subject_id },
         WriteError::LinkTaken(kind) => NodeError::LinkTaken(kind),
         WriteError::RequestIdReused => NodeError::RequestIdReused(request.clone()),
-        WriteError::ReferencesFull { hand, max } => {
-            Rejected::new("signatures", format!("the {hand:?} palm would have more than {max} references")).into()
-        }
+        WriteError::ReferencesFull { hand, max } => Rejected::new(
+            "signatures",
+            format!("the {hand:?} palm would have more than {max} references"),
+        )
+        .into(),
         WriteError::RowLength { .. } => Rejected::new("rows", error.to_string()).into(),
         WriteError::RowCount { .. } => Rejected::new("header.rows", error.to_string()).into(),
     }

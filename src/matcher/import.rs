@@ -13,8 +13,8 @@ use super::tenant::Tenant;
 use crate::engine::code::Codes;
 use crate::model::id::{RequestId, SubjectId};
 use crate::model::reject::Rejected;
-use crate::storage::import::{ImportStart, Importer};
 use crate::storage::error::StorageError;
+use crate::storage::import::{ImportStart, Importer};
 use crate::storage::place::{RowId, SEGMENT_ROWS_MAX, SegmentRows};
 use crate::storage::write::ImportWrite;
 
@@ -49,7 +49,10 @@ impl Tenant {
         if batch.taken != rows {
             return Err(Rejected::new(
                 "header.rows",
-                format!("{rows} rows were announced and {} came; nothing was imported", batch.taken),
+                format!(
+                    "{rows} rows were announced and {} came; nothing was imported",
+                    batch.taken
+                ),
             )
             .into());
         }
@@ -141,7 +144,8 @@ impl Batch {
         let ids = self.reserve(&chunk.subject_ids)?;
         for (id, row) in ids.into_iter().zip(values.chunks_exact(dimension)) {
             self.ids.push(id);
-            self.exact.extend(row.iter().map(|&value| f16::from_f32(value).to_bits()));
+            self.exact
+                .extend(row.iter().map(|&value| f16::from_f32(value).to_bits()));
             if self.ids.len() == SEGMENT_ROWS_MAX as usize {
                 self.write_segment()?;
             }
@@ -174,7 +178,9 @@ impl Batch {
             exact: Zeroizing::new(exact.iter().flat_map(|bits| bits.to_le_bytes()).collect()),
             ids,
         };
-        self.importer()?.push(rows).map_err(|error| tenant.storage_error(&error))?;
+        self.importer()?
+            .push(rows)
+            .map_err(|error| tenant.storage_error(&error))?;
         let first = tenant
             .engine
             .append(tenant.gallery, codes)

@@ -49,7 +49,11 @@ fn fill(store: &Store, engine: &Engine, gallery: GalleryId) -> Result<Residency,
     for group in store.segments().chunks(rayon::current_num_threads().max(1)) {
         let loaded: Vec<Result<Codes, StorageError>> = group
             .par_iter()
-            .map(|segment| store.load_segment(segment.number).map(|loaded| codes_of(dimension, loaded)))
+            .map(|segment| {
+                store
+                    .load_segment(segment.number)
+                    .map(|loaded| codes_of(dimension, loaded))
+            })
             .collect();
         for (segment, codes) in group.iter().zip(loaded) {
             let first = engine.append(gallery, codes?)?;
@@ -57,7 +61,10 @@ fn fill(store: &Store, engine: &Engine, gallery: GalleryId) -> Result<Residency,
         }
     }
     for references in store.pending()?.chunks(PENDING_PER_READ_MAX) {
-        let places: Vec<Place> = references.iter().map(|&reference| Place::Pending { reference }).collect();
+        let places: Vec<Place> = references
+            .iter()
+            .map(|&reference| Place::Pending { reference })
+            .collect();
         let mut exact = Zeroizing::new(Vec::new());
         for row in store.read(&places)? {
             match row {

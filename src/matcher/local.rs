@@ -13,8 +13,8 @@ use super::error::node_error;
 use super::import::blocking;
 use super::load::load;
 use super::node::{
-    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportStream, Imported, Node, NodeError,
-    SearchQuery, SubjectRef, UsagePage, UsageQuery,
+    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportStream, Imported, Node,
+    NodeError, SearchQuery, SubjectRef, UsagePage, UsageQuery,
 };
 use super::tenant::Tenant;
 use super::{convert, upkeep};
@@ -78,7 +78,9 @@ impl LocalNode {
         engine: Engine,
         config: MatcherConfig,
     ) -> Result<Arc<Self>, NodeError> {
-        let ids = dir.tenants().map_err(|error| NodeError::StorageRefused(error.to_string()))?;
+        let ids = dir
+            .tenants()
+            .map_err(|error| NodeError::StorageRefused(error.to_string()))?;
         let tenants = ids
             .into_par_iter()
             .map(|id| {
@@ -140,7 +142,10 @@ impl LocalNode {
     }
 
     /// Brings the figure of tenants up to date.
-    #[expect(clippy::cast_precision_loss, reason = "a node has far fewer than 2^52 tenants")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a node has far fewer than 2^52 tenants"
+    )]
     pub(super) fn count_tenants(&self) {
         let tenants = self.tenants.read();
         let ready = tenants
@@ -180,7 +185,9 @@ impl LocalNode {
         let _one_at_a_time = self.changing.lock();
         let known = self.tenants.read().get(&spec.id).cloned();
         match known {
-            Some(Slot::Live(tenant)) if convert::same_tenant(&tenant.spec, spec) => return Ok(tenant.status()),
+            Some(Slot::Live(tenant)) if convert::same_tenant(&tenant.spec, spec) => {
+                return Ok(tenant.status());
+            }
             Some(_) => return Err(NodeError::TenantExists(spec.id.clone())),
             None => {}
         }
@@ -203,7 +210,11 @@ impl LocalNode {
     /// that a restored keyring could open again under the same name.
     fn drop_tenant_now(&self, id: &TenantId) -> Result<(), NodeError> {
         let _one_at_a_time = self.changing.lock();
-        let slot = self.tenants.write().remove(id).ok_or_else(|| NodeError::TenantUnknown(id.clone()))?;
+        let slot = self
+            .tenants
+            .write()
+            .remove(id)
+            .ok_or_else(|| NodeError::TenantUnknown(id.clone()))?;
         if let Slot::Live(tenant) = &slot {
             tenant.fail("the tenant was dropped");
             // Waits for a change under way; later ones are refused.
@@ -212,14 +223,21 @@ impl LocalNode {
                 tracing::warn!(tenant = %id, %error, "the dropped gallery was gone already");
             }
         }
-        self.dir.remove_tenant(id).map_err(|error| node_error(id, &error))?;
+        self.dir
+            .remove_tenant(id)
+            .map_err(|error| node_error(id, &error))?;
         self.keyring
             .destroy(id)
             .map_err(|error| NodeError::StorageRefused(error.to_string()))
     }
 }
 
-fn open_tenant(dir: &DataDir, keyring: &Keyring, engine: &Engine, id: &TenantId) -> Result<Arc<Tenant>, String> {
+fn open_tenant(
+    dir: &DataDir,
+    keyring: &Keyring,
+    engine: &Engine,
+    id: &TenantId,
+) -> Result<Arc<Tenant>, String> {
     let data_key = keyring
         .get(id, Purpose::Data)
         .map_err(|error| error.to_string())?
@@ -268,7 +286,9 @@ impl Node for Arc<LocalNode> {
         let write = convert::enroll_write(&tenant.spec, enrollment)?;
         match tenant.write(Write::Enroll(write)).await? {
             Committed::Enrolled { answer, .. } => Ok(convert::enrolled(answer)),
-            _ => Err(NodeError::Internal("an enrolment was answered as something else".to_owned())),
+            _ => Err(NodeError::Internal(
+                "an enrolment was answered as something else".to_owned(),
+            )),
         }
     }
 
@@ -291,15 +311,22 @@ impl Node for Arc<LocalNode> {
                 purged,
                 receipt,
             }),
-            _ => Err(NodeError::Internal("an erasure was answered as something else".to_owned())),
+            _ => Err(NodeError::Internal(
+                "an erasure was answered as something else".to_owned(),
+            )),
         }
     }
 
     async fn erasure(&self, tenant: &TenantId, erasure: u64) -> Result<Erased, NodeError> {
         let tenant = self.live(tenant)?;
         blocking(move || {
-            let found = tenant.store.erasure(erasure).map_err(|error| tenant.storage_error(&error))?;
-            found.map(convert::erased).ok_or(NodeError::ErasureUnknown(erasure))
+            let found = tenant
+                .store
+                .erasure(erasure)
+                .map_err(|error| tenant.storage_error(&error))?;
+            found
+                .map(convert::erased)
+                .ok_or(NodeError::ErasureUnknown(erasure))
         })
         .await
     }
@@ -309,7 +336,10 @@ impl Node for Arc<LocalNode> {
         let key = convert::subject_key(subject.clone());
         blocking(move || {
             tenant.check()?;
-            let found = tenant.store.subject(&key).map_err(|error| tenant.storage_error(&error))?;
+            let found = tenant
+                .store
+                .subject(&key)
+                .map_err(|error| tenant.storage_error(&error))?;
             found.ok_or_else(|| NodeError::SubjectUnknown(tenant.id().clone()))
         })
         .await
@@ -322,7 +352,9 @@ impl Node for Arc<LocalNode> {
     async fn usage(&self, query: UsageQuery) -> Result<UsagePage, NodeError> {
         let tenant = self.live(&query.tenant)?;
         blocking(move || {
-            let page = tenant.store.usage(query.subject_id.as_ref(), query.before, query.limit);
+            let page = tenant
+                .store
+                .usage(query.subject_id.as_ref(), query.before, query.limit);
             let (events, next_before) = page.map_err(|error| tenant.storage_error(&error))?;
             Ok(UsagePage { events, next_before })
         })

@@ -65,7 +65,10 @@ impl Residency {
 
     /// Where a row is stored.
     pub(super) fn place(&self, row: u32) -> Option<Place> {
-        let at = self.extents.partition_point(|extent| extent.first <= row).checked_sub(1)?;
+        let at = self
+            .extents
+            .partition_point(|extent| extent.first <= row)
+            .checked_sub(1)?;
         let extent = self.extents.get(at)?;
         let offset = row - extent.first;
         match &extent.rows {
@@ -81,23 +84,25 @@ impl Residency {
 
     /// Which row is stored there.
     pub(super) fn row(&self, place: Place) -> Option<u32> {
-        self.extents.iter().find_map(|extent| match (&extent.rows, place) {
-            (Rows::Segment { segment, count }, Place::Segment { segment: wanted, row }) => {
-                (*segment == wanted && row < *count).then_some(extent.first + row)
-            }
-            (Rows::Pending(references), Place::Pending { reference }) => {
-                let offset = references.binary_search(&reference).ok()?;
-                Some(extent.first + u32::try_from(offset).expect("row numbers have 32 bits"))
-            }
-            _ => None,
-        })
+        self.extents
+            .iter()
+            .find_map(|extent| match (&extent.rows, place) {
+                (Rows::Segment { segment, count }, Place::Segment { segment: wanted, row }) => {
+                    (*segment == wanted && row < *count).then_some(extent.first + row)
+                }
+                (Rows::Pending(references), Place::Pending { reference }) => {
+                    let offset = references.binary_search(&reference).ok()?;
+                    Some(extent.first + u32::try_from(offset).expect("row numbers have 32 bits"))
+                }
+                _ => None,
+            })
     }
 
     /// All acknowledged rows, for a search that must look at each.
     pub(super) fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        self.extents.iter().flat_map(|extent| {
-            (0..extent.count()).filter_map(|offset| self.place(extent.first + offset))
-        })
+        self.extents
+            .iter()
+            .flat_map(|extent| (0..extent.count()).filter_map(|offset| self.place(extent.first + offset)))
     }
 
     /// References that wait in the catalog.

@@ -108,7 +108,10 @@ impl Tenant {
         places: &[Place],
         mut each: impl FnMut(RowId, f32),
     ) -> Result<(), NodeError> {
-        let rows = self.store.read(places).map_err(|error| self.storage_error(&error))?;
+        let rows = self
+            .store
+            .read(places)
+            .map_err(|error| self.storage_error(&error))?;
         for StoredRow { id, exact } in rows.into_iter().flatten() {
             let bits = exact_values(&exact);
             let row: &[f16] = bytemuck::cast_slice(&bits);
@@ -135,7 +138,11 @@ impl Tenant {
                 })
             })
             .collect();
-        candidates.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.subject_id.cmp(&b.subject_id)));
+        candidates.sort_by(|a, b| {
+            b.score
+                .total_cmp(&a.score)
+                .then_with(|| a.subject_id.cmp(&b.subject_id))
+        });
         Ok(candidates)
     }
 
@@ -146,7 +153,10 @@ impl Tenant {
         }
         Err(NodeError::Rejected(crate::model::reject::Rejected::new(
             "probe",
-            format!("has {} coordinates; the tenant's dimension is {dimension}", values.len()),
+            format!(
+                "has {} coordinates; the tenant's dimension is {dimension}",
+                values.len()
+            ),
         )))
     }
 }

@@ -97,9 +97,15 @@ impl Tenant {
         let (state, stats) = match (self.check(), self.store.stats()) {
             (Err(_), _) => {
                 let reason = self.fault.load_full().map(|reason| reason.as_str().to_owned());
-                (TenantState::Unavailable(reason.unwrap_or_default()), TenantStats::default())
+                (
+                    TenantState::Unavailable(reason.unwrap_or_default()),
+                    TenantStats::default(),
+                )
             }
-            (_, Err(error)) => (TenantState::Unavailable(error.to_string()), TenantStats::default()),
+            (_, Err(error)) => (
+                TenantState::Unavailable(error.to_string()),
+                TenantStats::default(),
+            ),
             (Ok(()), Ok(mut stats)) => {
                 stats.resident_bytes = self.engine.resident_bytes(self.gallery);
                 (TenantState::Ready, stats)

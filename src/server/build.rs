@@ -45,7 +45,9 @@ pub(super) enum Served {
 impl Tiers {
     /// Name of the backend that searches in this process.
     pub(super) fn backend(&self) -> String {
-        self.local.as_ref().map_or_else(|| "remote".to_owned(), Node::backend)
+        self.local
+            .as_ref()
+            .map_or_else(|| "remote".to_owned(), Node::backend)
     }
 }
 
@@ -90,7 +92,11 @@ fn engine_config(config: &Config) -> EngineConfig {
     let defaults = EngineConfig::default();
     EngineConfig {
         backend: engine.backend,
-        threads: if engine.threads == 0 { defaults.threads } else { engine.threads },
+        threads: if engine.threads == 0 {
+            defaults.threads
+        } else {
+            engine.threads
+        },
         kernel: engine.kernel,
         batch_max: engine.batch_max,
         queue_max: engine.queue_max,
@@ -143,7 +149,11 @@ fn remote_routes(config: &Config) -> Result<Routes, ServerError> {
         let channel = channel(config, remote)?;
         nodes.insert(name.clone(), Arc::new(RemoteNode::connect(name.clone(), channel)));
     }
-    Ok(Routes::table(config.routes.tenants.clone(), nodes, config.routes.default.clone())?)
+    Ok(Routes::table(
+        config.routes.tenants.clone(),
+        nodes,
+        config.routes.default.clone(),
+    )?)
 }
 
 fn channel(config: &Config, remote: &RemoteNodeConfig) -> Result<Channel, ServerError> {
@@ -154,7 +164,10 @@ fn channel(config: &Config, remote: &RemoteNodeConfig) -> Result<Channel, Server
             reason: error.to_string(),
         })
     };
-    let host = remote.address.rsplit_once(':').map_or(remote.address.as_str(), |(host, _)| host);
+    let host = remote
+        .address
+        .rsplit_once(':')
+        .map_or(remote.address.as_str(), |(host, _)| host);
     let tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(read(&files.ca)?))
         .identity(Identity::from_pem(read(&files.cert)?, read(&files.key)?))

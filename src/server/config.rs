@@ -278,6 +278,8 @@ impl Default for Log {
 impl Config {
     /// The keyring's key: as set, or the file that `thenar init` made.
     pub fn kek_source(&self) -> KekSource {
-        self.kek.clone().unwrap_or_else(|| KekSource::File(self.data.join("kek")))
+        self.kek
+            .clone()
+            .unwrap_or_else(|| KekSource::File(self.data.join("kek")))
     }
 }

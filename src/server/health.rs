@@ -14,7 +14,12 @@ pub(super) struct Health {
 }
 
 /// The empty name stands for the whole.
-const PUBLIC: &[&str] = &["", "thenar.v1.Identity", "thenar.v1.Enrollment", "thenar.v1.Admin"];
+const PUBLIC: &[&str] = &[
+    "",
+    "thenar.v1.Identity",
+    "thenar.v1.Enrollment",
+    "thenar.v1.Admin",
+];
 const INTERNAL: &[&str] = &["", "thenar.match.v1.Match"];
 
 impl Health {
@@ -34,7 +39,9 @@ impl Health {
 
     /// What answers the health protocol.
     pub(super) fn service(&self) -> HealthServer<impl HealthService + use<>> {
-        HealthServer::new(tonic_health::server::HealthService::from_health_reporter(self.reporter.clone()))
+        HealthServer::new(tonic_health::server::HealthService::from_health_reporter(
+            self.reporter.clone(),
+        ))
     }
 
     /// Everything is loaded.

@@ -15,7 +15,12 @@ use crate::storage::data_dir::DataDir;
 /// the server's certificate (for `localhost`, loopback and `dns_names`), an administrator's (`admin.pem`)
 /// and one for the connection between front and match (`node.pem`). `kek` is where the key comes from;
 /// `None` makes the file.
-pub fn init(data: &Path, trust_domain: &str, dns_names: &[String], kek: Option<&KekSource>) -> Result<(), ServerError> {
+pub fn init(
+    data: &Path,
+    trust_domain: &str,
+    dns_names: &[String],
+    kek: Option<&KekSource>,
+) -> Result<(), ServerError> {
     check_trust_domain(trust_domain)?;
     DataDir::init(data)?;
     let key = match kek {
@@ -27,7 +32,9 @@ pub fn init(data: &Path, trust_domain: &str, dns_names: &[String], kek: Option<&
     let pki = Pki::init(&tls, trust_domain)?;
     pki.issue_server(dns_names)?.write(&tls, "server")?;
     let name: PrincipalName = "admin".parse().expect("a valid name");
-    pki.issue(&Principal::Admin { name }, SERVER_DAYS)?.write(&tls, "admin")?;
-    pki.issue_node(NodeKind::Front, "local", dns_names)?.write(&tls, "node")?;
+    pki.issue(&Principal::Admin { name }, SERVER_DAYS)?
+        .write(&tls, "admin")?;
+    pki.issue_node(NodeKind::Front, "local", dns_names)?
+        .write(&tls, "node")?;
     Ok(())
 }

@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server as GrpcServer;
 
-use super::config::Config;
 use super::build::{Served, Tiers, node_tls, public_tls, trust_domain};
+use super::config::Config;
 use super::health::Health;
 use super::tls::{self, Limits};
 use super::{ServerError, listen_error};
@@ -36,7 +36,9 @@ pub(super) fn spawn(
         connections_max: config.listen.connections_max,
         handshake_max: Duration::from_secs(config.listen.handshake_seconds_max),
     };
-    let address = socket.local_addr().map_err(|error| listen_error(config.listen.address, &error))?;
+    let address = socket
+        .local_addr()
+        .map_err(|error| listen_error(config.listen.address, &error))?;
     let incoming = tls::accept(socket, tls::server_config(&files)?, limits, stop.clone());
     let trust_domain: Arc<str> = trust_domain(config)?.into();
     let services = match &tiers.served {

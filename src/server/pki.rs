@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType,
 };
 use thiserror::Error;
 use time::{Duration, OffsetDateTime};
@@ -168,13 +168,21 @@ impl Pki {
     }
 
     /// A node's certificate, for both ends of the connection between front and match.
-    pub fn issue_node(&self, kind: NodeKind, node: &str, dns_names: &[String]) -> Result<IssuedCert, PkiError> {
+    pub fn issue_node(
+        &self,
+        kind: NodeKind,
+        node: &str,
+        dns_names: &[String],
+    ) -> Result<IssuedCert, PkiError> {
         let mut params = CertificateParams::default();
         params.subject_alt_names = server_names(dns_names)?;
         params
             .subject_alt_names
             .push(self.spiffe(&format!("/node/{}/{node}", kind.as_str()))?);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
         self.server(params, node)
     }
 
@@ -208,7 +216,11 @@ fn server_names(dns_names: &[String]) -> Result<Vec<SanType>, PkiError> {
     for dns_name in std::iter::once("localhost").chain(dns_names.iter().map(String::as_str)) {
         names.push(match dns_name.parse::<IpAddr>() {
             Ok(address) => SanType::IpAddress(address),
-            Err(_) => SanType::DnsName(dns_name.try_into().map_err(|_| PkiError::Name(dns_name.to_owned()))?),
+            Err(_) => SanType::DnsName(
+                dns_name
+                    .try_into()
+                    .map_err(|_| PkiError::Name(dns_name.to_owned()))?,
+            ),
         });
     }
     Ok(names)
@@ -217,7 +229,10 @@ fn server_names(dns_names: &[String]) -> Result<Vec<SanType>, PkiError> {
 fn name(common_name: &str) -> DistinguishedName {
     // The common name has at most 64 bytes (RFC 5280); it is for people, the SPIFFE id counts.
     let mut distinguished = DistinguishedName::new();
-    distinguished.push(DnType::CommonName, common_name.chars().take(64).collect::<String>());
+    distinguished.push(
+        DnType::CommonName,
+        common_name.chars().take(64).collect::<String>(),
+    );
     distinguished
 }
 

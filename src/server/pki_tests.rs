@@ -10,7 +10,10 @@ use super::*;
 fn uris(cert: &IssuedCert) -> Vec<String> {
     let (_, pem) = parse_x509_pem(cert.cert_pem.as_bytes()).expect("PEM");
     let certificate = pem.parse_x509().expect("a certificate");
-    let names = certificate.subject_alternative_name().expect("sound").expect("there are some");
+    let names = certificate
+        .subject_alternative_name()
+        .expect("sound")
+        .expect("there are some");
     let uri = |name: &GeneralName<'_>| match name {
         GeneralName::URI(uri) => Some((*uri).to_owned()),
         _ => None,
@@ -27,19 +30,37 @@ fn a_client_certificate_has_one_spiffe_id() {
     assert_eq!(uris(&cert), ["spiffe://example.org/tenant/acme/scanner/gate-1"]);
     let node = pki.issue_node(NodeKind::Front, "f1", &[]).expect("issued");
     assert_eq!(uris(&node), ["spiffe://example.org/node/front/f1"]);
-    assert!(uris(&pki.issue_server(&["thenar.example.org".to_owned()]).expect("issued")).is_empty());
+    assert!(
+        uris(
+            &pki.issue_server(&["thenar.example.org".to_owned()])
+                .expect("issued")
+        )
+        .is_empty()
+    );
 }
 
 #[test]
 fn keys_are_for_their_owner_alone_and_nothing_is_overwritten() {
     let dir = tempfile::tempdir().expect("a directory");
     let pki = Pki::init(dir.path(), "example.org").expect("made");
-    let mode = |name: &str| fs::metadata(dir.path().join(name)).expect("there").permissions().mode() & 0o777;
+    let mode = |name: &str| {
+        fs::metadata(dir.path().join(name))
+            .expect("there")
+            .permissions()
+            .mode()
+            & 0o777
+    };
     assert_eq!((mode("ca.key"), mode("ca.pem")), (0o600, 0o644));
-    assert!(matches!(Pki::init(dir.path(), "example.org"), Err(PkiError::Io { .. })));
+    assert!(matches!(
+        Pki::init(dir.path(), "example.org"),
+        Err(PkiError::Io { .. })
+    ));
     let cert = pki.issue_server(&[]).expect("issued");
     cert.write(dir.path(), "server").expect("written");
-    let error = cert.write(dir.path(), "server").expect_err("there already").to_string();
+    let error = cert
+        .write(dir.path(), "server")
+        .expect_err("there already")
+        .to_string();
     assert!(error.contains("server.key"), "{error}");
 }
 
@@ -49,6 +70,12 @@ fn days_and_names_have_limits() {
     let pki = Pki::init(dir.path(), "example.org").expect("made");
     let principal = Principal::from_path("/admin/root").expect("valid");
     assert!(matches!(pki.issue(&principal, 0), Err(PkiError::Days(0))));
-    assert!(matches!(pki.issue(&principal, CLIENT_DAYS_MAX + 1), Err(PkiError::Days(_))));
-    assert!(matches!(pki.issue_server(&["ä".to_owned()]), Err(PkiError::Name(_))));
+    assert!(matches!(
+        pki.issue(&principal, CLIENT_DAYS_MAX + 1),
+        Err(PkiError::Days(_))
+    ));
+    assert!(matches!(
+        pki.issue_server(&["ä".to_owned()]),
+        Err(PkiError::Name(_))
+    ));
 }

@@ -116,7 +116,13 @@ pub fn accept(
     stop: CancellationToken,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (sender, receiver) = mpsc::channel(HANDED_OVER_MAX);
-    tokio::spawn(accept_loop(listener, TlsAcceptor::from(config), limits, stop, sender));
+    tokio::spawn(accept_loop(
+        listener,
+        TlsAcceptor::from(config),
+        limits,
+        stop,
+        sender,
+    ));
     ReceiverStream::new(receiver)
 }
 
@@ -130,7 +136,10 @@ async fn accept_loop(
     let places = Arc::new(Semaphore::new(limits.connections_max));
     loop {
         let next = async {
-            let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+            let place = Arc::clone(&places)
+                .acquire_owned()
+                .await
+                .expect("the semaphore is never closed");
             (listener.accept().await, place)
         };
         let (accepted, place) = tokio::select! {
@@ -153,7 +162,12 @@ async fn accept_loop(
             };
             let outcome = tokio::time::timeout(limits.handshake_max, handshake)
                 .await
-                .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long")));
+                .unwrap_or_else(|_| {
+                    Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "the handshake took too long",
+                    ))
+                });
             match outcome {
                 Ok(stream) => {
                     // The receiver is gone only while the server stops.

@@ -19,7 +19,10 @@ impl Site {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let pki = Pki::init(dir.path(), "example.org").expect("made");
-        pki.issue_server(&[]).expect("issued").write(dir.path(), "server").expect("written");
+        pki.issue_server(&[])
+            .expect("issued")
+            .write(dir.path(), "server")
+            .expect("written");
         Self { dir, pki }
     }
 
@@ -50,7 +53,12 @@ async fn try_in(
         handshake_max: Duration::from_secs(10),
     };
     let stop = CancellationToken::new();
-    let mut incoming = accept(listener, server_config(&site.files()).expect("sound"), limits, stop.clone());
+    let mut incoming = accept(
+        listener,
+        server_config(&site.files()).expect("sound"),
+        limits,
+        stop.clone(),
+    );
     let echo = tokio::spawn(async move {
         while let Some(Ok(mut stream)) = incoming.next().await {
             let byte = stream.read_u8().await?;
@@ -62,10 +70,11 @@ async fn try_in(
     for certificate in certificates(&site.files().ca).expect("readable") {
         roots.add(certificate).expect("a certificate");
     }
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[version])
-        .expect("known")
-        .with_root_certificates(roots);
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[version])
+            .expect("known")
+            .with_root_certificates(roots);
     let mut config = match cert {
         None => builder.with_no_client_auth(),
         Some(cert) => {
@@ -94,14 +103,18 @@ async fn try_in(
 async fn a_certificate_of_the_authority_gets_in() {
     let site = Site::new();
     let cert = site.client_cert();
-    try_in(&site, Some(&cert), &rustls::version::TLS13).await.expect("let in");
+    try_in(&site, Some(&cert), &rustls::version::TLS13)
+        .await
+        .expect("let in");
 }
 
 #[tokio::test]
 async fn older_tls_does_not() {
     let site = Site::new();
     let cert = site.client_cert();
-    try_in(&site, Some(&cert), &rustls::version::TLS12).await.expect_err("TLS 1.2");
+    try_in(&site, Some(&cert), &rustls::version::TLS12)
+        .await
+        .expect_err("TLS 1.2");
 }
 
 #[tokio::test]

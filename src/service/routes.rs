@@ -21,11 +21,14 @@ use crate::proto::v1::identity_server::IdentityServer;
 
 /// The public API. `message_bytes_max` bounds a request.
 pub fn public(rooms: Rooms, message_bytes_max: usize) -> Routes {
-    Routes::new(IdentityServer::new(IdentityRoom::new(rooms.clone())).max_decoding_message_size(message_bytes_max))
-        .add_service(
-            EnrollmentServer::new(EnrollmentRoom::new(rooms.clone())).max_decoding_message_size(message_bytes_max),
-        )
-        .add_service(AdminServer::new(AdminRoom::new(rooms)).max_decoding_message_size(message_bytes_max))
+    Routes::new(
+        IdentityServer::new(IdentityRoom::new(rooms.clone())).max_decoding_message_size(message_bytes_max),
+    )
+    .add_service(
+        EnrollmentServer::new(EnrollmentRoom::new(rooms.clone()))
+            .max_decoding_message_size(message_bytes_max),
+    )
+    .add_service(AdminServer::new(AdminRoom::new(rooms)).max_decoding_message_size(message_bytes_max))
 }
 
 /// The internal API of a match node, for fronts of this trust domain alone.

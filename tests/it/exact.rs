@@ -18,24 +18,38 @@ fn gallery(threshold: f32) -> Vec<(String, Vec<f32>)> {
         let offset = (n as f32 - 50.0) * 1e-4;
         blend(&center, &palm(7_000 + n), threshold + offset)
     }));
-    rows.into_iter().enumerate().map(|(n, row)| (format!("i-{n:04}"), row)).collect()
+    rows.into_iter()
+        .enumerate()
+        .map(|(n, row)| (format!("i-{n:04}"), row))
+        .collect()
 }
 
 /// A unit vector with this cosine to `a`.
 fn blend(a: &[f32], b: &[f32], cosine: f32) -> Vec<f32> {
     let along = dot(a, b);
-    let rest: Vec<f64> = a.iter().zip(b).map(|(x, y)| f64::from(*y) - along * f64::from(*x)).collect();
+    let rest: Vec<f64> = a
+        .iter()
+        .zip(b)
+        .map(|(x, y)| f64::from(*y) - along * f64::from(*x))
+        .collect();
     let norm = rest.iter().map(|v| v * v).sum::<f64>().sqrt();
     let cosine = f64::from(cosine);
     let sine = (1.0 - cosine * cosine).sqrt();
-    a.iter().zip(rest).map(|(x, r)| (cosine * f64::from(*x) + sine * r / norm) as f32).collect()
+    a.iter()
+        .zip(rest)
+        .map(|(x, r)| (cosine * f64::from(*x) + sine * r / norm) as f32)
+        .collect()
 }
 
 fn scores(answer: &IdentifyResponse) -> BTreeMap<String, u32> {
     answer
         .candidates
         .iter()
-        .map(|ScoredCandidate { subject_id, score, .. }| (subject_id.clone(), score.to_bits()))
+        .map(
+            |ScoredCandidate {
+                 subject_id, score, ..
+             }| (subject_id.clone(), score.to_bits()),
+        )
         .collect()
 }
 
@@ -47,7 +61,10 @@ async fn every_backend_gives_the_exhaustive_answer_to_the_last_bit() {
     world.create_tenant_with("acme", policy(threshold)).await;
     let mut operator = world.operator("acme").await;
     operator.import("import", &rows).await.expect("imported");
-    let probes: Vec<Vec<f32>> = (0..12).map(palm).chain([blend(&palm(1), &palm(3), 0.7)]).collect();
+    let probes: Vec<Vec<f32>> = (0..12)
+        .map(palm)
+        .chain([blend(&palm(1), &palm(3), 0.7)])
+        .collect();
     let mut reference: Option<Vec<BTreeMap<String, u32>>> = None;
     for backend in Backend::ALL {
         world = world.restart_with(backend).await;
@@ -55,7 +72,12 @@ async fn every_backend_gives_the_exhaustive_answer_to_the_last_bit() {
         let mut found = Vec::new();
         for probe in &probes {
             let answer = operator.identify_all(probe).await.expect("answered");
-            assert!(answer.backend.starts_with(backend.prefix()), "{} is not {}", answer.backend, backend.prefix());
+            assert!(
+                answer.backend.starts_with(backend.prefix()),
+                "{} is not {}",
+                answer.backend,
+                backend.prefix()
+            );
             let certificate = answer.certificate.and_then(|certificate| certificate.proof);
             assert_eq!(certificate, Some(Proof::Deterministic(true)));
             check_exhaustive(&rows, probe, &answer, threshold);
@@ -72,16 +94,28 @@ async fn every_backend_gives_the_exhaustive_answer_to_the_last_bit() {
 /// The server's rows are rotated and rounded to half precision, so a cosine computed here may differ
 /// by some 1e-3; within that of the threshold either answer is right.
 fn check_exhaustive(rows: &[(String, Vec<f32>)], probe: &[f32], answer: &IdentifyResponse, threshold: f32) {
-    let found: BTreeMap<&str, f32> =
-        answer.candidates.iter().map(|c| (c.subject_id.as_str(), c.score)).collect();
+    let found: BTreeMap<&str, f32> = answer
+        .candidates
+        .iter()
+        .map(|c| (c.subject_id.as_str(), c.score))
+        .collect();
     for (subject, row) in rows {
         let cosine = dot(probe, row);
         match found.get(subject.as_str()) {
-            Some(score) => assert!((f64::from(*score) - cosine).abs() < 1e-3, "{subject}: {score} for {cosine}"),
-            None => assert!(cosine < f64::from(threshold) + 1e-3, "{subject} with {cosine} was not found"),
+            Some(score) => assert!(
+                (f64::from(*score) - cosine).abs() < 1e-3,
+                "{subject}: {score} for {cosine}"
+            ),
+            None => assert!(
+                cosine < f64::from(threshold) + 1e-3,
+                "{subject} with {cosine} was not found"
+            ),
         }
     }
-    assert!(answer.candidates.is_sorted_by(|a, b| a.score >= b.score), "best first");
+    assert!(
+        answer.candidates.is_sorted_by(|a, b| a.score >= b.score),
+        "best first"
+    );
     assert!(answer.candidates.iter().all(|c| c.score >= threshold));
 }
 
@@ -96,7 +130,12 @@ async fn a_gallery_that_overflows_the_survivors_is_searched_row_by_row() {
     let answer = operator.identify_all(&palm(1)).await.expect("answered");
     assert_eq!(answer.candidates.len(), 1_000, "as many as were asked for");
     let best = answer.candidates.first().expect("found").score;
-    assert!(answer.candidates.iter().all(|c| c.score.to_bits() == best.to_bits()));
+    assert!(
+        answer
+            .candidates
+            .iter()
+            .all(|c| c.score.to_bits() == best.to_bits())
+    );
     assert!((best - 1.0).abs() < 1e-3);
     assert_eq!(answer.retake_reason(), thenar::proto::v1::RetakeReason::Ambiguous);
     world.stop().await;
@@ -108,20 +147,35 @@ async fn a_stream_answers_every_probe_by_its_request_id() {
     world.create_tenant("acme").await;
     let mut operator = world.operator("acme").await;
     let population = Population::new(3, DIM.try_into().expect("valid"));
-    let rows: Vec<(String, Vec<f32>)> = (0..500).map(|n| (format!("i-{n}"), population.reference(n))).collect();
+    let rows: Vec<(String, Vec<f32>)> = (0..500)
+        .map(|n| (format!("i-{n}"), population.reference(n)))
+        .collect();
     operator.import("import", &rows).await.expect("imported");
-    let probes: Vec<(String, Vec<f32>)> =
-        (0..300).map(|n| (format!("r-{n}"), population.reference(n))).collect();
-    let answers = operator.identify_stream(&probes).await.expect("the stream ended well");
+    let probes: Vec<(String, Vec<f32>)> = (0..300)
+        .map(|n| (format!("r-{n}"), population.reference(n)))
+        .collect();
+    let answers = operator
+        .identify_stream(&probes)
+        .await
+        .expect("the stream ended well");
     assert_eq!(answers.len(), probes.len());
     for n in 0..300 {
         let answer = answers.get(&format!("r-{n}")).expect("answered");
         assert_eq!(answer.as_ref().expect("no error").subject_id, format!("i-{n}"));
     }
     // A refused probe is answered in its place and the stream goes on.
-    let mixed = vec![("good".to_owned(), population.reference(1)), ("bad".to_owned(), vec![0.0; DIM])];
-    let answers = operator.identify_stream(&mixed).await.expect("the stream ended well");
+    let mixed = vec![
+        ("good".to_owned(), population.reference(1)),
+        ("bad".to_owned(), vec![0.0; DIM]),
+    ];
+    let answers = operator
+        .identify_stream(&mixed)
+        .await
+        .expect("the stream ended well");
     assert_eq!(answers["good"].as_ref().expect("no error").subject_id, "i-1");
-    assert_eq!(answers["bad"].as_ref().expect_err("refused").code, tonic::Code::InvalidArgument as i32);
+    assert_eq!(
+        answers["bad"].as_ref().expect_err("refused").code,
+        tonic::Code::InvalidArgument as i32
+    );
     world.stop().await;
 }

@@ -52,7 +52,10 @@ async fn an_import_is_found_at_once_and_survives_a_restart() {
     let rows: Vec<(String, Vec<f32>)> = (0..3_000).map(|n| (format!("i-{n}"), palm(n))).collect();
     let imported = operator.import("import-1", &rows).await.expect("imported");
     assert_eq!(imported.imported, 3_000);
-    let again = operator.import("import-1", &rows).await.expect("answered the same");
+    let again = operator
+        .import("import-1", &rows)
+        .await
+        .expect("answered the same");
     assert_eq!(again, imported);
     for n in [0, 1, 1_499, 2_999] {
         let answer = operator.identify(&palm(n)).await.expect("answered");
@@ -61,7 +64,10 @@ async fn an_import_is_found_at_once_and_survives_a_restart() {
     let world = world.restart().await;
     let mut operator = world.operator("acme").await;
     for n in [0, 7, 2_999] {
-        assert_eq!(operator.identify(&palm(n)).await.expect("answered").subject_id, format!("i-{n}"));
+        assert_eq!(
+            operator.identify(&palm(n)).await.expect("answered").subject_id,
+            format!("i-{n}")
+        );
     }
     world.stop().await;
 }
@@ -73,11 +79,17 @@ async fn a_refused_import_leaves_nothing() {
     let mut operator = world.operator("acme").await;
     operator.enroll("i-2500", &palm(9_000)).await.expect("enrolled");
     let rows: Vec<(String, Vec<f32>)> = (0..3_000).map(|n| (format!("i-{n}"), palm(n))).collect();
-    let refusal = operator.import("import-1", &rows).await.expect_err("i-2500 is there already");
+    let refusal = operator
+        .import("import-1", &rows)
+        .await
+        .expect_err("i-2500 is there already");
     assert_eq!(refusal.code(), tonic::Code::AlreadyExists, "{refusal:?}");
     assert!(refusal.message().contains("i-2500"), "{}", refusal.message());
     let stats = operator.stats("acme").await.expect("figures");
     assert_eq!((stats.subjects, stats.segments), (1, 0));
-    assert_eq!(operator.identify(&palm(1)).await.expect("answered").decision(), Decision::NoMatch);
+    assert_eq!(
+        operator.identify(&palm(1)).await.expect("answered").decision(),
+        Decision::NoMatch
+    );
     world.stop().await;
 }

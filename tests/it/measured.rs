@@ -5,16 +5,42 @@ use std::process::Command;
 #[test]
 fn the_demo_checks_itself_and_prints_its_figures() {
     let output = Command::new(env!("CARGO_BIN_EXE_thenar"))
-        .args(["demo", "--palms", "3000", "--scanners", "4", "--seconds", "2", "--backend", "cpu", "--json"])
+        .args([
+            "demo",
+            "--palms",
+            "3000",
+            "--scanners",
+            "4",
+            "--seconds",
+            "2",
+            "--backend",
+            "cpu",
+            "--json",
+        ])
         .output()
         .expect("the demo starts");
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let last = text.lines().last().expect("it prints something");
     let figures: serde_json::Value = serde_json::from_str(last).expect("the last line is JSON");
     let keys = [
-        "palms", "identifications", "rate_per_s", "p50_ms", "p99_ms", "fnir", "fpir", "cross_tenant_matches",
-        "found_after_enrol", "found_after_erase", "lost_after_restart", "backend", "certificate",
+        "palms",
+        "identifications",
+        "rate_per_s",
+        "p50_ms",
+        "p99_ms",
+        "fnir",
+        "fpir",
+        "cross_tenant_matches",
+        "found_after_enrol",
+        "found_after_erase",
+        "lost_after_restart",
+        "backend",
+        "certificate",
     ];
     let object = figures.as_object().expect("an object");
     for key in keys {

@@ -23,25 +23,54 @@ async fn an_erased_person_is_found_by_nothing() {
     operator.import("import", &rows).await.expect("imported");
     operator.enroll("pending", &palm(1_000)).await.expect("enrolled");
     for (subject, seed) in [("i-77", 77), ("pending", 1_000)] {
-        assert_eq!(operator.identify_as("repeat", &palm(seed)).await.expect("answered").subject_id, subject);
-        let erased = operator.erase(&format!("erase-{subject}"), subject).await.expect("erased");
+        assert_eq!(
+            operator
+                .identify_as("repeat", &palm(seed))
+                .await
+                .expect("answered")
+                .subject_id,
+            subject
+        );
+        let erased = operator
+            .erase(&format!("erase-{subject}"), subject)
+            .await
+            .expect("erased");
         let stated = receipt::verify(&signed(&erased)).expect("the receipt stands");
         assert_eq!(stated.subject_id.as_str(), subject);
         assert_eq!(stated.sealed_row_sha256.len(), 1);
-        assert_eq!(operator.identify(&palm(seed)).await.expect("answered").decision(), Decision::NoMatch);
-        let cached = operator.identify_as("repeat", &palm(seed)).await.expect("answered");
-        assert_eq!(cached.decision(), Decision::NoMatch, "an earlier answer is not given again");
+        assert_eq!(
+            operator.identify(&palm(seed)).await.expect("answered").decision(),
+            Decision::NoMatch
+        );
+        let cached = operator
+            .identify_as("repeat", &palm(seed))
+            .await
+            .expect("answered");
+        assert_eq!(
+            cached.decision(),
+            Decision::NoMatch,
+            "an earlier answer is not given again"
+        );
         let verify = operator.verify(subject, &palm(seed)).await.expect_err("unknown");
         assert_eq!(verify.code(), tonic::Code::NotFound);
-        let again = operator.erase(&format!("erase-{subject}"), subject).await.expect("done once");
+        let again = operator
+            .erase(&format!("erase-{subject}"), subject)
+            .await
+            .expect("done once");
         assert_eq!(again.erasure, erased.erasure);
     }
     let world = world.restart().await;
     let mut operator = world.operator("acme").await;
     for seed in [77, 1_000] {
-        assert_eq!(operator.identify(&palm(seed)).await.expect("answered").decision(), Decision::NoMatch);
+        assert_eq!(
+            operator.identify(&palm(seed)).await.expect("answered").decision(),
+            Decision::NoMatch
+        );
     }
-    assert_eq!(operator.identify(&palm(78)).await.expect("answered").subject_id, "i-78");
+    assert_eq!(
+        operator.identify(&palm(78)).await.expect("answered").subject_id,
+        "i-78"
+    );
     world.stop().await;
 }
 
@@ -66,10 +95,16 @@ async fn files_are_cleaned_and_the_receipt_says_so() {
     // No 32-byte stretch of any sealed plane of the old file is left anywhere: the new file has a key of its own.
     let everything = world.all_bytes("acme");
     for at in (4_096..old.len() - 32).step_by(997) {
-        assert!(!contains(&everything, &old[at..at + 32]), "bytes at {at} of the old segment are still there");
+        assert!(
+            !contains(&everything, &old[at..at + 32]),
+            "bytes at {at} of the old segment are still there"
+        );
     }
     for n in [0, 122, 124, 299] {
-        assert_eq!(operator.identify(&palm(n)).await.expect("answered").subject_id, format!("i-{n}"));
+        assert_eq!(
+            operator.identify(&palm(n)).await.expect("answered").subject_id,
+            format!("i-{n}")
+        );
     }
     world.stop().await;
 }

@@ -44,11 +44,17 @@ async fn acknowledged_changes_survive_kill_nine() {
     }
     let gone = kept.pop().expect("some were enrolled");
     let mut operator = child.operator("acme").await;
-    operator.erase("erase", &format!("s-{gone}")).await.expect("erased");
+    operator
+        .erase("erase", &format!("s-{gone}"))
+        .await
+        .expect("erased");
     child.kill();
     child = Child::start(&world).await;
     let mut operator = child.operator("acme").await;
-    assert_eq!(operator.identify(&palm(gone)).await.expect("answered").decision(), Decision::NoMatch);
+    assert_eq!(
+        operator.identify(&palm(gone)).await.expect("answered").decision(),
+        Decision::NoMatch
+    );
     child.kill();
 }
 
@@ -59,12 +65,27 @@ async fn an_answer_that_was_given_is_in_the_history_after_kill_nine() {
     child.create_tenant("acme").await;
     let mut operator = child.operator("acme").await;
     operator.enroll("s", &palm(1)).await.expect("enrolled");
-    operator.identify_as("the-request", &palm(1)).await.expect("answered");
+    operator
+        .identify_as("the-request", &palm(1))
+        .await
+        .expect("answered");
     child.kill();
     child = Child::start(&world).await;
-    let events = child.operator("acme").await.usage("").await.expect("history").events;
-    let found = events.iter().find(|event| event.request_id == "the-request").expect("recorded");
-    assert_eq!((found.kind(), found.subject_id.as_str()), (UsageKind::Identify, "s"));
+    let events = child
+        .operator("acme")
+        .await
+        .usage("")
+        .await
+        .expect("history")
+        .events;
+    let found = events
+        .iter()
+        .find(|event| event.request_id == "the-request")
+        .expect("recorded");
+    assert_eq!(
+        (found.kind(), found.subject_id.as_str()),
+        (UsageKind::Identify, "s")
+    );
     child.kill();
 }
 
@@ -74,7 +95,12 @@ async fn a_damaged_segment_makes_its_tenant_unavailable_and_no_other() {
     for tenant in ["acme", "other"] {
         world.create_tenant(tenant).await;
         let rows: Vec<(String, Vec<f32>)> = (0..100).map(|n| (format!("i-{n}"), palm(n))).collect();
-        world.operator(tenant).await.import("import", &rows).await.expect("imported");
+        world
+            .operator(tenant)
+            .await
+            .import("import", &rows)
+            .await
+            .expect("imported");
     }
     let world = world
         .restart_after(|world| {
@@ -84,12 +110,31 @@ async fn a_damaged_segment_makes_its_tenant_unavailable_and_no_other() {
             std::fs::write(&file, bytes).expect("writable");
         })
         .await;
-    let refusal = world.operator("acme").await.identify(&palm(1)).await.expect_err("damaged");
+    let refusal = world
+        .operator("acme")
+        .await
+        .identify(&palm(1))
+        .await
+        .expect_err("damaged");
     assert_eq!(refusal.code(), Code::Unavailable, "{refusal:?}");
-    assert!(refusal.message().contains("acme") && refusal.message().contains(".seg"), "{}", refusal.message());
-    let answer = world.operator("other").await.identify(&palm(1)).await.expect("served");
+    assert!(
+        refusal.message().contains("acme") && refusal.message().contains(".seg"),
+        "{}",
+        refusal.message()
+    );
+    let answer = world
+        .operator("other")
+        .await
+        .identify(&palm(1))
+        .await
+        .expect("served");
     assert_eq!(answer.subject_id, "i-1");
-    let tenant = world.admin().await.tenant("acme").await.expect("listed all the same");
+    let tenant = world
+        .admin()
+        .await
+        .tenant("acme")
+        .await
+        .expect("listed all the same");
     assert!(tenant.reason.contains(".seg"), "{}", tenant.reason);
     world.stop().await;
 }
@@ -100,9 +145,15 @@ async fn a_repeated_request_is_done_once() {
     world.create_tenant("acme").await;
     let mut operator = world.operator("acme").await;
     let first = operator.enroll_as("r-1", "s", &palm(1)).await.expect("enrolled");
-    let again = operator.enroll_as("r-1", "s", &palm(1)).await.expect("answered the same");
+    let again = operator
+        .enroll_as("r-1", "s", &palm(1))
+        .await
+        .expect("answered the same");
     assert_eq!(first, again);
-    let refusal = operator.enroll_as("r-1", "other", &palm(2)).await.expect_err("used for something else");
+    let refusal = operator
+        .enroll_as("r-1", "other", &palm(2))
+        .await
+        .expect_err("used for something else");
     assert_eq!(refusal.code(), Code::InvalidArgument, "{refusal:?}");
     assert!(refusal.message().contains("r-1"), "{}", refusal.message());
     assert_eq!(operator.stats("acme").await.expect("figures").references, 1);

@@ -17,8 +17,14 @@ async fn the_same_palms_are_strangers_elsewhere() {
     let mine: Vec<(String, Vec<f32>)> = (0..200).map(|n| (format!("o-{n}"), palm(10_000 + n))).collect();
     other.import("import", &mine).await.expect("imported");
     for n in 0..200 {
-        assert_eq!(acme.identify(&palm(n)).await.expect("answered").decision(), Decision::Match);
-        assert_eq!(other.identify(&palm(n)).await.expect("answered").decision(), Decision::NoMatch);
+        assert_eq!(
+            acme.identify(&palm(n)).await.expect("answered").decision(),
+            Decision::Match
+        );
+        assert_eq!(
+            other.identify(&palm(n)).await.expect("answered").decision(),
+            Decision::NoMatch
+        );
     }
     world.stop().await;
 }
@@ -28,10 +34,19 @@ async fn another_tenant_in_the_request_is_refused_by_every_method() {
     let world = World::start().await;
     world.create_tenant("acme").await;
     world.create_tenant("other").await;
-    world.operator("other").await.enroll("s", &palm(1)).await.expect("enrolled");
+    world
+        .operator("other")
+        .await
+        .enroll("s", &palm(1))
+        .await
+        .expect("enrolled");
     let mut acme = world.operator("acme").await;
     let tenant = || "other".to_owned();
-    let identify = v1::IdentifyRequest { tenant: tenant(), probe: Some(signature(&palm(1))), ..Default::default() };
+    let identify = v1::IdentifyRequest {
+        tenant: tenant(),
+        probe: Some(signature(&palm(1))),
+        ..Default::default()
+    };
     let verify = v1::VerifyRequest {
         tenant: tenant(),
         subject_id: "s".into(),
@@ -44,29 +59,57 @@ async fn another_tenant_in_the_request_is_refused_by_every_method() {
         acme.identity.identify(identify).await.map(drop),
         acme.identity.verify(verify).await.map(drop),
         acme.enrollment
-            .get_subject(v1::GetSubjectRequest { tenant: tenant(), subject: Some(subject) })
+            .get_subject(v1::GetSubjectRequest {
+                tenant: tenant(),
+                subject: Some(subject),
+            })
             .await
             .map(drop),
         acme.enrollment
-            .erase(v1::EraseRequest { tenant: tenant(), request_id: "r".into(), subject: Some(erase) })
+            .erase(v1::EraseRequest {
+                tenant: tenant(),
+                request_id: "r".into(),
+                subject: Some(erase),
+            })
             .await
             .map(drop),
         acme.enrollment
-            .list_usage(v1::ListUsageRequest { tenant: tenant(), ..Default::default() })
+            .list_usage(v1::ListUsageRequest {
+                tenant: tenant(),
+                ..Default::default()
+            })
             .await
             .map(drop),
         acme.enrollment
-            .get_erasure(v1::GetErasureRequest { tenant: tenant(), erasure: 1 })
+            .get_erasure(v1::GetErasureRequest {
+                tenant: tenant(),
+                erasure: 1,
+            })
             .await
             .map(drop),
-        acme.admin.get_tenant(v1::GetTenantRequest { tenant: tenant() }).await.map(drop),
-        acme.admin.get_stats(v1::GetStatsRequest { tenant: tenant() }).await.map(drop),
+        acme.admin
+            .get_tenant(v1::GetTenantRequest { tenant: tenant() })
+            .await
+            .map(drop),
+        acme.admin
+            .get_stats(v1::GetStatsRequest { tenant: tenant() })
+            .await
+            .map(drop),
         acme.enroll_into("other", "x", &palm(2)).await.map(drop),
     ];
     for (at, refusal) in refusals.into_iter().enumerate() {
-        assert_eq!(refusal.expect_err("refused").code(), Code::PermissionDenied, "method {at}");
+        assert_eq!(
+            refusal.expect_err("refused").code(),
+            Code::PermissionDenied,
+            "method {at}"
+        );
     }
-    let stats = world.operator("other").await.stats("other").await.expect("figures");
+    let stats = world
+        .operator("other")
+        .await
+        .stats("other")
+        .await
+        .expect("figures");
     assert_eq!(stats.subjects, 1, "nothing was changed");
     world.stop().await;
 }
@@ -90,7 +133,10 @@ async fn roles_reach_no_further_than_they_say() {
     denied(enroller.identify(&palm(1)).await.map(drop));
     let seen = scanner.identify(&palm(1)).await.expect("a scanner identifies");
     assert_eq!(seen.decision(), Decision::Match);
-    assert!(seen.candidates.is_empty() && seen.backend.is_empty(), "a scanner sees no score");
+    assert!(
+        seen.candidates.is_empty() && seen.backend.is_empty(),
+        "a scanner sees no score"
+    );
     world.stop().await;
 }
 

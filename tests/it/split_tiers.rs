@@ -1,7 +1,7 @@
 //! Front and match as two processes' worth of servers, joined over the network.
 
-use thenar::server::config::RemoteNode;
 use thenar::proto::v1::Decision;
+use thenar::server::config::RemoteNode;
 use thenar::server::pki::NodeKind;
 use thenar::server::{Mode, Server};
 use tonic::Code;
@@ -20,11 +20,19 @@ impl Split {
     async fn start() -> Self {
         let home = World::prepare();
         let front_dir = World::prepare();
-        let node = Server::start(home.config(), Mode::Match).await.expect("the node starts");
+        let node = Server::start(home.config(), Mode::Match)
+            .await
+            .expect("the node starts");
         let tls = front_dir.data().join("split");
         let pki = home.pki();
-        pki.issue_server(&[]).expect("issued").write(&tls, "server").expect("written");
-        pki.issue_node(NodeKind::Front, "f1", &[]).expect("issued").write(&tls, "node").expect("written");
+        pki.issue_server(&[])
+            .expect("issued")
+            .write(&tls, "server")
+            .expect("written");
+        pki.issue_node(NodeKind::Front, "f1", &[])
+            .expect("issued")
+            .write(&tls, "node")
+            .expect("written");
         let mut config = front_dir.config();
         config.tls.ca = Some(home.ca());
         config.tls.cert = Some(tls.join("server.pem"));
@@ -37,7 +45,9 @@ impl Split {
         };
         config.routes.nodes.insert("match-1".into(), remote);
         config.routes.default = Some("match-1".into());
-        let front = Server::start(config, Mode::Front).await.expect("the front starts");
+        let front = Server::start(config, Mode::Front)
+            .await
+            .expect("the front starts");
         Self {
             home,
             front_dir,
@@ -48,7 +58,9 @@ impl Split {
 
     async fn caller(&self, certificate: (String, String)) -> Caller {
         let address = self.front.address().to_string();
-        Caller::connect(&address, &self.home.ca(), Some(certificate)).await.expect("let in")
+        Caller::connect(&address, &self.home.ca(), Some(certificate))
+            .await
+            .expect("let in")
     }
 }
 
@@ -62,11 +74,20 @@ async fn the_whole_job_runs_across_the_network() {
     operator.import("import", &rows).await.expect("imported");
     operator.enroll("new", &palm(1_000)).await.expect("enrolled");
     for (seed, subject) in [(0, "i-0"), (299, "i-299"), (1_000, "new")] {
-        assert_eq!(operator.identify(&palm(seed)).await.expect("answered").subject_id, subject);
+        assert_eq!(
+            operator.identify(&palm(seed)).await.expect("answered").subject_id,
+            subject
+        );
     }
     operator.erase("erase", "i-7").await.expect("erased");
-    assert_eq!(operator.identify(&palm(7)).await.expect("answered").decision(), Decision::NoMatch);
-    let duplicate = operator.import("again", &rows).await.expect_err("they are there already");
+    assert_eq!(
+        operator.identify(&palm(7)).await.expect("answered").decision(),
+        Decision::NoMatch
+    );
+    let duplicate = operator
+        .import("again", &rows)
+        .await
+        .expect_err("they are there already");
     assert_eq!(duplicate.code(), Code::AlreadyExists, "{duplicate:?}");
     // The front keeps no gallery and the node no transform key.
     assert!(!split.front_dir.tenant_path("acme").exists());
@@ -87,7 +108,9 @@ async fn the_match_service_lets_fronts_in_alone() {
     use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
     let home = World::prepare();
-    let node = Server::start(home.config(), Mode::Match).await.expect("the node starts");
+    let node = Server::start(home.config(), Mode::Match)
+        .await
+        .expect("the node starts");
     let ask = async |(certificate, key): (String, String)| {
         let ca = Certificate::from_pem(std::fs::read(home.ca()).expect("the authority"));
         let tls = ClientTlsConfig::new()
@@ -95,15 +118,34 @@ async fn the_match_service_lets_fronts_in_alone() {
             .domain_name("localhost")
             .identity(Identity::from_pem(certificate, key));
         let endpoint = Endpoint::from_shared(format!("https://{}", node.address())).expect("an address");
-        let channel = endpoint.tls_config(tls).expect("sound").connect().await.expect("connected");
-        MatchClient::new(channel).list_tenants(ListTenantsRequest::default()).await
+        let channel = endpoint
+            .tls_config(tls)
+            .expect("sound")
+            .connect()
+            .await
+            .expect("connected");
+        MatchClient::new(channel)
+            .list_tenants(ListTenantsRequest::default())
+            .await
     };
-    let refusal = ask(home.administrator()).await.expect_err("an administrator is no front");
-    assert!(matches!(refusal.code(), Code::PermissionDenied | Code::Unauthenticated), "{refusal:?}");
+    let refusal = ask(home.administrator())
+        .await
+        .expect_err("an administrator is no front");
+    assert!(
+        matches!(refusal.code(), Code::PermissionDenied | Code::Unauthenticated),
+        "{refusal:?}"
+    );
     let front = home.pki().issue_node(NodeKind::Front, "f1", &[]).expect("issued");
-    ask((front.cert_pem.clone(), front.key_pem.to_string())).await.expect("a front is let in");
+    ask((front.cert_pem.clone(), front.key_pem.to_string()))
+        .await
+        .expect("a front is let in");
     let other = home.pki().issue_node(NodeKind::Match, "m2", &[]).expect("issued");
-    let refusal = ask((other.cert_pem.clone(), other.key_pem.to_string())).await.expect_err("no front");
-    assert!(matches!(refusal.code(), Code::PermissionDenied | Code::Unauthenticated), "{refusal:?}");
+    let refusal = ask((other.cert_pem.clone(), other.key_pem.to_string()))
+        .await
+        .expect_err("no front");
+    assert!(
+        matches!(refusal.code(), Code::PermissionDenied | Code::Unauthenticated),
+        "{refusal:?}"
+    );
     node.stop().await.expect("stopped");
 }

@@ -9,7 +9,12 @@ const MESSAGE_BYTES_MAX: usize = 256 << 20;
 /// Smallest limit of a request: one probe of the largest dimension and what goes with it.
 const MESSAGE_BYTES_MIN: usize = 64 << 10;
 
-fn within<T: PartialOrd + std::fmt::Display>(setting: &'static str, value: T, min: T, max: T) -> Result<(), LimitError> {
+fn within<T: PartialOrd + std::fmt::Display>(
+    setting: &'static str,
+    value: T,
+    min: T,
+    max: T,
+) -> Result<(), LimitError> {
     if value < min || value > max {
         return Err(LimitError {
             setting,
@@ -27,7 +32,10 @@ fn limit(setting: &'static str, problem: String) -> Result<(), LimitError> {
 pub fn check_trust_domain(domain: &str) -> Result<(), LimitError> {
     let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'.' | b'-' | b'_');
     if domain.is_empty() || domain.len() > 255 || !domain.bytes().all(allowed) {
-        return limit("tls.trust_domain", format!("{domain:?} is not 1 to 255 of a-z 0-9 . - _"));
+        return limit(
+            "tls.trust_domain",
+            format!("{domain:?} is not 1 to 255 of a-z 0-9 . - _"),
+        );
     }
     Ok(())
 }
@@ -38,16 +46,41 @@ impl Config {
         within("drain_seconds_max", self.drain_seconds_max, 1, DRAIN_SECONDS_MAX)?;
         let listen = &self.listen;
         within("listen.connections_max", listen.connections_max, 1, 1_000_000)?;
-        within("listen.message_bytes_max", listen.message_bytes_max, MESSAGE_BYTES_MIN, MESSAGE_BYTES_MAX)?;
-        within("listen.handshake_seconds_max", listen.handshake_seconds_max, 1, 300)?;
-        within("listen.streams_per_connection_max", listen.streams_per_connection_max, 1, 65_536)?;
+        within(
+            "listen.message_bytes_max",
+            listen.message_bytes_max,
+            MESSAGE_BYTES_MIN,
+            MESSAGE_BYTES_MAX,
+        )?;
+        within(
+            "listen.handshake_seconds_max",
+            listen.handshake_seconds_max,
+            1,
+            300,
+        )?;
+        within(
+            "listen.streams_per_connection_max",
+            listen.streams_per_connection_max,
+            1,
+            65_536,
+        )?;
         within("engine.batch_max", self.engine.batch_max, 1, 1_024)?;
         within("engine.queue_max", self.engine.queue_max, 1, 1_000_000)?;
         within("engine.threads", self.engine.threads, 0, 1_024)?;
         within("matcher.flush_rows", self.matcher.flush_rows, 1, 65_536)?;
-        within("matcher.purge_seconds_max", self.matcher.purge_seconds_max, 2, 86_400)?;
+        within(
+            "matcher.purge_seconds_max",
+            self.matcher.purge_seconds_max,
+            2,
+            86_400,
+        )?;
         within("front.answers_max", self.front.answers_max, 0, 100_000_000)?;
-        within("front.answers_seconds_max", self.front.answers_seconds_max, 1, 86_400)?;
+        within(
+            "front.answers_seconds_max",
+            self.front.answers_seconds_max,
+            1,
+            86_400,
+        )?;
         if self.engine.queue_max < self.engine.batch_max {
             return limit(
                 "engine.queue_max",
@@ -70,7 +103,10 @@ impl Config {
             return limit("tls.cert", "tls.cert and tls.key must be set together".to_owned());
         }
         if tls.node_cert.is_some() != tls.node_key.is_some() {
-            return limit("tls.node_cert", "tls.node_cert and tls.node_key must be set together".to_owned());
+            return limit(
+                "tls.node_cert",
+                "tls.node_cert and tls.node_key must be set together".to_owned(),
+            );
         }
         Ok(())
     }

@@ -87,7 +87,10 @@ impl Caller {
                 ..Default::default()
             })
             .collect();
-        let stream = self.identity.identify_stream(tokio_stream::iter(requests)).await?;
+        let stream = self
+            .identity
+            .identify_stream(tokio_stream::iter(requests))
+            .await?;
         let mut stream = stream.into_inner();
         let mut answers = HashMap::new();
         while let Some(answer) = stream.message().await? {
@@ -123,8 +126,14 @@ impl Caller {
         values: &[f32],
     ) -> Answer<v1::EnrollResponse> {
         let mut consent = consent();
-        consent.give_time = Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 });
-        consent.expire_time = Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 0 });
+        consent.give_time = Some(prost_types::Timestamp {
+            seconds: 1_700_000_000,
+            nanos: 0,
+        });
+        consent.expire_time = Some(prost_types::Timestamp {
+            seconds: 4_000_000_000,
+            nanos: 0,
+        });
         let request = v1::EnrollRequest {
             request_id: request_id.into(),
             subject_id: subject_id.into(),
@@ -152,11 +161,21 @@ impl Caller {
         self.enrollment.enroll(request).await.map(Response::into_inner)
     }
 
-    pub async fn import(&mut self, request_id: &str, rows: &[(String, Vec<f32>)]) -> Answer<v1::ImportResponse> {
+    pub async fn import(
+        &mut self,
+        request_id: &str,
+        rows: &[(String, Vec<f32>)],
+    ) -> Answer<v1::ImportResponse> {
         use v1::import_request::Part;
         let mut consent = consent();
-        consent.give_time = Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 });
-        consent.expire_time = Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 0 });
+        consent.give_time = Some(prost_types::Timestamp {
+            seconds: 1_700_000_000,
+            nanos: 0,
+        });
+        consent.expire_time = Some(prost_types::Timestamp {
+            seconds: 4_000_000_000,
+            nanos: 0,
+        });
         let header = v1::ImportHeader {
             tenant: String::new(),
             request_id: request_id.into(),
@@ -168,7 +187,11 @@ impl Caller {
             rows: rows.len() as u64,
         };
         let parts = rows.chunks(IMPORT_ROWS).map(|chunk| {
-            let data: Vec<u8> = chunk.iter().flat_map(|(_, row)| row).flat_map(|v| v.to_le_bytes()).collect();
+            let data: Vec<u8> = chunk
+                .iter()
+                .flat_map(|(_, row)| row)
+                .flat_map(|v| v.to_le_bytes())
+                .collect();
             Part::Rows(v1::ImportRows {
                 data: data.into(),
                 subject_ids: chunk.iter().map(|(id, _)| id.clone()).collect(),
@@ -192,8 +215,14 @@ impl Caller {
     }
 
     pub async fn erasure(&mut self, erasure: u64) -> Answer<v1::EraseResponse> {
-        let request = v1::GetErasureRequest { tenant: String::new(), erasure };
-        self.enrollment.get_erasure(request).await.map(Response::into_inner)
+        let request = v1::GetErasureRequest {
+            tenant: String::new(),
+            erasure,
+        };
+        self.enrollment
+            .get_erasure(request)
+            .await
+            .map(Response::into_inner)
     }
 
     /// Waits until the files are clean.
@@ -206,21 +235,33 @@ impl Caller {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, purged).await.expect("purged within the bound")
+        tokio::time::timeout(PATIENCE, purged)
+            .await
+            .expect("purged within the bound")
     }
 
     pub async fn usage(&mut self, subject_id: &str) -> Answer<v1::ListUsageResponse> {
-        let request = v1::ListUsageRequest { subject_id: subject_id.into(), ..Default::default() };
-        self.enrollment.list_usage(request).await.map(Response::into_inner)
+        let request = v1::ListUsageRequest {
+            subject_id: subject_id.into(),
+            ..Default::default()
+        };
+        self.enrollment
+            .list_usage(request)
+            .await
+            .map(Response::into_inner)
     }
 
     pub async fn stats(&mut self, tenant: &str) -> Answer<v1::Stats> {
-        let request = v1::GetStatsRequest { tenant: tenant.into() };
+        let request = v1::GetStatsRequest {
+            tenant: tenant.into(),
+        };
         self.admin.get_stats(request).await.map(Response::into_inner)
     }
 
     pub async fn tenant(&mut self, tenant: &str) -> Answer<v1::Tenant> {
-        let request = v1::GetTenantRequest { tenant: tenant.into() };
+        let request = v1::GetTenantRequest {
+            tenant: tenant.into(),
+        };
         self.admin.get_tenant(request).await.map(Response::into_inner)
     }
 
@@ -247,7 +288,10 @@ impl Caller {
 /// A signature without the time of day in it, so that the same palm makes the same bytes.
 fn repeatable(values: &[f32]) -> v1::Signature {
     v1::Signature {
-        capture_time: Some(prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 }),
+        capture_time: Some(prost_types::Timestamp {
+            seconds: 1_700_000_000,
+            nanos: 0,
+        }),
         ..signature(values)
     }
 }

@@ -34,7 +34,11 @@ impl<'a> Child<'a> {
             .spawn()
             .expect("the server starts");
         let address = await_address(&mut process, &address_file).await;
-        Self { world, process, address }
+        Self {
+            world,
+            process,
+            address,
+        }
     }
 
     /// SIGKILL, and what is left of the process.
@@ -45,12 +49,16 @@ impl<'a> Child<'a> {
 
     pub async fn operator(&self, tenant: &str) -> Caller {
         let certificate = self.world.member(tenant, "operator", "ops");
-        knock(&self.address, &self.world.ca(), Some(certificate)).await.expect("let in")
+        knock(&self.address, &self.world.ca(), Some(certificate))
+            .await
+            .expect("let in")
     }
 
     pub async fn create_tenant(&self, tenant: &str) {
         let certificate = self.world.administrator();
-        let mut admin = knock(&self.address, &self.world.ca(), Some(certificate)).await.expect("let in");
+        let mut admin = knock(&self.address, &self.world.ca(), Some(certificate))
+            .await
+            .expect("let in");
         admin.create_tenant(tenant, policy(0.5)).await.expect("created");
     }
 }
@@ -64,7 +72,10 @@ async fn await_address(process: &mut std::process::Child, file: &PathBuf) -> Str
         {
             return address.trim().to_owned();
         }
-        assert!(process.try_wait().expect("it can be asked").is_none(), "the server ended early");
+        assert!(
+            process.try_wait().expect("it can be asked").is_none(),
+            "the server ended early"
+        );
         assert!(start.elapsed() < PATIENCE, "the server is not ready");
         tokio::task::yield_now().await;
     }

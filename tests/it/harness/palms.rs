@@ -13,7 +13,11 @@ pub fn palm(seed: u64) -> Vec<f32> {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     // Sums of uniform numbers are near enough to Gaussian for directions without structure.
     let values: Vec<f64> = (0..DIM)
-        .map(|_| (0..4).map(|_| f64::from(rng.next_u32()) / f64::from(u32::MAX) - 0.5).sum())
+        .map(|_| {
+            (0..4)
+                .map(|_| f64::from(rng.next_u32()) / f64::from(u32::MAX) - 0.5)
+                .sum()
+        })
         .collect();
     let norm = values.iter().map(|v| v * v).sum::<f64>().sqrt();
     values.iter().map(|v| (v / norm) as f32).collect()
@@ -36,7 +40,11 @@ fn now() -> prost_types::Timestamp {
 /// A good capture of this palm.
 pub fn signature(values: &[f32]) -> v1::Signature {
     v1::Signature {
-        data: values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>().into(),
+        data: values
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect::<Vec<u8>>()
+            .into(),
         element_type: v1::ElementType::F32.into(),
         encoder: Some(encoder()),
         hand: v1::Hand::Right.into(),

@@ -69,7 +69,9 @@ impl World {
     }
 
     async fn boot(&mut self) {
-        let server = Server::start(self.config(), Mode::Serve).await.expect("the server starts");
+        let server = Server::start(self.config(), Mode::Serve)
+            .await
+            .expect("the server starts");
         self.server = Some(server);
     }
 
@@ -168,7 +170,9 @@ impl World {
     }
 
     pub async fn caller(&self, tenant: &str, role: &str, name: &str) -> Caller {
-        self.connect(Some(self.member(tenant, role, name))).await.expect("let in")
+        self.connect(Some(self.member(tenant, role, name)))
+            .await
+            .expect("let in")
     }
 
     pub async fn operator(&self, tenant: &str) -> Caller {
@@ -184,8 +188,19 @@ impl World {
     }
 
     /// A caller of `other` with a certificate of this world's authority.
-    pub async fn caller_of(&self, other: &Self, tenant: &str, role: &str, name: &str) -> Result<Caller, Status> {
-        knock(&other.address(), &other.ca(), Some(self.member(tenant, role, name))).await
+    pub async fn caller_of(
+        &self,
+        other: &Self,
+        tenant: &str,
+        role: &str,
+        name: &str,
+    ) -> Result<Caller, Status> {
+        knock(
+            &other.address(),
+            &other.ca(),
+            Some(self.member(tenant, role, name)),
+        )
+        .await
     }
 
     pub async fn expired_caller(&self, tenant: &str) -> Result<Caller, Status> {
@@ -225,7 +240,14 @@ pub async fn knock(
     let refused = |error: tonic::transport::Error| Status::unauthenticated(error.to_string());
     let mut caller = Caller::connect(address, ca, certificate).await.map_err(refused)?;
     match caller.tenant("no-such-tenant").await {
-        Err(status) if matches!(status.code(), tonic::Code::NotFound | tonic::Code::PermissionDenied) => Ok(caller),
+        Err(status)
+            if matches!(
+                status.code(),
+                tonic::Code::NotFound | tonic::Code::PermissionDenied
+            ) =>
+        {
+            Ok(caller)
+        }
         Err(status) => Err(status),
         Ok(_) => Err(Status::internal("a tenant that was never made")),
     }

@@ -1,0 +1,279 @@
+//! A match node across the network: the node's contract over the internal gRPC service. Keeps no gallery; a node that can't be reached is an error, never an empty answer.
+
+pub mod error;
+pub mod from_proto;
+pub mod to_proto;
+pub mod vocabulary;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use futures::stream::{self, BoxStream};
+use futures::{Stream, StreamExt};
+use parking_lot::Mutex;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+
+use super::node::{
+    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, ImportStream, Imported,
+    Node, NodeError, SearchQuery, SubjectRef, UsagePage, UsageQuery,
+};
+use crate::model::decision::SearchAnswer;
+use crate::model::id::TenantId;
+use crate::model::reject::Rejected;
+use crate::model::subject::SubjectRecord;
+use crate::model::tenant::{TenantSpec, TenantStatus};
+use crate::model::usage::UsageEvent;
+use crate::proto::matching::v1 as pb;
+use crate::proto::matching::v1::match_client::MatchClient;
+
+/// Largest message between front and match, in bytes: 1,000 candidates with every link fit several times.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// Coordinates of one message of an import, in bytes.
+const IMPORT_MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// One match node behind a channel. Cheap to clone; calls share the channel's connection.
+#[derive(Clone)]
+pub struct RemoteNode {
+    name: String,
+    client: MatchClient<Channel>,
+    backend: Arc<Mutex<String>>,
+}
+
+impl RemoteNode {
+    /// The node that `channel` leads to. Sends nothing yet; errors name it `name`.
+    pub fn connect(name: String, channel: Channel) -> Self {
+        Self {
+            name,
+            client: MatchClient::new(channel)
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+            backend: Arc::new(Mutex::new("unknown".to_owned())),
+        }
+    }
+
+    fn refused(&self, status: &Status) -> NodeError {
+        error::from_status(&self.name, status)
+    }
+
+    /// A call that its own timer ends is told as cancelled by tonic; what happened is that the deadline passed.
+    fn refused_until(&self, status: &Status, deadline: Option<Instant>) -> NodeError {
+        let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+        if late && status.code() == Code::Cancelled {
+            return NodeError::DeadlineExceeded;
+        }
+        self.refused(status)
+    }
+
+    fn parsed<T>(&self, answer: Result<T, Rejected>) -> Result<T, NodeError> {
+        answer.map_err(|rejected| {
+            NodeError::Internal(format!(
+                "the answer of match node {} does not fit: {rejected}",
+                self.name
+            ))
+        })
+    }
+
+    fn learn_backend(&self, name: &str) {
+        let mut backend = self.backend.lock();
+        if *backend != name {
+            name.clone_into(&mut backend);
+        }
+    }
+}
+
+/// A request that ends at `deadline`.
+fn until<T>(message: T, deadline: Option<Instant>) -> Result<Request<T>, NodeError> {
+    let mut request = Request::new(message);
+    if let Some(deadline) = deadline {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(NodeError::DeadlineExceeded);
+        }
+        request.set_timeout(left);
+    }
+    Ok(request)
+}
+
+#[async_trait]
+impl Node for RemoteNode {
+    async fn tenants(&self) -> Result<Vec<TenantStatus>, NodeError> {
+        let answer = self.client.clone().list_tenants(pb::ListTenantsRequest {}).await;
+        let answer = answer.map_err(|status| self.refused(&status))?.into_inner();
+        self.learn_backend(&answer.backend);
+        self.parsed(answer.tenants.into_iter().map(from_proto::status).collect())
+    }
+
+    async fn tenant(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError> {
+        let tenant = tenant.to_string();
+        let answer = self
+            .client
+            .clone()
+            .get_tenant(pb::GetTenantRequest { tenant })
+            .await;
+        let answer = answer.map_err(|status| self.refused(&status))?;
+        self.parsed(from_proto::status(answer.into_inner()))
+    }
+
+    async fn create_tenant(&self, spec: TenantSpec) -> Result<TenantStatus, NodeError> {
+        let answer = self.client.clone().create_tenant(to_proto::spec(&spec)).await;
+        let answer = answer.map_err(|status| self.refused(&status))?;
+        self.parsed(from_proto::status(answer.into_inner()))
+    }
+
+    async fn drop_tenant(&self, tenant: &TenantId) -> Result<(), NodeError> {
+        let tenant = tenant.to_string();
+        let answer = self
+            .client
+            .clone()
+            .drop_tenant(pb::DropTenantRequest { tenant })
+            .await;
+        answer.map_err(|status| self.refused(&status))?;
+        Ok(())
+    }
+
+    async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
+        let request = until(to_proto::search(&query), query.deadline)?;
+        let answer = self.client.clone().search(request).await;
+        let answer = answer.map_err(|status| self.refused_until(&status, query.deadline))?;
+        let answer = answer.into_inner();
+        self.learn_backend(&answer.backend);
+        self.parsed(from_proto::answer(answer))
+    }
+
+    async fn compare(&self, query: CompareQuery) -> Result<f32, NodeError> {
+        let request = until(to_proto::compare(&query), query.deadline)?;
+        let answer = self.client.clone().compare(request).await;
+        let answer = answer.map_err(|status| self.refused_until(&status, query.deadline))?;
+        Ok(answer.into_inner().score)
+    }
+
+    async fn enroll(&self, enrollment: Enrollment) -> Result<Enrolled, NodeError> {
+        let answer = self.client.clone().enroll(to_proto::enroll(&enrollment)).await;
+        let answer = answer.map_err(|status| self.refused(&status))?;
+        self.parsed(from_proto::enrolled(answer.into_inner()))
+    }
+
+    async fn import(&self, header: ImportHeader, chunks: ImportStream) -> Result<Imported, NodeError> {
+        let failure = Arc::new(Mutex::new(None));
+        let messages = import_messages(&header, chunks, Arc::clone(&failure));
+        match self.client.clone().import(messages).await {
+            Ok(answer) => {
+                let answer = answer.into_inner();
+                Ok(Imported {
+                    rows: answer.imported,
+                    sequence: answer.sequence,
+                })
+            }
+            // What the sender met is the reason; the node only says that it was told to stop.
+            Err(status) => Err(failure.lock().take().unwrap_or_else(|| self.refused(&status))),
+        }
+    }
+
+    async fn erase(&self, erasure: Erasure) -> Result<Erased, NodeError> {
+        let answer = self.client.clone().erase(to_proto::erase(&erasure)).await;
+        let answer = answer.map_err(|status| self.refused(&status))?;
+        self.parsed(from_proto::erased(answer.into_inner()))
+    }
+
+    async fn erasure(&self, tenant: &TenantId, erasure: u64) -> Result<Erased, NodeError> {
+        let tenant = tenant.to_string();
+        let request = pb::GetErasureRequest { tenant, erasure };
+        let answer = self.client.clone().get_erasure(request).await;
+        let answer = answer.map_err(|status| self.refused(&status))?;
+        self.parsed(from_proto::erased(answer.into_inner()))
+    }
+
+    async fn subject(&self, tenant: &TenantId, subject: &SubjectRef) -> Result<SubjectRecord, NodeError> {
+        let request = pb::GetSubjectRequest {
+            tenant: tenant.to_string(),
+            subject: Some(to_proto::subject_ref(subject)),
+        };
+        let answer = self.client.clone().get_subject(request).await;
+        let answer = answer.map_err(|status| self.refused(&status))?;
+        self.parsed(from_proto::subject(answer.into_inner()))
+    }
+
+    async fn record_usage(&self, tenant: &TenantId, event: UsageEvent) -> Result<(), NodeError> {
+        let request = pb::RecordUsageRequest {
+            tenant: tenant.to_string(),
+            event: Some(vocabulary::usage_to_proto(&event)),
+        };
+        let answer = self.client.clone().record_usage(request).await;
+        answer.map_err(|status| self.refused(&status))?;
+        Ok(())
+    }
+
+    async fn usage(&self, query: UsageQuery) -> Result<UsagePage, NodeError> {
+        let answer = self
+            .client
+            .clone()
+            .list_usage(to_proto::usage_query(&query))
+            .await;
+        let answer = answer.map_err(|status| self.refused(&status))?;
+        self.parsed(from_proto::usage_page(answer.into_inner()))
+    }
+
+    /// The name that came with the last answer; `unknown` before the first.
+    fn backend(&self) -> String {
+        self.backend.lock().clone()
+    }
+}
+
+/// The messages of an import. A type of its own, since the compiler can't prove the lifetimes of a
+/// boxed stream inside the boxed future of the trait's method.
+struct ImportMessages(BoxStream<'static, pb::ImportRequest>);
+
+impl Stream for ImportMessages {
+    type Item = pb::ImportRequest;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(context)
+    }
+}
+
+/// The header, then the rows; an error of the sender is kept in `failure` and told to the node.
+fn import_messages(
+    header: &ImportHeader,
+    chunks: ImportStream,
+    failure: Arc<Mutex<Option<NodeError>>>,
+) -> ImportMessages {
+    let first = to_proto::import_header(header);
+    let rows = chunks
+        .scan(false, move |aborted, chunk| {
+            let messages = match chunk {
+                _ if *aborted => return futures::future::ready(None),
+                Ok(chunk) => split(chunk).into_iter().map(to_proto::import_rows).collect(),
+                Err(error) => {
+                    *aborted = true;
+                    let reason = error.to_string();
+                    *failure.lock() = Some(error);
+                    vec![to_proto::import_aborted(reason)]
+                }
+            };
+            futures::future::ready(Some(messages))
+        })
+        .flat_map(stream::iter);
+    ImportMessages(stream::iter([first]).chain(rows).boxed())
+}
+
+/// Cuts a chunk into parts that fit into messages. One whose rows are not all of one length goes as it is: the node refuses it.
+fn split(mut chunk: ImportChunk) -> Vec<ImportChunk> {
+    let rows = chunk.subject_ids.len();
+    if rows == 0 || !chunk.values.len().is_multiple_of(rows) {
+        return vec![chunk];
+    }
+    let dimension = chunk.values.len() / rows;
+    let rows_max = (IMPORT_MESSAGE_BYTES_MAX / (dimension.max(1) * size_of::<f32>())).max(1);
+    let mut parts = Vec::new();
+    while chunk.subject_ids.len() > rows_max {
+        let subject_ids = chunk.subject_ids.split_off(rows_max);
+        let values = chunk.values.split_off(rows_max * dimension);
+        parts.push(std::mem::replace(&mut chunk, ImportChunk { values, subject_ids }));
+    }
+    parts.push(chunk);
+    parts
+}

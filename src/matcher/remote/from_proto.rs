@@ -1,0 +1,290 @@
+//! Messages of the internal API as what a match node is asked and answers. Refuses what does not fit, naming the field.
+
+use std::time::Instant;
+
+use super::vocabulary::{
+    certificate_from_proto, consent_from_proto, digest, encoder_from_proto, hand_from_proto, hand_required,
+    link_kind_from_proto, optional_id, pad_from_proto, policy_from_proto, quality, reference_from_proto,
+    required, time_from_proto, usage_from_proto,
+};
+use crate::matcher::node::{
+    CompareQuery, Enrolled, Enrollment, Erased, Erasure, IMPORT_CHUNK_ROWS_MAX, ImportChunk, ImportHeader,
+    NewReference, SearchQuery, SubjectRef, UsagePage, UsageQuery,
+};
+use crate::model::decision::{Candidate, SearchAnswer};
+use crate::model::erasure::SignedReceipt;
+use crate::model::link::SealedLink;
+use crate::model::reject::Rejected;
+use crate::model::signature::{Dimension, Signature};
+use crate::model::subject::{Capture, SubjectRecord};
+use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus, TransformId};
+use crate::proto::{matching::v1 as pb, v1};
+
+const COORDINATE_LEN: usize = size_of::<f32>();
+
+/// Coordinates of any number of rows.
+pub fn vectors(field: &str, vectors: Option<pb::Vectors>) -> Result<Vec<f32>, Rejected> {
+    let data = required(field, vectors)?.data;
+    let (values, rest) = data.as_chunks::<COORDINATE_LEN>();
+    if !rest.is_empty() {
+        return Err(Rejected::new(
+            field,
+            format!("is {} bytes long; a multiple of 4 is expected", data.len()),
+        ));
+    }
+    Ok(values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+}
+
+/// One signature of the dimension that it comes in; the node checks it against the tenant's.
+pub fn signature(field: &str, message: Option<pb::Vectors>) -> Result<Signature, Rejected> {
+    let values = vectors(field, message)?;
+    let dimension = Dimension::new(values.len()).map_err(|rejected| rejected.within(field))?;
+    Signature::new(values, dimension).map_err(|rejected| rejected.within(field))
+}
+
+/// A tenant as it is created.
+pub fn spec(spec: pb::TenantSpec) -> Result<TenantSpec, Rejected> {
+    let transform = required("transform", spec.transform)?;
+    Ok(TenantSpec {
+        id: spec.tenant.parse()?,
+        dimension: Dimension::new(count(spec.dimension))?,
+        encoder: encoder_from_proto("encoder", spec.encoder)?,
+        transform: TransformId {
+            version: transform.version,
+            digest: digest("transform.digest", &transform.digest)?,
+        },
+        policy: policy_from_proto(spec.policy)?,
+        created_at: time_from_proto("create_time", spec.create_time)?,
+    })
+}
+
+/// A tenant and how it is.
+pub fn status(status: pb::TenantStatus) -> Result<TenantStatus, Rejected> {
+    let state = match v1::TenantState::try_from(status.state) {
+        Ok(v1::TenantState::Ready) => TenantState::Ready,
+        Ok(v1::TenantState::Unavailable) => TenantState::Unavailable(status.reason),
+        Ok(v1::TenantState::Unspecified) | Err(_) => {
+            return Err(Rejected::new("state", format!("{} is unknown", status.state)));
+        }
+    };
+    let stats = status.stats.unwrap_or_default();
+    Ok(TenantStatus {
+        spec: status.spec.map(spec).transpose()?,
+        id: status.tenant.parse()?,
+        state,
+        stats: TenantStats {
+            subjects: stats.subjects,
+            references: stats.references,
+            pending: stats.pending,
+            segments: stats.segments,
+            segment_bytes: stats.segment_bytes,
+            resident_bytes: stats.resident_bytes,
+            sequence: stats.sequence,
+        },
+    })
+}
+
+/// A 1:N question.
+pub fn search(request: pb::SearchRequest, deadline: Option<Instant>) -> Result<SearchQuery, Rejected> {
+    let links: Result<_, _> = request
+        .links
+        .iter()
+        .map(|kind| link_kind_from_proto("links", *kind))
+        .collect();
+    if request.candidates_max == 0 {
+        return Err(Rejected::new("candidates_max", "is 0; at least 1 is required"));
+    }
+    Ok(SearchQuery {
+        tenant: request.tenant.parse()?,
+        probe: signature("probe", request.probe)?,
+        threshold: request.threshold,
+        candidates_max: count(request.candidates_max),
+        links: links?,
+        deadline,
+    })
+}
+
+/// The answer to a 1:N question.
+pub fn answer(answer: pb::SearchResponse) -> Result<SearchAnswer, Rejected> {
+    let candidates: Result<_, _> = answer.candidates.into_iter().map(candidate).collect();
+    Ok(SearchAnswer {
+        candidates: candidates?,
+        certificate: certificate_from_proto(answer.certificate)?,
+        backend: answer.backend,
+        searched: answer.searched,
+    })
+}
+
+fn candidate(candidate: pb::Candidate) -> Result<Candidate, Rejected> {
+    Ok(Candidate {
+        subject_id: candidate.subject_id.parse()?,
+        hand: hand_required("hand", candidate.hand)?,
+        score: candidate.score,
+        links: sealed_links(candidate.links)?,
+    })
+}
+
+fn sealed_links(links: Vec<pb::SealedLink>) -> Result<Vec<SealedLink>, Rejected> {
+    let link = |link: pb::SealedLink| {
+        Ok(SealedLink {
+            kind: link_kind_from_proto("links.kind", link.kind)?,
+            lookup: digest("links.lookup", &link.lookup)?,
+            sealed: link.sealed.to_vec(),
+        })
+    };
+    links.into_iter().map(link).collect()
+}
+
+/// A 1:1 question.
+pub fn compare(request: pb::CompareRequest, deadline: Option<Instant>) -> Result<CompareQuery, Rejected> {
+    Ok(CompareQuery {
+        tenant: request.tenant.parse()?,
+        subject_id: request.subject_id.parse()?,
+        probe: signature("probe", request.probe)?,
+        deadline,
+    })
+}
+
+fn capture(capture: Option<pb::Capture>) -> Result<Capture, Rejected> {
+    let capture = required("capture", capture)?;
+    Ok(Capture {
+        hand: hand_from_proto("capture.hand", capture.hand)?,
+        quality: quality("capture.quality", capture.quality)?,
+        captured_at: time_from_proto("capture.capture_time", capture.capture_time)?,
+        pad: pad_from_proto("capture.pad_verdict", capture.pad_verdict)?,
+    })
+}
+
+fn new_reference(reference: pb::NewReference) -> Result<NewReference, Rejected> {
+    Ok(NewReference {
+        signature: signature("references.signature", reference.signature)?,
+        hand: hand_required("references.hand", reference.hand)?,
+        capture: capture(reference.capture)?,
+    })
+}
+
+/// An enrolment.
+pub fn enroll(request: pb::EnrollRequest) -> Result<Enrollment, Rejected> {
+    let references: Result<Vec<_>, _> = request.references.into_iter().map(new_reference).collect();
+    Ok(Enrollment {
+        tenant: request.tenant.parse()?,
+        request_id: request.request_id.parse()?,
+        request_digest: digest("request_digest", &request.request_digest)?,
+        subject_id: request.subject_id.parse()?,
+        references: references?,
+        consent: consent_from_proto(required("consent", request.consent)?)?,
+        links: sealed_links(request.links)?,
+        usage: usage_from_proto(required("usage", request.usage)?)?,
+    })
+}
+
+/// The answer to an enrolment.
+pub fn enrolled(response: pb::EnrollResponse) -> Result<Enrolled, Rejected> {
+    Ok(Enrolled {
+        subject_id: response.subject_id.parse()?,
+        references: response.references,
+        sequence: response.sequence,
+    })
+}
+
+/// What holds for all rows of an import.
+pub fn import_header(header: pb::ImportHeader) -> Result<ImportHeader, Rejected> {
+    Ok(ImportHeader {
+        tenant: header.tenant.parse()?,
+        request_id: header.request_id.parse()?,
+        request_digest: digest("request_digest", &header.request_digest)?,
+        rows: header.rows,
+        hand: hand_required("hand", header.hand)?,
+        capture: capture(header.capture)?,
+        consent: consent_from_proto(required("consent", header.consent)?)?,
+    })
+}
+
+/// Rows of an import.
+pub fn import_rows(rows: pb::ImportRows) -> Result<ImportChunk, Rejected> {
+    if rows.subject_ids.len() > IMPORT_CHUNK_ROWS_MAX {
+        return Err(Rejected::new(
+            "rows.subject_ids",
+            format!(
+                "has {} entries; at most {IMPORT_CHUNK_ROWS_MAX} rows go into one message",
+                rows.subject_ids.len()
+            ),
+        ));
+    }
+    let subject_ids: Result<_, _> = rows.subject_ids.into_iter().map(|id| id.parse()).collect();
+    Ok(ImportChunk {
+        values: vectors("rows.rows", rows.rows)?,
+        subject_ids: subject_ids?,
+    })
+}
+
+/// A subject by id or link.
+pub fn subject_ref(subject: Option<pb::SubjectRef>) -> Result<SubjectRef, Rejected> {
+    use pb::subject_ref::Subject;
+    match required("subject", subject.and_then(|subject| subject.subject))? {
+        Subject::SubjectId(id) => Ok(SubjectRef::Id(id.parse()?)),
+        Subject::Link(link) => Ok(SubjectRef::Link {
+            kind: link_kind_from_proto("subject.link.kind", link.kind)?,
+            lookup: digest("subject.link.lookup", &link.lookup)?,
+        }),
+    }
+}
+
+/// An erasure.
+pub fn erase(request: pb::EraseRequest) -> Result<Erasure, Rejected> {
+    Ok(Erasure {
+        tenant: request.tenant.parse()?,
+        request_id: request.request_id.parse()?,
+        request_digest: digest("request_digest", &request.request_digest)?,
+        subject: subject_ref(request.subject)?,
+    })
+}
+
+/// The answer to an erasure.
+pub fn erased(erased: pb::Erased) -> Result<Erased, Rejected> {
+    Ok(Erased {
+        erasure: erased.erasure,
+        subject_id: erased.subject_id.parse()?,
+        purged: erased.purged,
+        receipt: SignedReceipt {
+            receipt_json: erased.receipt_json,
+            signature: erased.signature.to_vec(),
+            public_key: erased.public_key.to_vec(),
+        },
+    })
+}
+
+/// What is held on a subject.
+pub fn subject(record: pb::SubjectRecord) -> Result<SubjectRecord, Rejected> {
+    let references: Result<_, _> = record.references.into_iter().map(reference_from_proto).collect();
+    Ok(SubjectRecord {
+        subject_id: record.subject_id.parse()?,
+        created_at: time_from_proto("create_time", record.create_time)?,
+        consent: consent_from_proto(required("consent", record.consent)?)?,
+        references: references?,
+        links: sealed_links(record.links)?,
+    })
+}
+
+/// A question for a page of the history.
+pub fn usage_query(request: &pb::ListUsageRequest) -> Result<UsageQuery, Rejected> {
+    Ok(UsageQuery {
+        tenant: request.tenant.parse()?,
+        subject_id: optional_id(&request.subject_id)?,
+        before: request.before,
+        limit: count(request.limit),
+    })
+}
+
+/// A page of the history.
+pub fn usage_page(page: pb::ListUsageResponse) -> Result<UsagePage, Rejected> {
+    let events: Result<_, _> = page.events.into_iter().map(usage_from_proto).collect();
+    Ok(UsagePage {
+        events: events?,
+        next_before: page.next_before,
+    })
+}
+
+fn count(value: u32) -> usize {
+    usize::try_from(value).expect("32 bits fit")
+}

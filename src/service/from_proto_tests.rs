@@ -1,0 +1,198 @@
+//! Tests of parsing public messages: what fits arrives whole, what does not is refused by its field.
+
+use super::*;
+use crate::model::link::LinkKind;
+use crate::model::subject::{Hand, PadVerdict};
+
+fn time(seconds: i64) -> Option<prost_types::Timestamp> {
+    Some(prost_types::Timestamp {
+        seconds,
+        nanos: 5_000,
+    })
+}
+
+fn signature_message() -> pb::Signature {
+    pb::Signature {
+        data: vec![1, 2, 3].into(),
+        element_type: pb::ElementType::F16.into(),
+        encoder: Some(pb::Encoder {
+            name: "palm".to_owned(),
+            version: "1".to_owned(),
+        }),
+        hand: pb::Hand::Right.into(),
+        quality: 80,
+        capture_time: time(10),
+        pad_verdict: pb::PadVerdict::BonaFide.into(),
+    }
+}
+
+fn parse(change: impl FnOnce(&mut pb::Signature)) -> Result<RawSignature, Rejected> {
+    let mut message = signature_message();
+    change(&mut message);
+    signature("probe", message)
+}
+
+fn refused_field(change: impl FnOnce(&mut pb::Signature)) -> String {
+    parse(change).err().expect("refused").field
+}
+
+fn enroll_message() -> pb::EnrollRequest {
+    pb::EnrollRequest {
+        request_id: "r-1".to_owned(),
+        signatures: vec![signature_message()],
+        consent: Some(pb::Consent {
+            policy_version: "2".to_owned(),
+            purpose: "doors".to_owned(),
+            give_time: time(1),
+            expire_time: time(9),
+            method: pb::ConsentMethod::AtDevice.into(),
+        }),
+        links: vec![pb::Link {
+            kind: pb::LinkKind::BadgeId.into(),
+            value: "77".to_owned(),
+        }],
+        ..pb::EnrollRequest::default()
+    }
+}
+
+#[test]
+fn a_signature_arrives_whole() {
+    let raw = parse(|_| {}).expect("fits");
+    assert_eq!(&raw.data[..], [1, 2, 3]);
+    assert_eq!(raw.element, ElementType::F16);
+    assert_eq!(raw.capture.hand, Some(Hand::Right));
+    assert_eq!(raw.capture.quality, 80);
+    assert_eq!(raw.capture.captured_at.0, 10_000_005);
+    assert_eq!(raw.capture.pad, PadVerdict::BonaFide);
+}
+
+#[test]
+fn refusals_of_a_signature_name_the_field() {
+    assert_eq!(refused_field(|m| m.element_type = 0), "probe.element_type");
+    assert_eq!(refused_field(|m| m.element_type = 9), "probe.element_type");
+    assert_eq!(refused_field(|m| m.encoder = None), "probe.encoder");
+    assert_eq!(refused_field(|m| m.hand = 7), "probe.hand");
+    assert_eq!(refused_field(|m| m.quality = 101), "probe.quality");
+    assert_eq!(refused_field(|m| m.capture_time = None), "probe.capture_time");
+    assert_eq!(refused_field(|m| m.pad_verdict = -1), "probe.pad_verdict");
+}
+
+#[test]
+fn an_unspecified_hand_and_verdict_are_taken_as_unknown() {
+    let raw = parse(|m| {
+        m.hand = 0;
+        m.pad_verdict = 0;
+    })
+    .expect("fits");
+    assert_eq!(
+        (raw.capture.hand, raw.capture.pad),
+        (None, PadVerdict::NotPerformed)
+    );
+}
+
+#[test]
+fn empty_ids_are_absent_and_bad_ones_refused() {
+    let message = pb::IdentifyRequest {
+        probe: Some(signature_message()),
+        ..pb::IdentifyRequest::default()
+    };
+    let id = || "r-1".parse().expect("an id");
+    let command = identify(message.clone(), id(), None).expect("fits");
+    assert!(command.tenant.is_none() && command.site.is_none());
+    let bad = pb::IdentifyRequest {
+        site: "a b".to_owned(),
+        ..message
+    };
+    assert_eq!(identify(bad, id(), None).err().expect("refused").field, "site");
+}
+
+#[test]
+fn an_enrolment_arrives_whole() {
+    let command = enroll(enroll_message()).expect("fits");
+    assert_eq!(command.request_id.as_str(), "r-1");
+    assert_eq!(command.signatures.len(), 1);
+    assert_eq!(command.consent.expect("given").purpose, "doors");
+    let link = command.links.first().expect("one");
+    assert_eq!((link.kind, link.value()), (LinkKind::BadgeId, "77"));
+}
+
+#[test]
+fn a_missing_consent_is_left_to_the_front_and_a_bad_one_refused() {
+    let mut message = enroll_message();
+    message.consent = None;
+    assert!(enroll(message).expect("fits").consent.is_none());
+    let mut message = enroll_message();
+    message.consent.as_mut().expect("given").method = 0;
+    assert_eq!(enroll(message).err().expect("refused").field, "consent.method");
+}
+
+#[test]
+fn refusals_in_lists_name_the_place() {
+    let mut message = enroll_message();
+    message.links.push(pb::Link {
+        kind: 0,
+        value: "x".to_owned(),
+    });
+    assert_eq!(enroll(message).err().expect("refused").field, "links[1].kind");
+    let mut message = enroll_message();
+    message.signatures.push(pb::Signature::default());
+    assert_eq!(
+        enroll(message).err().expect("refused").field,
+        "signatures[1].element_type"
+    );
+    let mut message = enroll_message();
+    message.request_id.clear();
+    assert_eq!(enroll(message).err().expect("refused").field, "request_id");
+}
+
+#[test]
+fn an_import_names_the_row_of_a_bad_subject() {
+    let rows = pb::ImportRows {
+        data: prost::bytes::Bytes::new(),
+        subject_ids: vec!["a".to_owned(), "b c".to_owned()],
+    };
+    let refusal = import_rows(rows, 7_122).err().expect("refused");
+    assert_eq!(refusal.field, "subject_ids[7123]");
+}
+
+#[test]
+fn a_tenant_needs_a_policy_with_a_rule_and_each_role_once() {
+    let message = |policy| pb::CreateTenantRequest {
+        request_id: "r".to_owned(),
+        tenant: "acme".to_owned(),
+        dimension: 256,
+        encoder: signature_message().encoder,
+        policy,
+    };
+    let field = |policy| create_tenant(message(policy)).err().expect("refused").field;
+    assert_eq!(field(None), "policy");
+    assert_eq!(field(Some(pb::Policy::default())), "policy.threshold");
+    let grant = pb::LinkGrant {
+        role: "scanner".to_owned(),
+        kinds: vec![pb::LinkKind::BadgeId.into()],
+    };
+    let policy = pb::Policy {
+        threshold_rule: Some(pb::policy::ThresholdRule::Threshold(0.4)),
+        link_grants: vec![grant.clone()],
+        ..pb::Policy::default()
+    };
+    assert!(create_tenant(message(Some(policy.clone()))).is_ok());
+    let twice = pb::Policy {
+        link_grants: vec![grant.clone(), grant],
+        ..policy
+    };
+    assert_eq!(field(Some(twice)), "policy.link_grants");
+}
+
+#[test]
+fn a_subject_must_be_named() {
+    assert_eq!(erase_subject(None).err().expect("refused").field, "subject");
+    let by_link = pb::get_subject_request::Subject::Link(pb::Link {
+        kind: pb::LinkKind::PhoneNumber.into(),
+        value: String::new(),
+    });
+    assert_eq!(
+        get_subject(Some(by_link)).err().expect("refused").field,
+        "link.value"
+    );
+}

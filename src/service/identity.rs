@@ -1,0 +1,141 @@
+//! Identify, `IdentifyStream` and Verify. Parses, asks the front, answers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use prost::bytes::Bytes;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::observe::{observed, record};
+use super::{Rooms, deadline, from_proto, request_id, status, to_proto};
+use crate::front::Front;
+use crate::front::identity::Caller;
+use crate::proto::v1 as pb;
+use crate::proto::v1::identity_server::Identity;
+
+/// Probes of one stream that are worked on at once; the stream is read no further meanwhile.
+pub const STREAM_IN_FLIGHT_MAX: usize = 64;
+
+/// The room of the Identity service.
+pub struct IdentityRoom {
+    rooms: Rooms,
+}
+
+impl IdentityRoom {
+    /// A room that asks the front of `rooms`.
+    pub fn new(rooms: Rooms) -> Self {
+        Self { rooms }
+    }
+}
+
+#[tonic::async_trait]
+impl Identity for IdentityRoom {
+    async fn identify(
+        &self,
+        request: Request<pb::IdentifyRequest>,
+    ) -> Result<Response<pb::IdentifyResponse>, Status> {
+        observed("Identify", async {
+            let caller = self.rooms.caller(request.extensions())?;
+            let deadline = deadline::of(request.metadata());
+            let answer = identify(&self.rooms.front, &caller, request.into_inner(), deadline).await;
+            answer.map(Response::new)
+        })
+        .await
+    }
+
+    type IdentifyStreamStream = BoxStream<'static, Result<pb::IdentifyStreamResponse, Status>>;
+
+    async fn identify_stream(
+        &self,
+        request: Request<Streaming<pb::IdentifyRequest>>,
+    ) -> Result<Response<Self::IdentifyStreamStream>, Status> {
+        let caller = Arc::new(self.rooms.caller(request.extensions())?);
+        let deadline = deadline::of(request.metadata());
+        let front = Arc::clone(&self.rooms.front);
+        let draining = self.rooms.draining.clone();
+        let answers = request
+            .into_inner()
+            .take_until(draining.clone().cancelled_owned())
+            .map(move |probe| {
+                let (front, caller) = (Arc::clone(&front), Arc::clone(&caller));
+                // A task each, so that the work of a stream spreads over the cores and ends with the stream.
+                let task = tokio::spawn(async move {
+                    let answer = answer_in_place(&front, &caller, probe?, deadline).await;
+                    Ok(answer)
+                });
+                AbortOnDropHandle::new(task)
+            })
+            .buffer_unordered(STREAM_IN_FLIGHT_MAX)
+            .map(|task| task.unwrap_or_else(|error| Err(status::internal(&error.to_string(), ""))));
+        let last = stream::once(async move { draining.is_cancelled() })
+            .filter_map(async |drained| drained.then(|| Err(status::draining())));
+        Ok(Response::new(answers.chain(last).boxed()))
+    }
+
+    async fn verify(
+        &self,
+        request: Request<pb::VerifyRequest>,
+    ) -> Result<Response<pb::VerifyResponse>, Status> {
+        observed("Verify", async {
+            let caller = self.rooms.caller(request.extensions())?;
+            let deadline = deadline::of(request.metadata());
+            let message = request.into_inner();
+            let refused = |refusal| status::from_rejected(&refusal);
+            let id = request_id::given_or_made(&message.request_id).map_err(refused)?;
+            let text = id.to_string();
+            let command = from_proto::verify(message, id, deadline).map_err(refused)?;
+            let answer = self.rooms.front.verify(&caller, command).await;
+            let answer = answer.map_err(|error| status::from_front(&error, &text))?;
+            Ok(Response::new(to_proto::verified(text, answer)))
+        })
+        .await
+    }
+}
+
+async fn identify(
+    front: &Front,
+    caller: &Caller,
+    message: pb::IdentifyRequest,
+    deadline: Option<Instant>,
+) -> Result<pb::IdentifyResponse, Status> {
+    let refused = |refusal| status::from_rejected(&refusal);
+    let id = request_id::given_or_made(&message.request_id).map_err(refused)?;
+    let text = id.to_string();
+    let command = from_proto::identify(message, id, deadline).map_err(refused)?;
+    let answer = front.identify(caller, command).await;
+    let answer = answer.map_err(|error| status::from_front(&error, &text))?;
+    Ok(to_proto::identified(text, answer))
+}
+
+/// What Identify would have answered, or the error it would have failed with.
+async fn answer_in_place(
+    front: &Front,
+    caller: &Caller,
+    message: pb::IdentifyRequest,
+    deadline: Option<Instant>,
+) -> pb::IdentifyStreamResponse {
+    use pb::identify_stream_response::Result as Answer;
+    let started = Instant::now();
+    let asked_id = message.request_id.clone();
+    let outcome = identify(front, caller, message, deadline).await;
+    record("IdentifyStream", started, outcome.as_ref().err());
+    let (request_id, result) = match outcome {
+        Ok(response) => (response.request_id.clone(), Answer::Response(response)),
+        Err(status) => (asked_id, Answer::Error(stream_error(&status))),
+    };
+    pb::IdentifyStreamResponse {
+        request_id,
+        result: Some(result),
+    }
+}
+
+fn stream_error(status: &Status) -> pb::StreamError {
+    pb::StreamError {
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        status: Bytes::copy_from_slice(status.details()),
+    }
+}

@@ -1,0 +1,50 @@
+//! The stream of an import: a header, then rows. Holds one message at a time.
+
+use futures::StreamExt;
+use tonic::{Status, Streaming};
+
+use super::{from_proto, status};
+use crate::front::command::{RawRowStream, RawRows};
+use crate::matcher::node::NodeError;
+use crate::model::reject::Rejected;
+use crate::proto::v1 as pb;
+
+/// The first message, which must be the header.
+pub async fn header(messages: &mut Streaming<pb::ImportRequest>) -> Result<pb::ImportHeader, Status> {
+    match messages.message().await?.and_then(|message| message.part) {
+        Some(pb::import_request::Part::Header(header)) => Ok(header),
+        Some(pb::import_request::Part::Rows(_)) | None => Err(status::from_rejected(&Rejected::new(
+            "header",
+            "is missing; the first message of an import must be the header",
+        ))),
+    }
+}
+
+/// The rows that follow.
+pub fn rows(messages: Streaming<pb::ImportRequest>) -> RawRowStream {
+    let mut first = 0;
+    messages.map(move |message| next(message, &mut first)).boxed()
+}
+
+fn next(message: Result<pb::ImportRequest, Status>, first: &mut u64) -> Result<RawRows, NodeError> {
+    let message = message.map_err(|status| {
+        let problem = format!("the stream broke off ({:?}): {}", status.code(), status.message());
+        Rejected::new("rows", problem)
+    })?;
+    match message.part {
+        Some(pb::import_request::Part::Rows(rows)) => {
+            let count = u64::try_from(rows.subject_ids.len()).expect("a length fits");
+            let rows = from_proto::import_rows(rows, *first)?;
+            *first += count;
+            Ok(rows)
+        }
+        Some(pb::import_request::Part::Header(_)) => {
+            Err(Rejected::new("header", "comes twice; one import has one header").into())
+        }
+        None => Err(Rejected::new("part", "is missing; rows are expected").into()),
+    }
+}
+
+#[cfg(test)]
+#[path = "import_tests.rs"]
+mod tests;

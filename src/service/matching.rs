@@ -1,0 +1,267 @@
+//! The match side of the internal service: a node behind gRPC, for fronts alone. Sees protected signatures only.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tonic::service::Interceptor;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::observe::{observed, to_the_end};
+use super::{caller, deadline, status};
+use crate::matcher::node::{ImportChunk, Node, NodeError};
+use crate::matcher::remote::{from_proto, to_proto, vocabulary};
+use crate::model::id::TenantId;
+use crate::model::reject::Rejected;
+use crate::proto::matching::v1 as pb;
+use crate::proto::matching::v1::match_server::Match;
+
+/// The room of the Match service.
+pub struct MatchRoom {
+    node: Arc<dyn Node>,
+}
+
+impl MatchRoom {
+    /// A room that asks `node`.
+    pub fn new(node: Arc<dyn Node>) -> Self {
+        Self { node }
+    }
+}
+
+/// Lets in nobody but fronts: `spiffe://<trust domain>/node/front/<name>`.
+#[derive(Clone)]
+pub struct FrontsOnly {
+    trust_domain: Arc<str>,
+}
+
+impl FrontsOnly {
+    /// The guard of one trust domain.
+    pub fn new(trust_domain: Arc<str>) -> Self {
+        Self { trust_domain }
+    }
+}
+
+impl Interceptor for FrontsOnly {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        match caller::front_node(request.extensions(), &self.trust_domain) {
+            Ok(_) => Ok(request),
+            Err(error) => Err(status::from_front(&error, "")),
+        }
+    }
+}
+
+fn refused(refusal: Rejected) -> Status {
+    status::from_rejected(&refusal)
+}
+
+fn failed(error: NodeError) -> Status {
+    status::from_node(&error)
+}
+
+#[tonic::async_trait]
+impl Match for MatchRoom {
+    async fn list_tenants(
+        &self,
+        _: Request<pb::ListTenantsRequest>,
+    ) -> Result<Response<pb::ListTenantsResponse>, Status> {
+        observed("match.ListTenants", async {
+            let tenants = self.node.tenants().await.map_err(failed)?;
+            Ok(Response::new(pb::ListTenantsResponse {
+                tenants: tenants.iter().map(to_proto::status).collect(),
+                backend: self.node.backend(),
+            }))
+        })
+        .await
+    }
+
+    async fn get_tenant(
+        &self,
+        request: Request<pb::GetTenantRequest>,
+    ) -> Result<Response<pb::TenantStatus>, Status> {
+        observed("match.GetTenant", async {
+            let tenant: TenantId = request.get_ref().tenant.parse().map_err(refused)?;
+            let answer = self.node.tenant(&tenant).await.map_err(failed)?;
+            Ok(Response::new(to_proto::status(&answer)))
+        })
+        .await
+    }
+
+    async fn create_tenant(
+        &self,
+        request: Request<pb::TenantSpec>,
+    ) -> Result<Response<pb::TenantStatus>, Status> {
+        observed("match.CreateTenant", async {
+            let spec = from_proto::spec(request.into_inner()).map_err(refused)?;
+            let node = Arc::clone(&self.node);
+            let answer = to_the_end(async move { node.create_tenant(spec).await.map_err(failed) }).await?;
+            Ok(Response::new(to_proto::status(&answer)))
+        })
+        .await
+    }
+
+    async fn drop_tenant(
+        &self,
+        request: Request<pb::DropTenantRequest>,
+    ) -> Result<Response<pb::DropTenantResponse>, Status> {
+        observed("match.DropTenant", async {
+            let tenant: TenantId = request.get_ref().tenant.parse().map_err(refused)?;
+            let node = Arc::clone(&self.node);
+            to_the_end(async move { node.drop_tenant(&tenant).await.map_err(failed) }).await?;
+            Ok(Response::new(pb::DropTenantResponse {}))
+        })
+        .await
+    }
+
+    async fn search(
+        &self,
+        request: Request<pb::SearchRequest>,
+    ) -> Result<Response<pb::SearchResponse>, Status> {
+        observed("match.Search", async {
+            let deadline = deadline::of(request.metadata());
+            let query = from_proto::search(request.into_inner(), deadline).map_err(refused)?;
+            let answer = self.node.search(query).await.map_err(failed)?;
+            Ok(Response::new(to_proto::answer(&answer)))
+        })
+        .await
+    }
+
+    async fn compare(
+        &self,
+        request: Request<pb::CompareRequest>,
+    ) -> Result<Response<pb::CompareResponse>, Status> {
+        observed("match.Compare", async {
+            let deadline = deadline::of(request.metadata());
+            let query = from_proto::compare(request.into_inner(), deadline).map_err(refused)?;
+            let score = self.node.compare(query).await.map_err(failed)?;
+            Ok(Response::new(pb::CompareResponse { score }))
+        })
+        .await
+    }
+
+    async fn enroll(
+        &self,
+        request: Request<pb::EnrollRequest>,
+    ) -> Result<Response<pb::EnrollResponse>, Status> {
+        observed("match.Enroll", async {
+            let enrollment = from_proto::enroll(request.into_inner()).map_err(refused)?;
+            let node = Arc::clone(&self.node);
+            let answer = to_the_end(async move { node.enroll(enrollment).await.map_err(failed) }).await?;
+            Ok(Response::new(to_proto::enrolled(answer)))
+        })
+        .await
+    }
+
+    async fn import(
+        &self,
+        request: Request<Streaming<pb::ImportRequest>>,
+    ) -> Result<Response<pb::ImportResponse>, Status> {
+        observed("match.Import", async {
+            let mut messages = request.into_inner();
+            let first = messages.message().await?.and_then(|message| message.part);
+            let Some(pb::import_request::Part::Header(header)) = first else {
+                return Err(refused(Rejected::new("header", "is missing")));
+            };
+            let header = from_proto::import_header(header).map_err(refused)?;
+            let answer = self.node.import(header, chunks(messages)).await.map_err(failed)?;
+            Ok(Response::new(pb::ImportResponse {
+                imported: answer.rows,
+                sequence: answer.sequence,
+            }))
+        })
+        .await
+    }
+
+    async fn erase(&self, request: Request<pb::EraseRequest>) -> Result<Response<pb::Erased>, Status> {
+        observed("match.Erase", async {
+            let erasure = from_proto::erase(request.into_inner()).map_err(refused)?;
+            let node = Arc::clone(&self.node);
+            let answer = to_the_end(async move { node.erase(erasure).await.map_err(failed) }).await?;
+            Ok(Response::new(to_proto::erased(answer)))
+        })
+        .await
+    }
+
+    async fn get_erasure(
+        &self,
+        request: Request<pb::GetErasureRequest>,
+    ) -> Result<Response<pb::Erased>, Status> {
+        observed("match.GetErasure", async {
+            let message = request.into_inner();
+            let tenant: TenantId = message.tenant.parse().map_err(refused)?;
+            let answer = self
+                .node
+                .erasure(&tenant, message.erasure)
+                .await
+                .map_err(failed)?;
+            Ok(Response::new(to_proto::erased(answer)))
+        })
+        .await
+    }
+
+    async fn get_subject(
+        &self,
+        request: Request<pb::GetSubjectRequest>,
+    ) -> Result<Response<pb::SubjectRecord>, Status> {
+        observed("match.GetSubject", async {
+            let message = request.into_inner();
+            let tenant: TenantId = message.tenant.parse().map_err(refused)?;
+            let subject = from_proto::subject_ref(message.subject).map_err(refused)?;
+            let answer = self.node.subject(&tenant, &subject).await.map_err(failed)?;
+            Ok(Response::new(to_proto::subject(&answer)))
+        })
+        .await
+    }
+
+    async fn record_usage(
+        &self,
+        request: Request<pb::RecordUsageRequest>,
+    ) -> Result<Response<pb::RecordUsageResponse>, Status> {
+        observed("match.RecordUsage", async {
+            let message = request.into_inner();
+            let tenant: TenantId = message.tenant.parse().map_err(refused)?;
+            let event = vocabulary::required("event", message.event).map_err(refused)?;
+            let event = vocabulary::usage_from_proto(event).map_err(refused)?;
+            self.node.record_usage(&tenant, event).await.map_err(failed)?;
+            Ok(Response::new(pb::RecordUsageResponse {}))
+        })
+        .await
+    }
+
+    async fn list_usage(
+        &self,
+        request: Request<pb::ListUsageRequest>,
+    ) -> Result<Response<pb::ListUsageResponse>, Status> {
+        observed("match.ListUsage", async {
+            let query = from_proto::usage_query(request.get_ref()).map_err(refused)?;
+            let page = self.node.usage(query).await.map_err(failed)?;
+            Ok(Response::new(to_proto::usage_page(&page)))
+        })
+        .await
+    }
+}
+
+/// The rows of an import, until the front says that it can't go on or breaks off.
+fn chunks(messages: Streaming<pb::ImportRequest>) -> BoxStream<'static, Result<ImportChunk, NodeError>> {
+    let chunk = |message: Result<pb::ImportRequest, Status>| {
+        let message = message.map_err(|status| {
+            NodeError::Rejected(Rejected::new(
+                "rows",
+                format!("the stream broke off: {}", status.message()),
+            ))
+        })?;
+        match message.part {
+            Some(pb::import_request::Part::Rows(rows)) => Ok(from_proto::import_rows(rows)?),
+            Some(pb::import_request::Part::Aborted(aborted)) => {
+                Err(Rejected::new("rows", format!("the front stopped: {}", aborted.reason)).into())
+            }
+            Some(pb::import_request::Part::Header(_)) | None => {
+                Err(Rejected::new("part", "is not rows").into())
+            }
+        }
+    };
+    messages.map(chunk).boxed()
+}
+
+#[cfg(test)]
+#[path = "matching_tests.rs"]
+mod tests;
