@@ -82,8 +82,10 @@ impl Importer {
             return Err(self.row_count(all));
         }
         self.shared.readers.with(|conn| {
+            // One transaction: beginning and ending one a row takes longer than looking.
+            let tx = conn.unchecked_transaction()?;
             for id in subject_ids {
-                if subject::handle(conn, id)?.is_some() {
+                if subject::handle(&tx, id)?.is_some() {
                     return Err(exists(id));
                 }
             }

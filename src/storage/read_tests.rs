@@ -1,1 +1,160 @@
-//! Draft.
+//! Tests of reads: rows by place, candidates, pages of the history.
+
+use super::*;
+use crate::model::subject::Hand;
+use crate::model::usage::UsageKind;
+use crate::storage::testing::{House, enroll, exact, id, link, usage};
+use crate::storage::write::Write;
+
+#[test]
+fn rows_come_in_the_order_asked_for_from_segments_and_catalog() {
+    let house = House::new();
+    let segment = house.flushed(70);
+    house.enroll("late", 500);
+    let row = |row| Place::Segment { segment, row };
+    let pending = Place::Pending { reference: 71 };
+    let asked = [row(69), pending, row(0), row(33), row(0)];
+    let found = house.exact(&asked);
+    let expected = [70, 500, 1, 34, 1].map(|seed| Some(exact(seed)));
+    assert_eq!(found, expected);
+    let ids: Vec<_> = house
+        .store
+        .read(&asked)
+        .expect("readable")
+        .into_iter()
+        .map(|row| row.expect("alive").id.reference)
+        .collect();
+    assert_eq!(ids, [70, 71, 1, 34, 1]);
+}
+
+#[test]
+fn a_pending_place_is_answered_after_its_flush() {
+    let house = House::new();
+    house.enroll("s1", 1);
+    house.enroll("s2", 2);
+    let place = Place::Pending { reference: 2 };
+    assert_eq!(house.exact(&[place]), [Some(exact(2))]);
+    let segment = house.flush().expect("flushed").segment;
+    assert_eq!(house.exact(&[place]), [Some(exact(2))]);
+    assert_eq!(
+        house.store.subject_rows(&id("s2")).expect("read"),
+        Some(vec![Place::Segment { segment, row: 1 }])
+    );
+    house.erase("s2");
+    assert_eq!(house.exact(&[place]), [None]);
+}
+
+#[test]
+fn places_that_no_segment_has_are_refused() {
+    let house = House::new();
+    let segment = house.flushed(3);
+    for place in [
+        Place::Segment { segment, row: 3 },
+        Place::Segment {
+            segment: segment + 1,
+            row: 0,
+        },
+    ] {
+        let refused = house.store.read(&[place]).err().expect("no such row");
+        assert!(matches!(refused, StorageError::PlaceUnknown { .. }), "{refused}");
+    }
+}
+
+#[test]
+fn an_erased_row_is_unread_at_once_and_after_a_crash() {
+    let house = House::new();
+    let segment = house.flushed(3);
+    let (_, removed) = house.erase("s2");
+    assert_eq!(removed, [Place::Segment { segment, row: 1 }]);
+    let after = house.crash();
+    for house in [&house, &after] {
+        assert_eq!(house.exact(&removed), [None]);
+        let loaded = house.store.load_segment(segment).expect("authentic");
+        assert_eq!(loaded.dead, [1]);
+        let others = [0, 2].map(|row| Place::Segment { segment, row });
+        assert_eq!(house.exact(&others), [Some(exact(1)), Some(exact(3))]);
+    }
+}
+
+#[test]
+fn candidates_carry_the_links_asked_for() {
+    let house = House::new();
+    let mut write = enroll("r1", "s1", &[1]);
+    write.links = vec![link(LinkKind::BadgeId, 1), link(LinkKind::PhoneNumber, 1)];
+    house.one(Write::Enroll(write)).expect("enrolled");
+    let row = house
+        .store
+        .read(&[Place::Pending { reference: 1 }])
+        .expect("read")
+        .remove(0);
+    let known = row.expect("alive").id;
+    let stale = RowId {
+        reference: 1,
+        subject: known.subject + 1,
+    };
+    let found = house
+        .store
+        .candidates(&[known, stale, RowId::HOLE], &[LinkKind::BadgeId])
+        .expect("read");
+    assert_eq!(
+        found[0],
+        Some(CandidateInfo {
+            subject_id: id("s1"),
+            hand: Hand::Right,
+            links: vec![link(LinkKind::BadgeId, 1)],
+        })
+    );
+    assert_eq!(found[1..], [None, None]);
+    let without = house.store.candidates(&[known], &[]).expect("read");
+    assert!(without[0].as_ref().expect("found").links.is_empty());
+}
+
+#[test]
+fn the_history_is_paged_newest_first() {
+    let house = House::new();
+    house.enroll("s1", 1);
+    let writes = (0..5)
+        .map(|n| {
+            Write::Usage(usage(
+                &format!("u{n}"),
+                UsageKind::Identify,
+                (n % 2 == 0).then_some("s1"),
+            ))
+        })
+        .collect();
+    house.store.commit(writes).expect("recorded");
+    let page = |subject: Option<&str>, before, limit| {
+        let subject = subject.map(id::<SubjectId>);
+        let (events, next) = house.store.usage(subject.as_ref(), before, limit).expect("read");
+        let ids: Vec<String> = events.iter().map(|event| event.request_id.to_string()).collect();
+        (ids.join(" "), next)
+    };
+    let (first, next) = page(None, None, 4);
+    assert_eq!(first, "u4 u3 u2 u1");
+    assert_eq!(page(None, next, 4), ("u0 enroll-s1-1".to_owned(), None));
+    let (first, next) = page(Some("s1"), None, 3);
+    assert_eq!(first, "u4 u2 u0");
+    assert_eq!(page(Some("s1"), next, 3), ("enroll-s1-1".to_owned(), None));
+    assert_eq!(page(Some("nobody"), None, 3), (String::new(), None));
+    assert_eq!(page(None, Some(u64::MAX), 1).0, "u4");
+}
+
+#[test]
+fn a_recorded_event_comes_back_as_it_was() {
+    let house = House::new();
+    house.enroll("s1", 1);
+    let mut event = usage("u1", UsageKind::Verify, Some("s1"));
+    event.outcome = crate::model::usage::Outcome::NoMatch;
+    event.site = None;
+    house.one(Write::Usage(event.clone())).expect("recorded");
+    let (events, _) = house.reopen().store.usage(None, None, 1).expect("read");
+    assert_eq!(events, [event]);
+}
+
+#[test]
+fn unknown_erasures_are_none() {
+    let house = House::new();
+    for number in [0, 1, u64::MAX] {
+        assert_eq!(house.store.erasure(number).expect("read"), None);
+    }
+}

@@ -1,1 +1,368 @@
-//! Draft.
+//! Fixtures of the storage's tests: a tenant in a temporary directory and short words for what is done to it. Checks nothing itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+use super::catalog::erase::sha256;
+use super::data_dir::DataDir;
+use super::error::{StorageError, WriteError};
+use super::import::{ImportStart, Importer};
+use super::place::{Place, RowId, RowPlanes, SegmentRows};
+use super::store::Store;
+use super::write::{
+    Committed, EnrollAnswer, EnrollWrite, EraseAnswer, EraseWrite, ImportWrite, ReferenceWrite, SubjectKey,
+    Write,
+};
+use crate::keys::receipt::ReceiptSigner;
+use crate::keys::secret::SecretKey;
+use crate::model::consent::{Consent, ConsentMethod};
+use crate::model::id::{RequestId, SubjectId, TenantId};
+use crate::model::link::{LinkKind, SealedLink};
+use crate::model::policy::{Policy, ThresholdRule};
+use crate::model::signature::{Dimension, Encoder};
+use crate::model::subject::{Capture, Hand, PadVerdict};
+use crate::model::tenant::{TenantSpec, TransformId};
+use crate::model::timestamp::Timestamp;
+use crate::model::usage::{Outcome, UsageEvent, UsageKind};
+
+/// Dimension of the tests' tenants.
+pub(super) const DIM: usize = 32;
+
+/// A tenant `acme` in a data directory of its own.
+pub(super) struct House {
+    /// The temporary directory.
+    pub(super) tmp: TempDir,
+    /// The data directory in it.
+    pub(super) dir: DataDir,
+    /// The tenant.
+    pub(super) store: Store,
+}
+
+impl House {
+    pub(super) fn new() -> Self {
+        let tmp = TempDir::new().expect("a temporary directory");
+        let path = tmp.path().join("data");
+        DataDir::init(&path).expect("init");
+        let dir = DataDir::open(&path).expect("open");
+        let store = Store::create(&dir, &spec("acme"), &key(1), signer()).expect("create");
+        Self { tmp, dir, store }
+    }
+
+    /// Closes all and opens it again.
+    pub(super) fn reopen(self) -> Self {
+        let Self { tmp, dir, store } = self;
+        drop((store, dir));
+        Self::open(tmp)
+    }
+
+    fn open(tmp: TempDir) -> Self {
+        let dir = DataDir::open(tmp.path().join("data")).expect("open");
+        let store = Store::open(&dir, &id("acme"), &key(1), signer()).expect("open");
+        Self { tmp, dir, store }
+    }
+
+    /// What a machine finds that lost its process now: a copy of the files as they are while everything is open.
+    pub(super) fn crash(&self) -> Self {
+        self.crash_with(|_| ())
+    }
+
+    /// The same, with something done to the copy of the data directory before it is opened.
+    pub(super) fn crash_with(&self, change: impl FnOnce(&Path)) -> Self {
+        let tmp = TempDir::new().expect("a temporary directory");
+        let data = tmp.path().join("data");
+        copy_tree(&self.tmp.path().join("data"), &data);
+        change(&data);
+        Self::open(tmp)
+    }
+
+    /// The tenant's directory.
+    pub(super) fn path(&self) -> PathBuf {
+        self.dir.tenant_path(&id("acme"))
+    }
+
+    /// Segment files.
+    pub(super) fn segment_files(&self) -> Vec<PathBuf> {
+        files(&self.path().join("segments"))
+    }
+
+    /// The only segment file.
+    pub(super) fn segment_file(&self) -> PathBuf {
+        let mut files = self.segment_files();
+        assert_eq!(files.len(), 1, "one segment");
+        files.remove(0)
+    }
+
+    pub(super) fn one(&self, write: Write) -> Result<Committed, WriteError> {
+        let mut answers = self.store.commit(vec![write]).expect("the disk works");
+        answers.remove(0)
+    }
+
+    /// Enrols one reference of a subject.
+    pub(super) fn enroll(&self, subject: &str, seed: u64) -> EnrollAnswer {
+        let request = format!("enroll-{subject}-{seed}");
+        match self.one(Write::Enroll(enroll(&request, subject, &[seed]))) {
+            Ok(Committed::Enrolled { answer, .. }) => answer,
+            other => panic!("enrolled: {other:?}"),
+        }
+    }
+
+    /// Erases a subject.
+    pub(super) fn erase(&self, subject: &str) -> (EraseAnswer, Vec<Place>) {
+        match self.one(erase(&format!("erase-{subject}"), subject)) {
+            Ok(Committed::Erased {
+                erasure,
+                subject_id,
+                purged,
+                receipt,
+                removed,
+                ..
+            }) => {
+                let answer = EraseAnswer {
+                    erasure,
+                    subject_id,
+                    purged,
+                    receipt,
+                };
+                (answer, removed)
+            }
+            other => panic!("erased: {other:?}"),
+        }
+    }
+
+    /// Enrols subjects `s1` to `sN`, seeds 1 to N, and flushes them into one segment, whose number it returns.
+    pub(super) fn flushed(&self, count: u64) -> u32 {
+        for seed in 1..=count {
+            self.enroll(&format!("s{seed}"), seed);
+        }
+        self.flush().expect("flushed").segment
+    }
+
+    pub(super) fn flush(&self) -> Result<super::write::FlushOutcome, StorageError> {
+        self.store.flush(&self.store.pending().expect("pending"), &encode)
+    }
+
+    /// The coordinates of rows; `None` where erased.
+    pub(super) fn exact(&self, places: &[Place]) -> Vec<Option<Vec<u8>>> {
+        let rows = self.store.read(places).expect("readable");
+        rows.into_iter()
+            .map(|row| row.map(|row| row.exact.to_vec()))
+            .collect()
+    }
+
+    /// Begins an import of so many rows.
+    pub(super) fn importer(&self, request: &str, rows: u64) -> Importer {
+        match self.store.import(import(request, rows)).expect("import") {
+            ImportStart::New(importer) => importer,
+            ImportStart::Replayed(_) => panic!("not asked before"),
+        }
+    }
+
+    /// Files of the tenant in which these bytes stand.
+    pub(super) fn files_with(&self, needle: &[u8]) -> Vec<PathBuf> {
+        let mut found = files(&self.path());
+        found.extend(self.segment_files());
+        found.retain(|path| {
+            let bytes = fs::read(path).expect("readable");
+            bytes.windows(needle.len()).any(|window| window == needle)
+        });
+        found
+    }
+}
+
+pub(super) fn id<T: std::str::FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    text.parse().expect("a valid id")
+}
+
+pub(super) fn key(seed: u8) -> SecretKey {
+    SecretKey::from_bytes([seed; 32])
+}
+
+pub(super) fn signer() -> ReceiptSigner {
+    ReceiptSigner::new(&key(99))
+}
+
+pub(super) fn spec(tenant: &str) -> TenantSpec {
+    TenantSpec {
+        id: id::<TenantId>(tenant),
+        dimension: Dimension::new(DIM).expect("valid"),
+        encoder: Encoder::new("palm", "1").expect("valid"),
+        transform: TransformId {
+            version: 1,
+            digest: [7; 32],
+        },
+        policy: Policy {
+            threshold: ThresholdRule::Score(0.5),
+            margin: 0.05,
+            quality_min: 0,
+            pad_required: false,
+            links: std::collections::BTreeMap::new(),
+        },
+        created_at: Timestamp(1),
+    }
+}
+
+/// Coordinates that no other seed has.
+pub(super) fn exact(seed: u64) -> Vec<u8> {
+    expand(&seed.to_le_bytes(), 2 * DIM)
+}
+
+/// A stand-in for the engine's encoder: codes that depend on every byte of the row, zero for a hole.
+pub(super) fn encode(exact: &[u8], rows: usize) -> RowPlanes {
+    assert_eq!(exact.len(), rows * 2 * DIM);
+    let mut planes = RowPlanes {
+        sign: Vec::new(),
+        refine: Vec::new(),
+        scale: Vec::new(),
+    };
+    for row in exact.chunks(2 * DIM) {
+        let code = match row.iter().all(|byte| *byte == 0) {
+            true => vec![0; DIM / 2 + 12],
+            false => expand(row, DIM / 2 + 12),
+        };
+        let (sign, rest) = code.split_at(DIM / 8);
+        let (refine, scale) = rest.split_at(3 * DIM / 8);
+        planes.sign.extend_from_slice(sign);
+        planes.refine.extend_from_slice(refine);
+        planes.scale.extend_from_slice(scale);
+    }
+    planes
+}
+
+/// Rows with these ids; the seed of a row is its reference.
+pub(super) fn rows(ids: &[RowId]) -> SegmentRows {
+    let exact: Vec<u8> = ids
+        .iter()
+        .flat_map(|id| match *id == RowId::HOLE {
+            true => vec![0; 2 * DIM],
+            false => exact(id.reference),
+        })
+        .collect();
+    SegmentRows {
+        planes: encode(&exact, ids.len()),
+        exact: Zeroizing::new(exact),
+        ids: ids.to_vec(),
+    }
+}
+
+pub(super) fn enroll(request: &str, subject: &str, seeds: &[u64]) -> EnrollWrite {
+    EnrollWrite {
+        request_id: id(request),
+        request_digest: sha256(request.as_bytes()),
+        subject_id: id(subject),
+        references: seeds.iter().map(|seed| reference(*seed, Hand::Right)).collect(),
+        consent: consent("v1"),
+        links: Vec::new(),
+        usage: usage(request, UsageKind::Enroll, Some(subject)),
+    }
+}
+
+pub(super) fn reference(seed: u64, hand: Hand) -> ReferenceWrite {
+    ReferenceWrite {
+        exact: Zeroizing::new(exact(seed)),
+        hand,
+        capture: capture(),
+    }
+}
+
+pub(super) fn capture() -> Capture {
+    Capture {
+        hand: None,
+        quality: 80,
+        captured_at: Timestamp(5),
+        pad: PadVerdict::BonaFide,
+    }
+}
+
+pub(super) fn consent(version: &str) -> Consent {
+    Consent {
+        policy_version: version.to_owned(),
+        purpose: "doors".to_owned(),
+        given_at: Timestamp(10),
+        expires_at: Timestamp::now().plus(Duration::from_hours(1)),
+        method: ConsentMethod::InApp,
+    }
+}
+
+pub(super) fn link(kind: LinkKind, value: u8) -> SealedLink {
+    SealedLink {
+        kind,
+        lookup: [value; 32],
+        sealed: vec![value; 40],
+    }
+}
+
+pub(super) fn usage(request: &str, kind: UsageKind, subject: Option<&str>) -> UsageEvent {
+    UsageEvent {
+        at: Timestamp(20),
+        kind,
+        outcome: Outcome::Done,
+        subject_id: subject.map(id),
+        site: Some(id("gate-1")),
+        principal: id("scanner-1"),
+        request_id: id(request),
+    }
+}
+
+pub(super) fn erase(request: &str, subject: &str) -> Write {
+    Write::Erase(EraseWrite {
+        request_id: id::<RequestId>(request),
+        request_digest: sha256(request.as_bytes()),
+        subject: SubjectKey::Id(id::<SubjectId>(subject)),
+    })
+}
+
+pub(super) fn import(request: &str, rows: u64) -> ImportWrite {
+    ImportWrite {
+        request_id: id(request),
+        request_digest: sha256(request.as_bytes()),
+        rows,
+        hand: Hand::Left,
+        capture: capture(),
+        consent: consent("import"),
+    }
+}
+
+pub(super) fn subjects(range: std::ops::Range<u64>) -> Vec<SubjectId> {
+    range.map(|n| id(&format!("i{n}"))).collect()
+}
+
+/// Files in a directory.
+pub(super) fn files(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).expect("a directory");
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("readable").path())
+        .filter(|path| path.is_file())
+        .collect();
+    files.sort();
+    files
+}
+
+fn expand(seed: &[u8], len: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while bytes.len() < len {
+        let mut input = seed.to_vec();
+        input.push(u8::try_from(bytes.len() / 32).expect("few"));
+        bytes.extend_from_slice(&sha256(&input));
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("creatable");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let path = entry.expect("readable").path();
+        let target = to.join(path.file_name().expect("a name"));
+        match path.is_dir() {
+            true => copy_tree(&path, &target),
+            false => drop(fs::copy(&path, &target).expect("copied")),
+        }
+    }
+}

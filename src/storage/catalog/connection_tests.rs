@@ -1,1 +1,121 @@
-//! Draft.
+//! Tests of the writer's transactions and of the readers' pool.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::*;
+use crate::storage::testing::House;
+
+#[test]
+fn a_failed_transaction_leaves_counters_and_rows_alone() {
+    let house = House::new();
+    let mut writer = house.store.0.writer.lock();
+    let before = writer.state();
+    let failed: Result<(), _> = writer.transact(Durability::Power, |conn, state| {
+        state.next_sequence();
+        conn.execute(
+            "INSERT INTO terms (policy_version, purpose, method) VALUES ('a', 'b', 'c')",
+            [],
+        )?;
+        Err(StorageError::Rows("no".to_owned()))
+    });
+    assert!(failed.is_err());
+    assert_eq!(writer.state(), before);
+    let terms: i64 = writer
+        .connection()
+        .query_row("SELECT count(*) FROM terms", [], |row| row.get(0))
+        .expect("readable");
+    assert_eq!(terms, 0);
+}
+
+#[test]
+fn a_commit_that_fails_poisons_all_later_writes() {
+    let house = House::new();
+    house.enroll("s1", 1);
+    let mut writer = house.store.0.writer.lock();
+    let failed = writer.transact(Durability::Power, |conn, _| {
+        // A violation that SQLite finds at the commit alone stands in for an fsync that fails there.
+        conn.execute_batch("PRAGMA defer_foreign_keys = ON; DELETE FROM subject;")?;
+        Ok(())
+    });
+    assert!(matches!(failed, Err(StorageError::Poisoned(_))), "{failed:?}");
+    drop(writer);
+    let refused = house
+        .store
+        .commit(vec![crate::storage::testing::erase("r", "s1")]);
+    let text = refused.expect_err("poisoned").to_string();
+    assert!(text.contains("until the server is restarted"), "{text}");
+    assert!(matches!(house.flush(), Err(StorageError::Poisoned(_))));
+    assert!(matches!(house.store.purge(), Err(StorageError::Poisoned(_))));
+    let house = house.reopen();
+    assert_eq!(house.store.stats().expect("figures").subjects, 1);
+    house.enroll("s2", 2);
+}
+
+#[test]
+fn synchronous_follows_the_durability_asked_for() {
+    let house = House::new();
+    let mut writer = house.store.0.writer.lock();
+    let mut level = |durability| {
+        writer.transact(durability, |_, _| Ok(())).expect("committed");
+        let level: i64 = writer
+            .connection()
+            .query_row("PRAGMA synchronous", [], |row| row.get(0))
+            .expect("readable");
+        level
+    };
+    assert_eq!(level(Durability::Process), 1);
+    assert_eq!(level(Durability::Power), 2);
+}
+
+#[test]
+fn the_catalog_is_set_up_as_promised() {
+    let house = House::new();
+    let writer = house.store.0.writer.lock();
+    let pragma = |name: &str| {
+        writer
+            .connection()
+            .pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+            .expect("readable")
+    };
+    assert_eq!(pragma("journal_mode"), "wal".to_owned().into());
+    for (name, value) in [("secure_delete", 1), ("foreign_keys", 1), ("temp_store", 2)] {
+        assert_eq!(pragma(name), value.into(), "{name}");
+    }
+}
+
+#[test]
+fn readers_are_bounded_and_come_back() {
+    let house = House::new();
+    let readers = &house.store.0.readers;
+    let running = AtomicUsize::new(0);
+    let most = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 * READERS_MAX {
+            scope.spawn(|| {
+                readers
+                    .with(|_| {
+                        most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        thread::sleep(Duration::from_millis(5));
+                        running.fetch_sub(1, Ordering::SeqCst);
+                        Ok(())
+                    })
+                    .expect("read");
+            });
+        }
+    });
+    assert!((1..=READERS_MAX).contains(&most.load(Ordering::SeqCst)));
+    let pool = readers.pool.lock();
+    assert_eq!(pool.idle.len(), pool.open);
+}
+
+#[test]
+fn readers_can_not_write() {
+    let house = House::new();
+    let refused = house
+        .store
+        .0
+        .readers
+        .with(|conn| Ok(conn.execute("DELETE FROM state", [])?));
+    assert!(refused.is_err());
+}

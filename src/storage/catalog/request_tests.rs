@@ -1,1 +1,47 @@
-//! Draft.
+//! Tests of how long answers are kept.
+
+use super::*;
+use crate::storage::testing::House;
+use crate::storage::write::Durability;
+
+#[test]
+fn outdated_answers_are_pruned_and_others_stay() {
+    let house = House::new();
+    let now = Timestamp::now();
+    let day = i64::try_from(REQUEST_KEPT.as_micros()).expect("fits");
+    let mut writer = house.store.0.writer.lock();
+    let kept = writer.transact(Durability::Power, |conn, _| {
+        for (id, at) in [("old", now.0 - day - 1), ("edge", now.0 - day), ("new", now.0)] {
+            let id: RequestId = id.parse().expect("valid");
+            insert(conn, (&id, Method::Import, &[1; 32]), &7, None, Timestamp(at))?;
+        }
+        prune(conn, now)?;
+        ["old", "edge", "new"]
+            .map(|id| find::<u64>(conn, &id.parse().expect("valid"), Method::Import, &[1; 32]))
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()
+    });
+    assert_eq!(kept.expect("committed"), [None, Some(7), Some(7)]);
+}
+
+#[test]
+fn an_id_is_bound_to_method_and_digest() {
+    let house = House::new();
+    let id: RequestId = "r".parse().expect("valid");
+    let mut writer = house.store.0.writer.lock();
+    writer
+        .transact(Durability::Power, |conn, _| {
+            insert(conn, (&id, Method::Enroll, &[1; 32]), &7, None, Timestamp(1))?;
+            let reused = |method, digest| {
+                matches!(
+                    find::<u64>(conn, &id, method, digest),
+                    Err(StorageError::Write(WriteError::RequestIdReused))
+                )
+            };
+            assert!(reused(Method::Erase, &[1; 32]));
+            assert!(reused(Method::Enroll, &[2; 32]));
+            assert!(!reused(Method::Enroll, &[1; 32]));
+            Ok(())
+        })
+        .expect("committed");
+}
