@@ -1,4 +1,168 @@
 //! The front tier: admission on domain types. Authenticates, admits, protects, routes, decides; keeps no gallery and touches no file.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::keys::keyring::Keyring;
+use crate::matcher::node::NodeError;
+use crate::model::id::TenantId;
+use crate::model::tenant::TenantState;
+
+pub mod admin;
+mod admit;
+mod answers;
+pub mod authorize;
 pub mod command;
+mod decide;
+mod digest;
+pub mod enroll;
 pub mod error;
+#[cfg(test)]
+mod fake;
+pub mod identify;
+pub mod identity;
+pub mod import;
+pub mod route;
+pub mod subjects;
+mod tenants;
+pub mod threshold;
+
+use answers::Answers;
+use authorize::Member;
+use command::{Identified, Verified};
+use error::FrontError;
+use identity::Caller;
+use route::Routes;
+use tenants::{Tenant, Tenants};
+
+/// Settings of the front.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrontConfig {
+    /// Trust domain of the SPIFFE ids that are let in.
+    pub trust_domain: String,
+    /// Most answers of each method that are kept for repetitions.
+    pub answers_max: u64,
+    /// How long an answer is kept for repetitions.
+    pub answers_ttl: Duration,
+    /// Most bytes of rotations kept in memory; those of further tenants are derived again when needed.
+    pub rotations_bytes_max: u64,
+}
+
+impl Default for FrontConfig {
+    fn default() -> Self {
+        Self {
+            trust_domain: "thenar.local".to_owned(),
+            answers_max: 100_000,
+            answers_ttl: Duration::from_mins(5),
+            rotations_bytes_max: 1 << 30,
+        }
+    }
+}
+
+/// The front of one or more match nodes. Each public method is one method of the API, written in the order of its steps.
+pub struct Front {
+    config: FrontConfig,
+    keyring: Arc<Keyring>,
+    routes: Routes,
+    tenants: Arc<Tenants>,
+    identified: Answers<Identified>,
+    verified: Answers<Verified>,
+    dropped: Answers<()>,
+}
+
+impl Front {
+    /// A front that has loaded nothing yet; see [`Front::warm`].
+    pub fn new(config: FrontConfig, keyring: Arc<Keyring>, routes: Routes) -> Arc<Self> {
+        Arc::new(Self {
+            tenants: Arc::new(Tenants::new(Arc::clone(&keyring), config.rotations_bytes_max)),
+            identified: Answers::new(config.answers_max, config.answers_ttl),
+            verified: Answers::new(config.answers_max, config.answers_ttl),
+            dropped: Answers::new(config.answers_max, config.answers_ttl),
+            config,
+            keyring,
+            routes,
+        })
+    }
+
+    /// Loads all tenants, derives their rotations as far as memory is allowed for them, and compares the digests, so
+    /// that the first request finds everything in place. A tenant whose rotation is not the one of its gallery is
+    /// logged, answers with [`FrontError::TransformMismatch`] from then on, and keeps nobody else from being served.
+    pub async fn warm(&self) -> Result<(), FrontError> {
+        for node in self.routes.nodes() {
+            for status in node.tenants().await? {
+                if !self.routes.leads_to(&status.id, node) {
+                    continue;
+                }
+                match (status.state, status.spec) {
+                    (TenantState::Ready, Some(spec)) => {
+                        if let Err(error) = self.tenants.insert(spec) {
+                            tracing::warn!(tenant = %status.id, %error, "tenant is not served");
+                        }
+                    }
+                    (TenantState::Unavailable(reason), _) => {
+                        tracing::warn!(tenant = %status.id, reason, "tenant is not served");
+                    }
+                    (TenantState::Ready, None) => {
+                        tracing::warn!(tenant = %status.id, "tenant is not served: the node sent no spec");
+                    }
+                }
+            }
+        }
+        let tenants = Arc::clone(&self.tenants);
+        blocking(move || {
+            for (tenant, error) in tenants.derive_all() {
+                tracing::warn!(tenant = %tenant, %error, "tenant is not served");
+            }
+        })
+        .await
+    }
+
+    /// The caller that a client certificate names, in this server's trust domain.
+    pub fn caller(&self, certificate_der: &[u8]) -> Result<Caller, FrontError> {
+        Caller::from_certificate(certificate_der, &self.config.trust_domain)
+    }
+
+    /// What is known of a tenant, asked of its node the first time.
+    async fn known(&self, id: &TenantId) -> Result<Arc<Tenant>, FrontError> {
+        if let Some(tenant) = self.tenants.get(id) {
+            return Ok(tenant);
+        }
+        let status = self.routes.node(id)?.tenant(id).await?;
+        match (status.state, status.spec) {
+            (TenantState::Ready, Some(spec)) => self.tenants.insert(spec),
+            (TenantState::Unavailable(reason), _) => Err(NodeError::TenantUnavailable {
+                tenant: id.clone(),
+                reason,
+            }
+            .into()),
+            (TenantState::Ready, None) => {
+                Err(NodeError::Internal(format!("the node sent no spec of tenant {id}")).into())
+            }
+        }
+    }
+
+    /// The same for a caller's own tenant.
+    async fn tenant_of(&self, member: &Member) -> Result<Arc<Tenant>, FrontError> {
+        self.known(&member.tenant).await
+    }
+
+    /// Passes a node's answer on. A tenant that the node no longer has is forgotten here too, so that one made anew
+    /// under the same id is not met with the keys of the former.
+    fn heard<T>(&self, tenant: &Tenant, answer: Result<T, NodeError>) -> Result<T, FrontError> {
+        if matches!(answer, Err(NodeError::TenantUnknown(_))) {
+            self.tenants.remove(tenant.id());
+        }
+        Ok(answer?)
+    }
+}
+
+/// Runs what takes a processor or a disk for long where it holds up no other request.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, FrontError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| NodeError::Internal(format!("a background task ended early: {error}")).into())
+}
+
+#[cfg(test)]
+#[path = "front/front_tests.rs"]
+mod tests;

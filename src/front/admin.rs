@@ -1,0 +1,174 @@
+//! Administration: making, showing and dropping tenants. Reaches no gallery.
+
+use std::sync::Arc;
+
+use super::answers::Question;
+use super::authorize::{self, Method};
+use super::command::{CreateTenant, TenantView};
+use super::error::FrontError;
+use super::identity::Caller;
+use super::{Front, blocking, threshold};
+use crate::keys::keyring::{Keyring, Purpose};
+use crate::keys::transform::Rotation;
+use crate::matcher::node::NodeError;
+use crate::model::id::{RequestId, TenantId};
+use crate::model::tenant::{TenantSpec, TenantState, TenantStatus};
+use crate::model::timestamp::Timestamp;
+
+/// Version of a new tenant's rotation.
+const TRANSFORM_VERSION_FIRST: u32 = 1;
+
+impl Front {
+    /// Makes a tenant with keys, a rotation and a gallery of its own. Asked again with the same settings it answers
+    /// the same.
+    pub async fn create_tenant(
+        &self,
+        caller: &Caller,
+        request: CreateTenant,
+    ) -> Result<TenantView, FrontError> {
+        authorize::administration(caller, Method::CreateTenant, &request.tenant)?;
+        request.policy.check()?;
+        let node = self.routes.node(&request.tenant)?;
+        // The keys come first: a crash in between leaves keys without a tenant, which the repetition uses. The other
+        // way round a gallery could be there whose rotation nobody knows.
+        let (keyring, id, dim) = (
+            Arc::clone(&self.keyring),
+            request.tenant.clone(),
+            request.dimension,
+        );
+        let transform = blocking(move || {
+            let key = keyring
+                .get_or_create(&id, Purpose::Transform)
+                .map_err(|error| FrontError::Keys(error.to_string()))?;
+            Ok::<_, FrontError>(Rotation::derive(&key, TRANSFORM_VERSION_FIRST, dim).id().clone())
+        })
+        .await??;
+        let status = node
+            .create_tenant(TenantSpec {
+                id: request.tenant,
+                dimension: request.dimension,
+                encoder: request.encoder,
+                transform,
+                policy: request.policy,
+                created_at: Timestamp::now(),
+            })
+            .await?;
+        if let Some(spec) = &status.spec {
+            self.tenants.insert(spec.clone())?;
+        }
+        Ok(self.view(status))
+    }
+
+    /// One tenant.
+    pub async fn tenant(&self, caller: &Caller, tenant: TenantId) -> Result<TenantView, FrontError> {
+        authorize::administration(caller, Method::GetTenant, &tenant)?;
+        self.status(&tenant).await
+    }
+
+    /// One tenant for its figures.
+    pub async fn stats(&self, caller: &Caller, tenant: TenantId) -> Result<TenantView, FrontError> {
+        authorize::administration(caller, Method::GetStats, &tenant)?;
+        self.status(&tenant).await
+    }
+
+    /// All tenants that the caller administers, by id, also those that can't be served.
+    pub async fn tenants(&self, caller: &Caller) -> Result<Vec<TenantView>, FrontError> {
+        if let Some(own) = authorize::listing(caller)? {
+            return match self.status(own).await {
+                Err(FrontError::Node(NodeError::TenantUnknown(_))) => Ok(Vec::new()),
+                answer => Ok(vec![answer?]),
+            };
+        }
+        let mut views = Vec::new();
+        for node in self.routes.nodes() {
+            // What lies at a node that nobody asks for it is not a tenant of this front.
+            let statuses = node.tenants().await?.into_iter();
+            views.extend(
+                statuses
+                    .filter(|status| self.routes.leads_to(&status.id, node))
+                    .map(|status| self.view(status)),
+            );
+        }
+        views.sort_by(|a, b| a.status.id.cmp(&b.status.id));
+        Ok(views)
+    }
+
+    /// Destroys a tenant: its gallery, then its keys. Can't be undone.
+    pub async fn drop_tenant(
+        &self,
+        caller: &Caller,
+        request_id: RequestId,
+        tenant: TenantId,
+    ) -> Result<(), FrontError> {
+        authorize::administration(caller, Method::DropTenant, &tenant)?;
+        let question = drop_question(caller, request_id, &tenant);
+        let answer = self.routes.node(&tenant)?.drop_tenant(&tenant).await;
+        // Whatever came of it, what the front remembers of the tenant may be untrue now.
+        self.tenants.remove(&tenant);
+        match answer {
+            Ok(()) => {}
+            // A repetition, or the end of a drop that was cut off between gallery and keys.
+            Err(NodeError::TenantUnknown(_))
+                if self.dropped.get(&question).is_some() || self.has_keys(&tenant)? => {}
+            Err(error) => return Err(error.into()),
+        }
+        let keyring = Arc::clone(&self.keyring);
+        blocking(move || destroy_keys(&keyring, &tenant)).await??;
+        self.dropped.put(question, ());
+        Ok(())
+    }
+
+    /// Name of the backend that searches the tenant's gallery; empty where no route leads to it.
+    pub fn backend(&self, tenant: &TenantId) -> String {
+        self.routes
+            .node(tenant)
+            .map(|node| node.backend())
+            .unwrap_or_default()
+    }
+
+    async fn status(&self, tenant: &TenantId) -> Result<TenantView, FrontError> {
+        Ok(self.view(self.routes.node(tenant)?.tenant(tenant).await?))
+    }
+
+    fn view(&self, mut status: TenantStatus) -> TenantView {
+        if status.state == TenantState::Ready
+            && let Some(reason) = self.tenants.known_mismatch(&status.id)
+        {
+            status.state = TenantState::Unavailable(reason);
+        }
+        TenantView {
+            threshold: status
+                .spec
+                .as_ref()
+                .map(|spec| threshold::score(&spec.policy.threshold, spec.dimension)),
+            status,
+        }
+    }
+
+    fn has_keys(&self, tenant: &TenantId) -> Result<bool, FrontError> {
+        match self.keyring.get(tenant, Purpose::Transform) {
+            Ok(key) => Ok(key.is_some()),
+            Err(error) => Err(FrontError::Keys(error.to_string())),
+        }
+    }
+}
+
+fn destroy_keys(keyring: &Keyring, tenant: &TenantId) -> Result<(), FrontError> {
+    keyring
+        .destroy(tenant)
+        .map_err(|error| FrontError::Keys(error.to_string()))
+}
+
+/// The tenant's own keys are gone when a drop is repeated, so that its id in the clear stands for what was asked.
+fn drop_question(caller: &Caller, request_id: RequestId, tenant: &TenantId) -> Question {
+    Question {
+        epoch: 0,
+        principal: format!("{} {tenant}", caller.principal.path()),
+        request_id,
+        digest: [0; 32],
+    }
+}
+
+#[cfg(test)]
+#[path = "admin_tests.rs"]
+mod tests;

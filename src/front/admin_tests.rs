@@ -1,0 +1,199 @@
+//! Tests of administration: tenants are made once, shown to whom they concern, and dropped with their keys.
+
+use super::*;
+use crate::front::fake::*;
+use crate::model::policy::ThresholdRule;
+
+const ROOT: &str = "/admin/root";
+
+#[tokio::test]
+async fn the_same_settings_again_are_the_same_tenant() {
+    let fixture = Fixture::new().await;
+    let again = fixture
+        .front
+        .create_tenant(&caller(ROOT), create("acme"))
+        .await
+        .expect("the same");
+    assert_eq!(again.threshold, Some(0.5));
+    let mut other = create("acme");
+    other.policy.margin = 0.2;
+    let error = fixture.front.create_tenant(&caller(ROOT), other).await.err();
+    assert!(matches!(
+        error,
+        Some(FrontError::Node(NodeError::TenantExists(_)))
+    ));
+    let mut other = create("acme");
+    other.dimension = crate::model::signature::Dimension::new(128).expect("valid");
+    assert!(fixture.front.create_tenant(&caller(ROOT), other).await.is_err());
+}
+
+#[tokio::test]
+async fn a_bad_policy_makes_no_keys() {
+    let fixture = Fixture::new().await;
+    let mut request = create("bad");
+    request.policy.threshold = ThresholdRule::Score(2.0);
+    let error = fixture.front.create_tenant(&caller(ROOT), request).await.err();
+    assert!(matches!(error, Some(FrontError::Rejected(r)) if r.field == "policy.threshold"));
+    assert_eq!(
+        fixture
+            .keyring
+            .get(&id("bad"), Purpose::Transform)
+            .expect("opens"),
+        None
+    );
+}
+
+#[tokio::test]
+async fn a_creation_that_failed_halfway_is_finished_by_the_next() {
+    let fixture = Fixture::new().await;
+    fixture
+        .node
+        .fail("create_tenant", NodeError::StorageRefused("disk full".to_owned()));
+    assert!(
+        fixture
+            .front
+            .create_tenant(&caller(ROOT), create("new"))
+            .await
+            .is_err()
+    );
+    fixture
+        .front
+        .create_tenant(&caller(ROOT), create("new"))
+        .await
+        .expect("made");
+    fixture.enroll("new", "ada", 1).await;
+}
+
+#[tokio::test]
+async fn a_tenant_s_administrator_has_its_own_alone() {
+    let fixture = Fixture::new().await;
+    let admin = caller("/tenant/acme/admin/a");
+    let own = fixture.front.tenants(&admin).await.expect("listed");
+    assert_eq!(own.len(), 1);
+    assert_eq!(own[0].status.id, id("acme"));
+    let denied = [
+        fixture
+            .front
+            .create_tenant(&admin, create("third"))
+            .await
+            .map(drop),
+        fixture.front.tenant(&admin, id("other")).await.map(drop),
+        fixture.front.stats(&admin, id("other")).await.map(drop),
+        fixture.front.drop_tenant(&admin, id("d"), id("other")).await,
+    ];
+    for result in denied {
+        assert!(matches!(result, Err(FrontError::TenantDenied(_))));
+    }
+    let nobody = fixture
+        .front
+        .tenants(&caller("/tenant/gone/admin/a"))
+        .await
+        .expect("listed");
+    assert!(nobody.is_empty());
+}
+
+#[tokio::test]
+async fn the_server_s_administrator_and_operators_see_what_concerns_them() {
+    let fixture = Fixture::new().await;
+    fixture.enroll("acme", "ada", 1).await;
+    let all = fixture.front.tenants(&caller(ROOT)).await.expect("listed");
+    let ids: Vec<&str> = all.iter().map(|view| view.status.id.as_str()).collect();
+    assert_eq!(ids, ["acme", "other"]);
+    let operator = caller("/tenant/acme/operator/o");
+    let stats = fixture.front.stats(&operator, id("acme")).await.expect("own");
+    assert_eq!(stats.status.stats.references, 1);
+    assert_eq!(fixture.front.backend(&id("acme")), "fake");
+    assert!(fixture.front.tenant(&operator, id("acme")).await.is_ok());
+    assert!(fixture.front.tenants(&operator).await.is_err());
+}
+
+#[tokio::test]
+async fn a_dropped_tenant_is_gone_with_its_keys() {
+    let fixture = Fixture::new().await;
+    fixture.enroll("acme", "ada", 1).await;
+    let drop = async |request: &str, tenant: &str| {
+        fixture
+            .front
+            .drop_tenant(&caller(ROOT), id(request), id(tenant))
+            .await
+    };
+    drop("d", "acme").await.expect("dropped");
+    assert_eq!(
+        fixture
+            .keyring
+            .get(&id("acme"), Purpose::Transform)
+            .expect("opens"),
+        None
+    );
+    drop("d", "acme")
+        .await
+        .expect("a repetition is answered the same");
+    let unknown = drop("another", "acme").await.err();
+    assert!(matches!(
+        unknown,
+        Some(FrontError::Node(NodeError::TenantUnknown(_)))
+    ));
+    let unknown = drop("d", "nobody").await.err();
+    assert!(matches!(
+        unknown,
+        Some(FrontError::Node(NodeError::TenantUnknown(_)))
+    ));
+    let scanner = caller("/tenant/acme/scanner/s");
+    let error = fixture
+        .front
+        .identify(&scanner, identify("1", &palm(1)))
+        .await
+        .err();
+    assert!(matches!(
+        error,
+        Some(FrontError::Node(NodeError::TenantUnknown(_)))
+    ));
+}
+
+#[tokio::test]
+async fn a_tenant_made_anew_has_new_keys_and_no_old_answers() {
+    let fixture = Fixture::new().await;
+    fixture.enroll("acme", "ada", 1).await;
+    let scanner = caller("/tenant/acme/scanner/s");
+    let ask = async || {
+        fixture
+            .front
+            .identify(&scanner, identify("1", &palm(1)))
+            .await
+            .expect("answered")
+            .decision
+    };
+    let digest = || fixture.node.0.lock().tenants[&id("acme")].spec.transform.digest;
+    assert!(matches!(
+        ask().await,
+        crate::model::decision::Decision::Match { .. }
+    ));
+    let before = digest();
+    fixture
+        .front
+        .drop_tenant(&caller(ROOT), id("d"), id("acme"))
+        .await
+        .expect("dropped");
+    fixture
+        .front
+        .create_tenant(&caller(ROOT), create("acme"))
+        .await
+        .expect("made anew");
+    assert_ne!(digest(), before);
+    assert_eq!(ask().await, crate::model::decision::Decision::NoMatch);
+}
+
+#[tokio::test]
+async fn a_drop_that_was_cut_off_before_the_keys_is_finished() {
+    let fixture = Fixture::new().await;
+    fixture.node.0.lock().tenants.remove(&id("acme"));
+    fixture
+        .front
+        .drop_tenant(&caller(ROOT), id("d"), id("acme"))
+        .await
+        .expect("the keys were left");
+    assert_eq!(
+        fixture.keyring.get(&id("acme"), Purpose::Link).expect("opens"),
+        None
+    );
+}

@@ -1,0 +1,522 @@
+//! For tests: a match node in memory that searches by brute force, and a front before it. Keeps the node's contract as far as the front can tell.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use parking_lot::Mutex;
+
+use super::command::{CreateTenant, Enroll, Enrollment as FrontEnrollment, Identify, RawSignature, Verify};
+use super::identity::Caller;
+use super::route::Routes;
+use super::{Front, FrontConfig};
+use crate::keys::keyring::Keyring;
+use crate::keys::secret::SecretKey;
+use crate::matcher::node::*;
+use crate::model::consent::{Consent, ConsentMethod};
+use crate::model::decision::{Candidate, Certificate, SearchAnswer};
+use crate::model::erasure::{ErasureReceipt, ErasureState};
+use crate::model::id::{RequestId, SubjectId, TenantId};
+use crate::model::link::{LinkKind, SealedLink};
+use crate::model::policy::{Policy, ThresholdRule};
+use crate::model::principal::{Principal, Role};
+use crate::model::signature::{Dimension, ElementType, Encoder};
+use crate::model::subject::{Capture, Hand, PadVerdict, ReferenceInfo, SubjectRecord};
+use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus};
+use crate::model::timestamp::Timestamp;
+use crate::model::usage::UsageEvent;
+
+/// Dimension of the tests' tenants.
+pub(super) const DIM: usize = 64;
+
+/// One tenant of the fake node.
+pub(super) struct FakeTenant {
+    pub(super) spec: TenantSpec,
+    pub(super) rows: Vec<(SubjectId, Hand, Vec<f32>)>,
+    pub(super) links: Vec<(SubjectId, SealedLink)>,
+    pub(super) usage: Vec<UsageEvent>,
+    pub(super) enrolled: BTreeMap<RequestId, ([u8; 32], Enrolled)>,
+    pub(super) erasures: Vec<Erased>,
+}
+
+/// What the fake node holds, and what it was asked.
+#[derive(Default)]
+pub(super) struct FakeState {
+    pub(super) tenants: BTreeMap<TenantId, FakeTenant>,
+    /// The next calls of these methods fail, each once.
+    pub(super) failures: BTreeMap<&'static str, NodeError>,
+    /// Names of the methods that were called.
+    pub(super) calls: Vec<&'static str>,
+    pub(super) unavailable: BTreeMap<TenantId, String>,
+    pub(super) last_import: Option<ImportHeader>,
+}
+
+/// A match node in memory.
+#[derive(Default)]
+pub(super) struct FakeNode(pub(super) Mutex<FakeState>);
+
+impl FakeNode {
+    fn on<T>(
+        &self,
+        method: &'static str,
+        tenant: &TenantId,
+        work: impl FnOnce(&mut FakeTenant) -> Result<T, NodeError>,
+    ) -> Result<T, NodeError> {
+        let mut state = self.0.lock();
+        state.calls.push(method);
+        if let Some(error) = state.failures.remove(method) {
+            return Err(error);
+        }
+        let tenant = state
+            .tenants
+            .get_mut(tenant)
+            .ok_or_else(|| NodeError::TenantUnknown(tenant.clone()))?;
+        work(tenant)
+    }
+
+    fn status(state: &FakeState, id: &TenantId) -> Result<TenantStatus, NodeError> {
+        let tenant = state
+            .tenants
+            .get(id)
+            .ok_or_else(|| NodeError::TenantUnknown(id.clone()))?;
+        Ok(TenantStatus {
+            spec: Some(tenant.spec.clone()),
+            id: id.clone(),
+            state: match state.unavailable.get(id) {
+                Some(reason) => TenantState::Unavailable(reason.clone()),
+                None => TenantState::Ready,
+            },
+            stats: TenantStats {
+                references: tenant.rows.len() as u64,
+                ..TenantStats::default()
+            },
+        })
+    }
+
+    pub(super) fn fail(&self, method: &'static str, error: NodeError) {
+        self.0.lock().failures.insert(method, error);
+    }
+
+    pub(super) fn usage_of(&self, tenant: &str) -> Vec<UsageEvent> {
+        self.0.lock().tenants[&id(tenant)].usage.clone()
+    }
+
+    pub(super) fn calls(&self, method: &str) -> usize {
+        self.0.lock().calls.iter().filter(|name| **name == method).count()
+    }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+impl FakeTenant {
+    fn find(&self, subject: &SubjectRef) -> Result<SubjectId, NodeError> {
+        match subject {
+            SubjectRef::Id(id) => self.rows.iter().find(|row| row.0 == *id).map(|row| row.0.clone()),
+            SubjectRef::Link { kind, lookup } => self
+                .links
+                .iter()
+                .find(|(_, link)| link.kind == *kind && link.lookup == *lookup)
+                .map(|(id, _)| id.clone()),
+        }
+        .ok_or_else(|| NodeError::SubjectUnknown(self.spec.id.clone()))
+    }
+
+    fn links_of(&self, subject: &SubjectId, kinds: &[LinkKind]) -> Vec<SealedLink> {
+        let own = self
+            .links
+            .iter()
+            .filter(|(id, link)| id == subject && kinds.contains(&link.kind));
+        own.map(|(_, link)| link.clone()).collect()
+    }
+}
+
+#[async_trait]
+impl Node for FakeNode {
+    async fn tenants(&self) -> Result<Vec<TenantStatus>, NodeError> {
+        let mut state = self.0.lock();
+        state.calls.push("tenants");
+        if let Some(error) = state.failures.remove("tenants") {
+            return Err(error);
+        }
+        state.tenants.keys().map(|id| Self::status(&state, id)).collect()
+    }
+
+    async fn tenant(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError> {
+        let mut state = self.0.lock();
+        state.calls.push("tenant");
+        Self::status(&state, tenant)
+    }
+
+    async fn create_tenant(&self, spec: TenantSpec) -> Result<TenantStatus, NodeError> {
+        let mut state = self.0.lock();
+        if let Some(error) = state.failures.remove("create_tenant") {
+            return Err(error);
+        }
+        let (id, created_at) = (spec.id.clone(), spec.created_at);
+        let tenant = state.tenants.entry(id.clone()).or_insert(FakeTenant {
+            spec: spec.clone(),
+            rows: Vec::new(),
+            links: Vec::new(),
+            usage: Vec::new(),
+            enrolled: BTreeMap::new(),
+            erasures: Vec::new(),
+        });
+        let same = TenantSpec {
+            created_at,
+            ..tenant.spec.clone()
+        } == spec;
+        if same {
+            Self::status(&state, &id)
+        } else {
+            Err(NodeError::TenantExists(id))
+        }
+    }
+
+    async fn drop_tenant(&self, tenant: &TenantId) -> Result<(), NodeError> {
+        let mut state = self.0.lock();
+        let dropped = state.tenants.remove(tenant).map(drop);
+        dropped.ok_or_else(|| NodeError::TenantUnknown(tenant.clone()))
+    }
+
+    async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
+        self.on("search", &query.tenant, |tenant| {
+            let mut best: BTreeMap<&SubjectId, Candidate> = BTreeMap::new();
+            for (subject_id, hand, row) in &tenant.rows {
+                let score = dot(row, query.probe.values());
+                if score >= query.threshold && best.get(subject_id).is_none_or(|found| found.score < score) {
+                    let links = tenant.links_of(subject_id, &query.links);
+                    let (subject, hand) = (subject_id.clone(), *hand);
+                    best.insert(
+                        subject_id,
+                        Candidate {
+                            subject_id: subject,
+                            hand,
+                            score,
+                            links,
+                        },
+                    );
+                }
+            }
+            let mut candidates: Vec<Candidate> = best.into_values().collect();
+            candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
+            candidates.truncate(query.candidates_max);
+            Ok(SearchAnswer {
+                candidates,
+                certificate: Certificate::Deterministic,
+                backend: "fake".to_owned(),
+                searched: tenant.rows.len() as u64,
+            })
+        })
+    }
+
+    async fn compare(&self, query: CompareQuery) -> Result<f32, NodeError> {
+        self.on("compare", &query.tenant, |tenant| {
+            tenant.find(&SubjectRef::Id(query.subject_id.clone()))?;
+            let rows = tenant.rows.iter().filter(|row| row.0 == query.subject_id);
+            Ok(rows
+                .map(|row| dot(&row.2, query.probe.values()))
+                .fold(-1.0, f32::max))
+        })
+    }
+
+    async fn enroll(&self, enrollment: Enrollment) -> Result<Enrolled, NodeError> {
+        self.on("enroll", &enrollment.tenant, |tenant| {
+            if let Some((digest, answer)) = tenant.enrolled.get(&enrollment.request_id) {
+                return if *digest == enrollment.request_digest {
+                    Ok(answer.clone())
+                } else {
+                    Err(NodeError::RequestIdReused(enrollment.request_id.clone()))
+                };
+            }
+            let first = tenant.rows.len() as u64;
+            for reference in &enrollment.references {
+                let values = reference.signature.values().to_vec();
+                tenant
+                    .rows
+                    .push((enrollment.subject_id.clone(), reference.hand, values));
+            }
+            let owned = enrollment
+                .links
+                .iter()
+                .map(|link| (enrollment.subject_id.clone(), link.clone()));
+            tenant.links.extend(owned);
+            tenant.usage.push(enrollment.usage.clone());
+            let answer = Enrolled {
+                subject_id: enrollment.subject_id.clone(),
+                references: (first..tenant.rows.len() as u64).collect(),
+                sequence: tenant.rows.len() as u64,
+            };
+            tenant.enrolled.insert(
+                enrollment.request_id.clone(),
+                (enrollment.request_digest, answer.clone()),
+            );
+            Ok(answer)
+        })
+    }
+
+    async fn import(&self, header: ImportHeader, mut chunks: ImportStream) -> Result<Imported, NodeError> {
+        let mut rows = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            assert!(chunk.subject_ids.len() <= IMPORT_CHUNK_ROWS_MAX);
+            assert_eq!(chunk.values.len(), chunk.subject_ids.len() * DIM);
+            let values = chunk.values.chunks_exact(DIM).map(<[f32]>::to_vec);
+            rows.extend(
+                chunk
+                    .subject_ids
+                    .into_iter()
+                    .zip(values)
+                    .map(|(id, row)| (id, header.hand, row)),
+            );
+        }
+        self.0.lock().last_import = Some(header.clone());
+        self.on("import", &header.tenant, |tenant| {
+            let imported = Imported {
+                rows: rows.len() as u64,
+                sequence: 1,
+            };
+            tenant.rows.extend(rows);
+            Ok(imported)
+        })
+    }
+
+    async fn erase(&self, erasure: Erasure) -> Result<Erased, NodeError> {
+        self.on("erase", &erasure.tenant, |tenant| {
+            let subject_id = tenant.find(&erasure.subject)?;
+            tenant.rows.retain(|row| row.0 != subject_id);
+            tenant.links.retain(|link| link.0 != subject_id);
+            let number = tenant.erasures.len() as u64 + 1;
+            let signer = crate::keys::receipt::ReceiptSigner::new(&SecretKey::from_bytes([1; 32]));
+            let erased = Erased {
+                erasure: number,
+                receipt: signer.sign(&ErasureReceipt {
+                    erasure: number,
+                    tenant: erasure.tenant.clone(),
+                    subject_id: subject_id.clone(),
+                    erased_at: Timestamp::now(),
+                    purged_at: None,
+                    state: ErasureState::Erased,
+                    sealed_row_sha256: Vec::new(),
+                }),
+                subject_id,
+                purged: false,
+            };
+            tenant.erasures.push(erased.clone());
+            Ok(erased)
+        })
+    }
+
+    async fn erasure(&self, tenant: &TenantId, erasure: u64) -> Result<Erased, NodeError> {
+        self.on("erasure", tenant, |tenant| {
+            let found = tenant.erasures.iter().find(|erased| erased.erasure == erasure);
+            found.cloned().ok_or(NodeError::ErasureUnknown(erasure))
+        })
+    }
+
+    async fn subject(&self, tenant: &TenantId, subject: &SubjectRef) -> Result<SubjectRecord, NodeError> {
+        self.on("subject", tenant, |tenant| {
+            let subject_id = tenant.find(subject)?;
+            let own = tenant.rows.iter().filter(|row| row.0 == subject_id);
+            Ok(SubjectRecord {
+                created_at: Timestamp(1),
+                consent: consent(),
+                references: own
+                    .map(|row| ReferenceInfo {
+                        reference: 1,
+                        hand: row.1,
+                        quality: 80,
+                        captured_at: Timestamp(1),
+                        enrolled_at: Timestamp(1),
+                    })
+                    .collect(),
+                links: tenant.links_of(&subject_id, &LinkKind::ALL),
+                subject_id,
+            })
+        })
+    }
+
+    async fn record_usage(&self, tenant: &TenantId, event: UsageEvent) -> Result<(), NodeError> {
+        self.on("record_usage", tenant, |tenant| {
+            tenant.usage.push(event);
+            Ok(())
+        })
+    }
+
+    async fn usage(&self, query: UsageQuery) -> Result<UsagePage, NodeError> {
+        self.on("usage", &query.tenant, |tenant| {
+            let wanted =
+                |event: &&UsageEvent| query.subject_id.is_none() || event.subject_id == query.subject_id;
+            let events = tenant.usage.iter().rev().filter(wanted).take(query.limit);
+            Ok(UsagePage {
+                events: events.cloned().collect(),
+                next_before: None,
+            })
+        })
+    }
+
+    fn backend(&self) -> String {
+        "fake".to_owned()
+    }
+}
+
+/// A front before a fake node, with two tenants, `acme` and `other`.
+pub(super) struct Fixture {
+    pub(super) front: Arc<Front>,
+    pub(super) node: Arc<FakeNode>,
+    pub(super) keyring: Arc<Keyring>,
+    _dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    pub(super) async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let kek = SecretKey::from_bytes([1; 32]);
+        let keyring = Arc::new(Keyring::create(&dir.path().join("keyring"), &kek).expect("made"));
+        let node = Arc::new(FakeNode::default());
+        let front = front(&keyring, &node);
+        let fixture = Self {
+            front,
+            node,
+            keyring,
+            _dir: dir,
+        };
+        for tenant in ["acme", "other"] {
+            fixture
+                .front
+                .create_tenant(&caller("/admin/root"), create(tenant))
+                .await
+                .expect("created");
+        }
+        fixture
+    }
+
+    /// Enrols palm `number` under this subject id.
+    pub(super) async fn enroll(&self, tenant: &str, subject: &str, number: u32) {
+        let request = Enroll {
+            request_id: id(&format!("enrol-{subject}")),
+            subject_id: Some(id(subject)),
+            ..enroll(number)
+        };
+        let enroller = caller(&format!("/tenant/{tenant}/enroller/e"));
+        let answer = self.front.enroll(&enroller, request).await.expect("enrolled");
+        assert!(matches!(answer, FrontEnrollment::Done(_)));
+    }
+}
+
+/// Another front before the same node and with the same keys.
+pub(super) fn front(keyring: &Arc<Keyring>, node: &Arc<FakeNode>) -> Arc<Front> {
+    let node: Arc<dyn Node> = Arc::clone(node) as _;
+    Front::new(FrontConfig::default(), Arc::clone(keyring), Routes::single(node))
+}
+
+/// Parses an id that is known to be valid.
+pub(super) fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().expect("valid")
+}
+
+pub(super) fn caller(path: &str) -> Caller {
+    Caller {
+        principal: Principal::from_path(path).expect("valid"),
+    }
+}
+
+pub(super) fn encoder() -> Encoder {
+    Encoder::new("palm", "1").expect("valid")
+}
+
+pub(super) fn create(tenant: &str) -> CreateTenant {
+    CreateTenant {
+        tenant: id(tenant),
+        request_id: id("create"),
+        dimension: Dimension::new(DIM).expect("valid"),
+        encoder: encoder(),
+        policy: Policy {
+            threshold: ThresholdRule::Score(0.5),
+            margin: 0.05,
+            quality_min: 30,
+            pad_required: true,
+            links: BTreeMap::from([
+                (Role::Scanner, vec![LinkKind::PaymentToken]),
+                (Role::Enroller, vec![LinkKind::PhoneNumber]),
+                (Role::Operator, vec![LinkKind::PaymentToken, LinkKind::AccountId]),
+            ]),
+        },
+    }
+}
+
+pub(super) fn consent() -> Consent {
+    Consent {
+        policy_version: "1".to_owned(),
+        purpose: "entry".to_owned(),
+        given_at: Timestamp(1),
+        expires_at: Timestamp(i64::MAX),
+        method: ConsentMethod::AtDevice,
+    }
+}
+
+/// Palm `number`: unit vectors, nearly orthogonal to each other.
+pub(super) fn palm(number: u32) -> Vec<f32> {
+    let mut state = u64::from(number) * 2 + 1;
+    let signs = (0..DIM).map(|_| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        if state >> 63 == 0 { 0.125 } else { -0.125 }
+    });
+    signs.collect()
+}
+
+pub(super) fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+pub(super) fn raw(values: &[f32]) -> RawSignature {
+    RawSignature {
+        data: bytes(values).into(),
+        element: ElementType::F32,
+        encoder: encoder(),
+        capture: Capture {
+            hand: Some(Hand::Right),
+            quality: 80,
+            captured_at: Timestamp(1),
+            pad: PadVerdict::BonaFide,
+        },
+    }
+}
+
+pub(super) fn identify(request_id: &str, values: &[f32]) -> Identify {
+    Identify {
+        tenant: None,
+        request_id: id(request_id),
+        probe: raw(values),
+        site: Some(id("gate")),
+        candidates_max: 0,
+        deadline: None,
+    }
+}
+
+pub(super) fn verify(request_id: &str, subject: &str, values: &[f32]) -> Verify {
+    Verify {
+        tenant: None,
+        request_id: id(request_id),
+        subject_id: id(subject),
+        probe: raw(values),
+        site: None,
+        deadline: None,
+    }
+}
+
+pub(super) fn enroll(number: u32) -> Enroll {
+    Enroll {
+        tenant: None,
+        request_id: id("enrol"),
+        subject_id: None,
+        signatures: vec![raw(&palm(number))],
+        consent: Some(consent()),
+        links: Vec::new(),
+        site: None,
+    }
+}

@@ -1,0 +1,142 @@
+//! Tests of loading: all tenants at once or one at a time, and one that can't be served keeps nobody else out.
+
+use super::*;
+use crate::front::fake::*;
+use crate::model::tenant::TenantState;
+
+const SCANNER: &str = "/tenant/acme/scanner/s";
+
+#[tokio::test]
+async fn a_restarted_front_finds_everybody() {
+    let fixture = Fixture::new().await;
+    fixture.enroll("acme", "ada", 1).await;
+    for warm in [true, false] {
+        let front = front(&fixture.keyring, &fixture.node);
+        if warm {
+            front.warm().await.expect("loaded");
+            assert!(front.tenants.get(&id("other")).is_some());
+        }
+        let asked_before = fixture.node.calls("tenant");
+        let found = front
+            .identify(&caller(SCANNER), identify("1", &palm(1)))
+            .await
+            .expect("answered");
+        assert!(matches!(
+            found.decision,
+            crate::model::decision::Decision::Match { .. }
+        ));
+        let asked = fixture.node.calls("tenant") - asked_before;
+        assert_eq!(asked, usize::from(!warm), "a warm front asks for no tenant");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_rotation_is_refused_and_others_are_served() {
+    let fixture = Fixture::new().await;
+    fixture.enroll("acme", "ada", 1).await;
+    {
+        let mut state = fixture.node.0.lock();
+        let other = state.tenants.get_mut(&id::<TenantId>("other")).expect("there");
+        other.spec.transform.digest = [0; 32];
+    }
+    let front = front(&fixture.keyring, &fixture.node);
+    front.warm().await.expect("others are loaded");
+    let elsewhere = caller("/tenant/other/scanner/s");
+    let error = front.identify(&elsewhere, identify("1", &palm(1))).await.err();
+    assert!(matches!(error, Some(FrontError::TransformMismatch { .. })));
+    let view = front
+        .tenant(&caller("/admin/root"), id("other"))
+        .await
+        .expect("shown");
+    assert!(matches!(view.status.state, TenantState::Unavailable(reason) if reason.contains("0000")));
+    front
+        .identify(&caller(SCANNER), identify("1", &palm(1)))
+        .await
+        .expect("served");
+}
+
+#[tokio::test]
+async fn an_unavailable_tenant_says_why() {
+    let fixture = Fixture::new().await;
+    let reason = "segments/1.seg: block 7 is damaged".to_owned();
+    fixture
+        .node
+        .0
+        .lock()
+        .unavailable
+        .insert(id("acme"), reason.clone());
+    let front = front(&fixture.keyring, &fixture.node);
+    front.warm().await.expect("others are loaded");
+    let error = front
+        .identify(&caller(SCANNER), identify("1", &palm(1)))
+        .await
+        .err()
+        .expect("refused");
+    assert!(error.to_string().contains(&reason), "{error}");
+    let elsewhere = caller("/tenant/other/scanner/s");
+    front
+        .identify(&elsewhere, identify("1", &palm(1)))
+        .await
+        .expect("served");
+}
+
+#[tokio::test]
+async fn an_unknown_tenant_and_a_node_that_is_down_are_errors() {
+    let fixture = Fixture::new().await;
+    let stranger = caller("/tenant/nobody/scanner/s");
+    let error = fixture
+        .front
+        .identify(&stranger, identify("1", &palm(1)))
+        .await
+        .err();
+    assert!(matches!(
+        error,
+        Some(FrontError::Node(NodeError::TenantUnknown(_)))
+    ));
+    let down = NodeError::NodeUnavailable {
+        node: "n".to_owned(),
+        reason: "gone".to_owned(),
+    };
+    fixture.node.fail("tenants", down);
+    let front = front(&fixture.keyring, &fixture.node);
+    assert!(matches!(
+        front.warm().await,
+        Err(FrontError::Node(NodeError::NodeUnavailable { .. }))
+    ));
+}
+
+#[tokio::test]
+async fn a_tenant_made_anew_at_another_front_is_met_with_its_own_keys() {
+    let fixture = Fixture::new().await;
+    let elsewhere = front(&fixture.keyring, &fixture.node);
+    elsewhere.warm().await.expect("loaded");
+    let root = caller("/admin/root");
+    fixture
+        .front
+        .drop_tenant(&root, id("d"), id("acme"))
+        .await
+        .expect("dropped");
+    // The other front learns it from the node's answer.
+    let error = elsewhere
+        .identify(&caller(SCANNER), identify("1", &palm(1)))
+        .await
+        .err();
+    assert!(matches!(
+        error,
+        Some(FrontError::Node(NodeError::TenantUnknown(_)))
+    ));
+    fixture
+        .front
+        .create_tenant(&root, create("acme"))
+        .await
+        .expect("made anew");
+    fixture.enroll("acme", "ada", 1).await;
+    let found = elsewhere
+        .identify(&caller(SCANNER), identify("1", &palm(1)))
+        .await
+        .expect("answered");
+    assert!(matches!(
+        found.decision,
+        crate::model::decision::Decision::Match { .. }
+    ));
+}

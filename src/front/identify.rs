@@ -1,0 +1,304 @@
+//! Identify and Verify: the request path, one step after the other. Holds no rule of its own; each stands in the step's module.
+
+use std::sync::Arc;
+
+use super::admit::{self, Admitted};
+use super::answers::Question;
+use super::authorize::{self, Member, Method};
+use super::command::{Identified, Identify, Verified, Verify};
+use super::error::FrontError;
+use super::identity::Caller;
+use super::tenants::Tenant;
+use super::{Front, blocking, decide};
+use crate::keys::transform::Rotation;
+use crate::matcher::node::{CompareQuery, NodeError, SearchQuery, SubjectRef};
+use crate::model::decision::{CANDIDATES_MAX, Candidate, Decision, RetakeReason, SearchAnswer};
+use crate::model::id::{RequestId, SiteId, SubjectId};
+use crate::model::link::{Link, SealedLink};
+use crate::model::principal::Role;
+use crate::model::reject::Rejected;
+use crate::model::signature::Signature;
+use crate::model::subject::Hand;
+use crate::model::timestamp::Timestamp;
+use crate::model::usage::{Outcome, UsageEvent, UsageKind};
+
+/// The decision needs the runner-up too.
+const CANDIDATES_MIN: usize = 2;
+/// From this dimension on a rotation (D² multiply-adds) takes long enough to hold up other requests.
+const PROTECT_INLINE_DIM_MAX: usize = 1_024;
+
+impl Front {
+    /// 1:N: who is this?
+    pub async fn identify(&self, caller: &Caller, request: Identify) -> Result<Identified, FrontError> {
+        // First of all who asks, so that nobody learns anything about another tenant, not even that it exists.
+        let member = authorize::gallery(caller, Method::Identify, request.tenant.as_ref())?;
+        check_candidates_max(&member, request.candidates_max)?;
+        admit::deadline(request.deadline)?;
+        let tenant = self.tenant_of(&member).await?;
+        // Malformed input is refused before anything is remembered, counted or sent.
+        let admitted = admit::capture(&request.probe, &tenant.spec, "probe")?;
+        // A repetition is answered as before, without a second entry in the history. The epoch is read before the
+        // search, so that an answer which an erasure overtakes is never found again.
+        let digest = tenant.digests.identify(&request);
+        let question = question(caller, &tenant, &request.request_id, digest);
+        if let Some(answer) = self.identified.get(&question)
+            && self.is_still_true(&tenant, &answer.decision).await?
+        {
+            return Ok(answer);
+        }
+        let answer = match admitted {
+            Admitted::Retake(reason) => retake(reason),
+            Admitted::Good(probe) => {
+                let probe = self.protect(&tenant, probe).await?;
+                let found = self.search(&tenant, &member, &request, probe).await?;
+                identified(&tenant, &member, request.candidates_max, found)?
+            }
+        };
+        // An answer that can't be recorded isn't given: the history would be untrue.
+        let event = event(
+            &member,
+            UsageKind::Identify,
+            &answer.decision,
+            &request.request_id,
+            request.site,
+        );
+        self.record(&tenant, event).await?;
+        // Lists of candidates are not kept: one of many may be erased at another front.
+        if request.candidates_max == 0 {
+            self.identified.put(question, answer.clone());
+        }
+        Ok(answer)
+    }
+
+    /// 1:1: is this that subject?
+    pub async fn verify(&self, caller: &Caller, request: Verify) -> Result<Verified, FrontError> {
+        // The same steps as in identify, for the same reasons.
+        let member = authorize::gallery(caller, Method::Verify, request.tenant.as_ref())?;
+        admit::deadline(request.deadline)?;
+        let tenant = self.tenant_of(&member).await?;
+        let admitted = admit::capture(&request.probe, &tenant.spec, "probe")?;
+        let digest = tenant.digests.verify(&request);
+        let question = question(caller, &tenant, &request.request_id, digest);
+        if let Some(answer) = self.verified.get(&question)
+            && self.is_still_true(&tenant, &answer.decision).await?
+        {
+            return Ok(answer);
+        }
+        let answer = match admitted {
+            Admitted::Retake(reason) => Verified {
+                decision: Decision::Retake(reason),
+                score: None,
+            },
+            Admitted::Good(probe) => {
+                let probe = self.protect(&tenant, probe).await?;
+                let score = self.compare(&tenant, &request, probe).await?;
+                let claimed = Candidate {
+                    subject_id: request.subject_id.clone(),
+                    // The comparison is with both palms; the answer to Verify names none.
+                    hand: request.probe.capture.hand.unwrap_or(Hand::Left),
+                    score,
+                    links: Vec::new(),
+                };
+                Verified {
+                    decision: decide::verify(claimed, tenant.threshold),
+                    score: (member.role == Role::Operator).then_some(score),
+                }
+            }
+        };
+        let mut event = event(
+            &member,
+            UsageKind::Verify,
+            &answer.decision,
+            &request.request_id,
+            request.site,
+        );
+        // Also who was claimed in vain has a right to know.
+        event.subject_id = Some(request.subject_id);
+        self.record(&tenant, event).await?;
+        self.verified.put(question, answer.clone());
+        Ok(answer)
+    }
+
+    /// Rotates a signature into its tenant's space.
+    pub(super) async fn protect(
+        &self,
+        tenant: &Arc<Tenant>,
+        signature: Signature,
+    ) -> Result<Signature, FrontError> {
+        let rotation = self.rotation(tenant).await?;
+        if rotation.dimension().get() <= PROTECT_INLINE_DIM_MAX {
+            return Ok(rotation.protect(&signature));
+        }
+        blocking(move || rotation.protect(&signature)).await
+    }
+
+    /// The tenant's rotation, derived in the background where it is not at hand.
+    pub(super) async fn rotation(&self, tenant: &Arc<Tenant>) -> Result<Arc<Rotation>, FrontError> {
+        if let Some(rotation) = self.tenants.resident_rotation(tenant) {
+            return Ok(rotation);
+        }
+        let (tenants, tenant) = (Arc::clone(&self.tenants), Arc::clone(tenant));
+        blocking(move || tenants.rotation(&tenant)).await?
+    }
+
+    async fn search(
+        &self,
+        tenant: &Tenant,
+        member: &Member,
+        request: &Identify,
+        probe: Signature,
+    ) -> Result<SearchAnswer, FrontError> {
+        let query = SearchQuery {
+            tenant: tenant.id().clone(),
+            probe,
+            threshold: tenant.threshold,
+            candidates_max: request.candidates_max.max(CANDIDATES_MIN),
+            links: tenant.spec.policy.links_for(member.role).to_vec(),
+            deadline: request.deadline,
+        };
+        let answer = self.routes.node(tenant.id())?.search(query).await;
+        self.heard(tenant, answer)
+    }
+
+    async fn compare(&self, tenant: &Tenant, request: &Verify, probe: Signature) -> Result<f32, FrontError> {
+        let query = CompareQuery {
+            tenant: tenant.id().clone(),
+            subject_id: request.subject_id.clone(),
+            probe,
+            deadline: request.deadline,
+        };
+        let answer = self.routes.node(tenant.id())?.compare(query).await;
+        self.heard(tenant, answer)
+    }
+
+    async fn record(&self, tenant: &Tenant, event: UsageEvent) -> Result<(), FrontError> {
+        let node = self.routes.node(tenant.id())?;
+        let answer = node.record_usage(tenant.id(), event).await;
+        self.heard(tenant, answer)
+    }
+
+    /// Whether a remembered decision may be repeated. Erasures at this front have outdated it already; the subject may
+    /// also have been erased at another one, and only the match node knows.
+    async fn is_still_true(&self, tenant: &Tenant, decision: &Decision) -> Result<bool, FrontError> {
+        let Decision::Match { candidate, .. } = decision else {
+            return Ok(true);
+        };
+        let subject = SubjectRef::Id(candidate.subject_id.clone());
+        match self
+            .routes
+            .node(tenant.id())?
+            .subject(tenant.id(), &subject)
+            .await
+        {
+            Err(NodeError::SubjectUnknown(_)) => Ok(false),
+            answer => self.heard(tenant, answer).map(|_| true),
+        }
+    }
+}
+
+/// Scores are for operators; a limit keeps one request from asking for everybody.
+fn check_candidates_max(member: &Member, candidates_max: usize) -> Result<(), Rejected> {
+    let problem = if candidates_max > 0 && member.role != Role::Operator {
+        format!("is {candidates_max}; candidates with scores are for operators, others send 0")
+    } else if candidates_max > CANDIDATES_MAX {
+        format!("is {candidates_max}; up to {CANDIDATES_MAX} are allowed")
+    } else {
+        return Ok(());
+    };
+    Err(Rejected::new("candidates_max", problem))
+}
+
+fn question(caller: &Caller, tenant: &Tenant, request_id: &RequestId, digest: [u8; 32]) -> Question {
+    Question {
+        epoch: tenant.epoch(),
+        principal: caller.principal.path(),
+        request_id: request_id.clone(),
+        digest,
+    }
+}
+
+fn retake(reason: RetakeReason) -> Identified {
+    Identified {
+        decision: Decision::Retake(reason),
+        links: Vec::new(),
+        certificate: None,
+        candidates: Vec::new(),
+        backend: String::new(),
+    }
+}
+
+/// Decides, opens the links that the role may see, and leaves out what only operators are told.
+fn identified(
+    tenant: &Tenant,
+    member: &Member,
+    candidates_max: usize,
+    mut found: SearchAnswer,
+) -> Result<Identified, FrontError> {
+    let mut decision = decide::identify(&found.candidates, tenant.threshold, tenant.spec.policy.margin);
+    let links = match &mut decision {
+        Decision::Match { candidate, .. } => {
+            open_links(tenant, member, std::mem::take(&mut candidate.links))?
+        }
+        _ => Vec::new(),
+    };
+    found.candidates.truncate(candidates_max);
+    for candidate in &mut found.candidates {
+        candidate.links = Vec::new();
+    }
+    Ok(Identified {
+        decision,
+        links,
+        certificate: Some(found.certificate),
+        candidates: found.candidates,
+        backend: match member.role {
+            Role::Operator => found.backend,
+            _ => String::new(),
+        },
+    })
+}
+
+/// Opens those links that the tenant's policy hands to the caller's role, whatever the node sent.
+pub(super) fn open_links(
+    tenant: &Tenant,
+    member: &Member,
+    sealed: Vec<SealedLink>,
+) -> Result<Vec<Link>, FrontError> {
+    let allowed = tenant.spec.policy.links_for(member.role);
+    sealed
+        .into_iter()
+        .filter(|link| allowed.contains(&link.kind))
+        .map(|link| {
+            tenant
+                .links
+                .open(&link)
+                .map_err(|error| FrontError::Keys(error.to_string()))
+        })
+        .collect()
+}
+
+fn event(
+    member: &Member,
+    kind: UsageKind,
+    decision: &Decision,
+    request_id: &RequestId,
+    site: Option<SiteId>,
+) -> UsageEvent {
+    let (outcome, subject_id) = match decision {
+        Decision::Match { candidate, .. } => (Outcome::Match, Some(candidate.subject_id.clone())),
+        Decision::NoMatch => (Outcome::NoMatch, None::<SubjectId>),
+        Decision::Retake(reason) => (Outcome::Retake(*reason), None),
+    };
+    UsageEvent {
+        at: Timestamp::now(),
+        kind,
+        outcome,
+        subject_id,
+        site,
+        principal: member.name.clone(),
+        request_id: request_id.clone(),
+    }
+}
+
+#[cfg(test)]
+#[path = "identify_tests.rs"]
+mod tests;

@@ -1,0 +1,60 @@
+//! Who calls: the SPIFFE id in a client certificate. The chain, the dates and the key were checked by TLS before; nothing here looks at them.
+
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+use super::error::FrontError;
+use crate::model::principal::Principal;
+
+/// A caller, authenticated by its certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Who it is.
+    pub principal: Principal,
+}
+
+impl Caller {
+    /// Reads the principal from a DER-encoded certificate: exactly one URI among its subject alternative names, a
+    /// SPIFFE id (X.509-SVID, section 2) of this trust domain.
+    pub fn from_certificate(der: &[u8], trust_domain: &str) -> Result<Self, FrontError> {
+        let (_, certificate) = X509Certificate::from_der(der)
+            .map_err(|_| FrontError::Unauthenticated("it is not an X.509 certificate".to_owned()))?;
+        let names = certificate.subject_alternative_name().map_err(|_| {
+            FrontError::Unauthenticated("its subject alternative names can't be read".to_owned())
+        })?;
+        let uris: Vec<&str> = names
+            .iter()
+            .flat_map(|names| &names.value.general_names)
+            .filter_map(|name| match name {
+                GeneralName::URI(uri) => Some(*uri),
+                _ => None,
+            })
+            .collect();
+        match uris.as_slice() {
+            [uri] => Self::from_uri(uri, trust_domain),
+            uris => Err(FrontError::Unauthenticated(format!(
+                "it holds {} URIs; exactly one SPIFFE id is expected among its subject alternative names",
+                uris.len()
+            ))),
+        }
+    }
+
+    fn from_uri(uri: &str, trust_domain: &str) -> Result<Self, FrontError> {
+        let rest = uri
+            .strip_prefix("spiffe://")
+            .ok_or_else(|| FrontError::Unauthenticated(format!("{uri:?} is not a SPIFFE id (spiffe://…)")))?;
+        let path_at = rest.find('/').unwrap_or(rest.len());
+        let (domain, path) = rest.split_at(path_at);
+        if domain != trust_domain {
+            return Err(FrontError::Unauthenticated(format!(
+                "it is of trust domain {domain:?}; this server's is {trust_domain:?}"
+            )));
+        }
+        let principal =
+            Principal::from_path(path).map_err(|refusal| FrontError::Unauthenticated(refusal.to_string()))?;
+        Ok(Self { principal })
+    }
+}
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;

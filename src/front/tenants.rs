@@ -1,0 +1,243 @@
+//! The tenants that the front knows: spec, threshold, link keys and rotations. Immutable snapshots, swapped whole; asks no node itself.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+
+use super::digest::Digests;
+use super::error::FrontError;
+use super::threshold;
+use crate::keys::keyring::{Keyring, Purpose};
+use crate::keys::link::LinkSealer;
+use crate::keys::transform::Rotation;
+use crate::model::id::TenantId;
+use crate::model::tenant::TenantSpec;
+
+/// What is known of one tenant.
+pub(super) struct Tenant {
+    /// As the match node has it.
+    pub(super) spec: TenantSpec,
+    /// The score that the policy's rule comes to.
+    pub(super) threshold: f32,
+    /// Seals and opens its links.
+    pub(super) links: LinkSealer,
+    /// Tells repetitions.
+    pub(super) digests: Digests,
+    epoch: AtomicU64,
+    /// Why its rotation is not the one of its gallery, once that is known.
+    mismatch: OnceLock<String>,
+}
+
+impl Tenant {
+    pub(super) fn id(&self) -> &TenantId {
+        &self.spec.id
+    }
+
+    /// State of the gallery as far as remembered answers go; see [`Tenants::outdate_answers`].
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    fn mismatch(&self, reason: String) -> FrontError {
+        FrontError::TransformMismatch {
+            tenant: self.id().clone(),
+            reason,
+        }
+    }
+}
+
+/// All tenants that the front knows.
+pub(super) struct Tenants {
+    keyring: Arc<Keyring>,
+    known: ArcSwap<HashMap<TenantId, Arc<Tenant>>>,
+    /// By tenant and digest, weighed in bytes: a matrix takes 4·D² of them, too much to keep one for every small tenant.
+    rotations: Cache<(TenantId, [u8; 32]), Arc<Rotation>>,
+    rotations_bytes_max: u64,
+    epochs: AtomicU64,
+}
+
+/// Why a rotation can't be had. One answer for all who waited for the same.
+#[derive(Clone)]
+enum RotationFault {
+    Mismatch(String),
+    Keys(String),
+}
+
+impl Tenants {
+    pub(super) fn new(keyring: Arc<Keyring>, rotations_bytes_max: u64) -> Self {
+        Self {
+            keyring,
+            known: ArcSwap::default(),
+            rotations: Cache::builder()
+                .max_capacity(rotations_bytes_max)
+                .weigher(|_, rotation: &Arc<Rotation>| weight(rotation))
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
+            rotations_bytes_max,
+            epochs: AtomicU64::new(1),
+        }
+    }
+
+    /// A tenant that is known already.
+    pub(super) fn get(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.known.load().get(id).cloned()
+    }
+
+    /// Takes a tenant in. One that is known with the same spec stays as it is.
+    pub(super) fn insert(&self, spec: TenantSpec) -> Result<Arc<Tenant>, FrontError> {
+        let id = spec.id.clone();
+        let key = self
+            .keyring
+            .get(&id, Purpose::Link)
+            .map_err(|error| FrontError::Keys(error.to_string()))?
+            .ok_or_else(|| FrontError::TransformMismatch {
+                tenant: id.clone(),
+                reason: NO_KEYS.to_owned(),
+            })?;
+        let made = Arc::new(Tenant {
+            threshold: threshold::score(&spec.policy.threshold, spec.dimension),
+            links: LinkSealer::new(&key, &id),
+            digests: Digests::new(&key),
+            epoch: AtomicU64::new(self.next_epoch()),
+            mismatch: OnceLock::new(),
+            spec,
+        });
+        self.known.rcu(|known| {
+            let mut changed = HashMap::clone(known);
+            match changed.get(&id) {
+                Some(present) if present.spec == made.spec => {}
+                _ => {
+                    changed.insert(id.clone(), Arc::clone(&made));
+                }
+            }
+            changed
+        });
+        Ok(self.get(&id).unwrap_or(made))
+    }
+
+    /// Forgets a tenant.
+    pub(super) fn remove(&self, id: &TenantId) {
+        let before = self.known.rcu(|known| {
+            let mut changed = HashMap::clone(known);
+            changed.remove(id);
+            changed
+        });
+        if let Some(tenant) = before.get(id) {
+            self.rotations
+                .invalidate(&(id.clone(), tenant.spec.transform.digest));
+        }
+    }
+
+    /// Makes every remembered answer of the tenant unreachable, also those that are still on their way.
+    pub(super) fn outdate_answers(&self, tenant: &Tenant) {
+        tenant.epoch.store(self.next_epoch(), Ordering::Release);
+    }
+
+    /// The tenant's rotation if it is at hand.
+    pub(super) fn resident_rotation(&self, tenant: &Tenant) -> Option<Arc<Rotation>> {
+        self.rotations
+            .get(&(tenant.id().clone(), tenant.spec.transform.digest))
+    }
+
+    /// The tenant's rotation, derived when it is not at hand and compared with the digest that its gallery was made
+    /// with. Takes milliseconds to seconds of processor time.
+    pub(super) fn rotation(&self, tenant: &Tenant) -> Result<Arc<Rotation>, FrontError> {
+        if let Some(reason) = tenant.mismatch.get() {
+            return Err(tenant.mismatch(reason.clone()));
+        }
+        self.rotations
+            .try_get_with((tenant.id().clone(), tenant.spec.transform.digest), || {
+                self.derive(&tenant.spec)
+            })
+            .map_err(|fault| match fault.as_ref() {
+                RotationFault::Mismatch(reason) => {
+                    tenant.mismatch(tenant.mismatch.get_or_init(|| reason.clone()).clone())
+                }
+                RotationFault::Keys(reason) => FrontError::Keys(reason.clone()),
+            })
+    }
+
+    /// Why the tenant's rotation is known to be wrong.
+    pub(super) fn known_mismatch(&self, id: &TenantId) -> Option<String> {
+        self.get(id)?.mismatch.get().cloned()
+    }
+
+    /// Derives the rotations of all known tenants, as many as may be kept, on all cores. Gives the tenants whose
+    /// rotation can't be had.
+    pub(super) fn derive_all(&self) -> Vec<(TenantId, FrontError)> {
+        let mut bytes = 0_u64;
+        let due: Vec<Arc<Tenant>> = self
+            .known
+            .load()
+            .values()
+            .take_while(|tenant| {
+                let dim = tenant.spec.dimension.get() as u64;
+                bytes += dim * dim * size_of::<f32>() as u64;
+                bytes <= self.rotations_bytes_max
+            })
+            .cloned()
+            .collect();
+        // Threads of their own, not rayon's: whoever waits here for a rotation that another thread derives must not
+        // be a worker which that derivation needs.
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut failed = Vec::new();
+            while let Some(tenant) = due.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(error) = self.rotation(tenant) {
+                    failed.push((tenant.id().clone(), error));
+                }
+            }
+            failed
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads.min(due.len())).map(|_| scope.spawn(work)).collect();
+            workers
+                .into_iter()
+                .flat_map(|worker| worker.join().expect("deriving does not panic"))
+                .collect()
+        })
+    }
+
+    fn derive(&self, spec: &TenantSpec) -> Result<Arc<Rotation>, RotationFault> {
+        let key = self
+            .keyring
+            .get(&spec.id, Purpose::Transform)
+            .map_err(|error| RotationFault::Keys(error.to_string()))?
+            .ok_or_else(|| RotationFault::Mismatch(NO_KEYS.to_owned()))?;
+        let rotation = Rotation::derive(&key, spec.transform.version, spec.dimension);
+        if *rotation.id() == spec.transform {
+            return Ok(Arc::new(rotation));
+        }
+        Err(RotationFault::Mismatch(format!(
+            "the keyring gives rotation {} and its gallery was made with rotation {} (version {}); \
+             a search would find nobody; bring back the keyring that belongs to the data",
+            short(&rotation.id().digest),
+            short(&spec.transform.digest),
+            spec.transform.version,
+        )))
+    }
+
+    fn next_epoch(&self) -> u64 {
+        self.epochs.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+const NO_KEYS: &str = "the keyring holds no keys of it; bring back the keyring that belongs to the data";
+
+fn weight(rotation: &Rotation) -> u32 {
+    u32::try_from(rotation.resident_bytes()).unwrap_or(u32::MAX)
+}
+
+/// As much of a digest as tells two apart.
+fn short(digest: &[u8; 32]) -> String {
+    crate::keys::encoding::to_hex(digest.split_at(8).0)
+}
+
+#[cfg(test)]
+#[path = "tenants_tests.rs"]
+mod tests;
