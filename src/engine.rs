@@ -1,1 +1,231 @@
 //! Search over codes: slices in, row numbers out. Knows nothing of gRPC, files or tenants' names.
+
+pub mod canonical;
+pub mod code;
+
+mod backend;
+mod batcher;
+mod bound;
+mod config;
+mod cpu;
+mod error;
+mod gallery;
+mod gpu;
+mod memory;
+mod residency;
+mod shared;
+
+#[cfg(test)]
+mod samples;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use crate::model::decision::Certificate;
+use crate::model::signature::Dimension;
+
+use backend::Backends;
+use batcher::{Batcher, Job, ScanJob};
+use bound::QuantizedProbe;
+use code::Codes;
+use gallery::PackedRows;
+use shared::Shared;
+
+pub use config::{BackendChoice, EngineConfig, Kernel, LockMemory};
+pub use error::EngineError;
+pub use gallery::GalleryId;
+
+/// Most survivors of one probe that are listed; beyond it [`Survivors::All`] is answered.
+pub const SURVIVORS_MAX: usize = 4096;
+/// Room in the queue for mutations on top of `queue_max` scans. A mutation that finds it full waits.
+const MUTATIONS_QUEUED_MAX: usize = 64;
+
+/// One search of one gallery.
+#[derive(Debug, Clone)]
+pub struct ScanRequest {
+    /// Which gallery.
+    pub gallery: GalleryId,
+    /// A unit vector of the gallery's dimension.
+    pub probe: Arc<[f32]>,
+    /// Canonical score from which on a row counts; finite.
+    pub threshold: f32,
+    /// When the caller stops waiting. Looked at when the request comes in and before its batch starts.
+    pub deadline: Option<Instant>,
+}
+
+/// Rows that may reach the threshold. Erased rows are never among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Survivors {
+    /// Row numbers, ascending: a superset of all rows whose canonical score is at or above the threshold.
+    Rows(Vec<u32>),
+    /// More than [`SURVIVORS_MAX`]: score every row.
+    All,
+}
+
+/// What a scan found and proved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scanned {
+    /// Rows to be scored exactly.
+    pub survivors: Survivors,
+    /// Live rows that were searched.
+    pub rows: u64,
+    /// What is known of the rows that did not survive.
+    pub certificate: Certificate,
+    /// Who scanned, for instance `cpu/avx512`.
+    pub backend: Arc<str>,
+}
+
+/// Handle of the engine; clones share it. The engine's one thread owns all galleries and ends when the last handle is
+/// dropped, which waits for the batch in progress.
+///
+/// Mutations block the calling thread. They take effect in the order in which they were asked for, and a scan that is asked
+/// for after a mutation has returned sees it.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    jobs: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.jobs.take();
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been printed by the panic hook already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Engine {
+    /// Starts the engine's thread, chooses the backend and tests its kernels.
+    pub fn start(config: EngineConfig) -> Result<Self, EngineError> {
+        config.check()?;
+        let opened = config.clone();
+        Self::with_backends(config, move || Backends::open(&opened))
+    }
+
+    /// Starts with backends that `open` makes on the engine's thread.
+    fn with_backends(
+        config: EngineConfig,
+        open: impl FnOnce() -> Result<Backends, EngineError> + Send + 'static,
+    ) -> Result<Self, EngineError> {
+        let shared = Arc::new(Shared::new(config.queue_max));
+        let (jobs, queue) = sync_channel(config.queue_max + MUTATIONS_QUEUED_MAX);
+        let (ready, opened) = sync_channel(1);
+        let batcher_shared = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("thenar-engine".to_owned())
+            .spawn(move || {
+                let backends = match open() {
+                    Ok(backends) => backends,
+                    Err(error) => {
+                        // Nobody listens only if the starting thread is gone.
+                        let _ = ready.send(Err(error));
+                        return;
+                    }
+                };
+                let batcher = Batcher::new(&config, backends, batcher_shared);
+                let _ = ready.send(Ok(()));
+                batcher.run(&queue);
+            })
+            .map_err(|error| EngineError::Memory(error.to_string()))?;
+        let inner = Inner {
+            jobs: Some(jobs),
+            thread: Some(thread),
+            shared,
+        };
+        opened.recv().map_err(|_| EngineError::Stopped)??;
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Name of the backend, for instance `cpu/avx512` or `gpu/NVIDIA H200`. It changes when a GPU is lost.
+    pub fn backend(&self) -> String {
+        self.inner.shared.backend().to_string()
+    }
+
+    /// Opens an empty gallery. It takes no memory until rows are appended.
+    pub fn open_gallery(&self, dim: Dimension) -> Result<GalleryId, EngineError> {
+        let (reply, answer) = sync_channel(1);
+        self.mutate(Job::Open { dim, reply }, &answer)
+    }
+
+    /// Closes a gallery; its memory is zeroed when this returns.
+    pub fn close_gallery(&self, gallery: GalleryId) -> Result<(), EngineError> {
+        let (reply, answer) = sync_channel(1);
+        self.mutate(Job::Close { gallery, reply }, &answer)
+    }
+
+    /// Appends rows and returns the number of the first. Row numbers are never given twice. `codes` is wiped.
+    ///
+    /// Refused before anything changes: codes of another dimension, a plane of the wrong length, more memory than the limit.
+    pub fn append(&self, gallery: GalleryId, codes: Codes) -> Result<u32, EngineError> {
+        let rows = PackedRows::pack(codes)?;
+        let (reply, answer) = sync_channel(1);
+        self.mutate(Job::Append { gallery, rows, reply }, &answer)
+    }
+
+    /// Zeroes rows on every device, so that they never survive again. Repetition is harmless; a row that was never appended is
+    /// an error that changes nothing.
+    pub fn erase(&self, gallery: GalleryId, rows: Vec<u32>) -> Result<(), EngineError> {
+        let (reply, answer) = sync_channel(1);
+        self.mutate(Job::Erase { gallery, rows, reply }, &answer)
+    }
+
+    /// Bytes of codes a gallery holds in host memory, unused rows of its last page included; 0 for one that is not open.
+    pub fn resident_bytes(&self, gallery: GalleryId) -> u64 {
+        self.inner.shared.gallery(gallery).map_or(0, |(_, bytes)| bytes)
+    }
+
+    /// Scans a gallery together with whatever else is waiting.
+    pub async fn scan(&self, request: ScanRequest) -> Result<Scanned, EngineError> {
+        if request.deadline.is_some_and(|at| at <= Instant::now()) {
+            return Err(EngineError::DeadlineExceeded);
+        }
+        let (dim, _) = self
+            .inner
+            .shared
+            .gallery(request.gallery)
+            .ok_or(EngineError::GalleryUnknown(request.gallery))?;
+        let probe = QuantizedProbe::new(&request.probe, dim, request.threshold)?;
+        let ticket = self.inner.shared.ticket()?;
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Scan(ScanJob {
+            gallery: request.gallery,
+            probe,
+            deadline: request.deadline,
+            reply,
+            ticket,
+        });
+        match self.jobs()?.try_send(job) {
+            Ok(()) => answer.await.map_err(|_| EngineError::Stopped)?,
+            Err(TrySendError::Full(_)) => Err(EngineError::QueueFull {
+                max: self.inner.shared.queue_max(),
+            }),
+            Err(TrySendError::Disconnected(_)) => Err(EngineError::Stopped),
+        }
+    }
+
+    fn jobs(&self) -> Result<&SyncSender<Job>, EngineError> {
+        self.inner.jobs.as_ref().ok_or(EngineError::Stopped)
+    }
+
+    fn mutate<T>(&self, job: Job, answer: &Receiver<Result<T, EngineError>>) -> Result<T, EngineError> {
+        self.jobs()?.send(job).map_err(|_| EngineError::Stopped)?;
+        answer.recv().map_err(|_| EngineError::Stopped)?
+    }
+}
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -1,0 +1,174 @@
+//! What a device does for the engine, and which device is asked. Owns no host copy of the codes.
+//!
+//! The codes of every gallery stay in host memory also where a GPU scans: when the GPU fails, the CPU answers the same request from them. The
+//! price is the memory twice, once on the host and once on the GPU.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::bound::QuantizedProbe;
+use super::config::{BackendChoice, EngineConfig, KERNEL_VARIABLE, Kernel};
+use super::cpu::CpuBackend;
+use super::error::EngineError;
+use super::gallery::{GalleryId, GalleryView};
+use super::gpu::GpuBackend;
+use super::{SURVIVORS_MAX, Survivors};
+
+/// Why a device did not do what it was asked; the CPU does it instead.
+#[derive(Debug, Error)]
+pub(super) enum BackendError {
+    /// The device has no memory left for a gallery; it goes on serving the others.
+    #[error("no device memory for {bytes} bytes of codes")]
+    OutOfMemory {
+        /// Bytes that were asked for.
+        bytes: u64,
+    },
+    /// The device can't be used any more.
+    #[error("the device failed: {0}")]
+    Lost(String),
+}
+
+/// A device that scans. Called by the engine's thread alone.
+pub(super) trait Backend: Send {
+    /// Kind and name, for instance `cpu/avx512`.
+    fn name(&self) -> Arc<str>;
+
+    /// Follows a change of these rows; new rows are among them. When it returns, erased rows are gone from the device too.
+    fn update(&mut self, gallery: GalleryView<'_>, rows: &[Range<u32>]) -> Result<(), BackendError>;
+
+    /// Zeroes and releases what is held of a gallery.
+    fn forget(&mut self, gallery: GalleryId) -> Result<(), BackendError>;
+
+    /// Stage 2 over all rows of a gallery: the survivors of each probe, in the order of the probes.
+    fn scan(
+        &mut self,
+        gallery: GalleryView<'_>,
+        probes: &[&QuantizedProbe],
+    ) -> Result<Vec<Survivors>, BackendError>;
+}
+
+/// The CPU, which always answers, and a GPU in front of it where there is one. A GPU that failed is not tried again before the
+/// process is started anew.
+pub(super) struct Backends {
+    cpu: Box<dyn Backend>,
+    gpu: Option<Box<dyn Backend>>,
+    /// Galleries that did not fit on the GPU.
+    on_cpu: HashSet<GalleryId>,
+}
+
+impl Backends {
+    pub(super) fn new(cpu: Box<dyn Backend>, gpu: Option<Box<dyn Backend>>) -> Self {
+        Self {
+            cpu,
+            gpu,
+            on_cpu: HashSet::new(),
+        }
+    }
+
+    /// Opens the devices that the configuration asks for.
+    pub(super) fn open(config: &EngineConfig) -> Result<Self, EngineError> {
+        let variable = std::env::var(KERNEL_VARIABLE).ok();
+        let kernel = Kernel::choose(config.kernel, variable.as_deref())?;
+        let cpu = CpuBackend::new(kernel, config.threads)?;
+        let gpu = match config.backend {
+            BackendChoice::Cpu => None,
+            BackendChoice::Auto => GpuBackend::open(false, config.batch_max).ok(),
+            BackendChoice::Gpu => {
+                Some(GpuBackend::open(true, config.batch_max).map_err(EngineError::NoAdapter)?)
+            }
+        };
+        let gpu = gpu.and_then(|mut gpu| match gpu.self_test() {
+            Ok(()) => Some(Box::new(gpu) as Box<dyn Backend>),
+            Err(reason) => {
+                tracing::error!(
+                    reason,
+                    gpu = &*gpu.name(),
+                    "the GPU failed its self-test; the CPU scans"
+                );
+                None
+            }
+        });
+        Ok(Self::new(Box::new(cpu), gpu))
+    }
+
+    /// Name of the device that is asked first.
+    pub(super) fn name(&self) -> Arc<str> {
+        self.gpu.as_ref().unwrap_or(&self.cpu).name()
+    }
+
+    pub(super) fn update(&mut self, gallery: GalleryView<'_>, rows: &[Range<u32>]) {
+        if let Some(gpu) = self.gpu_of(gallery.id())
+            && let Err(error) = gpu.update(gallery, rows)
+        {
+            self.failed(gallery.id(), &error);
+        }
+    }
+
+    pub(super) fn forget(&mut self, gallery: GalleryId) {
+        if let Some(gpu) = self.gpu_of(gallery)
+            && let Err(error) = gpu.forget(gallery)
+        {
+            self.failed(gallery, &error);
+        }
+        self.on_cpu.remove(&gallery);
+    }
+
+    /// Survivors, and who found them.
+    pub(super) fn scan(
+        &mut self,
+        gallery: GalleryView<'_>,
+        probes: &[&QuantizedProbe],
+    ) -> (Vec<Survivors>, Arc<str>) {
+        if let Some(gpu) = self.gpu_of(gallery.id()) {
+            match gpu.scan(gallery, probes) {
+                Ok(survivors) => return (survivors, gpu.name()),
+                Err(error) => self.failed(gallery.id(), &error),
+            }
+        }
+        match self.cpu.scan(gallery, probes) {
+            Ok(survivors) => (survivors, self.cpu.name()),
+            // No row was ruled out.
+            Err(error) => {
+                tracing::error!(%error, "the CPU scan failed; every row is scored");
+                (vec![Survivors::All; probes.len()], self.cpu.name())
+            }
+        }
+    }
+
+    fn gpu_of(&mut self, gallery: GalleryId) -> Option<&mut Box<dyn Backend>> {
+        self.gpu.as_mut().filter(|_| !self.on_cpu.contains(&gallery))
+    }
+
+    fn failed(&mut self, gallery: GalleryId, error: &BackendError) {
+        match (&mut self.gpu, error) {
+            (Some(gpu), BackendError::OutOfMemory { .. }) => {
+                tracing::warn!(%error, %gallery, "the CPU scans this gallery from now on");
+                if gpu.forget(gallery).is_ok() {
+                    self.on_cpu.insert(gallery);
+                } else {
+                    self.gpu = None;
+                }
+            }
+            _ => {
+                tracing::error!(%error, "the CPU scans all galleries from now on");
+                self.gpu = None;
+            }
+        }
+    }
+}
+
+/// Survivors of one probe from its row numbers, in any order, and the number there were.
+pub(super) fn survivors(mut rows: Vec<u32>, count: usize) -> Survivors {
+    if count > SURVIVORS_MAX {
+        return Survivors::All;
+    }
+    rows.sort_unstable();
+    Survivors::Rows(rows)
+}
+
+#[cfg(test)]
+#[path = "backend_tests.rs"]
+mod tests;

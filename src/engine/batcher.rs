@@ -1,0 +1,212 @@
+//! The engine's thread: takes what waits, applies mutations in order, then runs the waiting scans as batches. Keeps no time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use crate::model::decision::Certificate;
+use crate::model::signature::Dimension;
+
+use super::Scanned;
+use super::backend::Backends;
+use super::bound::QuantizedProbe;
+use super::config::EngineConfig;
+use super::error::EngineError;
+use super::gallery::{GalleryId, PackedRows};
+use super::residency::Residency;
+use super::shared::{Shared, Ticket};
+
+/// Where the answer of a mutation goes. The caller blocks, so that it is there.
+type Reply<T> = SyncSender<Result<T, EngineError>>;
+
+/// What the engine's thread is asked to do.
+pub(super) enum Job {
+    Open {
+        dim: Dimension,
+        reply: Reply<GalleryId>,
+    },
+    Close {
+        gallery: GalleryId,
+        reply: Reply<()>,
+    },
+    Append {
+        gallery: GalleryId,
+        rows: PackedRows,
+        reply: Reply<u32>,
+    },
+    Erase {
+        gallery: GalleryId,
+        rows: Vec<u32>,
+        reply: Reply<()>,
+    },
+    Scan(ScanJob),
+}
+
+/// A scan that waits.
+pub(super) struct ScanJob {
+    pub(super) gallery: GalleryId,
+    pub(super) probe: QuantizedProbe,
+    pub(super) deadline: Option<Instant>,
+    pub(super) reply: oneshot::Sender<Result<Scanned, EngineError>>,
+    pub(super) ticket: Ticket,
+}
+
+impl ScanJob {
+    fn answer(self, answer: Result<Scanned, EngineError>) {
+        // The place in the queue is free before the caller wakes.
+        drop(self.ticket);
+        // A caller that has gone needs no answer.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// State of the engine's thread.
+pub(super) struct Batcher {
+    residency: Residency,
+    backends: Backends,
+    shared: Arc<Shared>,
+    batch_max: usize,
+    queue_max: usize,
+}
+
+impl Batcher {
+    pub(super) fn new(config: &EngineConfig, backends: Backends, shared: Arc<Shared>) -> Self {
+        shared.set_backend(backends.name());
+        Self {
+            residency: Residency::new(config),
+            backends,
+            shared,
+            batch_max: config.batch_max,
+            queue_max: config.queue_max,
+        }
+    }
+
+    /// Works until every handle is dropped.
+    pub(super) fn run(mut self, queue: &Receiver<Job>) {
+        while let Ok(first) = queue.recv() {
+            let mut scans = Vec::new();
+            self.take(first, &mut scans);
+            while scans.len() < self.queue_max
+                && let Ok(job) = queue.try_recv()
+            {
+                self.take(job, &mut scans);
+            }
+            for batch in batches(scans, self.batch_max) {
+                self.scan(batch);
+            }
+        }
+    }
+
+    /// Applies a mutation at once; keeps a scan for later.
+    fn take(&mut self, job: Job, scans: &mut Vec<ScanJob>) {
+        match job {
+            Job::Open { dim, reply } => {
+                let id = self.residency.open(dim);
+                self.shared.set_gallery(id, dim, 0);
+                answer(&reply, Ok(id));
+            }
+            Job::Close { gallery, reply } => answer(&reply, self.close(gallery)),
+            Job::Append { gallery, rows, reply } => answer(&reply, self.append(gallery, &rows)),
+            Job::Erase { gallery, rows, reply } => answer(&reply, self.erase(gallery, rows)),
+            Job::Scan(scan) => scans.push(scan),
+        }
+    }
+
+    fn close(&mut self, gallery: GalleryId) -> Result<(), EngineError> {
+        self.residency.close(gallery)?;
+        self.backends.forget(gallery);
+        self.shared.remove_gallery(gallery);
+        self.shared.set_backend(self.backends.name());
+        Ok(())
+    }
+
+    fn append(&mut self, gallery: GalleryId, rows: &PackedRows) -> Result<u32, EngineError> {
+        let range = self.residency.append(gallery, rows)?;
+        let first = range.start;
+        let view = self.residency.view(gallery)?;
+        self.backends.update(view, &[range]);
+        self.shared
+            .set_gallery(gallery, view.dim(), self.residency.resident_bytes(gallery));
+        self.shared.set_backend(self.backends.name());
+        Ok(first)
+    }
+
+    fn erase(&mut self, gallery: GalleryId, mut rows: Vec<u32>) -> Result<(), EngineError> {
+        rows.sort_unstable();
+        rows.dedup();
+        self.residency.erase(gallery, &rows)?;
+        let ranges: Vec<_> = rows
+            .chunk_by(|a, b| a + 1 == *b)
+            .filter_map(|run| Some(*run.first()?..run.last()? + 1))
+            .collect();
+        self.backends.update(self.residency.view(gallery)?, &ranges);
+        self.shared.set_backend(self.backends.name());
+        Ok(())
+    }
+
+    /// Runs one batch; scans that nobody waits for any more are left out.
+    fn scan(&mut self, batch: Vec<ScanJob>) {
+        let now = Instant::now();
+        let mut due = Vec::with_capacity(batch.len());
+        for scan in batch {
+            if scan.deadline.is_some_and(|at| at <= now) {
+                scan.answer(Err(EngineError::DeadlineExceeded));
+            } else if !scan.reply.is_closed() {
+                due.push(scan);
+            }
+        }
+        let Some(first) = due.first() else { return };
+        let view = match self.residency.view(first.gallery) {
+            Ok(view) => view,
+            Err(error) => {
+                for scan in due {
+                    scan.answer(Err(error.clone()));
+                }
+                return;
+            }
+        };
+        let probes: Vec<&QuantizedProbe> = due.iter().map(|scan| &scan.probe).collect();
+        let (survivors, backend) = self.backends.scan(view, &probes);
+        let rows = view.gallery.live();
+        self.shared.set_backend(self.backends.name());
+        for (scan, survivors) in due.into_iter().zip(survivors) {
+            scan.answer(Ok(Scanned {
+                survivors,
+                rows,
+                certificate: Certificate::Deterministic,
+                backend: Arc::clone(&backend),
+            }));
+        }
+    }
+}
+
+/// Groups scans by gallery, at most `batch_max` in a group, in the order in which they came.
+fn batches(scans: Vec<ScanJob>, batch_max: usize) -> Vec<Vec<ScanJob>> {
+    let mut batches: Vec<Vec<ScanJob>> = Vec::new();
+    let mut open: HashMap<GalleryId, usize> = HashMap::new();
+    for scan in scans {
+        let batch = open
+            .get(&scan.gallery)
+            .and_then(|at| batches.get_mut(*at))
+            .filter(|batch| batch.len() < batch_max);
+        if let Some(batch) = batch {
+            batch.push(scan);
+        } else {
+            open.insert(scan.gallery, batches.len());
+            batches.push(vec![scan]);
+        }
+    }
+    batches
+}
+
+fn answer<T>(reply: &Reply<T>, answer: Result<T, EngineError>) {
+    // The caller blocks on the other end; it is gone only if its thread was.
+    let _ = reply.send(answer);
+}
+
+#[cfg(test)]
+#[path = "batcher_tests.rs"]
+mod tests;

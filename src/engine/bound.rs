@@ -1,0 +1,131 @@
+//! The deterministic bound of stage 2: a probe in 8 bits and the figures that decide whether a row survives. Reads no rows.
+//!
+//! With x̂ = s·(c + ½), q̂ = t·p (p in 8 bits), r ≥ ‖x − x̂‖ and e ≥ ‖q − q̂‖:
+//!
+//! ```text
+//! ⟨q, x⟩ = ⟨q̂, x̂⟩ + ⟨q − q̂, x̂⟩ + ⟨q, x − x̂⟩ ≤ ½·s·t·I + e·(‖x‖ + r) + ‖q‖·r,    I = Σ pᵢ·(2uᵢ − 15), an exact integer
+//! ```
+//!
+//! ‖x‖ is replaced by [`ROW_NORM_MAX`]; a longer row carries its excess in r. Divided by ½·t, a row survives when
+//!
+//! ```text
+//! s·I + w·r ≥ l,    w = (‖q‖ + e) / ½t rounded up,    l = (τ − slack − e·ROW_NORM_MAX) / ½t rounded down
+//! ```
+//!
+//! |I| ≤ 127·15·4,096 < 2²⁴, so that I is exact in single precision too. *slack* pays for the roundings that don't grow with r: those
+//! of the canonical score, γ·‖q‖·‖x‖ with γ = n·2⁻²⁴ for the n roundings of its longest chain, and those of the three operations above,
+//! taken four times as large as IEEE 754 rounding makes them, since a GPU may round either way and may or may not fuse. What grows with r
+//! is paid by the rounding up of r, see `RESIDUAL_ROUNDING`.
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::model::reject::Rejected;
+use crate::model::signature::Dimension;
+
+use super::canonical;
+use super::code::Scale;
+
+/// Norm up to which a row is bounded as it is; half-precision rounding moves a unit vector's by less than 2⁻¹⁰.
+pub(super) const ROW_NORM_MAX: f64 = 1.01;
+/// How far the norm of a probe may be from 1.
+const PROBE_NORM_TOLERANCE: f64 = 0.05;
+/// Largest magnitude of a probe's coordinate in 8 bits.
+const PROBE_LEVEL_MAX: f32 = 127.0;
+/// Roundings of the epilogue, each four times 2⁻²⁴, with room to spare.
+const EPILOGUE_ROUNDING: f64 = 8.0 * 4.0 / 16_777_216.0;
+/// Absolute part of the slack: products too small for single precision.
+const UNDERFLOW: f64 = 1e-30;
+
+/// A probe in 8 bits with its side of the bound. Wiped when dropped.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub(super) struct QuantizedProbe {
+    /// p: coordinate i is about t·pᵢ.
+    pub(super) values: Vec<i8>,
+    /// 15·Σp, so that I = 2·Σ pᵢ·uᵢ − offset.
+    pub(super) offset: i32,
+    /// w of the bound.
+    pub(super) weight: f32,
+    /// l of the bound.
+    pub(super) limit: f32,
+}
+
+impl QuantizedProbe {
+    /// Quantises a unit probe for a search at `threshold`. Refuses another dimension, numbers that are not finite and a norm
+    /// further than 0.05 from 1.
+    pub(super) fn new(probe: &[f32], dim: Dimension, threshold: f32) -> Result<Self, Rejected> {
+        if probe.len() != dim.get() {
+            let problem = format!(
+                "has {} coordinates; the gallery's dimension is {}",
+                probe.len(),
+                dim.get()
+            );
+            return Err(Rejected::new("probe", problem));
+        }
+        if !threshold.is_finite() {
+            return Err(Rejected::new(
+                "threshold",
+                format!("{threshold} is not a finite number"),
+            ));
+        }
+        let norm = probe
+            .iter()
+            .map(|v| f64::from(*v) * f64::from(*v))
+            .sum::<f64>()
+            .sqrt();
+        // Written so that a norm that is not a number is refused.
+        if !((norm - 1.0).abs() <= PROBE_NORM_TOLERANCE) {
+            let problem = format!("has norm {norm:.4}; a unit vector is expected");
+            return Err(Rejected::new("probe", problem));
+        }
+        let max = probe.iter().fold(0.0_f32, |max, v| max.max(v.abs()));
+        let step = max / PROBE_LEVEL_MAX;
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "rounded and within 127 by the choice of the step"
+        )]
+        let values: Vec<i8> = probe.iter().map(|v| (v / step).round() as i8).collect();
+        let error = probe
+            .iter()
+            .zip(&values)
+            .map(|(v, p)| {
+                let error = f64::from(*v) - f64::from(step) * f64::from(*p);
+                error * error
+            })
+            .sum::<f64>()
+            .sqrt();
+        Ok(Self::bounded(values, f64::from(step), norm, error, threshold))
+    }
+
+    fn bounded(values: Vec<i8>, step: f64, norm: f64, error: f64, threshold: f32) -> Self {
+        let half_step = step / 2.0;
+        let reach = norm + error;
+        let threshold = f64::from(threshold);
+        let chain = u32::try_from(canonical::roundings(values.len())).expect("a dimension has 13 bits");
+        let slack = f64::from(chain) / 16_777_216.0 * norm * ROW_NORM_MAX
+            + EPILOGUE_ROUNDING * (reach * ROW_NORM_MAX + threshold.abs())
+            + UNDERFLOW;
+        let limit = (threshold - slack - error * ROW_NORM_MAX) / half_step;
+        let offset = 15 * values.iter().map(|p| i32::from(*p)).sum::<i32>();
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "rounded to single precision, each to the safe side"
+        )]
+        Self {
+            values,
+            offset,
+            weight: ((reach / half_step) as f32).next_up(),
+            limit: (limit as f32).next_down(),
+        }
+    }
+
+    /// Whether a row survives, given I: the statement that every kernel's epilogue repeats.
+    #[expect(clippy::cast_precision_loss, reason = "below 2^24, so exact")]
+    #[inline]
+    pub(super) fn survives(&self, scale: &Scale, integer: i32) -> bool {
+        scale.scale * integer as f32 + self.weight * scale.residual >= self.limit
+    }
+}
+
+#[cfg(test)]
+#[path = "bound_tests.rs"]
+mod tests;

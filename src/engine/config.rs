@@ -1,0 +1,160 @@
+//! Settings of the engine and the relations between its limits. Reads no file; the one environment variable is `THENAR_KERNEL`.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::EngineError;
+
+/// Environment variable that forces a CPU kernel where the configuration doesn't.
+pub const KERNEL_VARIABLE: &str = "THENAR_KERNEL";
+/// Most threads of the CPU scan.
+const THREADS_MAX: usize = 1_024;
+/// Most probes of one batch.
+const BATCH_MAX_MAX: usize = 1_024;
+/// Most scans that may wait.
+const QUEUE_MAX_MAX: usize = 1_048_576;
+
+/// Where scans run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendChoice {
+    /// The best hardware GPU, else the CPU. Never a software adapter.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU, be it a software one such as lavapipe; an error if there is none.
+    Gpu,
+}
+
+/// Instruction set of the CPU kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kernel {
+    /// Plain Rust.
+    Portable,
+    /// AVX2.
+    Avx2,
+    /// AVX-512 with BW and VNNI.
+    Avx512,
+}
+
+impl Kernel {
+    /// All kernels, best first.
+    pub const ALL: [Kernel; 3] = [Kernel::Avx512, Kernel::Avx2, Kernel::Portable];
+
+    /// Name as in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this processor runs it.
+    pub fn is_supported(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        {
+            match self {
+                Self::Portable => true,
+                Self::Avx2 => is_x86_feature_detected!("avx2"),
+                Self::Avx512 => {
+                    is_x86_feature_detected!("avx512f")
+                        && is_x86_feature_detected!("avx512bw")
+                        && is_x86_feature_detected!("avx512vnni")
+                }
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            self == Self::Portable
+        }
+    }
+
+    /// The configured kernel, else the one `variable` (the value of [`KERNEL_VARIABLE`]) names, else the best supported.
+    pub(super) fn choose(configured: Option<Kernel>, variable: Option<&str>) -> Result<Kernel, EngineError> {
+        let named = match (configured, variable) {
+            (Some(kernel), _) => Some(kernel),
+            (None, Some(name)) if !name.is_empty() => {
+                let known = Self::ALL.into_iter().find(|kernel| kernel.name() == name);
+                Some(known.ok_or_else(|| EngineError::KernelUnsupported(name.to_owned()))?)
+            }
+            _ => None,
+        };
+        match named {
+            Some(kernel) if kernel.is_supported() => Ok(kernel),
+            Some(kernel) => Err(EngineError::KernelUnsupported(kernel.name().to_owned())),
+            None => Ok(Self::ALL
+                .into_iter()
+                .find(|kernel| kernel.is_supported())
+                .expect("the portable kernel runs everywhere")),
+        }
+    }
+}
+
+/// Whether codes are locked in memory and kept out of core dumps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LockMemory {
+    /// Refuse rows that can't be locked.
+    Require,
+    /// Lock; where the system refuses, warn once and go on unlocked.
+    #[default]
+    Prefer,
+    /// Don't lock.
+    Off,
+}
+
+/// Settings of the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineConfig {
+    /// Where scans run.
+    pub backend: BackendChoice,
+    /// Threads of a CPU scan.
+    pub threads: usize,
+    /// Kernel of a CPU scan; the best supported one where absent.
+    pub kernel: Option<Kernel>,
+    /// Most probes of one batch.
+    pub batch_max: usize,
+    /// Most scans that wait or run; the next one is refused.
+    pub queue_max: usize,
+    /// Most bytes of codes in host memory.
+    pub resident_bytes_max: u64,
+    /// Whether codes are locked in memory.
+    pub lock_memory: LockMemory,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            backend: BackendChoice::Auto,
+            threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            kernel: None,
+            batch_max: 64,
+            queue_max: 4_096,
+            resident_bytes_max: 64 << 30,
+            lock_memory: LockMemory::Prefer,
+        }
+    }
+}
+
+impl EngineConfig {
+    /// Checks every limit.
+    pub fn check(&self) -> Result<(), EngineError> {
+        for (field, value, max) in [
+            ("engine.threads", self.threads, THREADS_MAX),
+            ("engine.batch_max", self.batch_max, BATCH_MAX_MAX),
+            ("engine.queue_max", self.queue_max, QUEUE_MAX_MAX),
+        ] {
+            if !(1..=max).contains(&value) {
+                return Err(EngineError::Config { field, value, max });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

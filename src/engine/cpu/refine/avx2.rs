@@ -1,0 +1,173 @@
+//! Stage 2 with AVX2: 8 rows a strip, one 32-bit lane a row. Must be called where the processor has AVX2.
+#![expect(unsafe_code, reason = "vector loads and stores take pointers")]
+
+use std::arch::x86_64::*;
+
+use crate::engine::gallery::PageView;
+use crate::model::signature::DIM_MAX;
+
+use super::{Batch, Figures, Hits};
+
+/// Words of a nibble row at most.
+const WORDS_MAX: usize = DIM_MAX / 8;
+/// Rows of a strip and words of a vector.
+const LANES: usize = 8;
+/// Probes that share a pass over a strip.
+const GROUP: usize = 4;
+/// Words whose products fit into 16 bits: each adds at most 2·2·15·127 = 7,620.
+const WORDS_IN_16_BITS: usize = 4;
+
+/// A strip with rows as lanes: vector w holds word w of each of the 8 rows.
+#[repr(align(32))]
+struct Strip([[u32; LANES]; WORDS_MAX]);
+
+/// Scans one page.
+pub(super) fn page(page: &PageView<'_>, batch: &Batch, hits: &mut Hits<'_>) {
+    // SAFETY: `page_fn` hands this function out only where the processor has the feature.
+    unsafe { scan(page, batch, hits) }
+}
+
+#[target_feature(enable = "avx2")]
+fn scan(page: &PageView<'_>, batch: &Batch, hits: &mut Hits<'_>) {
+    let words = batch.dim / 8;
+    let strip_len = LANES * batch.dim / 2;
+    let mut strip = Strip([[0; LANES]; WORDS_MAX]);
+    for t in 0..page.scale.len() / LANES {
+        transpose(
+            &page.nibbles[t * strip_len..(t + 1) * strip_len],
+            &mut strip.0[..words],
+        );
+        let at = t * LANES;
+        let scale = load(&page.scale[at..at + LANES]);
+        let residual = load(&page.residual[at..at + LANES]);
+        let first_row = page.first_row + u32::try_from(at).expect("a page has few rows");
+        let groups = batch.values.chunks(GROUP * batch.dim);
+        for (group, (values, figures)) in groups.zip(batch.figures.chunks(GROUP)).enumerate() {
+            let first = group * GROUP;
+            if figures.len() == GROUP {
+                let dots = dots::<GROUP>(&strip.0[..words], values);
+                for (i, (dot, figures)) in dots.into_iter().zip(figures).enumerate() {
+                    hits.add(first + i, first_row, mask(dot, scale, residual, figures));
+                }
+                continue;
+            }
+            for (i, (values, figures)) in values.chunks(batch.dim).zip(figures).enumerate() {
+                let [dot] = dots::<1>(&strip.0[..words], values);
+                hits.add(first + i, first_row, mask(dot, scale, residual, figures));
+            }
+        }
+    }
+}
+
+/// Σ uᵢ·pᵢ of 8 rows with each of N probes.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn dots<const N: usize>(strip: &[[u32; LANES]], values: &[i8]) -> [__m256i; N] {
+    let low_nibbles = _mm256_set1_epi8(15);
+    let ones = _mm256_set1_epi16(1);
+    let mut sums = [_mm256_setzero_si256(); N];
+    let words = values.as_chunks::<4>().0;
+    let stride = strip.len() * 2;
+    assert!(
+        words.len() >= N * stride,
+        "a probe has two words for each word of a row"
+    );
+    for (chunk, rows) in strip.chunks(WORDS_IN_16_BITS).enumerate() {
+        let mut short_sums = [_mm256_setzero_si256(); N];
+        for (w, rows) in rows.iter().enumerate() {
+            // SAFETY: `rows` is 32 bytes long.
+            let packed = unsafe { _mm256_loadu_si256(rows.as_ptr().cast()) };
+            let low = _mm256_and_si256(packed, low_nibbles);
+            let high = _mm256_and_si256(_mm256_srli_epi32::<4>(packed), low_nibbles);
+            for n in 0..N {
+                let at = n * stride + (chunk * WORDS_IN_16_BITS + w) * 2;
+                let products = _mm256_add_epi16(
+                    _mm256_maddubs_epi16(low, broadcast(words[at])),
+                    _mm256_maddubs_epi16(high, broadcast(words[at + 1])),
+                );
+                short_sums[n] = _mm256_add_epi16(short_sums[n], products);
+            }
+        }
+        for n in 0..N {
+            sums[n] = _mm256_add_epi32(sums[n], _mm256_madd_epi16(short_sums[n], ones));
+        }
+    }
+    sums
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn broadcast(bytes: [i8; 4]) -> __m256i {
+    _mm256_set1_epi32(i32::from_ne_bytes(bytes.map(i8::cast_unsigned)))
+}
+
+/// The bound of 8 rows against a probe's limit.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn mask(dot: __m256i, scale: __m256, residual: __m256, figures: &Figures) -> u32 {
+    let integer = _mm256_sub_epi32(_mm256_add_epi32(dot, dot), _mm256_set1_epi32(figures.offset));
+    let product = _mm256_mul_ps(scale, _mm256_cvtepi32_ps(integer));
+    let bound = _mm256_add_ps(product, _mm256_mul_ps(residual, _mm256_set1_ps(figures.weight)));
+    let survives = _mm256_cmp_ps::<_CMP_GE_OQ>(bound, _mm256_set1_ps(figures.limit));
+    _mm256_movemask_ps(survives).cast_unsigned()
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn load(values: &[f32]) -> __m256 {
+    assert_eq!(values.len(), LANES, "one value a row");
+    // SAFETY: the slice is 8 values long.
+    unsafe { _mm256_loadu_ps(values.as_ptr()) }
+}
+
+/// Turns 8 nibble rows into vectors of equal words.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn transpose(nibbles: &[u8], strip: &mut [[u32; LANES]]) {
+    let row_len = strip.len() * 4;
+    assert_eq!(nibbles.len(), LANES * row_len, "8 whole rows");
+    for (chunk, words) in strip.chunks_mut(LANES).enumerate() {
+        let at = chunk * LANES * 4;
+        let rows: [__m256i; LANES] = std::array::from_fn(|row| {
+            let bytes = &nibbles[row * row_len + at..row * row_len + at + words.len() * 4];
+            if words.len() == LANES {
+                // SAFETY: `bytes` is 32 bytes long.
+                unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+            } else {
+                // A dimension is a multiple of 32, so that half a vector is left.
+                assert_eq!(bytes.len(), 16, "half a vector");
+                // SAFETY: `bytes` is 16 bytes long.
+                _mm256_zextsi128_si256(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
+            }
+        });
+        for (word, column) in words.iter_mut().zip(transpose_8(rows)) {
+            // SAFETY: a word of the strip is 32 bytes long.
+            unsafe { _mm256_storeu_si256(word.as_mut_ptr().cast(), column) };
+        }
+    }
+}
+
+/// Transposes 8 × 8 words: pairs, quadruples, then 128-bit lanes.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn transpose_8(rows: [__m256i; LANES]) -> [__m256i; LANES] {
+    let mut pairs = rows;
+    for i in 0..4 {
+        pairs[2 * i] = _mm256_unpacklo_epi32(rows[2 * i], rows[2 * i + 1]);
+        pairs[2 * i + 1] = _mm256_unpackhi_epi32(rows[2 * i], rows[2 * i + 1]);
+    }
+    // Lane l of `quads[4 * i + j]` holds word 4·l + j of rows 4·i to 4·i + 3.
+    let mut quads = pairs;
+    for i in 0..2 {
+        quads[4 * i] = _mm256_unpacklo_epi64(pairs[4 * i], pairs[4 * i + 2]);
+        quads[4 * i + 1] = _mm256_unpackhi_epi64(pairs[4 * i], pairs[4 * i + 2]);
+        quads[4 * i + 2] = _mm256_unpacklo_epi64(pairs[4 * i + 1], pairs[4 * i + 3]);
+        quads[4 * i + 3] = _mm256_unpackhi_epi64(pairs[4 * i + 1], pairs[4 * i + 3]);
+    }
+    let mut columns = quads;
+    for j in 0..4 {
+        columns[j] = _mm256_permute2x128_si256::<0x20>(quads[j], quads[4 + j]);
+        columns[4 + j] = _mm256_permute2x128_si256::<0x31>(quads[j], quads[4 + j]);
+    }
+    columns
+}

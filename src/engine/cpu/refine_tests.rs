@@ -1,0 +1,122 @@
+//! Tests of the CPU kernels: each one gives the rows that the bound, stated plainly, lets through, and misses none.
+
+use super::*;
+use crate::engine::Survivors;
+use crate::engine::backend::Backend;
+use crate::engine::cpu::CpuBackend;
+use crate::engine::samples::{KINDS, check, gallery, probes, quantized, resident, scores, thresholds};
+
+fn kernels() -> Vec<CpuBackend> {
+    Kernel::ALL
+        .into_iter()
+        .filter(|kernel| kernel.is_supported())
+        .map(|kernel| CpuBackend::new(kernel, 2).expect("threads"))
+        .collect()
+}
+
+fn scan(backend: &mut CpuBackend, d: usize, rows: &[half::f16], probes: &[QuantizedProbe]) -> Vec<Survivors> {
+    let (residency, id) = resident(d, rows);
+    let references: Vec<&QuantizedProbe> = probes.iter().collect();
+    backend
+        .scan(residency.view(id).expect("open"), &references)
+        .expect("the CPU answers")
+}
+
+#[test]
+fn every_kernel_keeps_every_row_at_or_above_the_threshold() {
+    for kind in KINDS {
+        for (d, n) in [
+            (32, 1_025),
+            (96, 7),
+            (96, 1_025),
+            (256, 300),
+            (512, 100),
+            (32, 1),
+            (32, 0),
+        ] {
+            let rows = gallery(kind, d, n, d as u64);
+            for probe in probes(&rows, d, 4, 1) {
+                let scores = scores(&probe, &rows);
+                let thresholds = thresholds(&scores);
+                let batch: Vec<QuantizedProbe> = thresholds.iter().map(|t| quantized(&probe, *t)).collect();
+                for backend in &mut kernels() {
+                    let found = scan(backend, d, &rows, &batch);
+                    for (survivors, threshold) in found.iter().zip(&thresholds) {
+                        let what = format!("{} {kind} {d} x {n}", backend.name());
+                        check(survivors, &scores, *threshold, &what);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn all_kernels_agree_whatever_the_batch() {
+    let rows = gallery("clustered", 160, 20_000, 7);
+    let all = probes(&rows, 160, 13, 2);
+    for size in [1, 3, 4, 5, 13] {
+        let batch: Vec<QuantizedProbe> = all[..size].iter().map(|probe| quantized(probe, 0.85)).collect();
+        let answers: Vec<Vec<Survivors>> = kernels()
+            .iter_mut()
+            .map(|backend| scan(backend, 160, &rows, &batch))
+            .collect();
+        for answer in &answers {
+            assert_eq!(answer, &answers[0], "batch of {size}");
+        }
+        let some = |s: &Survivors| !matches!(s, Survivors::Rows(rows) if rows.is_empty());
+        assert!(size == 1 || answers[0].iter().any(some), "the probes after the first are near rows");
+    }
+}
+
+#[test]
+fn a_page_is_scanned_at_the_largest_dimension() {
+    let rows = gallery("random", 4_096, 40, 7);
+    let probe = probes(&rows, 4_096, 2, 2).remove(1);
+    let batch = [quantized(&probe, 0.9)];
+    for backend in &mut kernels() {
+        let found = scan(backend, 4_096, &rows, &batch);
+        check(&found[0], &scores(&probe, &rows), 0.9, &backend.name());
+    }
+}
+
+#[test]
+fn an_overflow_concerns_its_own_probe_alone() {
+    let rows = gallery("duplicated", 32, 15_000, 3);
+    let same: Vec<f32> = rows[..32].iter().map(|v| v.to_f32()).collect();
+    let opposite: Vec<f32> = same.iter().map(|v| -v).collect();
+    let batch = [quantized(&same, 0.9), quantized(&opposite, 0.99)];
+    for backend in &mut kernels() {
+        let found = scan(backend, 32, &rows, &batch);
+        assert_eq!(found[0], Survivors::All, "5,000 equal rows");
+        assert!(matches!(&found[1], Survivors::Rows(_)), "{}", backend.name());
+    }
+}
+
+#[test]
+fn exactly_as_many_as_fit_are_listed() {
+    let row = gallery("random", 32, 1, 3);
+    let probe: Vec<f32> = row.iter().map(|v| v.to_f32()).collect();
+    for (n, fits) in [(SURVIVORS_MAX, true), (SURVIVORS_MAX + 1, false)] {
+        let rows: Vec<half::f16> = row.iter().copied().cycle().take(32 * n).collect();
+        for backend in &mut kernels() {
+            let found = scan(backend, 32, &rows, &[quantized(&probe, 0.9)]);
+            let listed = matches!(&found[0], Survivors::Rows(rows) if rows.len() == n);
+            assert_eq!(listed, fits, "{} {n}", backend.name());
+        }
+    }
+}
+
+#[test]
+fn low_nibbles_meet_even_coordinates() {
+    let probe = quantized(
+        &crate::engine::samples::unit(32, &mut crate::engine::samples::rng(1)),
+        0.5,
+    );
+    let batch = Batch::new(crate::engine::samples::dim(32), &[&probe]);
+    let v = &probe.values;
+    assert_eq!(
+        batch.values[..8],
+        [v[0], v[2], v[4], v[6], v[1], v[3], v[5], v[7]]
+    );
+}

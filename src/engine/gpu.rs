@@ -1,0 +1,91 @@
+//! The wgpu backend: follows the galleries in GPU memory and scans them there. Keeps no truth: the host has every code too.
+
+mod chunk;
+mod device;
+mod refine;
+mod self_test;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Survivors;
+use super::backend::{Backend, BackendError};
+use super::bound::QuantizedProbe;
+use super::gallery::{GalleryId, GalleryView};
+use chunk::GpuGallery;
+use device::Device;
+use refine::Refine;
+
+/// Scans on a GPU.
+pub(super) struct GpuBackend {
+    device: Device,
+    refine: Refine,
+    galleries: HashMap<GalleryId, GpuGallery>,
+    name: Arc<str>,
+}
+
+impl GpuBackend {
+    /// Opens the best adapter; a software one only where `software` allows it. The error says why there is none.
+    pub(super) fn open(software: bool, batch_max: usize) -> Result<Self, String> {
+        let device = Device::open(software)?;
+        let refine = Refine::new(&device, batch_max);
+        device.check().map_err(|error| error.to_string())?;
+        Ok(Self {
+            name: Arc::from(format!("gpu/{}", device.name())),
+            refine,
+            device,
+            galleries: HashMap::new(),
+        })
+    }
+
+    /// Compares the kernels with a statement of the bound on a small gallery, so that a driver that computes wrongly is not used.
+    pub(super) fn self_test(&mut self) -> Result<(), String> {
+        self_test::run(self)
+    }
+}
+
+impl Backend for GpuBackend {
+    fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+
+    fn update(&mut self, gallery: GalleryView<'_>, rows: &[Range<u32>]) -> Result<(), BackendError> {
+        self.device.check()?;
+        let mirror = self
+            .galleries
+            .entry(gallery.id())
+            .or_insert_with(|| GpuGallery::new(&self.device, gallery.dim()));
+        mirror.update(&self.device, gallery, rows)?;
+        self.device.finish()
+    }
+
+    fn forget(&mut self, gallery: GalleryId) -> Result<(), BackendError> {
+        self.device.check()?;
+        if let Some(mirror) = self.galleries.remove(&gallery) {
+            mirror.wipe(&self.device);
+            self.device.finish()?;
+        }
+        Ok(())
+    }
+
+    fn scan(
+        &mut self,
+        gallery: GalleryView<'_>,
+        probes: &[&QuantizedProbe],
+    ) -> Result<Vec<Survivors>, BackendError> {
+        self.device.check()?;
+        match self.galleries.get(&gallery.id()) {
+            Some(mirror) => self.refine.scan(&self.device, mirror, probes),
+            None if gallery.rows() == 0 => Ok(vec![Survivors::Rows(Vec::new()); probes.len()]),
+            None => Err(BackendError::Lost(format!(
+                "{} is not on the device",
+                gallery.id()
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "gpu_tests.rs"]
+mod tests;
