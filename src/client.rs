@@ -129,7 +129,9 @@ fn endpoint(
         reason,
     };
     if !server.starts_with("https://") {
-        return Err(refused("https://host:port is expected; the server speaks TLS alone".to_owned()));
+        return Err(refused(
+            "https://host:port is expected; the server speaks TLS alone".to_owned(),
+        ));
     }
     let mut tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(&credentials.ca_pem))

@@ -43,7 +43,10 @@ async fn files_that_hold_no_certificate_are_refused() {
         .await
         .expect_err("no PEM");
     assert!(
-        matches!(error, ClientError::Credentials(_) | ClientError::Unreachable { .. }),
+        matches!(
+            error,
+            ClientError::Credentials(_) | ClientError::Unreachable { .. }
+        ),
         "{error}"
     );
 }

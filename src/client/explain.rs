@@ -10,9 +10,7 @@ use tonic_types::StatusExt;
 pub fn describe(status: &Status) -> String {
     let mut text = format!("{}: {}", code_name(status.code()), status.message());
     let details = status.get_error_details();
-    let violations = details
-        .bad_request()
-        .map_or(&[][..], |bad| &bad.field_violations);
+    let violations = details.bad_request().map_or(&[][..], |bad| &bad.field_violations);
     for violation in violations {
         let line = format!("{}: {}", violation.field, violation.description);
         // A single violation is usually the message itself.

@@ -5,9 +5,9 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
+use super::Client;
 use super::api::import_request::Part;
 use super::api::{ImportHeader, ImportRequest, ImportResponse, ImportRows};
-use super::Client;
 
 /// Most bytes of coordinates in one message.
 pub const CHUNK_BYTES_MAX: usize = 1 << 20;

@@ -9,15 +9,15 @@ use crate::model::signature::Dimension;
 use super::dim_f64;
 
 /// Spread of ln e between subjects: some palms are always hard to read.
-const HABIT_SPREAD: f64 = 0.36;
+const HABIT_SPREAD: f64 = 0.375;
 /// Spread of ln e between captures of one subject.
-const CAPTURE_SPREAD: f64 = 0.25;
+const CAPTURE_SPREAD: f64 = 0.26;
 /// How often a capture is spoiled: a glove, a blur, a palm half out of view.
-const SPOILED_RATE: f64 = 0.012;
+const SPOILED_RATE: f64 = 0.005;
 /// What a spoiled capture adds to ln e, on average (exponential): this makes the tail of mated scores heavy.
-const SPOILED_MEAN: f64 = 1.7;
+const SPOILED_MEAN: f64 = 2.6;
 /// ln e of the median subject and capture at 256 dimensions.
-const LN_ERROR_256: f64 = -0.80;
+const LN_ERROR_256: f64 = -0.78;
 /// How it grows with each doubling of the dimension.
 const LN_ERROR_PER_OCTAVE: f64 = 0.09;
 
