@@ -1,1 +1,120 @@
 //! The command tree: parses, calls, prints, exits. Holds no logic that a server needs.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::CliError;
+
+pub mod capture;
+pub mod cert;
+pub mod config;
+pub mod connection;
+pub mod demo;
+pub mod enroll;
+pub mod erase;
+pub mod error;
+pub mod history;
+pub mod identify;
+pub mod import;
+pub mod init;
+pub mod local;
+pub mod npy;
+pub mod output;
+pub mod policy;
+pub mod progress;
+pub mod serve;
+pub mod show;
+pub mod stats;
+pub mod tenant;
+pub mod verify;
+
+/// An open palm-identity back end: exact 1:N search over sealed signatures, served over gRPC.
+#[derive(Debug, Parser)]
+#[command(name = "thenar", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "made once, from the command line")]
+pub enum Command {
+    /// Make a data directory: keys, a private certificate authority, the server's certificate
+    Init(init::Args),
+    /// Run both tiers in one process on one data directory
+    Serve(serve::Args),
+    /// Run the front tier alone
+    Front(serve::Args),
+    /// Run a match node alone
+    Match(serve::Args),
+    /// Make, list, show and drop tenants
+    #[command(subcommand)]
+    Tenant(tenant::Command),
+    /// Issue client certificates from a data directory's authority
+    #[command(subcommand)]
+    Cert(cert::Command),
+    /// Take in many palms at once from a `NumPy` file: all of them or none
+    Import(import::Args),
+    /// Enrol palms of a subject
+    Enroll(enroll::Args),
+    /// 1:N: who is this?
+    Identify(identify::Args),
+    /// 1:1: is this the palm of that subject?
+    Verify(verify::Args),
+    /// Forget a subject
+    Erase(erase::Args),
+    /// Where and when palms were used
+    History(history::Args),
+    /// Figures of a tenant
+    Stats(stats::Args),
+    /// Show everything on a simulated population, on this machine alone
+    Demo(demo::Args),
+    /// Look at a configuration
+    #[command(subcommand)]
+    Config(config::Command),
+}
+
+/// Runs the command line of this process. Exit code 0: done; 1: refused or failed; 2: wrong usage.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&CliError::Runtime(error)),
+    };
+    match runtime.block_on(dispatch(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn dispatch(command: Command) -> Result<(), CliError> {
+    use crate::server::Mode;
+    match command {
+        Command::Init(args) => init::run(&args),
+        Command::Serve(args) => serve::run(&args, Mode::Serve).await,
+        Command::Front(args) => serve::run(&args, Mode::Front).await,
+        Command::Match(args) => serve::run(&args, Mode::Match).await,
+        Command::Tenant(command) => tenant::run(command).await,
+        Command::Cert(command) => cert::run(&command),
+        Command::Import(args) => import::run(args).await,
+        Command::Enroll(args) => enroll::run(args).await,
+        Command::Identify(args) => identify::run(args).await,
+        Command::Verify(args) => verify::run(args).await,
+        Command::Erase(args) => erase::run(args).await,
+        Command::History(args) => history::run(args).await,
+        Command::Stats(args) => stats::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Config(command) => config::run(&command),
+    }
+}
+
+fn fail(error: &CliError) -> ExitCode {
+    eprintln!("thenar: {error}");
+    ExitCode::from(error.exit_code())
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

@@ -1,3 +1,7 @@
 //! The `thenar` binary. Calls the command line and nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    thenar::cli::run()
+}

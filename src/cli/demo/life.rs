@@ -1,0 +1,109 @@
+//! The act on coming and going: an enrolment is found by the next call, an erased person by none, and the files get clean.
+
+use std::time::{Duration, Instant};
+
+use crate::client::api;
+use crate::model::principal::Role;
+
+use super::super::erase::purged;
+use super::super::error::CliError;
+use super::check;
+use super::host::Host;
+use super::oracle::Answer;
+use super::plan::{self, Plan, arena, subject_id};
+use super::report::Check;
+use super::scanner::Scanner;
+
+/// How long the files may take to be clean.
+const PURGE_MAX: Duration = Duration::from_secs(60);
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Life {
+    /// Whether the new palm was nobody before.
+    pub(super) unknown_before: bool,
+    /// Whether the next call found it.
+    pub(super) found_after_enrol: bool,
+    /// Whether the person was found before the erasure.
+    pub(super) known_before: bool,
+    /// Whether the next call found the person.
+    pub(super) found_after_erase: bool,
+    /// How long the files took, or what is wrong.
+    pub(super) purge: Result<Duration, String>,
+}
+
+/// Enrols the newcomer and erases the leaver.
+pub(super) async fn run(host: &Host, plan: &Plan) -> Result<Life, CliError> {
+    let client = host.member(arena(), Role::Enroller, "desk-1").await?;
+    let scanner_client = host.member(arena(), Role::Scanner, "gate-2").await?;
+    let mut scanner = Scanner::single(scanner_client, "gate-2");
+
+    let newcomer = plan.enrolled(plan.newcomer());
+    let unknown_before = Answer::of(&scanner.ask(&newcomer).await?) == Answer::NoMatch;
+    let request = api::EnrollRequest {
+        request_id: "enrol-newcomer".to_owned(),
+        subject_id: subject_id(plan.newcomer()),
+        signatures: vec![newcomer.message()],
+        consent: Some(plan::consent()),
+        ..api::EnrollRequest::default()
+    };
+    client.enrollment().enroll(request).await?;
+    let found_after_enrol = Answer::of(&scanner.ask(&newcomer).await?).names(plan.newcomer());
+
+    let leaver = plan.enrolled(plan.leaver());
+    let known_before = Answer::of(&scanner.ask(&leaver).await?).names(plan.leaver());
+    let request = api::EraseRequest {
+        request_id: "erase-leaver".to_owned(),
+        subject: Some(api::erase_request::Subject::SubjectId(subject_id(plan.leaver()))),
+        ..api::EraseRequest::default()
+    };
+    let erased = client.enrollment().erase(request).await?.into_inner();
+    let begin = Instant::now();
+    let found_after_erase = Answer::of(&scanner.ask(&leaver).await?) != Answer::NoMatch;
+    let purge = match purged(&client, "", erased.erasure, PURGE_MAX).await {
+        Ok(_) => Ok(begin.elapsed()),
+        Err(CliError::TimedOut(text)) => Err(text),
+        Err(error) => return Err(error),
+    };
+    Ok(Life {
+        unknown_before,
+        found_after_enrol,
+        known_before,
+        found_after_erase,
+        purge,
+    })
+}
+
+impl Life {
+    /// What must hold.
+    pub(super) fn checks(&self) -> Vec<Check> {
+        let words = |before: bool, after: bool| {
+            let word = |found| if found { "found" } else { "nobody" };
+            format!("{}, then {}", word(before), word(after))
+        };
+        vec![
+            check(
+                "an enrolment is found by the next call",
+                self.unknown_before && self.found_after_enrol,
+                words(!self.unknown_before, self.found_after_enrol),
+            ),
+            check(
+                "an erased person is found by no call",
+                self.known_before && !self.found_after_erase,
+                words(self.known_before, self.found_after_erase),
+            ),
+            check(
+                "no file holds a byte of the erased palm",
+                self.purge.is_ok(),
+                match &self.purge {
+                    Ok(took) => format!("receipt says PURGED after {:.1} s", took.as_secs_f64()),
+                    Err(text) => text.clone(),
+                },
+            ),
+        ]
+    }
+}
+
+#[cfg(test)]
+#[path = "life_tests.rs"]
+mod tests;

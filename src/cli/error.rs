@@ -1,0 +1,78 @@
+//! Why a command did not do what it was asked, and its exit code. Prints nothing.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use tonic::Status;
+
+use crate::client::ClientError;
+use crate::client::explain;
+use crate::model::reject::Rejected;
+
+use super::demo::DemoError;
+use super::local::LocalError;
+use super::npy::NpyError;
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub enum CliError {
+    /// Options that don't go together.
+    #[error("{0}")]
+    Usage(String),
+    /// A value that the server would refuse too.
+    #[error(transparent)]
+    Rejected(#[from] Rejected),
+    /// A `NumPy` file or a list of ids.
+    #[error(transparent)]
+    Npy(#[from] NpyError),
+    /// No connection.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The server refused.
+    #[error("{}", explain::describe(.0))]
+    Refused(Box<Status>),
+    /// Something on this machine: data directory, certificates, configuration, server.
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    /// The demo could not run, or a check of it did not hold.
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    /// A file of this command.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Threads or sockets are missing.
+    #[error("the asynchronous runtime can't start: {0}")]
+    Runtime(std::io::Error),
+    /// What was waited for did not come.
+    #[error("{0}")]
+    TimedOut(String),
+}
+
+impl CliError {
+    /// 2 for wrong usage, 1 for everything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+
+    /// The error of a file.
+    pub fn file(path: &Path, source: std::io::Error) -> Self {
+        Self::File {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+impl From<Status> for CliError {
+    fn from(status: Status) -> Self {
+        Self::Refused(Box::new(status))
+    }
+}

@@ -1,0 +1,53 @@
+//! `thenar identify`: 1:N for one palm. Prints the decision; any decision is success.
+
+use std::path::PathBuf;
+
+use crate::client::api;
+use crate::model::decision::CANDIDATES_MAX;
+use crate::model::id::{SiteId, TenantId};
+
+use super::capture::{CaptureOptions, HandOption, new_request_id};
+use super::connection::Connection;
+use super::error::CliError;
+use super::output::Output;
+use super::show;
+
+/// Options of `identify`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The palm's signature, `NumPy`
+    file: PathBuf,
+    /// Which hand, if the scanner can tell
+    #[arg(long, value_enum)]
+    hand: Option<HandOption>,
+    /// Tenant; that of the certificate when not given
+    #[arg(long)]
+    tenant: Option<TenantId>,
+    /// The place
+    #[arg(long)]
+    site: Option<SiteId>,
+    /// Candidates with scores to show; operators only
+    #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=CANDIDATES_MAX as i64))]
+    candidates: u32,
+    #[command(flatten)]
+    capture: CaptureOptions,
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Runs it.
+pub async fn run(args: Args) -> Result<(), CliError> {
+    let request = api::IdentifyRequest {
+        tenant: args.tenant.as_ref().map(TenantId::to_string).unwrap_or_default(),
+        request_id: new_request_id(),
+        probe: Some(args.capture.signature(&args.file, args.hand)?),
+        site: args.site.as_ref().map(SiteId::to_string).unwrap_or_default(),
+        candidates_max: args.candidates,
+    };
+    let client = args.connection.connect().await?;
+    let answer = client.identity().identify(request).await?.into_inner();
+    args.output
+        .print(&show::identified_text(&answer), &show::identified(&answer))
+}

@@ -1,0 +1,177 @@
+//! The seam to the server on this machine: data directory, certificates, configuration, start and stop.
+//! Every call from the command line into `server`, `config` and `telemetry` stands here.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::client::Credentials;
+use crate::config::{self, ConfigError};
+use crate::engine::BackendChoice;
+use crate::model::principal::Principal;
+use crate::server::config::Config;
+use crate::server::pki::{IssuedCert, Pki, PkiError};
+use crate::server::{self, Mode, Server, ServerError};
+use crate::telemetry;
+
+/// Data directory when none is named.
+pub const DATA_DEFAULT: &str = "thenar-data";
+/// Trust domain when none is named.
+pub const TRUST_DOMAIN_DEFAULT: &str = "thenar.local";
+/// Certificates in a data directory.
+pub const TLS_DIR: &str = "tls";
+/// The authority's certificate in `DATA/tls`.
+pub const CA_FILE: &str = "ca.pem";
+/// The administrator's certificate in `DATA/tls`.
+pub const ADMIN_CERT_FILE: &str = "admin.pem";
+/// The administrator's key in `DATA/tls`.
+pub const ADMIN_KEY_FILE: &str = "admin.key";
+/// How long the demo lets an erased row stay in a file: the least that a configuration may say.
+const DEMO_PURGE_SECONDS: u64 = 2;
+
+/// What searches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum BackendOption {
+    /// A GPU where there is a real one, otherwise the CPU
+    Auto,
+    /// The CPU
+    Cpu,
+    /// Any adapter, a software one too
+    Gpu,
+}
+
+impl BackendOption {
+    fn choice(self) -> BackendChoice {
+        match self {
+            Self::Auto => BackendChoice::Auto,
+            Self::Cpu => BackendChoice::Cpu,
+            Self::Gpu => BackendChoice::Gpu,
+        }
+    }
+}
+
+/// Settings given on the command line; they win over environment and file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// The data directory.
+    pub data: Option<PathBuf>,
+    /// Where the chosen tier listens.
+    pub listen: Option<SocketAddr>,
+    /// What searches.
+    pub backend: Option<BackendOption>,
+}
+
+impl Overrides {
+    fn apply(&self, config: &mut Config, mode: Mode) {
+        if let Some(data) = &self.data {
+            config.data.clone_from(data);
+        }
+        match (self.listen, mode) {
+            (Some(address), Mode::Match) => config.matching.address = address,
+            (Some(address), Mode::Serve | Mode::Front) => config.listen.address = address,
+            (None, _) => {}
+        }
+        if let Some(backend) = self.backend {
+            config.engine.backend = backend.choice();
+        }
+    }
+}
+
+/// Makes a data directory with keys, authority and certificates.
+pub fn init(data: &Path, trust_domain: &str, names: &[String]) -> Result<(), LocalError> {
+    Ok(server::init(data, trust_domain, names, None)?)
+}
+
+/// The certificate authority of a data directory.
+pub struct Authority {
+    pki: Pki,
+    ca_pem: String,
+}
+
+impl Authority {
+    /// Opens it.
+    pub fn open(data: &Path) -> Result<Self, LocalError> {
+        let dir = data.join(TLS_DIR);
+        let path = dir.join(CA_FILE);
+        let ca_pem = std::fs::read_to_string(&path).map_err(|source| LocalError::File { path, source })?;
+        Ok(Self {
+            pki: Pki::open(&dir)?,
+            ca_pem,
+        })
+    }
+
+    /// The authority's certificate, PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// Issues a client certificate.
+    pub fn issue(&self, principal: &Principal, days: u32) -> Result<IssuedCert, LocalError> {
+        Ok(self.pki.issue(principal, days)?)
+    }
+
+    /// Issues a client certificate for use in this process.
+    pub fn credentials(&self, principal: &Principal, days: u32) -> Result<Credentials, LocalError> {
+        let issued = self.issue(principal, days)?;
+        Ok(Credentials {
+            ca_pem: self.ca_pem.clone(),
+            cert_pem: issued.cert_pem,
+            key_pem: issued.key_pem,
+        })
+    }
+}
+
+/// Loads and checks a configuration as a server would.
+pub fn check(file: Option<&Path>) -> Result<Config, LocalError> {
+    Ok(config::load(file)?)
+}
+
+/// Loads a configuration, sets up logging and starts a server. Returns when it is ready.
+pub async fn start(file: Option<&Path>, overrides: &Overrides, mode: Mode) -> Result<Server, LocalError> {
+    let mut config = config::load(file)?;
+    overrides.apply(&mut config, mode);
+    telemetry::init_logging(&config.log.filter, config.log.json).map_err(ServerError::Log)?;
+    Ok(Server::start(config, mode).await?)
+}
+
+/// Starts a server for the demo: defaults, but loopback on a free port, no metrics, files purged at once and only warnings in the log.
+pub async fn start_demo(data: &Path, backend: BackendOption) -> Result<Server, LocalError> {
+    let mut config = Config::default();
+    let overrides = Overrides {
+        data: Some(data.to_owned()),
+        listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+        backend: Some(backend),
+    };
+    overrides.apply(&mut config, Mode::Serve);
+    config.metrics.enabled = false;
+    config.matcher.purge_seconds_max = DEMO_PURGE_SECONDS;
+    telemetry::init_logging("warn", false).map_err(ServerError::Log)?;
+    Ok(Server::start(config, Mode::Serve).await?)
+}
+
+/// What went wrong on this machine.
+#[derive(Debug, Error)]
+pub enum LocalError {
+    /// A file.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// From the configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// From the certificates.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// From the server.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+}
+
+#[cfg(test)]
+#[path = "local_tests.rs"]
+mod tests;

@@ -1,0 +1,68 @@
+//! Tests of the policy's options.
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Whole {
+    #[command(flatten)]
+    policy: PolicyOptions,
+}
+
+fn parse(options: &[&str]) -> Result<PolicyOptions, String> {
+    Whole::try_parse_from([&["thenar"], options].concat())
+        .map(|whole| whole.policy)
+        .map_err(|e| e.to_string())
+}
+
+#[test]
+fn the_default_is_a_target_rate() {
+    let policy = parse(&[]).expect("valid").message().expect("valid");
+    assert!(
+        matches!(policy.threshold_rule, Some(ThresholdRule::TargetFpir(t)) if t.gallery_size == 1_000_000)
+    );
+}
+
+#[test]
+fn a_score_and_a_rate_exclude_each_other() {
+    let policy = parse(&["--threshold", "0.5"])
+        .expect("valid")
+        .message()
+        .expect("valid");
+    assert_eq!(policy.threshold_rule, Some(ThresholdRule::Threshold(0.5)));
+    assert!(parse(&["--threshold", "0.5", "--target-fpir", "0.1"]).is_err());
+}
+
+#[test]
+fn rates_and_scores_out_of_range_are_usage_errors() {
+    for options in [
+        ["--threshold", "1.5"],
+        ["--threshold", "0"],
+        ["--target-fpir", "0.6"],
+        ["--target-fpir", "0"],
+    ] {
+        let error = parse(&options).expect("parsed").message().expect_err("refused");
+        assert_eq!(error.exit_code(), 2, "{options:?}");
+    }
+    assert!(parse(&["--margin", "0.6"]).is_err());
+    assert!(parse(&["--quality-min", "101"]).is_err());
+}
+
+#[test]
+fn grants_name_a_role_and_kinds() {
+    let policy = parse(&["--grant", "scanner=badge-id,loyalty-id"]).expect("valid");
+    let message = policy.message().expect("valid");
+    let grant = message.link_grants.first().expect("one");
+    assert_eq!(grant.role, "scanner");
+    assert_eq!(
+        grant.kinds,
+        [
+            i32::from(api::LinkKind::BadgeId),
+            i32::from(api::LinkKind::LoyaltyId)
+        ]
+    );
+    for bad in ["scanner", "guest=badge-id", "scanner=fax"] {
+        assert!(parse(&["--grant", bad]).is_err(), "{bad}");
+    }
+}

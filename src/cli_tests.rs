@@ -1,0 +1,76 @@
+//! Tests of the command tree: every command parses, and slips are usage errors.
+
+use clap::CommandFactory;
+
+use super::*;
+
+fn parses(line: &str) -> bool {
+    Cli::try_parse_from(line.split_whitespace()).is_ok()
+}
+
+#[test]
+fn the_tree_is_well_formed() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_command_parses() {
+    let consent = "--policy-version 1 --purpose doors --expires 2099-01-01T00:00:00Z --consent-method in-app";
+    for line in [
+        "thenar init --data d --name db.example",
+        "thenar serve --config thenar.toml",
+        "thenar front --listen 0.0.0.0:7443",
+        "thenar match --data d --backend gpu",
+        "thenar tenant create acme --dim 512 --target-fpir 0.01 --gallery-size 5",
+        "thenar tenant list --json",
+        "thenar tenant show acme",
+        "thenar tenant drop acme --confirm acme",
+        "thenar cert issue --role scanner --tenant acme --name door-1",
+        "thenar identify p.npy --hand left --candidates 5",
+        "thenar verify ada p.npy",
+        "thenar erase ada --wait 30",
+        "thenar erase --link badge-id=7",
+        "thenar history --subject ada",
+        "thenar stats acme",
+        "thenar demo --palms 1000 --dim 512 --scanners 4 --seconds 1 --backend cpu --data d --json",
+        "thenar config check --config thenar.toml",
+    ] {
+        assert!(parses(line), "{line}");
+    }
+    assert!(parses(&format!(
+        "thenar import p.npy --ids i --hand left {consent}"
+    )));
+    assert!(parses(&format!(
+        "thenar enroll --left a.npy --right b.npy {consent}"
+    )));
+}
+
+#[test]
+fn slips_are_refused() {
+    let consent = "--policy-version 1 --purpose doors --expires 2099-01-01T00:00:00Z --consent-method in-app";
+    for line in [
+        "thenar",
+        "thenar dmeo",
+        "thenar tenant create ACME",
+        "thenar tenant create acme --dim 100",
+        "thenar tenant drop acme",
+        "thenar cert issue --role boss --name x",
+        "thenar identify p.npy --quality 101",
+        "thenar identify p.npy --candidates 1001",
+        "thenar erase",
+        "thenar erase ada --link badge-id=7",
+        "thenar enroll --left a.npy",
+        "thenar import p.npy --hand left",
+        "thenar demo --palms 0",
+        "thenar demo --backend tpu",
+    ] {
+        assert!(!parses(line), "{line}");
+    }
+    assert!(!parses(&format!("thenar enroll {consent}")), "no palm");
+}
+
+#[test]
+fn usage_has_an_exit_code_of_its_own() {
+    assert_eq!(CliError::Usage(String::new()).exit_code(), 2);
+    assert_eq!(CliError::TimedOut(String::new()).exit_code(), 1);
+}

@@ -1,0 +1,78 @@
+//! Errors in words: a gRPC status with its `google.rpc` details, or an error with its causes. Decides nothing.
+
+use std::error::Error;
+use std::fmt::Write;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// Code, message and details of a status: refused fields, reason and when to try again.
+pub fn describe(status: &Status) -> String {
+    let mut text = format!("{}: {}", code_name(status.code()), status.message());
+    let details = status.get_error_details();
+    let violations = details.bad_request().map_or(&[][..], |bad| &bad.field_violations);
+    for violation in violations {
+        let line = format!("{}: {}", violation.field, violation.description);
+        // A single violation is usually the message itself.
+        if !status.message().contains(&line) {
+            add(&mut text, &format!("; {line}"));
+        }
+    }
+    if let Some(info) = details.error_info() {
+        add(&mut text, &format!(" [{}]", info.reason));
+    }
+    if let Some(delay) = details.retry_info().and_then(|retry| retry.retry_delay) {
+        add(&mut text, &format!("; try again in {:.1} s", delay.as_secs_f64()));
+    }
+    text
+}
+
+/// The reason in `google.rpc.ErrorInfo`, if the status carries one.
+pub fn reason(status: &Status) -> Option<String> {
+    status.get_details_error_info().map(|info| info.reason)
+}
+
+/// An error and all its causes, outermost first, without repetitions.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let line = inner.to_string();
+        if !text.contains(&line) {
+            add(&mut text, &format!(": {line}"));
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+fn add(text: &mut String, more: &str) {
+    text.write_str(more).expect("a String takes any text");
+}
+
+/// The code as the gRPC specification writes it.
+pub fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+#[path = "explain_tests.rs"]
+mod tests;
