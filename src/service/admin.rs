@@ -25,6 +25,7 @@ impl AdminRoom {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 fn refused(refusal: Rejected) -> Status {
     status::from_rejected(&refusal)
 }

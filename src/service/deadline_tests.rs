@@ -5,8 +5,8 @@ use super::*;
 #[test]
 fn every_unit_is_read() {
     let cases = [
-        ("2H", Duration::from_secs(7_200)),
-        ("3M", Duration::from_secs(180)),
+        ("2H", Duration::from_hours(2)),
+        ("3M", Duration::from_mins(3)),
         ("5S", Duration::from_secs(5)),
         ("250m", Duration::from_millis(250)),
         ("40u", Duration::from_micros(40)),

@@ -24,6 +24,7 @@ impl EnrollmentRoom {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 fn refused(refusal: Rejected) -> Status {
     status::from_rejected(&refusal)
 }

@@ -4,11 +4,11 @@ use super::*;
 use crate::model::link::LinkKind;
 use crate::model::subject::{Hand, PadVerdict};
 
-fn time(seconds: i64) -> Option<prost_types::Timestamp> {
-    Some(prost_types::Timestamp {
+fn time(seconds: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp {
         seconds,
         nanos: 5_000,
-    })
+    }
 }
 
 fn signature_message() -> pb::Signature {
@@ -21,7 +21,7 @@ fn signature_message() -> pb::Signature {
         }),
         hand: pb::Hand::Right.into(),
         quality: 80,
-        capture_time: time(10),
+        capture_time: Some(time(10)),
         pad_verdict: pb::PadVerdict::BonaFide.into(),
     }
 }
@@ -43,8 +43,8 @@ fn enroll_message() -> pb::EnrollRequest {
         consent: Some(pb::Consent {
             policy_version: "2".to_owned(),
             purpose: "doors".to_owned(),
-            give_time: time(1),
-            expire_time: time(9),
+            give_time: Some(time(1)),
+            expire_time: Some(time(9)),
             method: pb::ConsentMethod::AtDevice.into(),
         }),
         links: vec![pb::Link {

@@ -50,10 +50,12 @@ impl Interceptor for FrontsOnly {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 fn refused(refusal: Rejected) -> Status {
     status::from_rejected(&refusal)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 fn failed(error: NodeError) -> Status {
     status::from_node(&error)
 }
@@ -220,7 +222,7 @@ impl Match for MatchRoom {
             let message = request.into_inner();
             let tenant: TenantId = message.tenant.parse().map_err(refused)?;
             let event = vocabulary::required("event", message.event).map_err(refused)?;
-            let event = vocabulary::usage_from_proto(event).map_err(refused)?;
+            let event = vocabulary::usage_from_proto(&event).map_err(refused)?;
             self.node.record_usage(&tenant, event).await.map_err(failed)?;
             Ok(Response::new(pb::RecordUsageResponse {}))
         })

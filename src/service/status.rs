@@ -38,7 +38,7 @@ impl Line {
         }
     }
 
-    fn with(mut self, key: &'static str, value: impl ToString) -> Self {
+    fn with(mut self, key: &'static str, value: &(impl ToString + ?Sized)) -> Self {
         self.metadata.push((key, value.to_string()));
         self
     }
@@ -95,7 +95,7 @@ fn node(error: &NodeError) -> Line {
             Line::new(Code::NotFound, Reason::ErasureUnknown).with("erasure", erasure)
         }
         NodeError::LinkTaken(kind) => {
-            Line::new(Code::AlreadyExists, Reason::LinkTaken).with("kind", link_kind_to_proto(*kind))
+            Line::new(Code::AlreadyExists, Reason::LinkTaken).with("kind", &link_kind_to_proto(*kind))
         }
         NodeError::RequestIdReused(id) => Line::new(Code::InvalidArgument, Reason::RequestIdReused)
             .with("request_id", id)
@@ -117,7 +117,7 @@ fn node(error: &NodeError) -> Line {
         } => Line::new(Code::ResourceExhausted, Reason::LimitReached)
             .with("limit", limit)
             .with("value", value)
-            .with("retry_after_ms", retry_after.as_millis())
+            .with("retry_after_ms", &retry_after.as_millis())
             .retry(*retry_after),
         NodeError::StorageRefused(detail) => {
             Line::new(Code::ResourceExhausted, Reason::StorageRefused).with("detail", detail)

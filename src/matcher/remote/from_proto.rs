@@ -59,27 +59,27 @@ pub fn spec(spec: pb::TenantSpec) -> Result<TenantSpec, Rejected> {
 }
 
 /// A tenant and how it is.
-pub fn status(status: pb::TenantStatus) -> Result<TenantStatus, Rejected> {
-    let state = match v1::TenantState::try_from(status.state) {
+pub fn status(message: pb::TenantStatus) -> Result<TenantStatus, Rejected> {
+    let state = match v1::TenantState::try_from(message.state) {
         Ok(v1::TenantState::Ready) => TenantState::Ready,
-        Ok(v1::TenantState::Unavailable) => TenantState::Unavailable(status.reason),
+        Ok(v1::TenantState::Unavailable) => TenantState::Unavailable(message.reason),
         Ok(v1::TenantState::Unspecified) | Err(_) => {
-            return Err(Rejected::new("state", format!("{} is unknown", status.state)));
+            return Err(Rejected::new("state", format!("{} is unknown", message.state)));
         }
     };
-    let stats = status.stats.unwrap_or_default();
+    let figures = message.stats.unwrap_or_default();
     Ok(TenantStatus {
-        spec: status.spec.map(spec).transpose()?,
-        id: status.tenant.parse()?,
+        spec: message.spec.map(spec).transpose()?,
+        id: message.tenant.parse()?,
         state,
         stats: TenantStats {
-            subjects: stats.subjects,
-            references: stats.references,
-            pending: stats.pending,
-            segments: stats.segments,
-            segment_bytes: stats.segment_bytes,
-            resident_bytes: stats.resident_bytes,
-            sequence: stats.sequence,
+            subjects: figures.subjects,
+            references: figures.references,
+            pending: figures.pending,
+            segments: figures.segments,
+            segment_bytes: figures.segment_bytes,
+            resident_bytes: figures.resident_bytes,
+            sequence: figures.sequence,
         },
     })
 }
@@ -174,7 +174,7 @@ pub fn enroll(request: pb::EnrollRequest) -> Result<Enrollment, Rejected> {
         references: references?,
         consent: consent_from_proto(required("consent", request.consent)?)?,
         links: sealed_links(request.links)?,
-        usage: usage_from_proto(required("usage", request.usage)?)?,
+        usage: usage_from_proto(&required("usage", request.usage)?)?,
     })
 }
 
@@ -256,7 +256,7 @@ pub fn erased(erased: pb::Erased) -> Result<Erased, Rejected> {
 
 /// What is held on a subject.
 pub fn subject(record: pb::SubjectRecord) -> Result<SubjectRecord, Rejected> {
-    let references: Result<_, _> = record.references.into_iter().map(reference_from_proto).collect();
+    let references: Result<_, _> = record.references.iter().map(reference_from_proto).collect();
     Ok(SubjectRecord {
         subject_id: record.subject_id.parse()?,
         created_at: time_from_proto("create_time", record.create_time)?,
@@ -278,7 +278,7 @@ pub fn usage_query(request: &pb::ListUsageRequest) -> Result<UsageQuery, Rejecte
 
 /// A page of the history.
 pub fn usage_page(page: pb::ListUsageResponse) -> Result<UsagePage, Rejected> {
-    let events: Result<_, _> = page.events.into_iter().map(usage_from_proto).collect();
+    let events: Result<_, _> = page.events.iter().map(usage_from_proto).collect();
     Ok(UsagePage {
         events: events?,
         next_before: page.next_before,

@@ -41,20 +41,20 @@ pub fn spec(spec: &TenantSpec) -> pb::TenantSpec {
 /// A tenant and how it is.
 pub fn status(status: &TenantStatus) -> pb::TenantStatus {
     let (state, reason) = state(&status.state);
-    let stats = status.stats;
+    let figures = status.stats;
     pb::TenantStatus {
         tenant: status.id.to_string(),
         spec: status.spec.as_ref().map(spec),
         state: state.into(),
         reason,
         stats: Some(pb::TenantStats {
-            subjects: stats.subjects,
-            references: stats.references,
-            pending: stats.pending,
-            segments: stats.segments,
-            segment_bytes: stats.segment_bytes,
-            resident_bytes: stats.resident_bytes,
-            sequence: stats.sequence,
+            subjects: figures.subjects,
+            references: figures.references,
+            pending: figures.pending,
+            segments: figures.segments,
+            segment_bytes: figures.segment_bytes,
+            resident_bytes: figures.resident_bytes,
+            sequence: figures.sequence,
         }),
     }
 }

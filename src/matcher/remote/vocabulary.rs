@@ -343,7 +343,7 @@ pub fn usage_to_proto(event: &UsageEvent) -> pb::UsageEvent {
 }
 
 /// See [`usage_to_proto`].
-pub fn usage_from_proto(event: pb::UsageEvent) -> Result<UsageEvent, Rejected> {
+pub fn usage_from_proto(event: &pb::UsageEvent) -> Result<UsageEvent, Rejected> {
     let kind = match pb::UsageKind::try_from(event.kind) {
         Ok(pb::UsageKind::Identify) => UsageKind::Identify,
         Ok(pb::UsageKind::Verify) => UsageKind::Verify,
@@ -384,7 +384,7 @@ pub fn reference_to_proto(reference: &ReferenceInfo) -> pb::Reference {
 }
 
 /// See [`reference_to_proto`].
-pub fn reference_from_proto(reference: pb::Reference) -> Result<ReferenceInfo, Rejected> {
+pub fn reference_from_proto(reference: &pb::Reference) -> Result<ReferenceInfo, Rejected> {
     Ok(ReferenceInfo {
         reference: reference.reference,
         hand: hand_required("hand", reference.hand)?,
