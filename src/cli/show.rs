@@ -73,8 +73,8 @@ pub fn identified_text(answer: &api::IdentifyResponse) -> String {
         answer.match_level(),
         answer.retake_reason(),
     )];
-    let links = answer.links.iter();
-    lines.extend(links.map(|link| format!("{} {}", link_kind(link), link.value)));
+    let known = answer.links.iter();
+    lines.extend(known.map(|link| format!("{} {}", link_kind(link), link.value)));
     if answer.certificate.is_some() {
         lines.push(format!(
             "certificate {}",

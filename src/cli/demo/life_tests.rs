@@ -28,20 +28,18 @@ fn passed(newcomer: Found, leaver: Found, purge: Result<Duration, String>) -> Ve
     life.checks().iter().map(|check| check.passed).collect()
 }
 
-fn clean() -> Result<Duration, String> {
-    Ok(Duration::from_secs(1))
-}
+const CLEAN: Result<Duration, String> = Ok(Duration::from_secs(1));
 
 #[test]
 fn all_holds_when_all_is_well() {
-    assert_eq!(passed(COMES, LEAVES, clean()), [true, true, true]);
+    assert_eq!(passed(COMES, LEAVES, CLEAN), [true, true, true]);
 }
 
 #[test]
 fn an_enrolment_that_is_not_found_fails() {
-    assert_eq!(passed(NEVER, LEAVES, clean()), [false, true, true]);
+    assert_eq!(passed(NEVER, LEAVES, CLEAN), [false, true, true]);
     assert_eq!(
-        passed(STAYS, LEAVES, clean()),
+        passed(STAYS, LEAVES, CLEAN),
         [false, true, true],
         "was there before"
     );
@@ -49,8 +47,8 @@ fn an_enrolment_that_is_not_found_fails() {
 
 #[test]
 fn an_erasure_proves_nothing_about_a_person_never_found() {
-    assert_eq!(passed(COMES, STAYS, clean()), [true, false, true]);
-    assert_eq!(passed(COMES, NEVER, clean()), [true, false, true]);
+    assert_eq!(passed(COMES, STAYS, CLEAN), [true, false, true]);
+    assert_eq!(passed(COMES, NEVER, CLEAN), [true, false, true]);
 }
 
 #[test]
