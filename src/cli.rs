@@ -39,7 +39,6 @@ pub struct Cli {
 
 /// What the binary can do.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "made once, from the command line")]
 pub enum Command {
     /// Make a data directory: keys, a private certificate authority, the server's certificate
     Init(init::Args),

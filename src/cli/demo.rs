@@ -119,8 +119,8 @@ async fn play(args: &Args) -> Result<Report, CliError> {
         checks,
         figures: traffic.figures(&plan),
         cross_tenant_matches: isolation.matches,
-        found_after_enrol: life.found_after_enrol,
-        found_after_erase: life.found_after_erase || restart.erased_found,
+        found_after_enrol: life.newcomer.after,
+        found_after_erase: life.leaver.after || restart.erased_found,
         lost_after_restart: restart.lost,
         backend,
     })

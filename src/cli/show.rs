@@ -67,23 +67,22 @@ pub fn certificate_text(certificate: Option<&api::Certificate>) -> String {
 
 /// An identification for people.
 pub fn identified_text(answer: &api::IdentifyResponse) -> String {
-    let mut text = decision_text(
+    let mut lines = vec![decision_text(
         answer.decision(),
         &answer.subject_id,
         answer.match_level(),
         answer.retake_reason(),
-    );
-    for link in &answer.links {
-        text.push_str(&format!("\n{} {}", link_kind(link), link.value));
-    }
+    )];
+    let known = answer.links.iter();
+    lines.extend(known.map(|link| format!("{} {}", link_kind(link), link.value)));
     if answer.certificate.is_some() {
-        text.push_str(&format!(
-            "\ncertificate {}",
+        lines.push(format!(
+            "certificate {}",
             certificate_text(answer.certificate.as_ref())
         ));
     }
     if !answer.backend.is_empty() {
-        text.push_str(&format!("\nbackend {}", answer.backend));
+        lines.push(format!("backend {}", answer.backend));
     }
     let rows: Vec<Vec<String>> = answer
         .candidates
@@ -97,10 +96,9 @@ pub fn identified_text(answer: &api::IdentifyResponse) -> String {
         })
         .collect();
     if !rows.is_empty() {
-        text.push('\n');
-        text.push_str(&table(&rows));
+        lines.push(table(&rows));
     }
-    text
+    lines.join("\n")
 }
 
 /// An identification as JSON.
@@ -149,7 +147,11 @@ pub fn time(at: Option<&Timestamp>) -> String {
 
 /// Bytes in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
+        .collect()
 }
 
 fn tenant_state(tenant: &api::Tenant) -> &'static str {

@@ -54,9 +54,8 @@ pub async fn run(args: Args) -> Result<(), CliError> {
         answer.match_level(),
         answer.retake_reason(),
     );
-    if let Some(score) = answer.score {
-        text.push_str(&format!("\nscore {score:.4}"));
-    }
+    let score = answer.score.map(|score| format!("\nscore {score:.4}"));
+    text.push_str(score.as_deref().unwrap_or_default());
     let json = json!({
         "request_id": answer.request_id,
         "decision": show::decision(answer.decision()),

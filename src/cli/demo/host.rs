@@ -31,15 +31,14 @@ pub(super) struct Host {
 impl Host {
     /// Makes the data directory and starts a server on it.
     pub(super) async fn start(args: &Args) -> Result<Self, CliError> {
-        let (data, temporary) = match &args.data {
-            Some(data) => (data.clone(), None),
-            None => {
-                let temporary = tempfile::Builder::new()
-                    .prefix("thenar-demo-")
-                    .tempdir()
-                    .map_err(DemoError::Temporary)?;
-                (temporary.path().join("data"), Some(temporary))
-            }
+        let (data, temporary) = if let Some(data) = &args.data {
+            (data.clone(), None)
+        } else {
+            let temporary = tempfile::Builder::new()
+                .prefix("thenar-demo-")
+                .tempdir()
+                .map_err(DemoError::Temporary)?;
+            (temporary.path().join("data"), Some(temporary))
         };
         super::say(&format!("a server on {}", data.display()));
         local::init(&data, TRUST_DOMAIN_DEFAULT, &[])?;

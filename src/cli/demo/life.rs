@@ -10,24 +10,27 @@ use super::super::error::CliError;
 use super::check;
 use super::host::Host;
 use super::oracle::Answer;
-use super::plan::{self, Plan, arena, subject_id};
+use super::plan::{self, LEAVER, Plan, arena, subject_id};
 use super::report::Check;
 use super::scanner::Scanner;
 
 /// How long the files may take to be clean.
-const PURGE_MAX: Duration = Duration::from_secs(60);
+const PURGE_MAX: Duration = Duration::from_mins(1);
+
+/// Whether somebody was found before and after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) before: bool,
+    pub(super) after: bool,
+}
 
 /// What came of it.
 #[derive(Debug)]
 pub(super) struct Life {
-    /// Whether the new palm was nobody before.
-    pub(super) unknown_before: bool,
-    /// Whether the next call found it.
-    pub(super) found_after_enrol: bool,
-    /// Whether the person was found before the erasure.
-    pub(super) known_before: bool,
-    /// Whether the next call found the person.
-    pub(super) found_after_erase: bool,
+    /// The person who was enrolled.
+    pub(super) newcomer: Found,
+    /// The person who was erased.
+    pub(super) leaver: Found,
     /// How long the files took, or what is wrong.
     pub(super) purge: Result<Duration, String>,
 }
@@ -39,7 +42,7 @@ pub(super) async fn run(host: &Host, plan: &Plan) -> Result<Life, CliError> {
     let mut scanner = Scanner::single(scanner_client, "gate-2");
 
     let newcomer = plan.enrolled(plan.newcomer());
-    let unknown_before = Answer::of(&scanner.ask(&newcomer).await?) == Answer::NoMatch;
+    let before = Answer::of(&scanner.ask(&newcomer).await?) != Answer::NoMatch;
     let request = api::EnrollRequest {
         request_id: "enrol-newcomer".to_owned(),
         subject_id: subject_id(plan.newcomer()),
@@ -48,28 +51,27 @@ pub(super) async fn run(host: &Host, plan: &Plan) -> Result<Life, CliError> {
         ..api::EnrollRequest::default()
     };
     client.enrollment().enroll(request).await?;
-    let found_after_enrol = Answer::of(&scanner.ask(&newcomer).await?).names(plan.newcomer());
+    let after = Answer::of(&scanner.ask(&newcomer).await?).names(plan.newcomer());
+    let newcomer = Found { before, after };
 
-    let leaver = plan.enrolled(plan.leaver());
-    let known_before = Answer::of(&scanner.ask(&leaver).await?).names(plan.leaver());
+    let leaver = plan.enrolled(LEAVER);
+    let before = Answer::of(&scanner.ask(&leaver).await?).names(LEAVER);
     let request = api::EraseRequest {
         request_id: "erase-leaver".to_owned(),
-        subject: Some(api::erase_request::Subject::SubjectId(subject_id(plan.leaver()))),
+        subject: Some(api::erase_request::Subject::SubjectId(subject_id(LEAVER))),
         ..api::EraseRequest::default()
     };
     let erased = client.enrollment().erase(request).await?.into_inner();
     let begin = Instant::now();
-    let found_after_erase = Answer::of(&scanner.ask(&leaver).await?) != Answer::NoMatch;
+    let after = Answer::of(&scanner.ask(&leaver).await?) != Answer::NoMatch;
     let purge = match purged(&client, "", erased.erasure, PURGE_MAX).await {
         Ok(_) => Ok(begin.elapsed()),
         Err(CliError::TimedOut(text)) => Err(text),
         Err(error) => return Err(error),
     };
     Ok(Life {
-        unknown_before,
-        found_after_enrol,
-        known_before,
-        found_after_erase,
+        newcomer,
+        leaver: Found { before, after },
         purge,
     })
 }
@@ -77,20 +79,20 @@ pub(super) async fn run(host: &Host, plan: &Plan) -> Result<Life, CliError> {
 impl Life {
     /// What must hold.
     pub(super) fn checks(&self) -> Vec<Check> {
-        let words = |before: bool, after: bool| {
+        let words = |found: Found| {
             let word = |found| if found { "found" } else { "nobody" };
-            format!("{}, then {}", word(before), word(after))
+            format!("{}, then {}", word(found.before), word(found.after))
         };
         vec![
             check(
                 "an enrolment is found by the next call",
-                self.unknown_before && self.found_after_enrol,
-                words(!self.unknown_before, self.found_after_enrol),
+                !self.newcomer.before && self.newcomer.after,
+                words(self.newcomer),
             ),
             check(
                 "an erased person is found by no call",
-                self.known_before && !self.found_after_erase,
-                words(self.known_before, self.found_after_erase),
+                self.leaver.before && !self.leaver.after,
+                words(self.leaver),
             ),
             check(
                 "no file holds a byte of the erased palm",

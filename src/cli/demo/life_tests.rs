@@ -2,53 +2,56 @@
 
 use super::*;
 
-fn good() -> Life {
-    Life {
-        unknown_before: true,
-        found_after_enrol: true,
-        known_before: true,
-        found_after_erase: false,
-        purge: Ok(Duration::from_secs(1)),
-    }
-}
+const COMES: Found = Found {
+    before: false,
+    after: true,
+};
+const LEAVES: Found = Found {
+    before: true,
+    after: false,
+};
+const STAYS: Found = Found {
+    before: true,
+    after: true,
+};
+const NEVER: Found = Found {
+    before: false,
+    after: false,
+};
 
-fn passed(life: &Life) -> Vec<bool> {
+fn passed(newcomer: Found, leaver: Found, purge: Result<Duration, String>) -> Vec<bool> {
+    let life = Life {
+        newcomer,
+        leaver,
+        purge,
+    };
     life.checks().iter().map(|check| check.passed).collect()
 }
 
+const CLEAN: Result<Duration, String> = Ok(Duration::from_secs(1));
+
 #[test]
 fn all_holds_when_all_is_well() {
-    assert_eq!(passed(&good()), [true, true, true]);
+    assert_eq!(passed(COMES, LEAVES, CLEAN), [true, true, true]);
 }
 
 #[test]
 fn an_enrolment_that_is_not_found_fails() {
-    let life = Life {
-        found_after_enrol: false,
-        ..good()
-    };
-    assert_eq!(passed(&life), [false, true, true]);
+    assert_eq!(passed(NEVER, LEAVES, CLEAN), [false, true, true]);
+    assert_eq!(
+        passed(STAYS, LEAVES, CLEAN),
+        [false, true, true],
+        "was there before"
+    );
 }
 
 #[test]
 fn an_erasure_proves_nothing_about_a_person_never_found() {
-    let found = Life {
-        found_after_erase: true,
-        ..good()
-    };
-    assert_eq!(passed(&found), [true, false, true]);
-    let never = Life {
-        known_before: false,
-        ..good()
-    };
-    assert_eq!(passed(&never), [true, false, true]);
+    assert_eq!(passed(COMES, STAYS, CLEAN), [true, false, true]);
+    assert_eq!(passed(COMES, NEVER, CLEAN), [true, false, true]);
 }
 
 #[test]
 fn files_that_are_not_clean_in_time_fail() {
-    let life = Life {
-        purge: Err("not yet".into()),
-        ..good()
-    };
-    assert_eq!(passed(&life), [true, true, false]);
+    assert_eq!(passed(COMES, LEAVES, Err("not yet".into())), [true, true, false]);
 }

@@ -19,6 +19,8 @@ pub(super) const SEED: u64 = 20_261_124;
 pub(super) const OTHER_PALMS: u64 = 1_000;
 /// People who come back again and again: the first ones.
 pub(super) const REGULARS: u64 = 20;
+/// The subject that is erased: a regular, so that every cache knows it.
+pub(super) const LEAVER: u64 = REGULARS / 2;
 /// Two subjects above the threshold closer than this are ambiguous.
 pub(super) const MARGIN: f32 = 0.02;
 /// Wanted FPIR of the tenant that is asked most.
@@ -26,7 +28,7 @@ pub(super) const FPIR: f64 = 1e-3;
 /// Wanted FPIR of the other tenant: so small that every match there is a fault.
 const OTHER_FPIR: f64 = 1e-6;
 /// The consent's term.
-const CONSENT_TERM: Duration = Duration::from_secs(365 * 86_400);
+const CONSENT_TERM: Duration = Duration::from_hours(365 * 24);
 
 /// All that is fixed before the first call.
 #[derive(Debug, Clone)]
@@ -103,11 +105,6 @@ impl Plan {
     /// The subject that is enrolled while the server runs.
     pub(super) fn newcomer(&self) -> u64 {
         self.palms + OTHER_PALMS
-    }
-
-    /// The subject that is erased: a regular, so that every cache knows it.
-    pub(super) fn leaver(&self) -> u64 {
-        REGULARS / 2
     }
 
     /// The palm exactly as it was enrolled.

@@ -7,7 +7,7 @@ use crate::model::principal::Role;
 use super::super::error::CliError;
 use super::host::Host;
 use super::oracle::Answer;
-use super::plan::{Plan, arena};
+use super::plan::{LEAVER, Plan, arena};
 use super::report::Check;
 use super::scanner::Scanner;
 use super::{DemoError, check};
@@ -30,7 +30,7 @@ pub(super) struct Restart {
 
 /// Asks for a sample of everybody, with the palms as they were enrolled.
 pub(super) async fn run(host: &Host, plan: &Plan) -> Result<Restart, CliError> {
-    let mut subjects: Vec<u64> = plan.sample(SAMPLED).filter(|s| *s != plan.leaver()).collect();
+    let mut subjects: Vec<u64> = plan.sample(SAMPLED).filter(|s| *s != LEAVER).collect();
     subjects.push(plan.newcomer());
     let mut tasks = JoinSet::new();
     for (number, part) in subjects.chunks(subjects.len().div_ceil(SCANNERS)).enumerate() {
@@ -44,7 +44,7 @@ pub(super) async fn run(host: &Host, plan: &Plan) -> Result<Restart, CliError> {
     }
     let client = host.member(arena(), Role::Scanner, "returning-leaver").await?;
     let mut scanner = Scanner::single(client, "returning-leaver");
-    let answer = Answer::of(&scanner.ask(&plan.enrolled(plan.leaver())).await?);
+    let answer = Answer::of(&scanner.ask(&plan.enrolled(LEAVER)).await?);
     Ok(Restart {
         asked: subjects.len() as u64,
         lost: all,
