@@ -1,4 +1,4 @@
-//! What is on disk: one directory a tenant with a catalog (SQLite) and sealed, memory-mapped segments. Knows nothing of GPUs, codes or gRPC: planes are bytes to it.
+//! What is on disk: one directory a tenant with a catalog (`SQLite`) and sealed, memory-mapped segments. Knows nothing of GPUs, codes or gRPC: planes are bytes to it.
 //!
 //! [`data_dir::DataDir`] is the directory that one process holds; [`store::Store`] is one tenant in it.
 //! The layout of every file is in `docs/format.md`.

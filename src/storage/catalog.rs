@@ -1,4 +1,4 @@
-//! The catalog of one tenant: subjects, references, consent, links, history, erasures and pending rows, in SQLite. Touches no segment file.
+//! The catalog of one tenant: subjects, references, consent, links, history, erasures and pending rows, in `SQLite`. Touches no segment file.
 
 pub(super) mod code;
 pub(super) mod connection;

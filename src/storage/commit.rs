@@ -17,17 +17,18 @@ pub type Answers = Vec<Result<Committed, WriteError>>;
 impl Store {
     /// Does the writes in their order as one transaction. When it returns `Ok`, each answered write survives what its
     /// [`Write::durability`] says, and an erased row is read by nobody. On `Err` none was done.
-    pub fn commit(&self, writes: Vec<Write>) -> Result<Answers, StorageError> {
-        let Some(durability) = writes.iter().map(Write::durability).max() else {
+    pub fn commit(&self, group: Vec<Write>) -> Result<Answers, StorageError> {
+        let Some(durability) = group.iter().map(Write::durability).max() else {
             return Ok(Vec::new());
         };
         let shared = &*self.0;
         let now = Timestamp::now();
         let mut writer = shared.writer.lock();
         let answers = shared.write(&mut writer, durability, |conn, state| {
-            let answers = writes
-                .iter()
-                .map(|write| shared.member(conn, state, write, now))
+            // Each write is dropped, and its rows wiped, as soon as it is done.
+            let answers = group
+                .into_iter()
+                .map(|write| shared.member(conn, state, &write, now))
                 .collect::<Result<Answers, _>>()?;
             if durability == Durability::Power {
                 request::prune(conn, now)?;

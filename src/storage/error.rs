@@ -69,9 +69,9 @@ pub enum StorageError {
     #[error("writes are refused until the server is restarted, since an earlier one failed: {0}")]
     Poisoned(String),
     /// A named limit was exceeded.
-    #[error("{limit} is {max}; {value} came")]
+    #[error("at most {max} {limit} are taken; {value} came")]
     Limit {
-        /// Name of the limit.
+        /// What is limited.
         limit: &'static str,
         /// Its value.
         max: u64,
@@ -94,7 +94,7 @@ pub enum StorageError {
         /// Why it failed.
         source: io::Error,
     },
-    /// SQLite refused.
+    /// `SQLite` refused.
     #[error("catalog.db: {0}")]
     Catalog(rusqlite::Error),
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use zeroize::Zeroizing;
 
-use super::catalog::segments;
+use super::catalog::{pending, segments};
 use super::error::StorageError;
 use super::place::{RowId, RowPlanes, SEGMENT_ROWS_MAX, SegmentRows};
 use super::segment::writer::SegmentWriter;
@@ -77,7 +77,9 @@ impl Shared {
                         )));
                     }
                     Some(segments::Located { id, sealed, .. }) => {
-                        let row = self.pending_seal.open(*reference, &sealed.unwrap_or_default())?;
+                        let row = self
+                            .pending_seal
+                            .open(*reference, &sealed.ok_or_else(|| pending::missing(*reference))?)?;
                         ids.push(id);
                         exact.extend_from_slice(&row);
                     }

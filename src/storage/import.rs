@@ -22,6 +22,10 @@ use crate::model::timestamp::Timestamp;
 pub const IMPORT_ROWS_MAX: u64 = 16_777_216;
 
 /// How an import begins.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one value an import, moved once"
+)]
 pub enum ImportStart {
     /// The request was answered before; nothing is to be done.
     Replayed(ImportAnswer),
@@ -38,7 +42,7 @@ pub struct Importer {
     /// Reserved and not pushed yet, in order.
     outstanding: VecDeque<RowId>,
     pushed: u64,
-    file: Option<SegmentWriter>,
+    file: Option<Box<SegmentWriter>>,
     written: Vec<WrittenSegment>,
 }
 
@@ -108,6 +112,10 @@ impl Importer {
     }
 
     /// Writes rows, which come in the order of their reservation.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the rows are wiped once they are written"
+    )]
     pub fn push(&mut self, rows: SegmentRows) -> Result<(), StorageError> {
         for id in &rows.ids {
             if self.outstanding.pop_front() != Some(*id) {
@@ -186,14 +194,14 @@ impl Importer {
         Ok((answer, numbers))
     }
 
-    fn begin_segment(&self) -> Result<SegmentWriter, StorageError> {
+    fn begin_segment(&self) -> Result<Box<SegmentWriter>, StorageError> {
         let left = self.header.rows - self.pushed;
         let rows = u32::try_from(left).map_or(SEGMENT_ROWS_MAX, |left| left.min(SEGMENT_ROWS_MAX));
         // Held while the file is made, so that a purge finds it in the set or not at all.
         let mut importing = self.shared.importing.lock();
         let file = SegmentWriter::create(&self.shared.segments_path, &self.shared.context, rows)?;
         importing.insert(file.ulid());
-        Ok(file)
+        Ok(Box::new(file))
     }
 
     /// Lets go of the written files without destroying them.

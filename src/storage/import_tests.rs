@@ -145,7 +145,7 @@ fn limits_are_named() {
         .expect("too many");
     assert_eq!(
         refused.to_string(),
-        "rows of an import is 16777216; 16777217 came"
+        "at most 16777216 rows of an import are taken; 16777217 came"
     );
 }
 

@@ -42,7 +42,7 @@ fn no_byte_of_an_erased_row_stays_in_any_file() {
     house.erase("s17");
     assert_eq!(
         house.files_with(&sealed),
-        [old_file.clone()],
+        std::slice::from_ref(&old_file),
         "erased, not purged yet"
     );
     assert_eq!(house.store.purge().expect("purged"), 1);

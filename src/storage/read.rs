@@ -128,7 +128,9 @@ impl Shared {
                         ..
                     }) => in_segments.push((segment, row, *at)),
                     Some(segments::Located { id, sealed, .. }) => {
-                        let exact = self.pending_seal.open(*reference, &sealed.unwrap_or_default())?;
+                        let exact = self
+                            .pending_seal
+                            .open(*reference, &sealed.ok_or_else(|| pending::missing(*reference))?)?;
                         *rows.get_mut(*at).expect("one answer a place") = Some(StoredRow { id, exact });
                     }
                 }

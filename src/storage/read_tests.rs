@@ -158,3 +158,42 @@ fn unknown_erasures_are_none() {
         assert_eq!(house.store.erasure(number).expect("read"), None);
     }
 }
+
+#[test]
+fn a_row_is_never_missed_while_it_moves() {
+    let house = House::new();
+    for seed in 1..=60 {
+        house.enroll(&format!("s{seed}"), seed);
+    }
+    let places: Vec<_> = (1..=60).map(|reference| Place::Pending { reference }).collect();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let found = house.exact(&places);
+                    for (seed, row) in (1..).zip(found) {
+                        // Every third is erased meanwhile.
+                        assert!(
+                            row == Some(exact(seed)) || (row.is_none() && seed % 3 == 0),
+                            "{seed}"
+                        );
+                    }
+                }
+            });
+        }
+        for first in (1..=60).step_by(6) {
+            house.erase(&format!("s{}", first + 2));
+            let some: Vec<u64> = (first..first + 6).collect();
+            house
+                .store
+                .flush(&some, &crate::storage::testing::encode)
+                .expect("flushed");
+            house.erase(&format!("s{}", first + 5));
+            house.store.purge().expect("purged");
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert_eq!(house.store.erasures_pending(), 0);
+    assert_eq!(house.store.stats().expect("figures").references, 40);
+}

@@ -112,7 +112,7 @@ fn read_spec(
     Ok(spec)
 }
 
-/// At a start the whole path helps; and what SQLite can't make sense of there is damage.
+/// At a start the whole path helps; and what `SQLite` can't make sense of there is damage.
 fn name_catalog(error: StorageError, catalog: &Path) -> StorageError {
     match error {
         StorageError::Damaged { path, fault } if path == Path::new(CATALOG_FILE) => {

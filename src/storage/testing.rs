@@ -222,9 +222,10 @@ pub(super) fn encode(exact: &[u8], rows: usize) -> RowPlanes {
         scale: Vec::new(),
     };
     for row in exact.chunks(2 * DIM) {
-        let code = match row.iter().all(|byte| *byte == 0) {
-            true => vec![0; DIM / 2 + 12],
-            false => expand(row, DIM / 2 + 12),
+        let code = if row.iter().all(|byte| *byte == 0) {
+            vec![0; DIM / 2 + 12]
+        } else {
+            expand(row, DIM / 2 + 12)
         };
         let (sign, rest) = code.split_at(DIM / 8);
         let (refine, scale) = rest.split_at(3 * DIM / 8);
@@ -239,9 +240,12 @@ pub(super) fn encode(exact: &[u8], rows: usize) -> RowPlanes {
 pub(super) fn rows(ids: &[RowId]) -> SegmentRows {
     let exact: Vec<u8> = ids
         .iter()
-        .flat_map(|id| match *id == RowId::HOLE {
-            true => vec![0; 2 * DIM],
-            false => exact(id.reference),
+        .flat_map(|id| {
+            if *id == RowId::HOLE {
+                vec![0; 2 * DIM]
+            } else {
+                exact(id.reference)
+            }
         })
         .collect();
     SegmentRows {
@@ -360,9 +364,10 @@ fn copy_tree(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).expect("a directory") {
         let path = entry.expect("readable").path();
         let target = to.join(path.file_name().expect("a name"));
-        match path.is_dir() {
-            true => copy_tree(&path, &target),
-            false => drop(fs::copy(&path, &target).expect("copied")),
+        if path.is_dir() {
+            copy_tree(&path, &target);
+        } else {
+            fs::copy(&path, &target).expect("copied");
         }
     }
 }

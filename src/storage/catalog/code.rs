@@ -8,7 +8,7 @@ use crate::model::decision::RetakeReason;
 use crate::model::subject::{Hand, PadVerdict};
 use crate::model::usage::{Outcome, UsageKind};
 
-/// An unsigned number as SQLite keeps it.
+/// An unsigned number as the catalog keeps it.
 pub(in crate::storage) fn int(value: u64) -> i64 {
     i64::try_from(value).expect("counters and sizes stay below 2⁶³")
 }

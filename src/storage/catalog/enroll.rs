@@ -32,17 +32,14 @@ pub(in crate::storage) fn enroll(
     }
     check_lengths(write, dimension)?;
     let consent = (subject::terms(conn, &write.consent)?, &write.consent);
-    let handle = match subject::handle(conn, &write.subject_id)? {
-        Some(handle) => {
-            subject::set_consent(conn, handle, consent)?;
-            handle
-        }
-        None => {
-            let handle = state.next_subject();
-            subject::insert(conn, handle, &write.subject_id, consent, now)?;
-            state.subjects += 1;
-            handle
-        }
+    let handle = if let Some(known) = subject::handle(conn, &write.subject_id)? {
+        subject::set_consent(conn, known, consent)?;
+        known
+    } else {
+        let new = state.next_subject();
+        subject::insert(conn, new, &write.subject_id, consent, now)?;
+        state.subjects += 1;
+        new
     };
     check_room(conn, handle, write)?;
     for link in &write.links {

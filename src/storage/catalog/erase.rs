@@ -124,14 +124,14 @@ pub(in crate::storage) fn mark_purged(
     let mut receipt = receipt::verify(&answer.receipt).map_err(fault)?;
     receipt.purged_at = Some(now);
     receipt.state = ErasureState::Purged;
-    let signed = signer.sign(&receipt);
+    let renewed = signer.sign(&receipt);
     conn.prepare_cached(
         "UPDATE erasure SET purged = 1, receipt = ?, signature = ?, public_key = ? WHERE id = ?",
     )?
     .execute(params![
-        signed.receipt_json,
-        signed.signature,
-        signed.public_key,
+        renewed.receipt_json,
+        renewed.signature,
+        renewed.public_key,
         int(erasure)
     ])?;
     conn.prepare_cached("DELETE FROM tombstone WHERE erasure = ?")?
@@ -149,7 +149,7 @@ fn digest_of(
     let digest = match place {
         Place::Segment { segment, row } => (context.row_digest)(segment, row)?,
         Place::Pending { .. } => {
-            let sealed = pending::sealed(conn, reference)?.unwrap_or_default();
+            let sealed = pending::sealed(conn, reference)?.ok_or_else(|| pending::missing(reference))?;
             sha256(&sealed)
         }
     };

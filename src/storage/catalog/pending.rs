@@ -64,6 +64,14 @@ impl PendingSeal {
     }
 }
 
+/// A reference that is neither in a segment nor here.
+pub(in crate::storage) fn missing(reference: u64) -> StorageError {
+    StorageError::damaged(
+        std::path::Path::new("catalog.db"),
+        format!("reference {reference} has no row"),
+    )
+}
+
 /// Adds a sealed row.
 pub(in crate::storage) fn insert(conn: &Connection, reference: u64, sealed: &[u8]) -> rusqlite::Result<()> {
     conn.prepare_cached("INSERT INTO pending (reference, sealed) VALUES (?, ?)")?
@@ -93,7 +101,7 @@ pub(in crate::storage) fn references(conn: &Connection) -> rusqlite::Result<Vec<
         .collect()
 }
 
-/// Writes all rows anew into zeroed pages. SQLite's `secure_delete` zeroes what is deleted, but a row that was moved
+/// Writes all rows anew into zeroed pages. `SQLite`'s `secure_delete` zeroes what is deleted, but a row that was moved
 /// between pages before may have left a copy in the unused part of one. Emptying the table zeroes every page of it,
 /// and inserting in ascending order moves nothing.
 pub(in crate::storage) fn rebuild(conn: &Connection) -> rusqlite::Result<()> {

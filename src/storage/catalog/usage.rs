@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, params};
 use super::code::{Coded, int, parsed, uint};
 use super::state::State;
 use super::subject;
-use crate::model::id::SubjectId;
+use crate::model::id::{SiteId, SubjectId};
 use crate::model::timestamp::Timestamp;
 use crate::model::usage::UsageEvent;
 use crate::storage::error::StorageError;
@@ -28,7 +28,7 @@ pub(in crate::storage) fn insert(
         event.kind.code(),
         event.outcome.code(),
         subject.map(int),
-        event.site.as_ref().map(|site| site.as_str()),
+        event.site.as_ref().map(SiteId::as_str),
         event.principal.as_str(),
         event.request_id.as_str(),
     ])?;

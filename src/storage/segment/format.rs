@@ -295,10 +295,10 @@ impl SegmentSeal {
         nonce_block.copy_from_slice(&(block as u64).to_le_bytes());
         let mut aad = [0; 60];
         let (tenant, rest) = aad.split_at_mut(32);
-        let (ulid, place) = rest.split_at_mut(16);
+        let (ulid, position) = rest.split_at_mut(16);
         tenant.copy_from_slice(&self.tenant_digest);
         ulid.copy_from_slice(&self.ulid.to_bytes());
-        place.copy_from_slice(&nonce);
+        position.copy_from_slice(&nonce);
         (nonce, aad)
     }
 }
