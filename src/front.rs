@@ -19,6 +19,8 @@ pub mod enroll;
 pub mod error;
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod fixture;
 pub mod identify;
 pub mod identity;
 pub mod import;

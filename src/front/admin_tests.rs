@@ -1,7 +1,7 @@
 //! Tests of administration: tenants are made once, shown to whom they concern, and dropped with their keys.
 
 use super::*;
-use crate::front::fake::*;
+use crate::front::fixture::*;
 use crate::model::policy::ThresholdRule;
 
 const ROOT: &str = "/admin/root";

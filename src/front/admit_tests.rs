@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::front::fake::{DIM, create, id, palm, raw};
+use crate::front::fixture::{DIM, create, id, palm, raw};
 use crate::model::signature::ElementType;
 use crate::model::tenant::TransformId;
 use crate::model::timestamp::Timestamp;

@@ -13,7 +13,7 @@ fn question() -> Question {
 
 #[test]
 fn the_very_question_alone_finds_the_answer() {
-    let answers = Answers::new(10, Duration::from_secs(60));
+    let answers = Answers::new(10, Duration::from_mins(1));
     answers.put(question(), 7);
     assert_eq!(answers.get(&question()), Some(7));
     let others: [fn(&mut Question); 4] = [
@@ -39,7 +39,7 @@ fn answers_age() {
 
 #[test]
 fn no_more_than_the_limit_are_kept() {
-    let answers = Answers::new(5, Duration::from_secs(60));
+    let answers = Answers::new(5, Duration::from_mins(1));
     for epoch in 0..100 {
         answers.put(Question { epoch, ..question() }, epoch);
     }

@@ -126,7 +126,7 @@ pub(super) fn administration(caller: &Caller, method: Method, tenant: &TenantId)
     }
 }
 
-/// The only tenant that a caller of ListTenants sees; `None` for all.
+/// The only tenant that a caller of `ListTenants` sees; `None` for all.
 pub(super) fn listing(caller: &Caller) -> Result<Option<&TenantId>, FrontError> {
     allow_role(caller, Method::ListTenants)?;
     match &caller.principal {

@@ -1,7 +1,7 @@
 //! Tests of request digests: every part of a request counts, the request id and the deadline don't, and the key does.
 
 use super::*;
-use crate::front::fake::{enroll, id, identify, palm, verify};
+use crate::front::fixture::{enroll, id, identify, palm, verify};
 use crate::model::link::LinkKind;
 use crate::model::subject::PadVerdict;
 

@@ -1,7 +1,7 @@
 //! Tests of enrolment: consent first, all captures or none, repetitions name the same subject.
 
 use super::*;
-use crate::front::fake::*;
+use crate::front::fixture::*;
 use crate::matcher::node::NodeError;
 
 const ENROLLER: &str = "/tenant/acme/enroller/e";

@@ -1,4 +1,4 @@
-//! For tests: a match node in memory that searches by brute force, and a front before it. Keeps the node's contract as far as the front can tell.
+//! For tests: a match node in memory that searches by brute force. Keeps the node's contract as far as the front can tell.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,29 +6,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::StreamExt;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
-use super::command::{CreateTenant, Enroll, Enrollment as FrontEnrollment, Identify, RawSignature, Verify};
-use super::identity::Caller;
-use super::route::Routes;
-use super::{Front, FrontConfig};
-use crate::keys::keyring::Keyring;
+use super::fixture::{DIM, consent, id};
 use crate::keys::secret::SecretKey;
 use crate::matcher::node::*;
-use crate::model::consent::{Consent, ConsentMethod};
 use crate::model::decision::{Candidate, Certificate, SearchAnswer};
 use crate::model::erasure::{ErasureReceipt, ErasureState};
 use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::link::{LinkKind, SealedLink};
-use crate::model::policy::{Policy, ThresholdRule};
-use crate::model::principal::{Principal, Role};
-use crate::model::signature::{Dimension, ElementType, Encoder};
-use crate::model::subject::{Capture, Hand, PadVerdict, ReferenceInfo, SubjectRecord};
+use crate::model::subject::{Hand, ReferenceInfo, SubjectRecord};
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus};
 use crate::model::timestamp::Timestamp;
 use crate::model::usage::UsageEvent;
-
-/// Dimension of the tests' tenants.
-pub(super) const DIM: usize = 64;
 
 /// One tenant of the fake node.
 pub(super) struct FakeTenant {
@@ -50,6 +40,8 @@ pub(super) struct FakeState {
     pub(super) calls: Vec<&'static str>,
     pub(super) unavailable: BTreeMap<TenantId, String>,
     pub(super) last_import: Option<ImportHeader>,
+    /// Holds up the next search's answer: the first is told when it is found, the second lets it go.
+    pub(super) gate: Option<(Arc<Notify>, Arc<Notify>)>,
 }
 
 /// A match node in memory.
@@ -182,7 +174,7 @@ impl Node for FakeNode {
     }
 
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
-        self.on("search", &query.tenant, |tenant| {
+        let answer = self.on("search", &query.tenant, |tenant| {
             let mut best: BTreeMap<&SubjectId, Candidate> = BTreeMap::new();
             for (subject_id, hand, row) in &tenant.rows {
                 let score = dot(row, query.probe.values());
@@ -209,7 +201,13 @@ impl Node for FakeNode {
                 backend: "fake".to_owned(),
                 searched: tenant.rows.len() as u64,
             })
-        })
+        });
+        let gate = self.0.lock().gate.take();
+        if let Some((found, go)) = gate {
+            found.notify_one();
+            go.notified().await;
+        }
+        answer
     }
 
     async fn compare(&self, query: CompareQuery) -> Result<f32, NodeError> {
@@ -359,164 +357,5 @@ impl Node for FakeNode {
 
     fn backend(&self) -> String {
         "fake".to_owned()
-    }
-}
-
-/// A front before a fake node, with two tenants, `acme` and `other`.
-pub(super) struct Fixture {
-    pub(super) front: Arc<Front>,
-    pub(super) node: Arc<FakeNode>,
-    pub(super) keyring: Arc<Keyring>,
-    _dir: tempfile::TempDir,
-}
-
-impl Fixture {
-    pub(super) async fn new() -> Self {
-        let dir = tempfile::tempdir().expect("temporary directory");
-        let kek = SecretKey::from_bytes([1; 32]);
-        let keyring = Arc::new(Keyring::create(&dir.path().join("keyring"), &kek).expect("made"));
-        let node = Arc::new(FakeNode::default());
-        let front = front(&keyring, &node);
-        let fixture = Self {
-            front,
-            node,
-            keyring,
-            _dir: dir,
-        };
-        for tenant in ["acme", "other"] {
-            fixture
-                .front
-                .create_tenant(&caller("/admin/root"), create(tenant))
-                .await
-                .expect("created");
-        }
-        fixture
-    }
-
-    /// Enrols palm `number` under this subject id.
-    pub(super) async fn enroll(&self, tenant: &str, subject: &str, number: u32) {
-        let request = Enroll {
-            request_id: id(&format!("enrol-{subject}")),
-            subject_id: Some(id(subject)),
-            ..enroll(number)
-        };
-        let enroller = caller(&format!("/tenant/{tenant}/enroller/e"));
-        let answer = self.front.enroll(&enroller, request).await.expect("enrolled");
-        assert!(matches!(answer, FrontEnrollment::Done(_)));
-    }
-}
-
-/// Another front before the same node and with the same keys.
-pub(super) fn front(keyring: &Arc<Keyring>, node: &Arc<FakeNode>) -> Arc<Front> {
-    let node: Arc<dyn Node> = Arc::clone(node) as _;
-    Front::new(FrontConfig::default(), Arc::clone(keyring), Routes::single(node))
-}
-
-/// Parses an id that is known to be valid.
-pub(super) fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
-    text.parse().expect("valid")
-}
-
-pub(super) fn caller(path: &str) -> Caller {
-    Caller {
-        principal: Principal::from_path(path).expect("valid"),
-    }
-}
-
-pub(super) fn encoder() -> Encoder {
-    Encoder::new("palm", "1").expect("valid")
-}
-
-pub(super) fn create(tenant: &str) -> CreateTenant {
-    CreateTenant {
-        tenant: id(tenant),
-        request_id: id("create"),
-        dimension: Dimension::new(DIM).expect("valid"),
-        encoder: encoder(),
-        policy: Policy {
-            threshold: ThresholdRule::Score(0.5),
-            margin: 0.05,
-            quality_min: 30,
-            pad_required: true,
-            links: BTreeMap::from([
-                (Role::Scanner, vec![LinkKind::PaymentToken]),
-                (Role::Enroller, vec![LinkKind::PhoneNumber]),
-                (Role::Operator, vec![LinkKind::PaymentToken, LinkKind::AccountId]),
-            ]),
-        },
-    }
-}
-
-pub(super) fn consent() -> Consent {
-    Consent {
-        policy_version: "1".to_owned(),
-        purpose: "entry".to_owned(),
-        given_at: Timestamp(1),
-        expires_at: Timestamp(i64::MAX),
-        method: ConsentMethod::AtDevice,
-    }
-}
-
-/// Palm `number`: unit vectors, nearly orthogonal to each other.
-pub(super) fn palm(number: u32) -> Vec<f32> {
-    let mut state = u64::from(number) * 2 + 1;
-    let signs = (0..DIM).map(|_| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        if state >> 63 == 0 { 0.125 } else { -0.125 }
-    });
-    signs.collect()
-}
-
-pub(super) fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-pub(super) fn raw(values: &[f32]) -> RawSignature {
-    RawSignature {
-        data: bytes(values).into(),
-        element: ElementType::F32,
-        encoder: encoder(),
-        capture: Capture {
-            hand: Some(Hand::Right),
-            quality: 80,
-            captured_at: Timestamp(1),
-            pad: PadVerdict::BonaFide,
-        },
-    }
-}
-
-pub(super) fn identify(request_id: &str, values: &[f32]) -> Identify {
-    Identify {
-        tenant: None,
-        request_id: id(request_id),
-        probe: raw(values),
-        site: Some(id("gate")),
-        candidates_max: 0,
-        deadline: None,
-    }
-}
-
-pub(super) fn verify(request_id: &str, subject: &str, values: &[f32]) -> Verify {
-    Verify {
-        tenant: None,
-        request_id: id(request_id),
-        subject_id: id(subject),
-        probe: raw(values),
-        site: None,
-        deadline: None,
-    }
-}
-
-pub(super) fn enroll(number: u32) -> Enroll {
-    Enroll {
-        tenant: None,
-        request_id: id("enrol"),
-        subject_id: None,
-        signatures: vec![raw(&palm(number))],
-        consent: Some(consent()),
-        links: Vec::new(),
-        site: None,
     }
 }

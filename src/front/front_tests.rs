@@ -1,7 +1,7 @@
 //! Tests of loading: all tenants at once or one at a time, and one that can't be served keeps nobody else out.
 
 use super::*;
-use crate::front::fake::*;
+use crate::front::fixture::*;
 use crate::model::tenant::TenantState;
 
 const SCANNER: &str = "/tenant/acme/scanner/s";

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::*;
-use crate::front::fake::*;
+use crate::front::fixture::*;
 use crate::model::decision::Certificate;
 use crate::model::link::LinkKind;
 use crate::model::subject::PadVerdict;
@@ -316,6 +316,41 @@ async fn after_an_erasure_no_remembered_answer_names_the_person() {
             Some(FrontError::Node(NodeError::SubjectUnknown(_)))
         ));
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_an_erasure_overtakes_is_not_remembered() {
+    let fixture = Fixture::new().await;
+    fixture.enroll("acme", "ada", 1).await;
+    let (found, go) = (
+        Arc::new(tokio::sync::Notify::new()),
+        Arc::new(tokio::sync::Notify::new()),
+    );
+    fixture.node.0.lock().gate = Some((Arc::clone(&found), Arc::clone(&go)));
+    let front = Arc::clone(&fixture.front);
+    let asked = tokio::spawn(async move { front.identify(&caller(SCANNER), identify("1", &palm(1))).await });
+    found.notified().await;
+    // Found, not yet answered: now the person is erased, and enrolled anew under the same id with another palm.
+    let selector = crate::front::command::SubjectSelector::Id(id("ada"));
+    let enroller = caller("/tenant/acme/enroller/e");
+    fixture
+        .front
+        .erase(&enroller, None, id("e"), selector)
+        .await
+        .expect("erased");
+    let anew = crate::front::command::Enroll {
+        subject_id: Some(id("ada")),
+        ..enroll(2)
+    };
+    fixture.front.enroll(&enroller, anew).await.expect("enrolled");
+    go.notify_one();
+    asked.await.expect("ran").expect("answered");
+    let answer = fixture
+        .front
+        .identify(&caller(SCANNER), identify("1", &palm(1)))
+        .await
+        .expect("answered");
+    assert_eq!(answer.decision, Decision::NoMatch);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::front::command::Identify;
-use crate::front::fake::*;
+use crate::front::fixture::*;
 use crate::model::decision::Decision;
 use crate::model::subject::Hand;
 
@@ -42,7 +42,7 @@ async fn refusal(header: Import, messages: Vec<RawRows>) -> String {
         .import(&caller(OPERATOR), header, rows(messages))
         .await;
     assert_eq!(fixture.node.calls("import"), 0, "nothing was changed");
-    result.err().expect("refused").to_string()
+    result.expect_err("refused").to_string()
 }
 
 #[tokio::test]
@@ -182,8 +182,7 @@ async fn a_stream_that_breaks_ends_the_import() {
         .await;
     assert!(
         result
-            .err()
-            .expect("refused")
+            .expect_err("refused")
             .to_string()
             .contains("the sender went away")
     );

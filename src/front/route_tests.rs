@@ -1,7 +1,8 @@
 //! Tests of routes: the table first, then the default, and a way to nowhere is refused when it is made.
 
 use super::*;
-use crate::front::fake::{FakeNode, id};
+use crate::front::fake::FakeNode;
+use crate::front::fixture::id;
 
 fn nodes() -> BTreeMap<String, Arc<dyn Node>> {
     let node = || -> Arc<dyn Node> { Arc::new(FakeNode::default()) };

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::front::command::Enroll;
-use crate::front::fake::*;
+use crate::front::fixture::*;
 use crate::keys::receipt::verify;
 use crate::matcher::node::NodeError;
 use crate::model::link::{Link, LinkKind};

@@ -20,8 +20,8 @@ fn a_made_file_is_private_and_loads() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let path = dir.path().join("kek");
     let made = KekSource::create_file(&path).expect("made");
-    let mode = fs::metadata(&path).expect("there").permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    let bits = fs::metadata(&path).expect("there").permissions().mode();
+    assert_eq!(bits & 0o777, 0o600);
     assert_eq!(KekSource::File(path.clone()).load().expect("loads"), made);
     assert!(matches!(KekSource::create_file(&path), Err(KeyError::Io { .. })));
     assert_eq!(KekSource::File(path).load().expect("unchanged"), made);

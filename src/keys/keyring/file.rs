@@ -72,7 +72,7 @@ fn wipe(path: &Path) -> Result<(), KeyError> {
 }
 
 fn overwrite(mut file: &File) -> io::Result<()> {
-    let zeros = [0; OVERWRITE_CHUNK_LEN];
+    let zeros = vec![0; OVERWRITE_CHUNK_LEN];
     let mut left = file.metadata()?.len();
     while left > 0 {
         let len = usize::try_from(left).map_or(OVERWRITE_CHUNK_LEN, |left| left.min(OVERWRITE_CHUNK_LEN));

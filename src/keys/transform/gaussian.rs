@@ -13,7 +13,7 @@ const LN_TERMS: u32 = 12;
 /// Bits of the fraction of a binary64.
 const FRACTION_BITS: u32 = 52;
 
-/// `count` standard normal numbers from ChaCha20 keyed by `seed` (stream 0, from block 0).
+/// `count` standard normal numbers from the generator `ChaCha20` keyed by `seed` (stream 0, from block 0).
 pub(super) fn standard_normals(seed: &SecretKey, count: usize) -> Vec<f64> {
     let mut generator = ChaCha20Rng::from_seed(*seed.expose());
     let mut normals = Vec::with_capacity(count);
