@@ -137,18 +137,17 @@ impl Server {
         self.health.draining().await;
         self.stop.cancel();
         let mut listener = self.listener;
-        let outcome = match tokio::time::timeout(self.drain_max, &mut listener).await {
-            Ok(ended) => ended.unwrap_or_else(|error| Err(ServerError::Transport(error.to_string()))),
-            Err(_) => {
-                tracing::warn!(
-                    "requests in flight outlasted drain_seconds_max ({:?})",
-                    self.drain_max
-                );
-                listener.abort();
-                // Its abortion is the expected error here.
-                let _ = listener.await;
-                Ok(())
-            }
+        let outcome = if let Ok(ended) = tokio::time::timeout(self.drain_max, &mut listener).await {
+            ended.unwrap_or_else(|error| Err(ServerError::Transport(error.to_string())))
+        } else {
+            tracing::warn!(
+                "requests in flight outlasted drain_seconds_max ({:?})",
+                self.drain_max
+            );
+            listener.abort();
+            // Its abortion is the expected error here.
+            let _ = listener.await;
+            Ok(())
         };
         if let Some(node) = &self.node {
             node.drain().await;

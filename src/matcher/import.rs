@@ -78,7 +78,7 @@ impl Tenant {
                 rows: answer.rows,
                 sequence: answer.sequence,
             }),
-            ImportStart::New(importer) => Begun::New(Batch {
+            ImportStart::New(importer) => Begun::New(Box::new(Batch {
                 importer: Some(importer),
                 request,
                 tenant: self,
@@ -87,7 +87,7 @@ impl Tenant {
                 exact: Zeroizing::new(Vec::new()),
                 ids: Vec::new(),
                 placed: Vec::new(),
-            }),
+            })),
         })
     }
 
@@ -101,7 +101,7 @@ impl Tenant {
 
 enum Begun {
     Replayed(Imported),
-    New(Batch),
+    New(Box<Batch>),
 }
 
 /// An import under way. Dropped before its commit it leaves nothing behind.
@@ -119,7 +119,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn push(mut self, chunk: ImportChunk) -> Result<Self, NodeError> {
+    fn push(mut self: Box<Self>, chunk: ImportChunk) -> Result<Box<Self>, NodeError> {
         let dimension = self.tenant.spec.dimension.get();
         let values = Zeroizing::new(chunk.values);
         if values.len() != chunk.subject_ids.len() * dimension {
@@ -189,7 +189,7 @@ impl Batch {
         Ok(())
     }
 
-    fn commit(mut self) -> Result<Imported, NodeError> {
+    fn commit(mut self: Box<Self>) -> Result<Imported, NodeError> {
         if !self.ids.is_empty() {
             self.write_segment()?;
         }

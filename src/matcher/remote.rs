@@ -214,7 +214,7 @@ impl Node for RemoteNode {
             .list_usage(to_proto::usage_query(&query))
             .await;
         let answer = answer.map_err(|status| self.refused(&status))?;
-        self.parsed(from_proto::usage_page(answer.into_inner()))
+        self.parsed(from_proto::usage_page(&answer.into_inner()))
     }
 
     /// The name that came with the last answer; `unknown` before the first.

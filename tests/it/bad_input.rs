@@ -115,6 +115,15 @@ async fn bad_signatures_are_refused_by_field() {
         field,
         "dimension 64",
     );
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_with_a_signature_is_checked_too() {
+    let world = World::start().await;
+    world.create_tenant("acme").await;
+    let mut caller = world.operator("acme").await;
+    let invalid = Code::InvalidArgument;
     refused(
         identify(&mut caller, |p| p.element_type = 0).await,
         invalid,

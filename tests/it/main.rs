@@ -1,5 +1,11 @@
 //! Integration tests: each goes through real gRPC with TLS to a real server. One file a promise, and one for refusals.
 
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "palms and scores of tests are small numbers"
+)]
+
 mod harness;
 
 mod bad_input;

@@ -1,9 +1,9 @@
 //! Promise: a tenant's gallery, keys and files are its own; no caller reaches another tenant's.
 
 use thenar::proto::v1::{self, Decision};
-use tonic::Code;
+use tonic::{Code, Status};
 
-use crate::harness::{World, palm, signature};
+use crate::harness::{Caller, World, palm, signature};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_palms_are_strangers_elsewhere() {
@@ -41,7 +41,27 @@ async fn another_tenant_in_the_request_is_refused_by_every_method() {
         .await
         .expect("enrolled");
     let mut acme = world.operator("acme").await;
-    let tenant = || "other".to_owned();
+    let refusals = every_method(&mut acme, "other").await;
+    for (at, refusal) in refusals.into_iter().enumerate() {
+        assert_eq!(
+            refusal.expect_err("refused").code(),
+            Code::PermissionDenied,
+            "method {at}"
+        );
+    }
+    let stats = world
+        .operator("other")
+        .await
+        .stats("other")
+        .await
+        .expect("figures");
+    assert_eq!(stats.subjects, 1, "nothing was changed");
+    world.stop().await;
+}
+
+/// Every method that names a tenant, asked about `other`.
+async fn every_method(acme: &mut Caller, other: &str) -> Vec<Result<(), Status>> {
+    let tenant = || other.to_owned();
     let identify = v1::IdentifyRequest {
         tenant: tenant(),
         probe: Some(signature(&palm(1))),
@@ -55,7 +75,7 @@ async fn another_tenant_in_the_request_is_refused_by_every_method() {
     };
     let subject = v1::get_subject_request::Subject::SubjectId("s".into());
     let erase = v1::erase_request::Subject::SubjectId("s".into());
-    let refusals = [
+    vec![
         acme.identity.identify(identify).await.map(drop),
         acme.identity.verify(verify).await.map(drop),
         acme.enrollment
@@ -95,23 +115,8 @@ async fn another_tenant_in_the_request_is_refused_by_every_method() {
             .get_stats(v1::GetStatsRequest { tenant: tenant() })
             .await
             .map(drop),
-        acme.enroll_into("other", "x", &palm(2)).await.map(drop),
-    ];
-    for (at, refusal) in refusals.into_iter().enumerate() {
-        assert_eq!(
-            refusal.expect_err("refused").code(),
-            Code::PermissionDenied,
-            "method {at}"
-        );
-    }
-    let stats = world
-        .operator("other")
-        .await
-        .stats("other")
-        .await
-        .expect("figures");
-    assert_eq!(stats.subjects, 1, "nothing was changed");
-    world.stop().await;
+        acme.enroll_into(other, "x", &palm(2)).await.map(drop),
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]

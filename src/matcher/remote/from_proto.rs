@@ -277,7 +277,7 @@ pub fn usage_query(request: &pb::ListUsageRequest) -> Result<UsageQuery, Rejecte
 }
 
 /// A page of the history.
-pub fn usage_page(page: pb::ListUsageResponse) -> Result<UsagePage, Rejected> {
+pub fn usage_page(page: &pb::ListUsageResponse) -> Result<UsagePage, Rejected> {
     let events: Result<_, _> = page.events.iter().map(usage_from_proto).collect();
     Ok(UsagePage {
         events: events?,

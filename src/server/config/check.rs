@@ -9,7 +9,7 @@ const MESSAGE_BYTES_MAX: usize = 256 << 20;
 /// Smallest limit of a request: one probe of the largest dimension and what goes with it.
 const MESSAGE_BYTES_MIN: usize = 64 << 10;
 
-fn within<T: PartialOrd + std::fmt::Display>(
+fn within<T: PartialOrd + Copy + std::fmt::Display>(
     setting: &'static str,
     value: T,
     min: T,

@@ -17,7 +17,7 @@ use super::palms::{consent, encoder, signature};
 /// Rows of one message of an import.
 const IMPORT_ROWS: usize = 1_000;
 /// Longest wait for a condition that must come about.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 static NEXT_REQUEST: AtomicU64 = AtomicU64::new(0);
 
