@@ -143,19 +143,15 @@ impl Backends {
     }
 
     fn failed(&mut self, gallery: GalleryId, error: &BackendError) {
-        match (&mut self.gpu, error) {
-            (Some(gpu), BackendError::OutOfMemory { .. }) => {
-                tracing::warn!(%error, %gallery, "the CPU scans this gallery from now on");
-                if gpu.forget(gallery).is_ok() {
-                    self.on_cpu.insert(gallery);
-                } else {
-                    self.gpu = None;
-                }
-            }
-            _ => {
-                tracing::error!(%error, "the CPU scans all galleries from now on");
-                self.gpu = None;
-            }
+        if matches!(error, BackendError::OutOfMemory { .. })
+            && let Some(gpu) = &mut self.gpu
+            && gpu.forget(gallery).is_ok()
+        {
+            tracing::warn!(%error, %gallery, "the CPU scans this gallery from now on");
+            self.on_cpu.insert(gallery);
+        } else {
+            tracing::error!(%error, "the CPU scans all galleries from now on");
+            self.gpu = None;
         }
     }
 }

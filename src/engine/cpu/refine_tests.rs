@@ -65,7 +65,10 @@ fn all_kernels_agree_whatever_the_batch() {
             assert_eq!(answer, &answers[0], "batch of {size}");
         }
         let some = |s: &Survivors| !matches!(s, Survivors::Rows(rows) if rows.is_empty());
-        assert!(size == 1 || answers[0].iter().any(some), "the probes after the first are near rows");
+        assert!(
+            size == 1 || answers[0].iter().any(some),
+            "the probes after the first are near rows"
+        );
     }
 }
 
