@@ -75,7 +75,9 @@ impl Backends {
         let cpu = CpuBackend::new(kernel, config.threads)?;
         let gpu = match config.backend {
             BackendChoice::Cpu => None,
-            BackendChoice::Auto => GpuBackend::open(false, config.batch_max).ok(),
+            BackendChoice::Auto => GpuBackend::open(false, config.batch_max)
+                .inspect_err(|reason| tracing::info!(reason, "no GPU to scan on; the CPU scans"))
+                .ok(),
             BackendChoice::Gpu => {
                 Some(GpuBackend::open(true, config.batch_max).map_err(EngineError::NoAdapter)?)
             }
