@@ -1,4 +1,5 @@
 //! Tests of the engine as the matcher uses it: exact on every backend, seen at once, forgotten at once, limits named.
+#![expect(clippy::cast_possible_truncation, reason = "counts of a test are small")]
 
 use std::sync::mpsc;
 use std::time::Duration;

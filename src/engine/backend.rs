@@ -75,7 +75,9 @@ impl Backends {
         let cpu = CpuBackend::new(kernel, config.threads)?;
         let gpu = match config.backend {
             BackendChoice::Cpu => None,
-            BackendChoice::Auto => GpuBackend::open(false, config.batch_max).ok(),
+            BackendChoice::Auto => GpuBackend::open(false, config.batch_max)
+                .inspect_err(|reason| tracing::info!(reason, "no GPU to scan on; the CPU scans"))
+                .ok(),
             BackendChoice::Gpu => {
                 Some(GpuBackend::open(true, config.batch_max).map_err(EngineError::NoAdapter)?)
             }
@@ -143,19 +145,15 @@ impl Backends {
     }
 
     fn failed(&mut self, gallery: GalleryId, error: &BackendError) {
-        match (&mut self.gpu, error) {
-            (Some(gpu), BackendError::OutOfMemory { .. }) => {
-                tracing::warn!(%error, %gallery, "the CPU scans this gallery from now on");
-                if gpu.forget(gallery).is_ok() {
-                    self.on_cpu.insert(gallery);
-                } else {
-                    self.gpu = None;
-                }
-            }
-            _ => {
-                tracing::error!(%error, "the CPU scans all galleries from now on");
-                self.gpu = None;
-            }
+        if matches!(error, BackendError::OutOfMemory { .. })
+            && let Some(gpu) = &mut self.gpu
+            && gpu.forget(gallery).is_ok()
+        {
+            tracing::warn!(%error, %gallery, "the CPU scans this gallery from now on");
+            self.on_cpu.insert(gallery);
+        } else {
+            tracing::error!(%error, "the CPU scans all galleries from now on");
+            self.gpu = None;
         }
     }
 }

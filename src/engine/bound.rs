@@ -72,8 +72,9 @@ impl QuantizedProbe {
             .map(|v| f64::from(*v) * f64::from(*v))
             .sum::<f64>()
             .sqrt();
-        // Written so that a norm that is not a number is refused.
-        if !((norm - 1.0).abs() <= PROBE_NORM_TOLERANCE) {
+        // A norm that is not a number is in no range.
+        let norms = 1.0 - PROBE_NORM_TOLERANCE..=1.0 + PROBE_NORM_TOLERANCE;
+        if !norms.contains(&norm) {
             let problem = format!("has norm {norm:.4}; a unit vector is expected");
             return Err(Rejected::new("probe", problem));
         }

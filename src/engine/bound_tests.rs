@@ -1,4 +1,5 @@
 //! Tests of the bound: never below the score, tight enough to be of use, and what is refused.
+#![expect(clippy::cast_precision_loss, reason = "counts of a test are small")]
 
 use half::f16;
 use proptest::prelude::*;
@@ -92,7 +93,10 @@ fn a_dead_row_never_survives() {
 
 #[test]
 fn the_integer_fits_single_precision_at_the_largest_dimension() {
-    assert!(127 * 15 * crate::model::signature::DIM_MAX < 1 << 24);
+    let d = crate::model::signature::DIM_MAX;
+    let probe = quantized(&normalized(vec![1.0; d]), 0.5);
+    let largest = 15 * probe.values.iter().map(|p| i32::from(p.abs())).sum::<i32>();
+    assert!(largest == 127 * 15 * 4_096 && largest < 1 << 24, "{largest}");
 }
 
 #[test]

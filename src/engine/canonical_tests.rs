@@ -1,4 +1,5 @@
 //! Tests of the canonical score: its order, to the last bit, and its error.
+#![expect(clippy::cast_precision_loss, reason = "counts of a test are small")]
 
 use proptest::prelude::*;
 

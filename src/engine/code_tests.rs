@@ -1,4 +1,5 @@
 //! Tests of the code: planes and figures say what they should, for ordinary and for odd rows.
+#![expect(clippy::cast_precision_loss, reason = "counts of a test are small")]
 
 use proptest::prelude::*;
 

@@ -22,7 +22,7 @@ const TASK_PAGES: usize = 8;
 /// Scans on the CPU.
 pub(super) struct CpuBackend {
     pool: ThreadPool,
-    kernel: refine::PageFn,
+    kernel: refine::PagesFn,
     name: Arc<str>,
 }
 
@@ -36,7 +36,7 @@ impl CpuBackend {
             .map_err(|error| EngineError::Memory(error.to_string()))?;
         Ok(Self {
             pool,
-            kernel: refine::page_fn(kernel)?,
+            kernel: refine::pages_fn(kernel)?,
             name: Arc::from(format!("cpu/{}", kernel.name())),
         })
     }
@@ -66,9 +66,7 @@ impl Backend for CpuBackend {
         let kernel = self.kernel;
         let task = |pages: &[PageView<'_>]| {
             let mut hits = Hits::new(&counts);
-            for page in pages {
-                kernel(page, &batch, &mut hits);
-            }
+            kernel(pages, &batch, &mut hits);
             hits.into_rows()
         };
         // A lone task costs no hand-over to another thread.

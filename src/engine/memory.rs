@@ -14,6 +14,9 @@ const SLAB_BLOCKS: usize = 16;
 const SLAB_BYTES_MIN: usize = 64 << 10;
 /// Largest slab, in bytes, unless a single block is larger.
 const SLAB_BYTES_MAX: usize = 4 << 20;
+/// A huge page of the operating system, in bytes: a scan of large slabs walks fewer page tables with them.
+#[cfg(target_os = "linux")]
+const HUGE_PAGE_LEN: usize = 2 << 20;
 /// Slabs and blocks begin at multiples of this, in bytes: a cache line.
 pub(super) const ALIGNMENT: usize = 64;
 
@@ -111,20 +114,25 @@ impl Arena {
     }
 
     fn add_slab(&mut self, len: usize) -> Result<(), EngineError> {
-        let bytes = (len * SLAB_BLOCKS).clamp(SLAB_BYTES_MIN, SLAB_BYTES_MAX).max(len);
+        let bytes = len
+            .saturating_mul(SLAB_BLOCKS)
+            .clamp(SLAB_BYTES_MIN, SLAB_BYTES_MAX)
+            .max(len);
         let map = MmapMut::map_anon(bytes).map_err(|error| EngineError::Memory(error.to_string()))?;
+        #[cfg(target_os = "linux")]
+        if bytes >= HUGE_PAGE_LEN {
+            // Only speed is lost where the system has no huge pages.
+            let _ = map.advise(Advice::HugePage);
+        }
         self.protect(&map)?;
         let slab = Slab { map, used: 0 };
-        let index = match self.slabs.iter().position(Option::is_none) {
-            Some(index) => {
-                self.slabs.splice(index..=index, [Some(slab)]);
-                index
-            }
-            None => {
-                self.slabs.push(Some(slab));
-                self.slabs.len() - 1
-            }
-        };
+        let index = self.slabs.iter().position(Option::is_none);
+        let index = index.unwrap_or(self.slabs.len());
+        if let Some(place) = self.slabs.get_mut(index) {
+            *place = Some(slab);
+        } else {
+            self.slabs.push(Some(slab));
+        }
         let blocks = (0..bytes / len).rev().map(|i| Block {
             slab: index,
             offset: i * len,

@@ -1,4 +1,5 @@
 //! Tests of the arena: zeroed blocks, slabs shared and given back, and what locking does where it is refused.
+#![expect(clippy::cast_possible_truncation, reason = "counts of a test are small")]
 
 use super::*;
 

@@ -1,4 +1,9 @@
 //! Galleries and probes for the engine's tests, and the exhaustive search they are compared with. Seeded, so that a failure repeats.
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "counts of a test are small"
+)]
 
 use half::f16;
 use rand::{Rng, RngExt, SeedableRng};

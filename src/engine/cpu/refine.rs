@@ -17,20 +17,20 @@ use crate::engine::error::EngineError;
 use crate::engine::gallery::{PageView, TILE_ROWS};
 use crate::model::signature::Dimension;
 
-/// Scans one page for all probes of a batch.
-pub(in crate::engine) type PageFn = fn(&PageView<'_>, &Batch, &mut Hits<'_>);
+/// Scans pages for all probes of a batch.
+pub(in crate::engine) type PagesFn = fn(&[PageView<'_>], &Batch, &mut Hits<'_>);
 
 /// The scan of a kernel; an error if this processor doesn't run it.
-pub(in crate::engine) fn page_fn(kernel: Kernel) -> Result<PageFn, EngineError> {
+pub(in crate::engine) fn pages_fn(kernel: Kernel) -> Result<PagesFn, EngineError> {
     if !kernel.is_supported() {
         return Err(EngineError::KernelUnsupported(kernel.name().to_owned()));
     }
     match kernel {
-        Kernel::Portable => Ok(portable::page),
+        Kernel::Portable => Ok(portable::pages),
         #[cfg(target_arch = "x86_64")]
-        Kernel::Avx2 => Ok(avx2::page),
+        Kernel::Avx2 => Ok(avx2::pages),
         #[cfg(target_arch = "x86_64")]
-        Kernel::Avx512 => Ok(avx512::page),
+        Kernel::Avx512 => Ok(avx512::pages),
         #[cfg(not(target_arch = "x86_64"))]
         Kernel::Avx2 | Kernel::Avx512 => Err(EngineError::KernelUnsupported(kernel.name().to_owned())),
     }

@@ -1,4 +1,5 @@
 //! Tests of a gallery that spans several chunks, which real limits reach only with millions of rows.
+#![expect(clippy::single_range_in_vec_init, reason = "one range of rows is meant")]
 
 use super::*;
 use crate::engine::samples::{gallery, resident};

@@ -21,7 +21,7 @@ const BINDING_LEN_MAX: u64 = (1 << 31) - 4;
 
 /// An open device.
 pub(super) struct Device {
-    device: wgpu::Device,
+    raw: wgpu::Device,
     queue: wgpu::Queue,
     name: String,
     buffer_len_max: u64,
@@ -72,7 +72,7 @@ impl Device {
             uncaptured.lock().get_or_insert(error.to_string());
         }));
         Ok(Self {
-            device,
+            raw: device,
             queue,
             name: info.name,
             buffer_len_max,
@@ -90,7 +90,7 @@ impl Device {
     }
 
     pub(super) fn raw(&self) -> &wgpu::Device {
-        &self.device
+        &self.raw
     }
 
     /// The first error since the device was opened, if there was one.
@@ -103,8 +103,8 @@ impl Device {
 
     /// A zeroed buffer, or the news that there is no memory for it.
     pub(super) fn buffer(&self, label: &str, size: u64, usage: BufferUsages) -> Result<Buffer, BackendError> {
-        let scope = self.device.push_error_scope(ErrorFilter::OutOfMemory);
-        let buffer = self.device.create_buffer(&BufferDescriptor {
+        let scope = self.raw.push_error_scope(ErrorFilter::OutOfMemory);
+        let buffer = self.raw.create_buffer(&BufferDescriptor {
             label: Some(label),
             size,
             usage,
@@ -121,7 +121,7 @@ impl Device {
     }
 
     pub(super) fn encoder(&self) -> CommandEncoder {
-        self.device
+        self.raw
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
     }
 
@@ -136,7 +136,7 @@ impl Device {
     }
 
     fn wait(&self) -> Result<(), BackendError> {
-        let waited = self.device.poll(PollType::Wait {
+        let waited = self.raw.poll(PollType::Wait {
             submission_index: None,
             timeout: Some(Duration::from_secs(WAIT_S_MAX)),
         });

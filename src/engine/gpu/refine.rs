@@ -109,7 +109,7 @@ impl Refine {
         let buffers = self.buffers.as_ref().expect("made above");
         let mut words = interleave(probes, gallery.words as usize);
         device.write(&buffers.probes, 0, bytemuck::cast_slice(&words));
-        words.iter_mut().for_each(|word| *word = Word::zeroed());
+        words.fill(Word::zeroed());
         let figures: Vec<Figures> = probes
             .iter()
             .map(|probe| Figures {
@@ -207,11 +207,9 @@ fn interleave(probes: &[&QuantizedProbe], words: usize) -> Vec<Word> {
             let (mut low, mut high) = ([0; GROUP], [0; GROUP]);
             for ((low, high), probe) in low.iter_mut().zip(&mut high).zip(group) {
                 let eight = probe.values.as_chunks::<8>().0.get(w);
-                let [a, b, c, d, e, f, g, h] = eight
-                    .expect("probe and gallery have one dimension")
-                    .map(i8::cast_unsigned);
-                *low = u32::from_le_bytes([a, c, e, g]);
-                *high = u32::from_le_bytes([b, d, f, h]);
+                let eight = eight.expect("probe and gallery have one dimension");
+                *low = every_other(*eight, 0);
+                *high = every_other(*eight, 1);
             }
             let ([low_a, low_b], [high_a, high_b]) = (halves(low), halves(high));
             interleaved.push(Word {
@@ -227,8 +225,18 @@ fn interleave(probes: &[&QuantizedProbe], words: usize) -> Vec<Word> {
     interleaved
 }
 
-fn halves([a, b, c, d, e, f, g, h]: [u32; GROUP]) -> [[u32; 4]; 2] {
-    [[a, b, c, d], [e, f, g, h]]
+/// Coordinates `from`, `from + 2`, … as the bytes of a word.
+fn every_other(eight: [i8; 8], from: usize) -> u32 {
+    let mut bytes = [0; 4];
+    for (byte, value) in bytes.iter_mut().zip(eight.iter().skip(from).step_by(2)) {
+        *byte = value.cast_unsigned();
+    }
+    u32::from_le_bytes(bytes)
+}
+
+fn halves(words: [u32; GROUP]) -> [[u32; 4]; 2] {
+    let (halves, _) = words.as_chunks();
+    halves.try_into().expect("a group is two halves")
 }
 
 /// Turns counts and slots into survivors.

@@ -1,15 +1,19 @@
 //! Stage 2 with AVX2: 8 rows a strip, one 32-bit lane a row. Must be called where the processor has AVX2.
 #![expect(unsafe_code, reason = "vector loads and stores take pointers")]
 
-use std::arch::x86_64::*;
+use std::arch::x86_64::{
+    __m256, __m256i, _CMP_GE_OQ, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps,
+    _mm256_and_si256, _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_movemask_ps, _mm256_mul_ps, _mm256_permute2x128_si256,
+    _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256,
+    _mm256_srli_epi32, _mm256_storeu_si256, _mm256_sub_epi32, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
+    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_zextsi128_si256,
+};
 
 use crate::engine::gallery::PageView;
-use crate::model::signature::DIM_MAX;
 
 use super::{Batch, Figures, Hits};
 
-/// Words of a nibble row at most.
-const WORDS_MAX: usize = DIM_MAX / 8;
 /// Rows of a strip and words of a vector.
 const LANES: usize = 8;
 /// Probes that share a pass over a strip.
@@ -17,43 +21,43 @@ const GROUP: usize = 4;
 /// Words whose products fit into 16 bits: each adds at most 2·2·15·127 = 7,620.
 const WORDS_IN_16_BITS: usize = 4;
 
-/// A strip with rows as lanes: vector w holds word w of each of the 8 rows.
+/// One word of each row of a strip.
+#[derive(Clone)]
 #[repr(align(32))]
-struct Strip([[u32; LANES]; WORDS_MAX]);
+struct Lanes([u32; LANES]);
 
-/// Scans one page.
-pub(super) fn page(page: &PageView<'_>, batch: &Batch, hits: &mut Hits<'_>) {
-    // SAFETY: `page_fn` hands this function out only where the processor has the feature.
-    unsafe { scan(page, batch, hits) }
+/// Scans pages.
+pub(super) fn pages(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
+    // SAFETY: `pages_fn` hands this function out only where the processor has the feature.
+    unsafe { scan(pages, batch, hits) }
 }
 
 #[target_feature(enable = "avx2")]
-fn scan(page: &PageView<'_>, batch: &Batch, hits: &mut Hits<'_>) {
+fn scan(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
     let words = batch.dim / 8;
     let strip_len = LANES * batch.dim / 2;
-    let mut strip = Strip([[0; LANES]; WORDS_MAX]);
-    for t in 0..page.scale.len() / LANES {
-        transpose(
-            &page.nibbles[t * strip_len..(t + 1) * strip_len],
-            &mut strip.0[..words],
-        );
-        let at = t * LANES;
-        let scale = load(&page.scale[at..at + LANES]);
-        let residual = load(&page.residual[at..at + LANES]);
-        let first_row = page.first_row + u32::try_from(at).expect("a page has few rows");
-        let groups = batch.values.chunks(GROUP * batch.dim);
-        for (group, (values, figures)) in groups.zip(batch.figures.chunks(GROUP)).enumerate() {
-            let first = group * GROUP;
-            if figures.len() == GROUP {
-                let dots = dots::<GROUP>(&strip.0[..words], values);
-                for (i, (dot, figures)) in dots.into_iter().zip(figures).enumerate() {
+    let mut strip = vec![Lanes([0; LANES]); words];
+    for page in pages {
+        for t in 0..page.scale.len() / LANES {
+            transpose(&page.nibbles[t * strip_len..(t + 1) * strip_len], &mut strip);
+            let at = t * LANES;
+            let scale = load(&page.scale[at..at + LANES]);
+            let residual = load(&page.residual[at..at + LANES]);
+            let first_row = page.first_row + u32::try_from(at).expect("a page has few rows");
+            let groups = batch.values.chunks(GROUP * batch.dim);
+            for (group, (values, figures)) in groups.zip(batch.figures.chunks(GROUP)).enumerate() {
+                let first = group * GROUP;
+                if figures.len() == GROUP {
+                    let dots = dots::<GROUP>(&strip, values);
+                    for (i, (dot, figures)) in dots.into_iter().zip(figures).enumerate() {
+                        hits.add(first + i, first_row, mask(dot, scale, residual, figures));
+                    }
+                    continue;
+                }
+                for (i, (values, figures)) in values.chunks(batch.dim).zip(figures).enumerate() {
+                    let [dot] = dots::<1>(&strip, values);
                     hits.add(first + i, first_row, mask(dot, scale, residual, figures));
                 }
-                continue;
-            }
-            for (i, (values, figures)) in values.chunks(batch.dim).zip(figures).enumerate() {
-                let [dot] = dots::<1>(&strip.0[..words], values);
-                hits.add(first + i, first_row, mask(dot, scale, residual, figures));
             }
         }
     }
@@ -62,7 +66,7 @@ fn scan(page: &PageView<'_>, batch: &Batch, hits: &mut Hits<'_>) {
 /// Σ uᵢ·pᵢ of 8 rows with each of N probes.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn dots<const N: usize>(strip: &[[u32; LANES]], values: &[i8]) -> [__m256i; N] {
+fn dots<const N: usize>(strip: &[Lanes], values: &[i8]) -> [__m256i; N] {
     let low_nibbles = _mm256_set1_epi8(15);
     let ones = _mm256_set1_epi16(1);
     let mut sums = [_mm256_setzero_si256(); N];
@@ -76,20 +80,20 @@ fn dots<const N: usize>(strip: &[[u32; LANES]], values: &[i8]) -> [__m256i; N] {
         let mut short_sums = [_mm256_setzero_si256(); N];
         for (w, rows) in rows.iter().enumerate() {
             // SAFETY: `rows` is 32 bytes long.
-            let packed = unsafe { _mm256_loadu_si256(rows.as_ptr().cast()) };
+            let packed = unsafe { _mm256_loadu_si256(rows.0.as_ptr().cast()) };
             let low = _mm256_and_si256(packed, low_nibbles);
             let high = _mm256_and_si256(_mm256_srli_epi32::<4>(packed), low_nibbles);
-            for n in 0..N {
+            for (n, short_sum) in short_sums.iter_mut().enumerate() {
                 let at = n * stride + (chunk * WORDS_IN_16_BITS + w) * 2;
                 let products = _mm256_add_epi16(
                     _mm256_maddubs_epi16(low, broadcast(words[at])),
                     _mm256_maddubs_epi16(high, broadcast(words[at + 1])),
                 );
-                short_sums[n] = _mm256_add_epi16(short_sums[n], products);
+                *short_sum = _mm256_add_epi16(*short_sum, products);
             }
         }
-        for n in 0..N {
-            sums[n] = _mm256_add_epi32(sums[n], _mm256_madd_epi16(short_sums[n], ones));
+        for (sum, short_sum) in sums.iter_mut().zip(short_sums) {
+            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(short_sum, ones));
         }
     }
     sums
@@ -123,7 +127,7 @@ fn load(values: &[f32]) -> __m256 {
 /// Turns 8 nibble rows into vectors of equal words.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn transpose(nibbles: &[u8], strip: &mut [[u32; LANES]]) {
+fn transpose(nibbles: &[u8], strip: &mut [Lanes]) {
     let row_len = strip.len() * 4;
     assert_eq!(nibbles.len(), LANES * row_len, "8 whole rows");
     for (chunk, words) in strip.chunks_mut(LANES).enumerate() {
@@ -142,7 +146,7 @@ fn transpose(nibbles: &[u8], strip: &mut [[u32; LANES]]) {
         });
         for (word, column) in words.iter_mut().zip(transpose_8(rows)) {
             // SAFETY: a word of the strip is 32 bytes long.
-            unsafe { _mm256_storeu_si256(word.as_mut_ptr().cast(), column) };
+            unsafe { _mm256_storeu_si256(word.0.as_mut_ptr().cast(), column) };
         }
     }
 }
