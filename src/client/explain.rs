@@ -6,6 +6,10 @@ use std::fmt::Write;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+/// With TLS 1.3 a client learns that its certificate is refused only after it has sent its first call,
+/// and often by nothing but a closed connection.
+const CERTIFICATE_HINT: &str = " (no answer of the server: it may be stopping, or not accept the certificate: expired, or of another authority)";
+
 /// Code, message and details of a status: refused fields, reason and when to try again.
 pub fn describe(status: &Status) -> String {
     let mut text = format!("{}: {}", code_name(status.code()), status.message());
@@ -17,6 +21,9 @@ pub fn describe(status: &Status) -> String {
         if !status.message().contains(&line) {
             add(&mut text, &format!("; {line}"));
         }
+    }
+    if let Some(cause) = status.source() {
+        add(&mut text, &format!(": {}{CERTIFICATE_HINT}", chain(cause)));
     }
     if let Some(info) = details.error_info() {
         add(&mut text, &format!(" [{}]", info.reason));

@@ -58,3 +58,20 @@ fn every_code_has_its_own_name() {
     assert_eq!(names.len(), 17);
     assert!(names.contains("RESOURCE_EXHAUSTED"));
 }
+
+#[test]
+fn a_connection_that_broke_tells_its_causes_and_the_likely_reason() {
+    let mut status = Status::unknown("transport error");
+    status.set_source(std::sync::Arc::new(std::io::Error::other(
+        "received fatal alert: BadCertificate",
+    )));
+    let text = describe(&status);
+    assert!(
+        text.contains("fatal alert: BadCertificate") && text.contains("another authority"),
+        "{text}"
+    );
+    assert!(
+        !describe(&Status::unknown("x")).contains("authority"),
+        "the server answered"
+    );
+}
