@@ -61,6 +61,11 @@ impl Default for FrontConfig {
     }
 }
 
+/// Drops of tenants that are remembered for repetitions.
+const DROPS_MAX: u64 = 10_000;
+/// How long a drop is remembered for repetitions.
+const DROPS_TTL: Duration = Duration::from_hours(24);
+
 /// The front of one or more match nodes. Each public method is one method of the API, written in the order of its steps.
 pub struct Front {
     config: FrontConfig,
@@ -70,6 +75,8 @@ pub struct Front {
     identified: Answers<Identified>,
     verified: Answers<Verified>,
     dropped: Answers<()>,
+    /// Held while a tenant is made or dropped, so that neither takes the other's keys away.
+    changing: tokio::sync::Mutex<()>,
 }
 
 impl Front {
@@ -79,7 +86,8 @@ impl Front {
             tenants: Arc::new(Tenants::new(Arc::clone(&keyring), config.rotations_bytes_max)),
             identified: Answers::new(config.answers_max, config.answers_ttl),
             verified: Answers::new(config.answers_max, config.answers_ttl),
-            dropped: Answers::new(config.answers_max, config.answers_ttl),
+            dropped: Answers::new(DROPS_MAX, DROPS_TTL),
+            changing: tokio::sync::Mutex::new(()),
             config,
             keyring,
             routes,
@@ -91,7 +99,16 @@ impl Front {
     /// logged, answers with [`FrontError::TransformMismatch`] from then on, and keeps nobody else from being served.
     pub async fn warm(&self) -> Result<(), FrontError> {
         for node in self.routes.nodes() {
-            for status in node.tenants().await? {
+            let statuses = match node.tenants().await {
+                Ok(statuses) => statuses,
+                // Its tenants are asked for again when somebody calls; those of other nodes are served.
+                Err(error @ NodeError::NodeUnavailable { .. }) => {
+                    tracing::warn!(%error, "a match node does not answer");
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            for status in statuses {
                 if !self.routes.leads_to(&status.id, node) {
                     continue;
                 }

@@ -19,10 +19,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
-use tonic::{Extensions, Status};
+use tonic::{Request, Status};
 
 use crate::front::Front;
 use crate::front::identity::Caller;
+use crate::matcher::node::NodeError;
 
 /// What every room of the public API shares.
 #[derive(Clone)]
@@ -38,7 +39,13 @@ pub struct Rooms {
 }
 
 impl Rooms {
-    fn caller(&self, extensions: &Extensions) -> Result<Caller, Status> {
-        caller::of(extensions, &self.trust_domain).map_err(|error| status::from_front(&error, ""))
+    /// Who calls. A call whose deadline has passed is refused before anything is done for it.
+    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let caller = caller::of(request.extensions(), &self.trust_domain)
+            .map_err(|error| status::from_front(&error, ""))?;
+        if deadline::of(request.metadata()).is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(status::from_front(&NodeError::DeadlineExceeded.into(), ""));
+        }
+        Ok(caller)
     }
 }

@@ -8,7 +8,7 @@ use crate::model::id::{PrincipalName, TenantId};
 use crate::model::principal::{Principal, Role};
 
 use super::error::CliError;
-use super::local::{self, Authority, LocalError};
+use super::local::{self, Authority, LocalError, NodeKindOption};
 use super::output::Output;
 
 /// What can be done with certificates.
@@ -16,6 +16,8 @@ use super::output::Output;
 pub enum Command {
     /// Issue a client certificate
     Issue(Args),
+    /// Issue the certificate of a node of a split deployment, for both ends between front and match
+    Node(NodeArgs),
 }
 
 /// Options of `cert issue`.
@@ -43,9 +45,52 @@ pub struct Args {
     output: Output,
 }
 
+/// Options of `cert node`.
+#[derive(Debug, clap::Args)]
+pub struct NodeArgs {
+    /// Data directory whose authority signs
+    #[arg(long, value_name = "DIR", default_value = local::DATA_DEFAULT)]
+    data: PathBuf,
+    /// Which tier the node runs; match nodes let in fronts alone
+    #[arg(long, value_enum)]
+    kind: NodeKindOption,
+    /// Name of the node
+    #[arg(long)]
+    name: PrincipalName,
+    /// Name or address that it is reached at beside localhost; may be given again
+    #[arg(long = "dns", value_name = "NAME")]
+    names: Vec<String>,
+    /// Directory for node.pem and node.key
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
 /// Runs it.
 pub fn run(command: &Command) -> Result<(), CliError> {
-    let Command::Issue(args) = command;
+    match command {
+        Command::Issue(args) => issue(args),
+        Command::Node(args) => issue_node(args),
+    }
+}
+
+fn issue_node(args: &NodeArgs) -> Result<(), CliError> {
+    let authority = Authority::open(&args.data)?;
+    authority.issue_node(args.kind, &args.name, &args.names, &args.out)?;
+    let (cert, key) = (args.out.join("node.pem"), args.out.join("node.key"));
+    let text = format!(
+        "node_cert = {:?}\nnode_key = {:?}",
+        cert.display().to_string(),
+        key.display().to_string()
+    );
+    args.output.print(
+        &text,
+        &json!({"node": args.name.as_str(), "cert": cert, "key": key}),
+    )
+}
+
+fn issue(args: &Args) -> Result<(), CliError> {
     let principal = principal(args.role, args.tenant.clone(), args.name.clone())?;
     let authority = Authority::open(&args.data)?;
     let issued = authority.issue(&principal, args.days)?;

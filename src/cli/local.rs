@@ -9,9 +9,11 @@ use thiserror::Error;
 use crate::client::Credentials;
 use crate::config::{self, ConfigError};
 use crate::engine::BackendChoice;
+use crate::keys::provider::KekSource;
+use crate::model::id::PrincipalName;
 use crate::model::principal::Principal;
 use crate::server::config::Config;
-use crate::server::pki::{IssuedCert, Pki, PkiError};
+use crate::server::pki::{IssuedCert, NodeKind, Pki, PkiError};
 use crate::server::{self, Mode, Server, ServerError};
 use crate::telemetry;
 
@@ -51,6 +53,24 @@ impl BackendOption {
     }
 }
 
+/// Which tier a node runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum NodeKindOption {
+    /// A front
+    Front,
+    /// A match node
+    Match,
+}
+
+impl NodeKindOption {
+    fn kind(self) -> NodeKind {
+        match self {
+            Self::Front => NodeKind::Front,
+            Self::Match => NodeKind::Match,
+        }
+    }
+}
+
 /// Settings given on the command line; they win over environment and file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
@@ -79,8 +99,13 @@ impl Overrides {
 }
 
 /// Makes a data directory with keys, authority and certificates.
-pub fn init(data: &Path, trust_domain: &str, names: &[String]) -> Result<(), LocalError> {
-    Ok(server::init(data, trust_domain, names, None)?)
+pub fn init(
+    data: &Path,
+    trust_domain: &str,
+    names: &[String],
+    kek: Option<&KekSource>,
+) -> Result<(), LocalError> {
+    Ok(server::init(data, trust_domain, names, kek)?)
 }
 
 /// The certificate authority of a data directory.
@@ -109,6 +134,18 @@ impl Authority {
     /// Issues a client certificate.
     pub fn issue(&self, principal: &Principal, days: u32) -> Result<IssuedCert, LocalError> {
         Ok(self.pki.issue(principal, days)?)
+    }
+
+    /// Issues a node's certificate as `node.pem` and `node.key` in `out`.
+    pub fn issue_node(
+        &self,
+        kind: NodeKindOption,
+        name: &PrincipalName,
+        dns_names: &[String],
+        out: &Path,
+    ) -> Result<(), LocalError> {
+        let issued = self.pki.issue_node(kind.kind(), name.as_str(), dns_names)?;
+        Ok(issued.write(out, "node")?)
     }
 
     /// Issues a client certificate for use in this process.

@@ -28,6 +28,7 @@ impl Front {
     ) -> Result<TenantView, FrontError> {
         authorize::administration(caller, Method::CreateTenant, &request.tenant)?;
         request.policy.check()?;
+        let _one_at_a_time = self.changing.lock().await;
         let node = self.routes.node(&request.tenant)?;
         // The keys come first: a crash in between leaves keys without a tenant, which the repetition uses. The other
         // way round a gallery could be there whose rotation nobody knows.
@@ -102,14 +103,18 @@ impl Front {
     ) -> Result<(), FrontError> {
         authorize::administration(caller, Method::DropTenant, &tenant)?;
         let question = drop_question(caller, request_id, &tenant);
+        let _one_at_a_time = self.changing.lock().await;
+        // A repetition must not reach a tenant that was made anew under the same id since.
+        if self.dropped.get(&question).is_some() {
+            return Ok(());
+        }
         let answer = self.routes.node(&tenant)?.drop_tenant(&tenant).await;
         // Whatever came of it, what the front remembers of the tenant may be untrue now.
         self.tenants.remove(&tenant);
         match answer {
             Ok(()) => {}
-            // A repetition, or the end of a drop that was cut off between gallery and keys.
-            Err(NodeError::TenantUnknown(_))
-                if self.dropped.get(&question).is_some() || self.has_keys(&tenant)? => {}
+            // The end of a drop that was cut off between gallery and keys.
+            Err(NodeError::TenantUnknown(_)) if self.has_keys(&tenant)? => {}
             Err(error) => return Err(error.into()),
         }
         let keyring = Arc::clone(&self.keyring);

@@ -21,6 +21,7 @@ use crate::model::signature::Signature;
 use crate::model::subject::Hand;
 use crate::model::timestamp::Timestamp;
 use crate::model::usage::{Outcome, UsageEvent, UsageKind};
+use crate::telemetry;
 
 /// The decision needs the runner-up too.
 const CANDIDATES_MIN: usize = 2;
@@ -63,6 +64,7 @@ impl Front {
             request.site,
         );
         self.record(&tenant, event).await?;
+        metrics::counter!(telemetry::DECISIONS, "decision" => decision_name(&answer.decision)).increment(1);
         // Lists of candidates are not kept: one of many may be erased at another front.
         if request.candidates_max == 0 {
             self.identified.put(question, answer.clone());
@@ -296,6 +298,14 @@ fn event(
         site,
         principal: member.name.clone(),
         request_id: request_id.clone(),
+    }
+}
+
+fn decision_name(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Match { .. } => "match",
+        Decision::NoMatch => "no_match",
+        Decision::Retake(_) => "retake",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who calls: the SPIFFE id in a client certificate. The chain, the dates and the key were checked by TLS before; nothing here looks at them.
+//! Who calls: the SPIFFE id in a client certificate. The chain and the key were checked by TLS before; the dates are looked at again with every request, for a connection may outlive a certificate.
 
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
@@ -18,6 +18,9 @@ impl Caller {
     pub fn from_certificate(der: &[u8], trust_domain: &str) -> Result<Self, FrontError> {
         let (_, certificate) = X509Certificate::from_der(der)
             .map_err(|_| FrontError::Unauthenticated("it is not an X.509 certificate".to_owned()))?;
+        if !certificate.validity().is_valid() {
+            return Err(FrontError::Unauthenticated("it has expired".to_owned()));
+        }
         let names = certificate.subject_alternative_name().map_err(|_| {
             FrontError::Unauthenticated("its subject alternative names can't be read".to_owned())
         })?;

@@ -36,7 +36,8 @@ pub(super) fn engine_error(tenant: &TenantId, error: &EngineError) -> NodeError 
     };
     match error {
         EngineError::QueueFull { max } => exhausted("engine.queue_max", *max as u64),
-        EngineError::MemoryFull { max, .. } => exhausted("engine.resident_bytes_max", *max),
+        // Only an operator can lift it, so that nobody is told to try again.
+        EngineError::MemoryFull { .. } => NodeError::StorageRefused(error.to_string()),
         EngineError::DeadlineExceeded => NodeError::DeadlineExceeded,
         other => NodeError::TenantUnavailable {
             tenant: tenant.clone(),

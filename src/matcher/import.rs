@@ -1,6 +1,7 @@
 //! Import: many new subjects, all or none. Segments are written and codes placed as rows come; they begin to count in one transaction at the end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use half::f16;
@@ -14,12 +15,12 @@ use crate::engine::code::Codes;
 use crate::model::id::{RequestId, SubjectId};
 use crate::model::reject::Rejected;
 use crate::storage::error::StorageError;
-use crate::storage::import::{ImportStart, Importer};
+use crate::storage::import::{IMPORT_ROWS_MAX, ImportStart, Importer};
 use crate::storage::place::{RowId, SEGMENT_ROWS_MAX, SegmentRows};
 use crate::storage::write::ImportWrite;
 
-/// Most rows of one import.
-pub(super) const IMPORT_ROWS_MAX: u64 = 100_000_000;
+/// Longest wait for the next rows of an import.
+const CHUNK_WAIT_MAX: Duration = Duration::from_mins(1);
 
 impl Tenant {
     /// Takes in all rows of the stream, or none.
@@ -29,6 +30,11 @@ impl Tenant {
         mut chunks: ImportStream,
     ) -> Result<Imported, NodeError> {
         self.check()?;
+        let _only_one = self.importing.try_lock().map_err(|_| NodeError::Exhausted {
+            limit: "imports of one tenant at a time",
+            value: 1,
+            retry_after: Duration::from_secs(5),
+        })?;
         if header.rows == 0 || header.rows > IMPORT_ROWS_MAX {
             return Err(Rejected::new(
                 "header.rows",
@@ -42,7 +48,10 @@ impl Tenant {
             Begun::Replayed(imported) => return Ok(imported),
             Begun::New(batch) => batch,
         };
-        while let Some(chunk) = chunks.next().await {
+        while let Some(chunk) = tokio::time::timeout(CHUNK_WAIT_MAX, chunks.next())
+            .await
+            .map_err(|_| stalled())?
+        {
             let chunk = chunk?;
             batch = blocking(move || batch.push(chunk)).await?;
         }
@@ -97,6 +106,17 @@ impl Tenant {
             other => self.storage_error(&other),
         }
     }
+}
+
+fn stalled() -> NodeError {
+    Rejected::new(
+        "rows",
+        format!(
+            "none came for {} s; nothing was imported",
+            CHUNK_WAIT_MAX.as_secs()
+        ),
+    )
+    .into()
 }
 
 enum Begun {

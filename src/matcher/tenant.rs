@@ -34,6 +34,8 @@ pub(super) struct Tenant {
     pub(super) writes: WriteQueue,
     /// Why it can't be served any more, once something was found damaged.
     fault: ArcSwapOption<String>,
+    /// Held by the import under way; a tenant has one at a time.
+    pub(super) importing: tokio::sync::Mutex<()>,
     /// An erasure waits for its files to be cleaned.
     pub(super) purge_wanted: AtomicBool,
 }
@@ -50,6 +52,7 @@ impl Tenant {
             apply: Mutex::new(()),
             writes: WriteQueue::default(),
             fault: ArcSwapOption::empty(),
+            importing: tokio::sync::Mutex::new(()),
             purge_wanted,
         })
     }

@@ -2,6 +2,9 @@
 
 use thiserror::Error;
 
+/// Longest text of a refusal, in bytes: what came may be long, and it travels in headers.
+const PROBLEM_LEN_MAX: usize = 512;
+
 /// A refused input. The message names the field, the value that came and the limit it broke.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{field}: {problem}")]
@@ -15,9 +18,18 @@ pub struct Rejected {
 impl Rejected {
     /// Refuses `field` because of `problem`.
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        let mut problem = problem.into();
+        if problem.len() > PROBLEM_LEN_MAX {
+            let mut end = PROBLEM_LEN_MAX;
+            while !problem.is_char_boundary(end) {
+                end -= 1;
+            }
+            problem.truncate(end);
+            problem.push('…');
+        }
         Self {
             field: field.into(),
-            problem: problem.into(),
+            problem,
         }
     }
 
@@ -30,3 +42,7 @@ impl Rejected {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "reject_tests.rs"]
+mod tests;

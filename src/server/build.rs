@@ -117,12 +117,11 @@ fn memory_bytes() -> Option<u64> {
 }
 
 fn matcher_config(config: &Config) -> MatcherConfig {
-    let defaults = MatcherConfig::default();
-    // Looked at several times within the bound, so that a purge has time for its work.
-    let interval = Duration::from_secs(config.matcher.purge_seconds_max) / 4;
+    // Looked at many times within the bound, so that a purge has time for its work.
+    let interval = Duration::from_secs(config.matcher.purge_seconds_max) / 30;
     MatcherConfig {
         flush_rows: config.matcher.flush_rows,
-        upkeep_interval: interval.min(defaults.upkeep_interval),
+        upkeep_interval: interval,
     }
 }
 

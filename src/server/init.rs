@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::ServerError;
 use super::config::check_trust_domain;
-use super::pki::{NodeKind, Pki, SERVER_DAYS};
+use super::pki::{Pki, SERVER_DAYS};
 use crate::keys::keyring::Keyring;
 use crate::keys::provider::KekSource;
 use crate::model::id::PrincipalName;
@@ -12,8 +12,7 @@ use crate::model::principal::Principal;
 use crate::storage::data_dir::DataDir;
 
 /// Makes `data`: format file, `kek` (the key-encryption key), `keyring` and `tls/` with an authority,
-/// the server's certificate (for `localhost`, loopback and `dns_names`), an administrator's (`admin.pem`)
-/// and one for the connection between front and match (`node.pem`). `kek` is where the key comes from;
+/// the server's certificate (for `localhost`, loopback and `dns_names`) and an administrator's (`admin.pem`). `kek` is where the key comes from;
 /// `None` makes the file.
 pub fn init(
     data: &Path,
@@ -34,7 +33,5 @@ pub fn init(
     let name: PrincipalName = "admin".parse().expect("a valid name");
     pki.issue(&Principal::Admin { name }, SERVER_DAYS)?
         .write(&tls, "admin")?;
-    pki.issue_node(NodeKind::Front, "local", dns_names)?
-        .write(&tls, "node")?;
     Ok(())
 }

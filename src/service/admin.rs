@@ -37,7 +37,7 @@ impl Admin for AdminRoom {
         request: Request<pb::CreateTenantRequest>,
     ) -> Result<Response<pb::Tenant>, Status> {
         observed("CreateTenant", async {
-            let caller = self.rooms.caller(request.extensions())?;
+            let caller = self.rooms.caller(&request)?;
             let command = from_proto::create_tenant(request.into_inner()).map_err(refused)?;
             let text = command.request_id.to_string();
             let front = Arc::clone(&self.rooms.front);
@@ -55,7 +55,7 @@ impl Admin for AdminRoom {
         request: Request<pb::GetTenantRequest>,
     ) -> Result<Response<pb::Tenant>, Status> {
         observed("GetTenant", async {
-            let caller = self.rooms.caller(request.extensions())?;
+            let caller = self.rooms.caller(&request)?;
             let tenant: TenantId = request.get_ref().tenant.parse().map_err(refused)?;
             let text = request_id::made().to_string();
             let answer = self.rooms.front.tenant(&caller, tenant).await;
@@ -70,7 +70,7 @@ impl Admin for AdminRoom {
         request: Request<pb::ListTenantsRequest>,
     ) -> Result<Response<pb::ListTenantsResponse>, Status> {
         observed("ListTenants", async {
-            let caller = self.rooms.caller(request.extensions())?;
+            let caller = self.rooms.caller(&request)?;
             let message = request.into_inner();
             let size = page::size(message.page_size).map_err(refused)?;
             let after = page::position(TENANTS_SCOPE, &message.page_token).map_err(refused)?;
@@ -102,7 +102,7 @@ impl Admin for AdminRoom {
         request: Request<pb::DropTenantRequest>,
     ) -> Result<Response<pb::DropTenantResponse>, Status> {
         observed("DropTenant", async {
-            let caller = self.rooms.caller(request.extensions())?;
+            let caller = self.rooms.caller(&request)?;
             let message = request.into_inner();
             let id = request_id::required(&message.request_id).map_err(refused)?;
             let tenant: TenantId = message.tenant.parse().map_err(refused)?;
@@ -120,7 +120,7 @@ impl Admin for AdminRoom {
 
     async fn get_stats(&self, request: Request<pb::GetStatsRequest>) -> Result<Response<pb::Stats>, Status> {
         observed("GetStats", async {
-            let caller = self.rooms.caller(request.extensions())?;
+            let caller = self.rooms.caller(&request)?;
             let tenant: TenantId = request.get_ref().tenant.parse().map_err(refused)?;
             let text = request_id::made().to_string();
             let answer = self.rooms.front.stats(&caller, tenant.clone()).await;

@@ -36,6 +36,9 @@ fn with_leaf<T>(
 fn front_name(der: &[u8], trust_domain: &str) -> Result<PrincipalName, FrontError> {
     let (_, certificate) =
         X509Certificate::from_der(der).map_err(|_| refused("the certificate can't be parsed"))?;
+    if !certificate.validity().is_valid() {
+        return Err(refused("the certificate has expired"));
+    }
     let names = certificate
         .subject_alternative_name()
         .ok()

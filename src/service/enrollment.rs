@@ -36,7 +36,7 @@ impl Enrollment for EnrollmentRoom {
         request: Request<pb::EnrollRequest>,
     ) -> Result<Response<pb::EnrollResponse>, Status> {
         observed("Enroll", async {
-            let caller = self.rooms.caller(request.extensions())?;
+            let caller = self.rooms.caller(&request)?;
             let command = from_proto::enroll(request.into_inner()).map_err(refused)?;
             let text = command.request_id.to_string();
             let front = Arc::clone(&self.rooms.front);
@@ -51,7 +51,7 @@ impl Enrollment for EnrollmentRoom {
 
     async fn erase(&self, request: Request<pb::EraseRequest>) -> Result<Response<pb::EraseResponse>, Status> {
         observed("Erase", async {
-            let caller = self.rooms.caller(request.extensions())?;
+            let caller = self.rooms.caller(&request)?;
             let message = request.into_inner();
             let tenant: Option<TenantId> = optional_id(&message.tenant).map_err(refused)?;
             let id = request_id::required(&message.request_id).map_err(refused)?;
@@ -72,7 +72,7 @@ impl Enrollment for EnrollmentRoom {
         request: Request<pb::GetSubjectRequest>,
     ) -> Result<Response<pb::Subject>, Status> {
         observed("GetSubject", async {
-            let caller = self.rooms.caller(request.extensions())?;
+            let caller = self.rooms.caller(&request)?;
             let message = request.into_inner();
             let tenant: Option<TenantId> = optional_id(&message.tenant).map_err(refused)?;
             let subject = from_proto::get_subject(message.subject).map_err(refused)?;
@@ -89,7 +89,7 @@ impl Enrollment for EnrollmentRoom {
         request: Request<pb::ListUsageRequest>,
     ) -> Result<Response<pb::ListUsageResponse>, Status> {
         observed("ListUsage", async {
-            let caller = self.rooms.caller(request.extensions())?;
+            let caller = self.rooms.caller(&request)?;
             let message = request.into_inner();
             let tenant: Option<TenantId> = optional_id(&message.tenant).map_err(refused)?;
             let subject_id: Option<SubjectId> = optional_id(&message.subject_id).map_err(refused)?;
@@ -116,7 +116,7 @@ impl Enrollment for EnrollmentRoom {
         request: Request<pb::GetErasureRequest>,
     ) -> Result<Response<pb::EraseResponse>, Status> {
         observed("GetErasure", async {
-            let caller = self.rooms.caller(request.extensions())?;
+            let caller = self.rooms.caller(&request)?;
             let message = request.into_inner();
             let tenant: Option<TenantId> = optional_id(&message.tenant).map_err(refused)?;
             let text = request_id::made().to_string();
@@ -132,7 +132,7 @@ impl Enrollment for EnrollmentRoom {
         request: Request<Streaming<pb::ImportRequest>>,
     ) -> Result<Response<pb::ImportResponse>, Status> {
         observed("Import", async {
-            let caller = self.rooms.caller(request.extensions())?;
+            let caller = self.rooms.caller(&request)?;
             let mut messages = request.into_inner();
             let header = import::header(&mut messages).await?;
             let command = from_proto::import(header).map_err(refused)?;

@@ -38,7 +38,7 @@ impl Identity for IdentityRoom {
         request: Request<pb::IdentifyRequest>,
     ) -> Result<Response<pb::IdentifyResponse>, Status> {
         observed("Identify", async {
-            let caller = self.rooms.caller(request.extensions())?;
+            let caller = self.rooms.caller(&request)?;
             let deadline = deadline::of(request.metadata());
             let answer = identify(&self.rooms.front, &caller, request.into_inner(), deadline).await;
             answer.map(Response::new)
@@ -52,7 +52,7 @@ impl Identity for IdentityRoom {
         &self,
         request: Request<Streaming<pb::IdentifyRequest>>,
     ) -> Result<Response<Self::IdentifyStreamStream>, Status> {
-        let caller = Arc::new(self.rooms.caller(request.extensions())?);
+        let caller = Arc::new(self.rooms.caller(&request)?);
         let deadline = deadline::of(request.metadata());
         let front = Arc::clone(&self.rooms.front);
         let draining = self.rooms.draining.clone();
@@ -80,7 +80,7 @@ impl Identity for IdentityRoom {
         request: Request<pb::VerifyRequest>,
     ) -> Result<Response<pb::VerifyResponse>, Status> {
         observed("Verify", async {
-            let caller = self.rooms.caller(request.extensions())?;
+            let caller = self.rooms.caller(&request)?;
             let deadline = deadline::of(request.metadata());
             let message = request.into_inner();
             let refused = |refusal| status::from_rejected(&refusal);

@@ -16,13 +16,22 @@ struct Split {
     front: Server,
 }
 
+async fn match_node(home: &World) -> Server {
+    let cert = home
+        .pki()
+        .issue_node(NodeKind::Match, "match-1", &[])
+        .expect("issued");
+    cert.write(&home.data().join("tls"), "node").expect("written");
+    Server::start(home.config(), Mode::Match)
+        .await
+        .expect("the node starts")
+}
+
 impl Split {
     async fn start() -> Self {
         let home = World::prepare();
         let front_dir = World::prepare();
-        let node = Server::start(home.config(), Mode::Match)
-            .await
-            .expect("the node starts");
+        let node = match_node(&home).await;
         let tls = front_dir.data().join("split");
         let pki = home.pki();
         pki.issue_server(&[])
@@ -108,9 +117,7 @@ async fn the_match_service_lets_fronts_in_alone() {
     use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
     let home = World::prepare();
-    let node = Server::start(home.config(), Mode::Match)
-        .await
-        .expect("the node starts");
+    let node = match_node(&home).await;
     let ask = async |(certificate, key): (String, String)| {
         let ca = Certificate::from_pem(std::fs::read(home.ca()).expect("the authority"));
         let tls = ClientTlsConfig::new()

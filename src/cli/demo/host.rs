@@ -41,7 +41,7 @@ impl Host {
             (temporary.path().join("data"), Some(temporary))
         };
         super::say(&format!("a server on {}", data.display()));
-        local::init(&data, TRUST_DOMAIN_DEFAULT, &[])?;
+        local::init(&data, TRUST_DOMAIN_DEFAULT, &[], None)?;
         let authority = Authority::open(&data)?;
         let mut host = Self {
             data,
