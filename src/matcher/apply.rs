@@ -123,8 +123,42 @@ impl Tenant {
     fn apply(&self, writes: Vec<Write>) -> Result<Vec<Result<Committed, NodeError>>, NodeError> {
         self.check()?;
         let _in_order = self.apply.lock();
+        match self.place_codes(&writes) {
+            Ok(first) => self.commit(writes, first),
+            // Without room for new codes, what needs none is done all the same: erasures above all.
+            Err(refusal) => self.apply_without_enrolments(writes, &refusal),
+        }
+    }
+
+    fn apply_without_enrolments(
+        &self,
+        writes: Vec<Write>,
+        refusal: &NodeError,
+    ) -> Result<Vec<Result<Committed, NodeError>>, NodeError> {
+        let enrols: Vec<bool> = writes
+            .iter()
+            .map(|write| matches!(write, Write::Enroll(_)))
+            .collect();
+        let others = writes
+            .into_iter()
+            .filter(|write| !matches!(write, Write::Enroll(_)))
+            .collect();
+        let mut answers = self.commit(others, 0)?.into_iter();
+        let missing = || Err(NodeError::Internal("a write was not answered".to_owned()));
+        Ok(enrols
+            .into_iter()
+            .map(|enrol| {
+                if enrol {
+                    return Err(refusal.clone());
+                }
+                answers.next().unwrap_or_else(missing)
+            })
+            .collect())
+    }
+
+    /// Commits a group whose codes lie from row `first` on.
+    fn commit(&self, writes: Vec<Write>, first: u32) -> Result<Vec<Result<Committed, NodeError>>, NodeError> {
         let members: Vec<Member> = writes.iter().map(Member::of).collect();
-        let first = self.place_codes(&writes)?;
         let started = Instant::now();
         let committed = match self.store.commit(writes) {
             Ok(committed) => committed,

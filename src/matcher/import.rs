@@ -222,6 +222,13 @@ impl Batch {
         let (answer, segments) = importer
             .commit()
             .map_err(|error| tenant.import_error(&self.request, error))?;
+        if segments.is_empty() {
+            // The same request was done meanwhile; these rows never count, and go with this batch.
+            return Ok(Imported {
+                rows: answer.rows,
+                sequence: answer.sequence,
+            });
+        }
         let mut residency = tenant.residency.write();
         for ((first, count), segment) in self.placed.drain(..).zip(segments) {
             residency.add_segment(first, segment, count);
@@ -234,9 +241,19 @@ impl Batch {
 }
 
 impl Drop for Batch {
+    /// Takes rows out of the gallery and destroys files: blocking work, and a stream may end on any thread.
     fn drop(&mut self) {
-        for (first, count) in self.placed.drain(..) {
-            self.tenant.discard(first, count as usize);
+        let (importer, placed) = (self.importer.take(), std::mem::take(&mut self.placed));
+        let tenant = Arc::clone(&self.tenant);
+        let clean = move || {
+            for (first, count) in placed {
+                tenant.discard(first, count as usize);
+            }
+            drop(importer);
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(clean)),
+            Err(_) => clean(),
         }
     }
 }

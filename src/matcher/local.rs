@@ -19,6 +19,7 @@ use super::node::{
 use super::tenant::Tenant;
 use super::{convert, upkeep};
 use crate::engine::Engine;
+use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose};
 use crate::model::decision::SearchAnswer;
 use crate::model::id::TenantId;
@@ -209,26 +210,34 @@ impl LocalNode {
     /// The directory goes first, by a rename: a crash after it leaves a key without data, never data
     /// that a restored keyring could open again under the same name.
     fn drop_tenant_now(&self, id: &TenantId) -> Result<(), NodeError> {
+        let keys = |error: KeyError| NodeError::StorageRefused(error.to_string());
         let _one_at_a_time = self.changing.lock();
-        let slot = self
-            .tenants
-            .write()
-            .remove(id)
-            .ok_or_else(|| NodeError::TenantUnknown(id.clone()))?;
+        let Some(slot) = self.tenants.write().remove(id) else {
+            // A drop that was cut off after its directory went is ended here.
+            return match self.keyring.get(id, Purpose::Data).map_err(keys)? {
+                Some(_) => self.keyring.destroy(id).map_err(keys),
+                None => Err(NodeError::TenantUnknown(id.clone())),
+            };
+        };
         if let Slot::Live(tenant) = &slot {
-            tenant.fail("the tenant was dropped");
-            // Waits for a change under way; later ones are refused.
+            tenant.retire();
+            // Waits for changes under way; later ones are refused.
             drop(tenant.apply.lock());
+            tenant.store.close();
             if let Err(error) = self.engine.close_gallery(tenant.gallery) {
                 tracing::warn!(tenant = %id, %error, "the dropped gallery was gone already");
             }
         }
-        self.dir
-            .remove_tenant(id)
-            .map_err(|error| node_error(id, &error))?;
-        self.keyring
-            .destroy(id)
-            .map_err(|error| NodeError::StorageRefused(error.to_string()))
+        if let Err(error) = self.dir.remove_tenant(id) {
+            if self.dir.tenant_path(id).exists() {
+                let reason = format!("it is half dropped, drop it again: {error}");
+                self.tenants.write().insert(id.clone(), Slot::Broken(reason));
+                return Err(node_error(id, &error));
+            }
+            // Out of reach already; the rest goes when the directory is opened next.
+            tracing::warn!(tenant = %id, %error, "files of a dropped tenant are left for the next start");
+        }
+        self.keyring.destroy(id).map_err(keys)
     }
 }
 

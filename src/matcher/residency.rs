@@ -2,6 +2,11 @@
 
 use crate::storage::place::Place;
 
+/// Stands for a row that never counted, such as one of a refused enrolment: no reference has this number.
+const VACANT: u64 = 0;
+/// Most rows that never counted between two pending stretches that are joined; bounds what a flush writes as holes.
+const VACANT_RUN_MAX: u32 = 64;
+
 /// A gallery's rows as stretches, by rising first row. A row that lies in none is not acknowledged
 /// (an enrolment or import under way, or one that failed) and does not count as found.
 #[derive(Debug, Default)]
@@ -19,7 +24,7 @@ struct Extent {
 enum Rows {
     /// Rows 0.. of a segment.
     Segment { segment: u32, count: u32 },
-    /// References in the catalog, rising.
+    /// References in the catalog, or [`VACANT`].
     Pending(Vec<u64>),
 }
 
@@ -44,10 +49,11 @@ impl Residency {
     /// The rows from `first` are these references, which wait in the catalog.
     pub(super) fn add_pending(&mut self, first: u32, references: &[u64]) {
         if let Some(last) = self.extents.last_mut() {
-            let follows = last.first + last.count() == first;
+            let gap = first.checked_sub(last.first + last.count());
             if let Rows::Pending(known) = &mut last.rows
-                && follows
+                && let Some(gap) = gap.filter(|gap| *gap <= VACANT_RUN_MAX)
             {
+                known.extend(std::iter::repeat_n(VACANT, gap as usize));
                 known.extend_from_slice(references);
                 return;
             }
@@ -78,6 +84,7 @@ impl Residency {
             }),
             Rows::Pending(references) => references
                 .get(offset as usize)
+                .filter(|&&reference| reference != VACANT)
                 .map(|&reference| Place::Pending { reference }),
         }
     }
@@ -91,7 +98,7 @@ impl Residency {
                     (*segment == wanted && row < *count).then_some(extent.first + row)
                 }
                 (Rows::Pending(references), Place::Pending { reference }) => {
-                    let offset = references.binary_search(&reference).ok()?;
+                    let offset = references.iter().position(|&known| known == reference)?;
                     Some(extent.first + u32::try_from(offset).expect("row numbers have 32 bits"))
                 }
                 _ => None,
@@ -116,7 +123,7 @@ impl Residency {
             .sum()
     }
 
-    /// The oldest stretch of pending references, at most `limit` of them.
+    /// The oldest stretch of pending references, at most `limit` of them; 0 stands for a row that never counted.
     pub(super) fn oldest_pending(&self, limit: usize) -> Option<Vec<u64>> {
         self.extents.iter().find_map(|extent| match &extent.rows {
             Rows::Pending(references) => Some(references.iter().take(limit).copied().collect()),

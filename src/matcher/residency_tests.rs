@@ -35,6 +35,17 @@ fn a_gap_is_not_acknowledged_until_it_is_filled() {
 }
 
 #[test]
+fn small_gaps_between_pending_rows_are_bridged() {
+    let mut residency = mixed();
+    residency.add_pending(105, &[509]);
+    assert_eq!(residency.oldest_pending(10), Some(vec![501, 502, 507, 0, 0, 509]));
+    assert_eq!(residency.place(103), None);
+    assert_eq!(residency.row(Place::Pending { reference: 509 }), Some(105));
+    residency.settle(9, 6);
+    assert_eq!(residency.place(105), Some(Place::Segment { segment: 9, row: 5 }));
+}
+
+#[test]
 fn settling_keeps_row_numbers() {
     let mut residency = mixed();
     assert_eq!(residency.oldest_pending(2), Some(vec![501, 502]));
@@ -51,11 +62,12 @@ fn settling_keeps_row_numbers() {
 fn settling_the_first_of_two_stretches_leaves_the_second() {
     let mut residency = Residency::default();
     residency.add_pending(0, &[1, 2]);
-    residency.add_pending(5, &[3, 4]);
+    residency.add_pending(2 + VACANT_RUN_MAX + 1, &[3, 4]);
     residency.settle(1, 2);
     assert_eq!(residency.oldest_pending(10), Some(vec![3, 4]));
     residency.settle(2, 2);
-    assert_eq!(residency.place(6), Some(Place::Segment { segment: 2, row: 1 }));
+    let last = 2 + VACANT_RUN_MAX + 2;
+    assert_eq!(residency.place(last), Some(Place::Segment { segment: 2, row: 1 }));
     assert_eq!(residency.place(3), None);
 }
 

@@ -95,6 +95,12 @@ impl Tenant {
         node_error(self.id(), error)
     }
 
+    /// From now on every request is refused, for the tenant is being dropped.
+    pub(super) fn retire(&self) {
+        self.fault
+            .store(Some(Arc::new("the tenant was dropped".to_owned())));
+    }
+
     /// How the tenant is.
     pub(super) fn status(&self) -> TenantStatus {
         let (state, stats) = match (self.check(), self.store.stats()) {

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures::{StreamExt, stream};
+
 use super::load::encode_planes;
 use super::local::LocalNode;
 use super::node::NodeError;
 use super::tenant::Tenant;
 use crate::telemetry;
+
+/// Tenants looked after at once, so that a long purge holds up few others.
+const TENANTS_AT_ONCE: usize = 4;
 
 impl Tenant {
     /// Moves the oldest pending rows into a segment when at least `rows_min` wait.
@@ -44,7 +49,14 @@ impl Tenant {
         if self.check().is_err() {
             return;
         }
-        if let Err(error) = self.flush(flush_rows.max(1), flush_rows) {
+        let flushed = loop {
+            match self.flush(flush_rows.max(1), flush_rows) {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if let Err(error) = flushed {
             tracing::warn!(tenant = %self.id(), %error, "pending rows stay in the catalog for now");
         }
         if self.take_purge_wanted() {
@@ -71,13 +83,13 @@ pub(super) async fn run(node: Arc<LocalNode>) {
         node.count_tenants();
         let tenants = node.live_tenants();
         let flush_rows = node.config().flush_rows;
-        let round = tokio::task::spawn_blocking(move || {
-            for tenant in tenants {
-                tenant.keep_up(flush_rows);
-            }
-        });
-        if let Err(error) = round.await {
-            tracing::error!(%error, "a round of upkeep ended early");
-        }
+        stream::iter(tenants)
+            .for_each_concurrent(TENANTS_AT_ONCE, |tenant| async move {
+                let round = tokio::task::spawn_blocking(move || tenant.keep_up(flush_rows));
+                if let Err(error) = round.await {
+                    tracing::error!(%error, "the upkeep of a tenant ended early");
+                }
+            })
+            .await;
     }
 }

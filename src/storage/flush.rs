@@ -13,8 +13,11 @@ use super::segment::writer::SegmentWriter;
 use super::store::{Shared, Store, Unclaimed};
 use super::write::{Durability, FlushOutcome};
 
+/// Names no row: a hole.
+const NO_REFERENCE: u64 = 0;
+
 impl Store {
-    /// Moves pending rows to a new segment. Row i of it is `references[i]`; one that was erased before is a hole, one
+    /// Moves pending rows to a new segment. Row i of it is `references[i]`; 0 or one that was erased before is a hole, one
     /// that is erased meanwhile a tombstone, and both are in [`FlushOutcome::dead`]. `encode` makes the codes of n rows of
     /// half-precision coordinates (n × 2·D bytes); rows that are zero are holes and their codes are not looked at.
     pub fn flush(
@@ -100,8 +103,9 @@ fn check_references(references: &[u64]) -> Result<u32, StorageError> {
             max: u64::from(SEGMENT_ROWS_MAX),
             value: references.len() as u64,
         })?;
-    let distinct: HashSet<&u64> = references.iter().collect();
-    if count == 0 || distinct.len() != references.len() {
+    let named = references.iter().filter(|reference| **reference != NO_REFERENCE);
+    let distinct: HashSet<&u64> = named.clone().collect();
+    if count == 0 || distinct.len() != named.count() {
         return Err(StorageError::Rows(
             "a flush takes at least one reference, and each once".to_owned(),
         ));

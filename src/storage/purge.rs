@@ -45,6 +45,13 @@ impl Store {
         shared.finish(&mut upkeep)
     }
 
+    /// Refuses every later change, after the purge, flush or write under way: what holds this store any longer must not
+    /// touch files that are made under the tenant's name after it was dropped.
+    pub fn close(&self) {
+        let _upkeep = self.0.upkeep.lock();
+        self.0.writer.lock().poison("the tenant was dropped");
+    }
+
     /// What is left of a purge that a crash interrupted, or nothing.
     pub(super) fn finish_purges(&self) -> Result<usize, StorageError> {
         self.0.finish(&mut self.0.upkeep.lock())
@@ -97,6 +104,8 @@ impl Shared {
     /// Destroys files that nobody needs, cleans the catalog's file and log, and marks what is purged.
     fn finish(&self, upkeep: &mut Upkeep) -> Result<usize, StorageError> {
         let all_released = release(&mut upkeep.retired);
+        // Files that a write in doubt may have claimed are left for the next open, which will know.
+        self.writer.lock().check_poison()?;
         self.destroy_orphans(&upkeep.retired)?;
         let erasures = self.readers.with(|conn| Ok(erase::open(conn)?))?;
         if erasures.is_empty() || !all_released {

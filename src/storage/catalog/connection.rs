@@ -111,6 +111,11 @@ impl Writer {
         }
     }
 
+    /// Refuses all writes from now on; the first reason stays.
+    pub(in crate::storage) fn poison(&mut self, reason: &str) {
+        self.poisoned.get_or_insert_with(|| reason.to_owned());
+    }
+
     /// Refuses when an earlier write left the disk in doubt.
     pub(in crate::storage) fn check_poison(&self) -> Result<(), StorageError> {
         match &self.poisoned {
@@ -137,7 +142,10 @@ impl Writer {
         let set = |conn: &Connection, kib: u32| conn.pragma_update(None, "cache_size", -i64::from(kib));
         set(&self.conn, CACHE_IMPORT_KIB)?;
         let done = work(self);
-        set(&self.conn, CACHE_KIB)?;
+        // What was committed stays committed, whatever becomes of the room for it.
+        if let Err(error) = set(&self.conn, CACHE_KIB) {
+            tracing::warn!(%error, "the catalog's cache keeps the size of an import");
+        }
         done
     }
 
