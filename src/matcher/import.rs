@@ -28,6 +28,7 @@ impl Tenant {
         header: ImportHeader,
         mut chunks: ImportStream,
     ) -> Result<Imported, NodeError> {
+        self.check_transform(&header.transform)?;
         self.check()?;
         if header.rows == 0 || header.rows > IMPORT_ROWS_MAX {
             return Err(Rejected::new(
