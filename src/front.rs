@@ -165,11 +165,11 @@ impl Front {
         self.known(&member.tenant).await
     }
 
-    /// Passes a node's answer on. A tenant that the node no longer has is forgotten here too, so that one made anew
-    /// under the same id is not met with the keys of the former.
+    /// Passes a node's answer on. A tenant that the node no longer has, or has with another rotation, is forgotten here
+    /// too, so that one made anew under the same id is not met with the keys of the former.
     fn heard<T>(&self, tenant: &Tenant, answer: Result<T, NodeError>) -> Result<T, FrontError> {
-        if matches!(answer, Err(NodeError::TenantUnknown(_))) {
-            self.tenants.remove(tenant.id());
+        if let Err(NodeError::TenantUnknown(_) | NodeError::TransformStale { .. }) = answer {
+            self.tenants.forget(tenant);
         }
         Ok(answer?)
     }

@@ -18,6 +18,7 @@ pub mod matching {
     #[expect(
         missing_docs,
         clippy::pedantic,
+        clippy::large_enum_variant,
         clippy::allow_attributes,
         clippy::allow_attributes_without_reason,
         reason = "generated from the commented files under proto/"

@@ -1,6 +1,6 @@
 //! Metric names and logging set-up. Never sees a signature, key or personal field; labels have few values.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use tracing_subscriber::EnvFilter;
@@ -63,7 +63,8 @@ pub fn init_logging(filter: &str, json: bool) -> Result<(), String> {
     let filter = parse(&chosen)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr);
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     // An error means that logging is set up already, as in tests with several servers.
     let _ = if json {
         builder.json().try_init()

@@ -88,7 +88,7 @@ fn malformed_comes_before_not_good_enough() {
         raw.capture.quality = 0;
         raw.data = raw.data.slice(4..);
     });
-    assert!(found.starts_with("probe.signature"), "{found}");
+    assert!(found.starts_with("probe.data"), "{found}");
 }
 
 #[test]

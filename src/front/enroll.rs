@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Front;
 use super::admit::{self, Admitted};
-use super::authorize::{self, Method};
+use super::authorize::{self, Member, Method};
 use super::command::{Enroll, Enrollment, RawSignature};
 use super::error::FrontError;
 use super::identity::Caller;
@@ -37,38 +37,56 @@ impl Front {
         let consent = check_consent(request.consent.as_ref())?;
         check_links(&request.links)?;
         let tenant = self.tenant_of(&member).await?;
-        let captures = match captures(&request.signatures, &tenant)? {
+        match self.enroll_with(&tenant, &member, &consent, &request).await {
+            Err(error) if error.is_stale() => {
+                let anew = self.tenant_of(&member).await?;
+                self.enroll_with(&anew, &member, &consent, &request).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// The steps that hang on the tenant's spec and keys.
+    async fn enroll_with(
+        &self,
+        tenant: &Arc<Tenant>,
+        member: &Member,
+        consent: &Consent,
+        request: &Enroll,
+    ) -> Result<Enrollment, FrontError> {
+        let captures = match captures(&request.signatures, tenant)? {
             Captures::Good(captures) => captures,
             Captures::Retake(reason) => return Ok(Enrollment::Retake(reason)),
         };
         // Of what was asked in the clear: sealed links and protected signatures would never be the same twice.
-        let request_digest = tenant.digests.enroll(&request);
+        let request_digest = tenant.digests.enroll(request);
         let subject_id = request
             .subject_id
             .clone()
             .unwrap_or_else(|| tenant.digests.subject_id(&request.request_id, &request_digest, 0));
-        let references = self.references(&tenant, &request, captures).await?;
+        let references = self.references(tenant, request, captures).await?;
         let enrollment = node::Enrollment {
             tenant: tenant.id().clone(),
+            transform: tenant.spec.transform.clone(),
             request_digest,
             references,
-            consent,
+            consent: consent.clone(),
             links: request.links.iter().map(|link| tenant.links.seal(link)).collect(),
             usage: UsageEvent {
                 at: Timestamp::now(),
                 kind: UsageKind::Enroll,
                 outcome: Outcome::Done,
                 subject_id: Some(subject_id.clone()),
-                site: request.site,
-                principal: member.name,
+                site: request.site.clone(),
+                principal: member.name.clone(),
                 request_id: request.request_id.clone(),
             },
-            request_id: request.request_id,
+            request_id: request.request_id.clone(),
             subject_id,
         };
         // The event goes with the enrolment, in one durable change.
         let answer = self.routes.node(tenant.id())?.enroll(enrollment).await;
-        Ok(Enrollment::Done(self.heard(&tenant, answer)?))
+        Ok(Enrollment::Done(self.heard(tenant, answer)?))
     }
 
     async fn references(

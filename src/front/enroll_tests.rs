@@ -57,7 +57,7 @@ async fn a_missing_or_expired_consent_is_refused() {
         consent.expires_at = Timestamp(2);
     })
     .await;
-    assert!(text.starts_with("consent.expires_at"), "{text}");
+    assert!(text.starts_with("consent.expire_time"), "{text}");
 }
 
 #[tokio::test]

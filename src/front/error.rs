@@ -42,3 +42,11 @@ pub enum FrontError {
     #[error(transparent)]
     Node(#[from] NodeError),
 }
+
+impl FrontError {
+    /// Whether the tenant was made anew, at another front, since this one learned of it. Nothing was done, and the same
+    /// with the tenant of now is worth one more try.
+    pub(super) fn is_stale(&self) -> bool {
+        matches!(self, Self::Node(NodeError::TransformStale { .. }))
+    }
+}

@@ -16,7 +16,7 @@ use crate::model::erasure::{ErasureReceipt, ErasureState};
 use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::link::{LinkKind, SealedLink};
 use crate::model::subject::{Hand, ReferenceInfo, SubjectRecord};
-use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus};
+use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus, TransformId};
 use crate::model::timestamp::Timestamp;
 use crate::model::usage::UsageEvent;
 
@@ -39,6 +39,8 @@ pub(super) struct FakeState {
     /// Names of the methods that were called.
     pub(super) calls: Vec<&'static str>,
     pub(super) unavailable: BTreeMap<TenantId, String>,
+    /// Whether every rotation is refused.
+    pub(super) always_stale: bool,
     pub(super) last_import: Option<ImportHeader>,
     /// Holds up the next search's answer: the first is told when it is found, the second lets it go.
     pub(super) gate: Option<(Arc<Notify>, Arc<Notify>)>,
@@ -65,6 +67,25 @@ impl FakeNode {
             .get_mut(tenant)
             .ok_or_else(|| NodeError::TenantUnknown(tenant.clone()))?;
         work(tenant)
+    }
+
+    /// The same for what is protected with a rotation.
+    fn on_gallery<T>(
+        &self,
+        method: &'static str,
+        tenant: &TenantId,
+        transform: &TransformId,
+        work: impl FnOnce(&mut FakeTenant) -> Result<T, NodeError>,
+    ) -> Result<T, NodeError> {
+        let always_stale = self.0.lock().always_stale;
+        self.on(method, tenant, |held| {
+            if !always_stale && held.spec.transform == *transform {
+                return work(held);
+            }
+            Err(NodeError::TransformStale {
+                tenant: tenant.clone(),
+            })
+        })
     }
 
     fn status(state: &FakeState, id: &TenantId) -> Result<TenantStatus, NodeError> {
@@ -174,7 +195,7 @@ impl Node for FakeNode {
     }
 
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
-        let answer = self.on("search", &query.tenant, |tenant| {
+        let answer = self.on_gallery("search", &query.tenant, &query.transform, |tenant| {
             let mut best: BTreeMap<&SubjectId, Candidate> = BTreeMap::new();
             for (subject_id, hand, row) in &tenant.rows {
                 let score = dot(row, query.probe.values());
@@ -211,7 +232,7 @@ impl Node for FakeNode {
     }
 
     async fn compare(&self, query: CompareQuery) -> Result<f32, NodeError> {
-        self.on("compare", &query.tenant, |tenant| {
+        self.on_gallery("compare", &query.tenant, &query.transform, |tenant| {
             tenant.find(&SubjectRef::Id(query.subject_id.clone()))?;
             let rows = tenant.rows.iter().filter(|row| row.0 == query.subject_id);
             Ok(rows
@@ -221,7 +242,7 @@ impl Node for FakeNode {
     }
 
     async fn enroll(&self, enrollment: Enrollment) -> Result<Enrolled, NodeError> {
-        self.on("enroll", &enrollment.tenant, |tenant| {
+        self.on_gallery("enroll", &enrollment.tenant, &enrollment.transform, |tenant| {
             if let Some((digest, answer)) = tenant.enrolled.get(&enrollment.request_id) {
                 return if *digest == enrollment.request_digest {
                     Ok(answer.clone())
@@ -271,7 +292,7 @@ impl Node for FakeNode {
             );
         }
         self.0.lock().last_import = Some(header.clone());
-        self.on("import", &header.tenant, |tenant| {
+        self.on_gallery("import", &header.tenant, &header.transform, |tenant| {
             let imported = Imported {
                 rows: rows.len() as u64,
                 sequence: 1,

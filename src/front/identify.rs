@@ -36,34 +36,51 @@ impl Front {
         check_candidates_max(&member, request.candidates_max)?;
         admit::deadline(request.deadline)?;
         let tenant = self.tenant_of(&member).await?;
+        match self.identify_with(&tenant, caller, &member, &request).await {
+            Err(error) if error.is_stale() => {
+                let anew = self.tenant_of(&member).await?;
+                self.identify_with(&anew, caller, &member, &request).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// The steps that hang on the tenant's spec and keys.
+    async fn identify_with(
+        &self,
+        tenant: &Arc<Tenant>,
+        caller: &Caller,
+        member: &Member,
+        request: &Identify,
+    ) -> Result<Identified, FrontError> {
         // Malformed input is refused before anything is remembered, counted or sent.
         let admitted = admit::capture(&request.probe, &tenant.spec, "probe")?;
         // A repetition is answered as before, without a second entry in the history. The epoch is read before the
         // search, so that an answer which an erasure overtakes is never found again.
-        let digest = tenant.digests.identify(&request);
-        let question = question(caller, &tenant, &request.request_id, digest);
+        let digest = tenant.digests.identify(request);
+        let question = question(caller, tenant, &request.request_id, digest);
         if let Some(answer) = self.identified.get(&question)
-            && self.is_still_true(&tenant, &answer.decision).await?
+            && self.is_still_true(tenant, &answer.decision).await?
         {
             return Ok(answer);
         }
         let answer = match admitted {
             Admitted::Retake(reason) => retake(reason),
             Admitted::Good(probe) => {
-                let probe = self.protect(&tenant, probe).await?;
-                let found = self.search(&tenant, &member, &request, probe).await?;
-                identified(&tenant, &member, request.candidates_max, found)?
+                let probe = self.protect(tenant, probe).await?;
+                let found = self.search(tenant, member, request, probe).await?;
+                identified(tenant, member, request.candidates_max, found)?
             }
         };
         // An answer that can't be recorded isn't given: the history would be untrue.
         let event = event(
-            &member,
+            member,
             UsageKind::Identify,
             &answer.decision,
             &request.request_id,
-            request.site,
+            request.site.clone(),
         );
-        self.record(&tenant, event).await?;
+        self.record(tenant, event).await?;
         metrics::counter!(telemetry::DECISIONS, "decision" => decision_name(&answer.decision)).increment(1);
         // Lists of candidates are not kept: one of many may be erased at another front.
         if request.candidates_max == 0 {
@@ -78,11 +95,27 @@ impl Front {
         let member = authorize::gallery(caller, Method::Verify, request.tenant.as_ref())?;
         admit::deadline(request.deadline)?;
         let tenant = self.tenant_of(&member).await?;
+        match self.verify_with(&tenant, caller, &member, &request).await {
+            Err(error) if error.is_stale() => {
+                let anew = self.tenant_of(&member).await?;
+                self.verify_with(&anew, caller, &member, &request).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn verify_with(
+        &self,
+        tenant: &Arc<Tenant>,
+        caller: &Caller,
+        member: &Member,
+        request: &Verify,
+    ) -> Result<Verified, FrontError> {
         let admitted = admit::capture(&request.probe, &tenant.spec, "probe")?;
-        let digest = tenant.digests.verify(&request);
-        let question = question(caller, &tenant, &request.request_id, digest);
+        let digest = tenant.digests.verify(request);
+        let question = question(caller, tenant, &request.request_id, digest);
         if let Some(answer) = self.verified.get(&question)
-            && self.is_still_true(&tenant, &answer.decision).await?
+            && self.is_still_true(tenant, &answer.decision).await?
         {
             return Ok(answer);
         }
@@ -92,8 +125,8 @@ impl Front {
                 score: None,
             },
             Admitted::Good(probe) => {
-                let probe = self.protect(&tenant, probe).await?;
-                let score = self.compare(&tenant, &request, probe).await?;
+                let probe = self.protect(tenant, probe).await?;
+                let score = self.compare(tenant, request, probe).await?;
                 let claimed = Candidate {
                     subject_id: request.subject_id.clone(),
                     // The comparison is with both palms; the answer to Verify names none.
@@ -108,15 +141,15 @@ impl Front {
             }
         };
         let mut event = event(
-            &member,
+            member,
             UsageKind::Verify,
             &answer.decision,
             &request.request_id,
-            request.site,
+            request.site.clone(),
         );
         // Also who was claimed in vain has a right to know.
-        event.subject_id = Some(request.subject_id);
-        self.record(&tenant, event).await?;
+        event.subject_id = Some(request.subject_id.clone());
+        self.record(tenant, event).await?;
         self.verified.put(question, answer.clone());
         Ok(answer)
     }
@@ -139,8 +172,30 @@ impl Front {
         if let Some(rotation) = self.tenants.resident_rotation(tenant) {
             return Ok(rotation);
         }
-        let (tenants, tenant) = (Arc::clone(&self.tenants), Arc::clone(tenant));
-        blocking(move || tenants.rotation(&tenant)).await?
+        let (tenants, wanted) = (Arc::clone(&self.tenants), Arc::clone(tenant));
+        let rotation = blocking(move || tenants.rotation(&wanted)).await?;
+        if matches!(rotation, Err(FrontError::TransformMismatch { .. })) {
+            self.check_not_made_anew(tenant).await?;
+        }
+        rotation
+    }
+
+    /// Keys that don't fit may be those of a tenant that was made anew at another front; the node knows.
+    async fn check_not_made_anew(&self, tenant: &Tenant) -> Result<(), FrontError> {
+        let answer = match self.routes.node(tenant.id())?.tenant(tenant.id()).await {
+            Ok(status)
+                if status
+                    .spec
+                    .as_ref()
+                    .is_some_and(|spec| spec.transform != tenant.spec.transform) =>
+            {
+                Err(NodeError::TransformStale {
+                    tenant: tenant.id().clone(),
+                })
+            }
+            answer => answer.map(drop),
+        };
+        self.heard(tenant, answer)
     }
 
     async fn search(
@@ -152,6 +207,7 @@ impl Front {
     ) -> Result<SearchAnswer, FrontError> {
         let query = SearchQuery {
             tenant: tenant.id().clone(),
+            transform: tenant.spec.transform.clone(),
             probe,
             threshold: tenant.threshold,
             candidates_max: request.candidates_max.max(CANDIDATES_MIN),
@@ -165,6 +221,7 @@ impl Front {
     async fn compare(&self, tenant: &Tenant, request: &Verify, probe: Signature) -> Result<f32, FrontError> {
         let query = CompareQuery {
             tenant: tenant.id().clone(),
+            transform: tenant.spec.transform.clone(),
             subject_id: request.subject_id.clone(),
             probe,
             deadline: request.deadline,

@@ -41,6 +41,7 @@ impl Front {
         let request_digest = tenant.digests.import(&header);
         let node_header = ImportHeader {
             tenant: tenant.id().clone(),
+            transform: tenant.spec.transform.clone(),
             request_id: header.request_id.clone(),
             request_digest,
             rows: header.rows,
@@ -61,7 +62,8 @@ impl Front {
             request_id: header.request_id,
             request_digest,
         });
-        // The node ends the import, and changes nothing, at the first error in the stream.
+        // The node ends the import, and changes nothing, at the first error in the stream. Rows come only once, so one
+        // for a tenant that was made anew is not tried again here; the caller's next import finds the tenant of now.
         let chunks = prepared(preparer, rows, header.rows);
         let answer = self.routes.node(tenant.id())?.import(node_header, chunks).await;
         self.heard(&tenant, answer)

@@ -202,3 +202,27 @@ async fn enrollers_may_not_import() {
         .await;
     assert!(matches!(result, Err(FrontError::RoleDenied { .. })));
 }
+
+#[tokio::test]
+async fn an_import_for_a_former_tenant_changes_nothing_and_the_next_goes_to_the_new_one() {
+    let fixture = Fixture::new().await;
+    let elsewhere = front(&fixture.keyring, &fixture.node);
+    elsewhere.warm().await.expect("loaded");
+    let root = caller("/admin/root");
+    let dropped = fixture.front.drop_tenant(&root, id("d"), id("acme")).await;
+    dropped.expect("dropped");
+    let created = fixture.front.create_tenant(&root, create("acme")).await;
+    created.expect("made anew");
+    let operator = caller(OPERATOR);
+    let import = || elsewhere.import(&operator, header(3), rows(vec![message(0..3)]));
+    let refused = import().await.expect_err("refused");
+    assert!(refused.is_stale(), "{refused}");
+    assert!(fixture.node.0.lock().tenants[&id("acme")].rows.is_empty());
+    assert_eq!(import().await.expect("imported").rows, 3);
+    let asked = identify("1", &palm(2));
+    let found = fixture.front.identify(&caller(OPERATOR), asked).await;
+    assert!(matches!(
+        found.expect("answered").decision,
+        Decision::Match { .. }
+    ));
+}

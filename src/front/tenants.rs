@@ -132,6 +132,15 @@ impl Tenants {
         }
     }
 
+    /// Forgets a tenant that turned out to be gone. One that was made anew, and is known here already, stays.
+    pub(super) fn forget(&self, gone: &Tenant) {
+        if let Some(known) = self.get(gone.id())
+            && known.spec.transform == gone.spec.transform
+        {
+            self.remove(gone.id());
+        }
+    }
+
     /// Makes every remembered answer of the tenant unreachable, also those that are still on their way.
     pub(super) fn outdate_answers(&self, tenant: &Tenant) {
         tenant.epoch.store(self.next_epoch(), Ordering::Release);

@@ -29,6 +29,7 @@ impl Tenant {
         header: ImportHeader,
         mut chunks: ImportStream,
     ) -> Result<Imported, NodeError> {
+        self.check_transform(&header.transform)?;
         self.check()?;
         let _only_one = self.importing.try_lock().map_err(|_| NodeError::Exhausted {
             limit: "imports of one tenant at a time",

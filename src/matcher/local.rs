@@ -292,6 +292,7 @@ impl Node for Arc<LocalNode> {
 
     async fn enroll(&self, enrollment: Enrollment) -> Result<Enrolled, NodeError> {
         let tenant = self.live(&enrollment.tenant)?;
+        tenant.check_transform(&enrollment.transform)?;
         let write = convert::enroll_write(&tenant.spec, enrollment)?;
         match tenant.write(Write::Enroll(write)).await? {
             Committed::Enrolled { answer, .. } => Ok(convert::enrolled(answer)),
@@ -374,3 +375,7 @@ impl Node for Arc<LocalNode> {
         self.engine.backend()
     }
 }
+
+#[cfg(test)]
+#[path = "local_tests.rs"]
+mod tests;

@@ -14,7 +14,7 @@ use crate::model::link::{LinkKind, SealedLink};
 use crate::model::reject::Rejected;
 use crate::model::signature::Signature;
 use crate::model::subject::{Capture, Hand, SubjectRecord};
-use crate::model::tenant::{TenantSpec, TenantStatus};
+use crate::model::tenant::{TenantSpec, TenantStatus, TransformId};
 use crate::model::usage::UsageEvent;
 
 /// Most rows of one chunk of an import.
@@ -63,6 +63,8 @@ pub type ImportStream = BoxStream<'static, Result<ImportChunk, NodeError>>;
 pub struct SearchQuery {
     /// Whose gallery.
     pub tenant: TenantId,
+    /// The rotation that the probe is protected with; another than the tenant's is [`NodeError::TransformStale`].
+    pub transform: TransformId,
     /// The protected probe.
     pub probe: Signature,
     /// Canonical score from which on a candidate counts.
@@ -80,6 +82,8 @@ pub struct SearchQuery {
 pub struct CompareQuery {
     /// Whose gallery.
     pub tenant: TenantId,
+    /// The rotation that the probe is protected with; another than the tenant's is [`NodeError::TransformStale`].
+    pub transform: TransformId,
     /// The claimed subject.
     pub subject_id: SubjectId,
     /// The protected probe.
@@ -104,6 +108,8 @@ pub struct NewReference {
 pub struct Enrollment {
     /// With whom.
     pub tenant: TenantId,
+    /// The rotation that the references are protected with; another than the tenant's is [`NodeError::TransformStale`].
+    pub transform: TransformId,
     /// Makes a repetition harmless.
     pub request_id: RequestId,
     /// SHA-256 of what was asked in the clear, so that a request id used for something else is noticed.
@@ -136,6 +142,8 @@ pub struct Enrolled {
 pub struct ImportHeader {
     /// With whom.
     pub tenant: TenantId,
+    /// The rotation that the rows are protected with; another than the tenant's is [`NodeError::TransformStale`].
+    pub transform: TransformId,
     /// Makes a repetition harmless.
     pub request_id: RequestId,
     /// SHA-256 of the header in the clear.
@@ -239,6 +247,13 @@ pub enum NodeError {
     /// Exists already, created otherwise.
     #[error("tenant {0} exists already with other settings")]
     TenantExists(TenantId),
+    /// The signatures are protected with another rotation than the tenant's: it was dropped and created again since the
+    /// front learned of it.
+    #[error("tenant {tenant} was made anew; ask again")]
+    TransformStale {
+        /// Which tenant.
+        tenant: TenantId,
+    },
     /// No such subject.
     #[error("subject is unknown with tenant {0}")]
     SubjectUnknown(TenantId),

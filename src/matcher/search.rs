@@ -22,6 +22,7 @@ const ROWS_PER_READ_MAX: usize = 8_192;
 impl Tenant {
     /// Everybody at or above the threshold, best first.
     pub(super) async fn search(self: Arc<Self>, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
+        self.check_transform(&query.transform)?;
         self.check()?;
         self.check_dimension(query.probe.values())?;
         let started = Instant::now();
@@ -52,6 +53,7 @@ impl Tenant {
 
     /// The best score among a subject's references.
     pub(super) fn compare(&self, query: &CompareQuery) -> Result<f32, NodeError> {
+        self.check_transform(&query.transform)?;
         self.check()?;
         self.check_dimension(query.probe.values())?;
         let places = self

@@ -12,7 +12,7 @@ use super::node::NodeError;
 use super::residency::Residency;
 use crate::engine::{Engine, GalleryId};
 use crate::model::id::TenantId;
-use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus};
+use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus, TransformId};
 use crate::storage::error::StorageError;
 use crate::storage::store::Store;
 
@@ -68,6 +68,16 @@ impl Tenant {
             None => Ok(()),
             Some(reason) => Err(self.unavailable(reason.as_str())),
         }
+    }
+
+    /// Refuses what is protected with another rotation: scores against it mean nothing, and rows under it are never found.
+    pub(super) fn check_transform(&self, transform: &TransformId) -> Result<(), NodeError> {
+        if *transform == self.spec.transform {
+            return Ok(());
+        }
+        Err(NodeError::TransformStale {
+            tenant: self.id().clone(),
+        })
     }
 
     /// The tenant can't be served because of `reason`.

@@ -1,5 +1,7 @@
 //! Consent: what a person agreed to, and until when. Records it; judges nothing but its completeness.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::reject::Rejected;
@@ -7,6 +9,9 @@ use super::timestamp::Timestamp;
 
 /// Longest text of a consent field, in bytes.
 pub const CONSENT_TEXT_LEN_MAX: usize = 256;
+
+/// How far the clock of who took the consent may be ahead.
+const CLOCK_SLACK: Duration = Duration::from_mins(5);
 
 /// How a consent was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,11 +59,17 @@ impl Consent {
                 ));
             }
         }
+        if self.given_at > now.plus(CLOCK_SLACK) {
+            return Err(Rejected::new(
+                "consent.give_time",
+                format!("{} is after now ({now})", self.given_at),
+            ));
+        }
         if self.expires_at <= now || self.expires_at <= self.given_at {
             return Err(Rejected::new(
-                "consent.expires_at",
+                "consent.expire_time",
                 format!(
-                    "{} is not after now ({now}) and after given_at ({})",
+                    "{} is not after now ({now}) and after give_time ({})",
                     self.expires_at, self.given_at
                 ),
             ));

@@ -1,6 +1,6 @@
 //! A tenant's policy: threshold, margin, admission of captures and who may see which link. Values only; the front applies them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,16 @@ impl Policy {
                 "policy.margin",
                 format!("{} is not from 0 to {MARGIN_MAX}", self.margin),
             ));
+        }
+        for (role, kinds) in &self.links {
+            let distinct: BTreeSet<&LinkKind> = kinds.iter().collect();
+            let twice = distinct.len() < kinds.len();
+            if *role == Role::Admin || twice {
+                return Err(Rejected::new(
+                    "policy.link_grants",
+                    format!("{role}: links are granted to scanner, enroller or operator, each kind once"),
+                ));
+            }
         }
         if self.quality_min > QUALITY_MAX {
             return Err(Rejected::new(

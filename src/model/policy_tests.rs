@@ -46,6 +46,14 @@ fn limits_hold() {
     refuses(|p| p.margin = f32::NAN, "policy.margin");
     refuses(|p| p.margin = 0.6, "policy.margin");
     refuses(|p| p.quality_min = 101, "policy.quality_min");
+    refuses(
+        |p| drop(p.links.insert(Role::Admin, vec![LinkKind::BadgeId])),
+        "policy.link_grants",
+    );
+    refuses(
+        |p| drop(p.links.insert(Role::Operator, vec![LinkKind::BadgeId; 2])),
+        "policy.link_grants",
+    );
 }
 
 #[test]

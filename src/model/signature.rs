@@ -11,7 +11,7 @@ use super::reject::Rejected;
 /// Smallest dimension of a signature.
 pub const DIM_MIN: usize = 32;
 /// Largest dimension of a signature.
-pub const DIM_MAX: usize = 4096;
+pub const DIM_MAX: usize = 2048;
 /// A dimension is a multiple of this.
 pub const DIM_STEP: usize = 32;
 /// How far the squared norm of a signature that comes in may be from 1. Half-precision
@@ -20,7 +20,7 @@ pub const NORM_SQUARED_TOLERANCE: f64 = 0.01;
 /// Longest name or version of an encoder, in bytes.
 pub const ENCODER_TEXT_LEN_MAX: usize = 64;
 
-/// Number of coordinates: a multiple of 32 from 32 to 4,096.
+/// Number of coordinates: a multiple of 32 from 32 to 2,048.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "usize", into = "usize")]
 pub struct Dimension(u16);
@@ -122,7 +122,7 @@ impl Signature {
         let expected = dim.get() * element.size();
         if bytes.len() != expected {
             return Err(Rejected::new(
-                "signature",
+                "data",
                 format!(
                     "is {} bytes long; the tenant's dimension {} takes {expected} in {element:?}",
                     bytes.len(),
@@ -173,7 +173,7 @@ impl Signature {
     fn norm_squared(values: &[f32], dim: Dimension) -> Result<f64, Rejected> {
         if values.len() != dim.get() {
             return Err(Rejected::new(
-                "signature",
+                "data",
                 format!(
                     "has {} coordinates; the tenant's dimension is {}",
                     values.len(),
@@ -183,14 +183,14 @@ impl Signature {
         }
         if let Some(at) = values.iter().position(|v| !v.is_finite()) {
             return Err(Rejected::new(
-                "signature",
+                "data",
                 format!("coordinate {at} is not a finite number"),
             ));
         }
         let norm_squared: f64 = values.iter().map(|v| f64::from(*v) * f64::from(*v)).sum();
         if (norm_squared - 1.0).abs() > NORM_SQUARED_TOLERANCE {
             return Err(Rejected::new(
-                "signature",
+                "data",
                 format!(
                     "has norm {:.4}; a unit vector is expected, its squared norm within {NORM_SQUARED_TOLERANCE} of 1",
                     norm_squared.sqrt()

@@ -39,15 +39,19 @@ fn probe() -> Signature {
     Signature::new(values, Dimension::new(32).expect("a dimension")).expect("a unit vector")
 }
 
+fn transform() -> TransformId {
+    TransformId {
+        version: 3,
+        digest: [7; 32],
+    }
+}
+
 fn spec() -> TenantSpec {
     TenantSpec {
         id: tenant(),
         dimension: Dimension::new(32).expect("a dimension"),
         encoder: Encoder::new("palm", "1").expect("an encoder"),
-        transform: TransformId {
-            version: 3,
-            digest: [7; 32],
-        },
+        transform: transform(),
         policy: Policy {
             threshold: ThresholdRule::TargetFpir {
                 fpir: 1e-6,
@@ -181,6 +185,7 @@ fn expect_same(
 fn enrollment() -> Enrollment {
     Enrollment {
         tenant: tenant(),
+        transform: transform(),
         request_id: "r-1".parse().expect("an id"),
         request_digest: [5; 32],
         subject_id: "ada".parse().expect("an id"),
@@ -210,6 +215,7 @@ fn erasure() -> Erasure {
 fn import_header(rows: u64) -> ImportHeader {
     ImportHeader {
         tenant: tenant(),
+        transform: transform(),
         request_id: "r-3".parse().expect("an id"),
         request_digest: [6; 32],
         rows,
@@ -235,6 +241,7 @@ impl Node for FakeNode {
         Ok(())
     }
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
+        expect_same("transform", &query.transform, &transform())?;
         if query.candidates_max == 99 {
             tokio::time::sleep(Duration::from_secs(30)).await;
         }
@@ -244,6 +251,7 @@ impl Node for FakeNode {
         Ok(search_answer())
     }
     async fn compare(&self, query: CompareQuery) -> Result<f32, NodeError> {
+        expect_same("transform", &query.transform, &transform())?;
         expect_same("deadline", &query.deadline.is_some(), &true)?;
         Ok(0.25)
     }
@@ -311,6 +319,7 @@ async fn connect() -> RemoteNode {
 fn query(candidates_max: usize, deadline: Option<Instant>) -> SearchQuery {
     SearchQuery {
         tenant: tenant(),
+        transform: transform(),
         probe: probe(),
         threshold: 0.5,
         candidates_max,
@@ -360,6 +369,7 @@ async fn searches_and_comparisons_cross_to_the_last_bit() {
     let score = node
         .compare(CompareQuery {
             tenant: tenant(),
+            transform: transform(),
             subject_id: "ada".parse().expect("an id"),
             probe: probe(),
             deadline: Some(Instant::now() + Duration::from_secs(20)),

@@ -85,6 +85,10 @@ fn node(error: &NodeError) -> Line {
         NodeError::TenantExists(tenant) => {
             Line::new(Code::AlreadyExists, Reason::TenantExists).with("tenant", tenant)
         }
+        // No RetryInfo: there is nothing to wait for.
+        NodeError::TransformStale { tenant } => {
+            Line::new(Code::Unavailable, Reason::TransformStale).with("tenant", tenant)
+        }
         NodeError::SubjectUnknown(tenant) => {
             Line::new(Code::NotFound, Reason::SubjectUnknown).with("tenant", tenant)
         }

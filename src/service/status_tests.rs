@@ -30,6 +30,11 @@ fn node_errors() -> Vec<(NodeError, Code, Reason)> {
             Reason::TenantExists,
         ),
         (
+            NodeError::TransformStale { tenant: tenant() },
+            Code::Unavailable,
+            Reason::TransformStale,
+        ),
+        (
             NodeError::SubjectUnknown(tenant()),
             Code::NotFound,
             Reason::SubjectUnknown,
@@ -113,6 +118,7 @@ fn known(error: &NodeError) {
     match error {
         NodeError::TenantUnknown(_)
         | NodeError::TenantExists(_)
+        | NodeError::TransformStale { .. }
         | NodeError::SubjectUnknown(_)
         | NodeError::SubjectExists { .. }
         | NodeError::ErasureUnknown(_)
@@ -231,6 +237,16 @@ fn a_limit_says_when_to_come_back() {
 }
 
 #[test]
+fn a_tenant_made_anew_is_asked_again_without_a_wait() {
+    let stale = NodeError::TransformStale {
+        tenant: "acme".parse().expect("an id"),
+    };
+    let status = from_front(&FrontError::Node(stale), "");
+    assert!(status.get_details_retry_info().is_none());
+    assert_eq!(status.message(), "tenant acme was made anew; ask again");
+}
+
+#[test]
 fn a_defect_is_told_without_its_insides() {
     let error = FrontError::Node(NodeError::Internal("row 7 in catalog.db".to_owned()));
     let status = from_front(&error, "r-7");
@@ -263,5 +279,5 @@ fn reasons_are_read_back_and_unique() {
         assert_eq!(Reason::from_text(reason.as_str()), Some(*reason));
     }
     assert_eq!(Reason::from_text("NO_SUCH"), None);
-    assert_eq!(Reason::ALL.len(), 18);
+    assert_eq!(Reason::ALL.len(), 19);
 }

@@ -63,9 +63,14 @@ pub(super) fn destroy_file(path: &Path) -> Result<(), StorageError> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(StorageError::io("open", path, e)),
     };
-    overwrite(&mut file)
-        .and_then(|()| file.sync_all())
-        .map_err(|e| StorageError::io("overwrite", path, e))?;
+    match overwrite(&mut file).and_then(|()| file.sync_all()) {
+        // Where the file has room set aside that was never written, zeros may find the disk full. What was written lies
+        // before that and is overwritten; the rest holds nothing.
+        Err(e) if e.kind() == std::io::ErrorKind::StorageFull => file
+            .sync_all()
+            .map_err(|e| StorageError::io("overwrite", path, e))?,
+        outcome => outcome.map_err(|e| StorageError::io("overwrite", path, e))?,
+    }
     drop(file);
     remove_if_there(path)?;
     sync_parent(path)

@@ -78,7 +78,7 @@ async fn bad_signatures_are_refused_by_field() {
     world.create_tenant("acme").await;
     let mut caller = world.operator("acme").await;
     let invalid = Code::InvalidArgument;
-    let field = "probe.signature";
+    let field = "probe.data";
     let with = |index: usize, value: f32| {
         let mut values = palm(1);
         values[index] = value;
@@ -176,7 +176,7 @@ async fn bad_enrolments_change_nothing() {
     refused(
         enroll(&mut caller, expired).await,
         invalid,
-        "consent.expires_at",
+        "consent.expire_time",
         "not after now",
     );
     refused(

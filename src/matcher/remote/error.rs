@@ -42,6 +42,8 @@ reasons! {
     TenantUnknown = "TENANT_UNKNOWN",
     /// The tenant exists with other settings.
     TenantExists = "TENANT_EXISTS",
+    /// The tenant was made anew, with another rotation.
+    TransformStale = "TRANSFORM_STALE",
     /// No such subject.
     SubjectUnknown = "SUBJECT_UNKNOWN",
     /// An import brings a subject that is there already.
@@ -115,6 +117,7 @@ fn from_parts(reason: Reason, metadata: &HashMap<String, String>) -> Option<Node
         Reason::InvalidField => NodeError::Rejected(Rejected::new(text("field")?, text("problem")?)),
         Reason::TenantUnknown => NodeError::TenantUnknown(tenant()?),
         Reason::TenantExists => NodeError::TenantExists(tenant()?),
+        Reason::TransformStale => NodeError::TransformStale { tenant: tenant()? },
         Reason::SubjectUnknown => NodeError::SubjectUnknown(tenant()?),
         Reason::SubjectExists => NodeError::SubjectExists {
             subject_id: metadata.get("subject_id")?.parse().ok()?,

@@ -42,17 +42,21 @@ pub fn signature(field: &str, message: Option<pb::Vectors>) -> Result<Signature,
     Signature::new(values, dimension).map_err(|rejected| rejected.within(field))
 }
 
+fn transform(message: Option<pb::TransformId>) -> Result<TransformId, Rejected> {
+    let message = required("transform", message)?;
+    Ok(TransformId {
+        version: message.version,
+        digest: digest("transform.digest", &message.digest)?,
+    })
+}
+
 /// A tenant as it is created.
 pub fn spec(spec: pb::TenantSpec) -> Result<TenantSpec, Rejected> {
-    let transform = required("transform", spec.transform)?;
     Ok(TenantSpec {
         id: spec.tenant.parse()?,
         dimension: Dimension::new(count(spec.dimension))?,
         encoder: encoder_from_proto("encoder", spec.encoder)?,
-        transform: TransformId {
-            version: transform.version,
-            digest: digest("transform.digest", &transform.digest)?,
-        },
+        transform: transform(spec.transform)?,
         policy: policy_from_proto(spec.policy)?,
         created_at: time_from_proto("create_time", spec.create_time)?,
     })
@@ -96,6 +100,7 @@ pub fn search(request: pb::SearchRequest, deadline: Option<Instant>) -> Result<S
     }
     Ok(SearchQuery {
         tenant: request.tenant.parse()?,
+        transform: transform(request.transform)?,
         probe: signature("probe", request.probe)?,
         threshold: request.threshold,
         candidates_max: count(request.candidates_max),
@@ -139,6 +144,7 @@ fn sealed_links(links: Vec<pb::SealedLink>) -> Result<Vec<SealedLink>, Rejected>
 pub fn compare(request: pb::CompareRequest, deadline: Option<Instant>) -> Result<CompareQuery, Rejected> {
     Ok(CompareQuery {
         tenant: request.tenant.parse()?,
+        transform: transform(request.transform)?,
         subject_id: request.subject_id.parse()?,
         probe: signature("probe", request.probe)?,
         deadline,
@@ -168,6 +174,7 @@ pub fn enroll(request: pb::EnrollRequest) -> Result<Enrollment, Rejected> {
     let references: Result<Vec<_>, _> = request.references.into_iter().map(new_reference).collect();
     Ok(Enrollment {
         tenant: request.tenant.parse()?,
+        transform: transform(request.transform)?,
         request_id: request.request_id.parse()?,
         request_digest: digest("request_digest", &request.request_digest)?,
         subject_id: request.subject_id.parse()?,
@@ -191,6 +198,7 @@ pub fn enrolled(response: pb::EnrollResponse) -> Result<Enrolled, Rejected> {
 pub fn import_header(header: pb::ImportHeader) -> Result<ImportHeader, Rejected> {
     Ok(ImportHeader {
         tenant: header.tenant.parse()?,
+        transform: transform(header.transform)?,
         request_id: header.request_id.parse()?,
         request_digest: digest("request_digest", &header.request_digest)?,
         rows: header.rows,

@@ -13,7 +13,7 @@ use crate::matcher::node::{
 use crate::model::decision::{Candidate, SearchAnswer};
 use crate::model::link::SealedLink;
 use crate::model::subject::{Capture, SubjectRecord};
-use crate::model::tenant::{TenantSpec, TenantState, TenantStatus};
+use crate::model::tenant::{TenantSpec, TenantState, TenantStatus, TransformId};
 use crate::proto::{matching::v1 as pb, v1};
 
 /// Coordinates, binary32 little-endian.
@@ -23,16 +23,20 @@ pub fn vectors(values: &[f32]) -> pb::Vectors {
     }
 }
 
+fn transform(transform: &TransformId) -> pb::TransformId {
+    pb::TransformId {
+        version: transform.version,
+        digest: Bytes::copy_from_slice(&transform.digest),
+    }
+}
+
 /// A tenant as it is created.
 pub fn spec(spec: &TenantSpec) -> pb::TenantSpec {
     pb::TenantSpec {
         tenant: spec.id.to_string(),
         dimension: u32::try_from(spec.dimension.get()).expect("at most DIM_MAX"),
         encoder: Some(encoder_to_proto(&spec.encoder)),
-        transform: Some(pb::TransformId {
-            version: spec.transform.version,
-            digest: Bytes::copy_from_slice(&spec.transform.digest),
-        }),
+        transform: Some(transform(&spec.transform)),
         policy: Some(policy_to_proto(&spec.policy)),
         create_time: Some(time_to_proto(spec.created_at)),
     }
@@ -75,6 +79,7 @@ pub fn search(query: &SearchQuery) -> pb::SearchRequest {
         threshold: query.threshold,
         candidates_max: u32::try_from(query.candidates_max).unwrap_or(u32::MAX),
         links: query.links.iter().copied().map(link_kind_to_proto).collect(),
+        transform: Some(transform(&query.transform)),
     }
 }
 
@@ -111,6 +116,7 @@ pub fn compare(query: &CompareQuery) -> pb::CompareRequest {
         tenant: query.tenant.to_string(),
         subject_id: query.subject_id.to_string(),
         probe: Some(vectors(query.probe.values())),
+        transform: Some(transform(&query.transform)),
     }
 }
 
@@ -142,6 +148,7 @@ pub fn enroll(enrollment: &Enrollment) -> pb::EnrollRequest {
         consent: Some(consent_to_proto(&enrollment.consent)),
         links: enrollment.links.iter().map(sealed_link).collect(),
         usage: Some(usage_to_proto(&enrollment.usage)),
+        transform: Some(transform(&enrollment.transform)),
     }
 }
 
@@ -164,6 +171,7 @@ pub fn import_header(header: &ImportHeader) -> pb::ImportRequest {
         hand: hand_to_proto(Some(header.hand)),
         capture: Some(capture(&header.capture)),
         consent: Some(consent_to_proto(&header.consent)),
+        transform: Some(transform(&header.transform)),
     };
     pb::ImportRequest {
         part: Some(pb::import_request::Part::Header(header)),

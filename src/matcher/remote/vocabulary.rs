@@ -1,5 +1,7 @@
 //! Values that the public and the internal API share, both ways: times, enums, consent, policy, usage. Checks form; judges nothing.
 
+use std::ops::RangeInclusive;
+
 use std::collections::BTreeMap;
 
 use crate::model::consent::{Consent, ConsentMethod};
@@ -46,6 +48,9 @@ pub fn time_to_proto(at: Timestamp) -> prost_types::Timestamp {
     }
 }
 
+/// From 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z, as `google.protobuf.Timestamp` states it.
+const SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
 /// A required time; parts of a microsecond are cut off.
 pub fn time_from_proto(field: &str, at: Option<prost_types::Timestamp>) -> Result<Timestamp, Rejected> {
     let at = required(field, at)?;
@@ -56,16 +61,15 @@ pub fn time_from_proto(field: &str, at: Option<prost_types::Timestamp>) -> Resul
             format!("has {nanos} nanos; 0 to 999999999 are allowed"),
         ));
     }
-    at.seconds
-        .checked_mul(MICROS_PER_SECOND)
-        .and_then(|micros| micros.checked_add(nanos / NANOS_PER_MICRO))
-        .map(Timestamp)
-        .ok_or_else(|| {
-            Rejected::new(
-                field,
-                format!("{} s is out of the range of 64-bit microseconds", at.seconds),
-            )
-        })
+    if !SECONDS.contains(&at.seconds) {
+        return Err(Rejected::new(
+            field,
+            format!("{} s is not within the years 1 to 9999", at.seconds),
+        ));
+    }
+    Ok(Timestamp(
+        at.seconds * MICROS_PER_SECOND + nanos / NANOS_PER_MICRO,
+    ))
 }
 
 fn unknown(field: &str, number: i32, expected: &str) -> Rejected {
