@@ -20,6 +20,7 @@ pub mod matching {
         clippy::pedantic,
         clippy::allow_attributes,
         clippy::allow_attributes_without_reason,
+        clippy::large_enum_variant,
         reason = "generated from the commented files under proto/"
     )]
     pub mod v1 {

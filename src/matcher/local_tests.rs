@@ -156,9 +156,9 @@ async fn node() -> (Arc<LocalNode>, tempfile::TempDir) {
     (node, dir)
 }
 
-fn assert_stale<T: std::fmt::Debug>(answer: Result<T, NodeError>) {
+fn assert_stale<T: std::fmt::Debug>(answer: &Result<T, NodeError>) {
     assert!(
-        matches!(&answer, Err(NodeError::TransformStale { tenant: id }) if *id == tenant()),
+        matches!(answer, Err(NodeError::TransformStale { tenant: id }) if *id == tenant()),
         "{answer:?}"
     );
 }
@@ -178,8 +178,8 @@ async fn questions_under_another_rotation_are_refused_and_not_answered_with_nobo
     for wrong in [transform(8), another_version] {
         // Of a wrong dimension too: the rotation is looked at first.
         for dimension in [DIM, 2 * DIM] {
-            assert_stale(node.search(query(wrong.clone(), dimension)).await);
-            assert_stale(node.compare(comparison(wrong.clone(), dimension)).await);
+            assert_stale(&node.search(query(wrong.clone(), dimension)).await);
+            assert_stale(&node.compare(comparison(wrong.clone(), dimension)).await);
         }
     }
     node.drain().await;
@@ -189,11 +189,11 @@ async fn questions_under_another_rotation_are_refused_and_not_answered_with_nobo
 async fn writes_under_another_rotation_are_refused_and_leave_nothing() {
     let (node, _dir) = node().await;
     for dimension in [DIM, 2 * DIM] {
-        assert_stale(node.enroll(enrollment(transform(8), dimension)).await);
+        assert_stale(&node.enroll(enrollment(transform(8), dimension)).await);
     }
     for rows in [0, 1] {
         let chunks = stream::empty().boxed();
-        assert_stale(node.import(import_header(transform(8), rows), chunks).await);
+        assert_stale(&node.import(import_header(transform(8), rows), chunks).await);
     }
     let status = node.tenant(&tenant()).await.expect("there");
     assert_eq!((status.stats.references, status.stats.sequence), (0, 0));
@@ -202,6 +202,6 @@ async fn writes_under_another_rotation_are_refused_and_leave_nothing() {
         .await
         .expect("enrolled");
     // A repetition is not answered from memory either.
-    assert_stale(node.enroll(enrollment(transform(8), DIM)).await);
+    assert_stale(&node.enroll(enrollment(transform(8), DIM)).await);
     node.drain().await;
 }
