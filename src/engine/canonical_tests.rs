@@ -22,7 +22,7 @@ fn plain(probe: &[f32], row: &[f16]) -> f32 {
 
 #[test]
 fn the_score_is_the_plain_statement_of_its_order_bit_for_bit() {
-    for dim in [32, 96, 256, 512, 4096] {
+    for dim in [32, 96, 256, 512, 2048] {
         let rng = &mut rng(dim as u64);
         for _ in 0..50 {
             let row: Vec<f16> = unit(dim, rng).into_iter().map(f16::from_f32).collect();

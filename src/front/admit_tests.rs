@@ -47,15 +47,15 @@ fn what_is_malformed_is_refused_by_name() {
     );
     check(
         outcome(|raw, _| raw.data = raw.data.slice(4..)),
-        "probe.signature: is 252 bytes long; the tenant's dimension 64 takes 256",
+        "probe.data: is 252 bytes long; the tenant's dimension 64 takes 256",
     );
     check(
         outcome(|raw, _| raw.element = ElementType::F16),
-        "probe.signature: is 256 bytes long",
+        "probe.data: is 256 bytes long",
     );
     check(
         outcome(|raw, _| raw.data = vec![0; DIM * 4].into()),
-        "probe.signature: has norm 0.0000",
+        "probe.data: has norm 0.0000",
     );
     check(
         outcome(|raw, _| raw.capture.quality = 101),

@@ -160,6 +160,9 @@ impl Node for FakeNode {
     async fn tenant(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError> {
         let mut state = self.0.lock();
         state.calls.push("tenant");
+        if let Some(error) = state.failures.remove("tenant") {
+            return Err(error);
+        }
         Self::status(&state, tenant)
     }
 

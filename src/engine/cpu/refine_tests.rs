@@ -74,11 +74,11 @@ fn all_kernels_agree_whatever_the_batch() {
 
 #[test]
 fn a_page_is_scanned_at_the_largest_dimension() {
-    let rows = gallery("random", 4_096, 40, 7);
-    let probe = probes(&rows, 4_096, 2, 2).remove(1);
+    let rows = gallery("random", 2_048, 40, 7);
+    let probe = probes(&rows, 2_048, 2, 2).remove(1);
     let batch = [quantized(&probe, 0.9)];
     for backend in &mut kernels() {
-        let found = scan(backend, 4_096, &rows, &batch);
+        let found = scan(backend, 2_048, &rows, &batch);
         check(&found[0], &scores(&probe, &rows), 0.9, &backend.name());
     }
 }

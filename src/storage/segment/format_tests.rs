@@ -17,8 +17,8 @@ fn blocks_hold_a_power_of_two_of_rows_within_4_kib() {
     // 32, 96, 12 and 528 bytes a row at 256 dimensions.
     assert_eq!(Plane::ALL.map(|plane| rows(256, plane)), [128, 32, 256, 4]);
     assert_eq!(Plane::ALL.map(|plane| rows(32, plane)), [1_024, 256, 256, 32]);
-    // A row of 8,208 bytes is a block of its own.
-    assert_eq!(rows(4_096, Plane::Exact), 1);
+    // A row of 4,112 bytes is a block of its own.
+    assert_eq!(rows(2_048, Plane::Exact), 1);
 }
 
 #[test]
