@@ -29,7 +29,8 @@ finish() {
 trap finish EXIT
 
 "$thenar" init --data "$data"
-"$thenar" serve --data "$data" --listen 127.0.0.1:0 --address-file "$folder/address" >"$folder/log" 2>&1 &
+# Metrics off: another server of this machine may have their port.
+THENAR_METRICS__ENABLED=false "$thenar" serve --data "$data" --listen 127.0.0.1:0 --address-file "$folder/address" >"$folder/log" 2>&1 &
 server=$!
 for ((tries = 0; ; tries++)); do
     if [[ -s $folder/address ]]; then
@@ -45,7 +46,6 @@ done
 port=$(sed 's/.*://' "$folder/address")
 
 "$thenar" tenant create demo --dim 256 --encoder sim/1 --threshold 0.5 --server "https://localhost:$port" --data "$data"
-mkdir -p "$data/certs"
-"$thenar" cert issue --data "$data" --tenant demo --role operator --name python --out "$data/certs/python"
+"$thenar" cert issue --data "$data" --tenant demo --role operator --name python --out "$data/certs"
 "$python" "$here/demo.py" --server "localhost:$port" --ca "$data/tls/ca.pem" \
     --cert "$data/certs/python.pem" --key "$data/certs/python.key"

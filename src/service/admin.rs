@@ -6,7 +6,9 @@ use tonic::{Request, Response, Status};
 
 use super::observe::{observed, to_the_end};
 use super::{Rooms, from_proto, page, request_id, status, to_proto};
+use crate::front::identity::Caller;
 use crate::model::id::TenantId;
+use crate::model::principal::Principal;
 use crate::model::reject::Rejected;
 use crate::proto::v1 as pb;
 use crate::proto::v1::admin_server::Admin;
@@ -56,7 +58,7 @@ impl Admin for AdminRoom {
     ) -> Result<Response<pb::Tenant>, Status> {
         observed("GetTenant", async {
             let caller = self.rooms.caller(&request)?;
-            let tenant: TenantId = request.get_ref().tenant.parse().map_err(refused)?;
+            let tenant = tenant_or_own(&caller, &request.get_ref().tenant)?;
             let text = request_id::made().to_string();
             let answer = self.rooms.front.tenant(&caller, tenant).await;
             let answer = answer.map_err(|error| status::from_front(&error, &text))?;
@@ -121,7 +123,7 @@ impl Admin for AdminRoom {
     async fn get_stats(&self, request: Request<pb::GetStatsRequest>) -> Result<Response<pb::Stats>, Status> {
         observed("GetStats", async {
             let caller = self.rooms.caller(&request)?;
-            let tenant: TenantId = request.get_ref().tenant.parse().map_err(refused)?;
+            let tenant = tenant_or_own(&caller, &request.get_ref().tenant)?;
             let text = request_id::made().to_string();
             let answer = self.rooms.front.stats(&caller, tenant.clone()).await;
             let answer = answer.map_err(|error| status::from_front(&error, &text))?;
@@ -130,5 +132,13 @@ impl Admin for AdminRoom {
             Ok(Response::new(to_proto::stats(&answer, backend, uptime)))
         })
         .await
+    }
+}
+
+/// The tenant that a request names, or the caller's own where it names none.
+fn tenant_or_own(caller: &Caller, text: &str) -> Result<TenantId, Status> {
+    match &caller.principal {
+        Principal::Member { tenant, .. } if text.is_empty() => Ok(tenant.clone()),
+        _ => text.parse().map_err(refused),
     }
 }

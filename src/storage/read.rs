@@ -84,7 +84,7 @@ impl Store {
         })
     }
 
-    /// Up to `limit` (1 to [`USAGE_PAGE_MAX`]) events numbered below `before`, newest first, and what to ask for
+    /// Up to `limit` (1 to 1,000) events numbered below `before`, newest first, and what to ask for
     /// next; `None` on the last page. An unknown subject has no events.
     pub fn usage(
         &self,
