@@ -12,7 +12,7 @@
 //! s·I + w·r ≥ l,    w = (‖q‖ + e) / ½t rounded up,    l = (τ − slack − e·ROW_NORM_MAX) / ½t rounded down
 //! ```
 //!
-//! |I| ≤ 127·15·4,096 < 2²⁴, so that I is exact in single precision too. *slack* pays for the roundings that don't grow with r: those
+//! |I| ≤ 127·15·2,048 < 2²⁴, so that I is exact in single precision too. *slack* pays for the roundings that don't grow with r: those
 //! of the canonical score, γ·‖q‖·‖x‖ with γ = n·2⁻²⁴ for the n roundings of its longest chain, and those of the three operations above,
 //! taken four times as large as IEEE 754 rounding makes them, since a GPU may round either way and may or may not fuse. What grows with r
 //! is paid by the rounding up of r, see `RESIDUAL_ROUNDING`.

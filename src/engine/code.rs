@@ -15,7 +15,7 @@ const RESIDUAL_DEAD: f32 = -1e30;
 /// Residual of a row that can't be bounded (not finite): it always survives and is scored exactly.
 const RESIDUAL_UNBOUNDED: f32 = 1e30;
 /// Relative rounding up of a residual. It pays for every rounding, in the scan's epilogue and in the canonical score, that
-/// grows with the residual: at 4,096 dimensions the score has 261 roundings of 2⁻²⁴, the epilogue fewer than 16 of 2⁻²³.
+/// grows with the residual: at 2,048 dimensions the score has 133 roundings of 2⁻²⁴, the epilogue fewer than 16 of 2⁻²³.
 pub(super) const RESIDUAL_ROUNDING: f64 = 1.0 / 32_768.0;
 /// Largest level of a magnitude; levels are the three low bits.
 const LEVEL_MAX: f32 = 7.0;

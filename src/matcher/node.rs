@@ -112,7 +112,7 @@ pub struct Enrollment {
     pub transform: TransformId,
     /// Makes a repetition harmless.
     pub request_id: RequestId,
-    /// SHA-256 of what was asked in the clear, so that a request id used for something else is noticed.
+    /// Keyed digest (HMAC-SHA-256) of what was asked, so that a request id used for something else is noticed.
     pub request_digest: [u8; 32],
     /// Who.
     pub subject_id: SubjectId,
@@ -146,7 +146,7 @@ pub struct ImportHeader {
     pub transform: TransformId,
     /// Makes a repetition harmless.
     pub request_id: RequestId,
-    /// SHA-256 of the header in the clear.
+    /// Keyed digest (HMAC-SHA-256) of the header.
     pub request_digest: [u8; 32],
     /// Rows that will follow.
     pub rows: u64,
@@ -197,7 +197,7 @@ pub struct Erasure {
     pub tenant: TenantId,
     /// Makes a repetition harmless.
     pub request_id: RequestId,
-    /// SHA-256 of what was asked in the clear.
+    /// Keyed digest (HMAC-SHA-256) of what was asked.
     pub request_digest: [u8; 32],
     /// Who.
     pub subject: SubjectRef,

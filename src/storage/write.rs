@@ -44,7 +44,7 @@ impl Write {
 pub struct EnrollWrite {
     /// Makes a repetition harmless.
     pub request_id: RequestId,
-    /// SHA-256 of what was asked.
+    /// Keyed digest of what was asked.
     pub request_digest: [u8; 32],
     /// Who.
     pub subject_id: SubjectId,
@@ -72,7 +72,7 @@ pub struct ReferenceWrite {
 pub struct EraseWrite {
     /// Makes a repetition harmless.
     pub request_id: RequestId,
-    /// SHA-256 of what was asked.
+    /// Keyed digest of what was asked.
     pub request_digest: [u8; 32],
     /// Who.
     pub subject: SubjectKey,
@@ -150,7 +150,7 @@ pub struct EraseAnswer {
 pub struct ImportWrite {
     /// Makes a repetition harmless.
     pub request_id: RequestId,
-    /// SHA-256 of the header.
+    /// Keyed digest of the header.
     pub request_digest: [u8; 32],
     /// Rows that will follow; neither more nor fewer are taken.
     pub rows: u64,
