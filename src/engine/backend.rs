@@ -4,7 +4,9 @@
 //! price is the memory twice, once on the host and once on the GPU.
 
 use std::collections::HashSet;
+use std::mem::ManuallyDrop;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -82,7 +84,7 @@ impl Backends {
                 Some(GpuBackend::open(true, config.batch_max).map_err(EngineError::NoAdapter)?)
             }
         };
-        let gpu = gpu.and_then(|mut gpu| match gpu.self_test() {
+        let gpu = gpu.and_then(|mut gpu| match tested(&mut gpu) {
             Ok(()) => Some(Box::new(gpu) as Box<dyn Backend>),
             Err(reason) => {
                 tracing::error!(
@@ -90,6 +92,7 @@ impl Backends {
                     gpu = &*gpu.name(),
                     "the GPU failed its self-test; the CPU scans"
                 );
+                abandon(Box::new(gpu));
                 None
             }
         });
@@ -103,7 +106,7 @@ impl Backends {
 
     pub(super) fn update(&mut self, gallery: GalleryView<'_>, rows: &[Range<u32>]) {
         if let Some(gpu) = self.gpu_of(gallery.id())
-            && let Err(error) = gpu.update(gallery, rows)
+            && let Err(error) = guarded(|| gpu.update(gallery, rows))
         {
             self.failed(gallery.id(), &error);
         }
@@ -111,7 +114,7 @@ impl Backends {
 
     pub(super) fn forget(&mut self, gallery: GalleryId) {
         if let Some(gpu) = self.gpu_of(gallery)
-            && let Err(error) = gpu.forget(gallery)
+            && let Err(error) = guarded(|| gpu.forget(gallery))
         {
             self.failed(gallery, &error);
         }
@@ -125,7 +128,7 @@ impl Backends {
         probes: &[&QuantizedProbe],
     ) -> (Vec<Survivors>, Arc<str>) {
         if let Some(gpu) = self.gpu_of(gallery.id()) {
-            match gpu.scan(gallery, probes) {
+            match guarded(|| gpu.scan(gallery, probes)) {
                 Ok(survivors) => return (survivors, gpu.name()),
                 Err(error) => self.failed(gallery.id(), &error),
             }
@@ -147,14 +150,40 @@ impl Backends {
     fn failed(&mut self, gallery: GalleryId, error: &BackendError) {
         if matches!(error, BackendError::OutOfMemory { .. })
             && let Some(gpu) = &mut self.gpu
-            && gpu.forget(gallery).is_ok()
+            && guarded(|| gpu.forget(gallery)).is_ok()
         {
             tracing::warn!(%error, %gallery, "the CPU scans this gallery from now on");
             self.on_cpu.insert(gallery);
         } else {
             tracing::error!(%error, "the CPU scans all galleries from now on");
-            self.gpu = None;
+            if let Some(gpu) = self.gpu.take() {
+                abandon(gpu);
+            }
         }
+    }
+}
+
+/// Runs the self-test; a panic of the library is a failure of it.
+fn tested(gpu: &mut GpuBackend) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(|| gpu.self_test()))
+        .unwrap_or_else(|_| Err("the driver's library gave up".to_owned()))
+}
+
+/// Calls a GPU. Its library panics where a device is lost in the middle of a wait; that is a lost device here.
+fn guarded<T>(call: impl FnOnce() -> Result<T, BackendError>) -> Result<T, BackendError> {
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|_| Err(BackendError::Lost("the driver's library gave up".to_owned())))
+}
+
+/// Lets go of a device that failed. A driver that hangs may keep whoever does that waiting for ever, so it is a thread of
+/// its own; without one the device is left as it is.
+fn abandon(gpu: Box<dyn Backend>) {
+    let gpu = ManuallyDrop::new(gpu);
+    let spawned = std::thread::Builder::new()
+        .name("thenar-gpu-end".to_owned())
+        .spawn(move || drop(ManuallyDrop::into_inner(gpu)));
+    if let Err(error) = spawned {
+        tracing::warn!(%error, "the failed GPU's memory is kept until the process ends");
     }
 }
 

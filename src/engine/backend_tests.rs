@@ -71,6 +71,26 @@ fn a_healthy_gpu_answers() {
     );
 }
 
+/// What the GPU's library does when a device is lost while it waits.
+fn panics() -> BackendError {
+    panic!("the device is lost")
+}
+
+#[test]
+fn a_gpu_whose_library_panics_is_a_lost_one() {
+    let (mut backends, calls) = backends(Scripted {
+        scan: Some(panics),
+        ..Scripted::default()
+    });
+    let (residency, id) = resident(32, &gallery("random", 32, 3, 1));
+    let probe = quantized(&unit(32, &mut rng(1)), 0.9);
+    for _ in 0..2 {
+        let (_, name) = backends.scan(residency.view(id).expect("open"), &[&probe]);
+        assert_eq!(&*name, "cpu/portable");
+    }
+    assert_eq!(*calls.lock().expect("no panic"), ["scan"], "asked once");
+}
+
 #[test]
 fn a_lost_gpu_fails_no_request_and_is_not_asked_again() {
     let (mut backends, calls) = backends(Scripted {

@@ -19,6 +19,9 @@ use super::gallery::{GalleryId, PackedRows};
 use super::residency::Residency;
 use super::shared::{Shared, Ticket};
 
+/// Changes applied before the scans that wait are run, so that steady writers hold up no search for long.
+const MUTATIONS_PER_ROUND_MAX: usize = 64;
+
 /// Where the answer of a mutation goes. The caller blocks, so that it is there.
 type Reply<T> = SyncSender<Result<T, EngineError>>;
 
@@ -89,9 +92,12 @@ impl Batcher {
         while let Ok(first) = queue.recv() {
             let mut scans = Vec::new();
             self.take(first, &mut scans);
+            let mut mutations = 0;
             while scans.len() < self.queue_max
+                && mutations < MUTATIONS_PER_ROUND_MAX
                 && let Ok(job) = queue.try_recv()
             {
+                mutations += usize::from(!matches!(job, Job::Scan(_)));
                 self.take(job, &mut scans);
             }
             for batch in batches(scans, self.batch_max) {

@@ -143,14 +143,14 @@ impl Arena {
     }
 
     fn protect(&mut self, map: &MmapMut) -> Result<(), EngineError> {
+        // Keeping codes out of core dumps needs no privilege and no limit, so that it is done whether they are locked or not.
+        #[cfg(target_os = "linux")]
+        map.advise(Advice::DontDump)
+            .map_err(|error| EngineError::Memory(error.to_string()))?;
         if self.lock == LockMemory::Off {
             return Ok(());
         }
-        #[cfg(target_os = "linux")]
-        let locked = map.advise(Advice::DontDump).and_then(|()| map.lock());
-        #[cfg(not(target_os = "linux"))]
-        let locked = map.lock();
-        match locked {
+        match map.lock() {
             Ok(()) => Ok(()),
             Err(error) if self.lock == LockMemory::Require => Err(EngineError::MemoryLock {
                 bytes: map.len(),

@@ -1,5 +1,6 @@
 //! Changes to a gallery: what waits becomes one transaction, then reaches the resident codes, then is acknowledged. Never acknowledges what is not both durable and searchable.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -101,7 +102,11 @@ impl Tenant {
             };
             let (writes, replies): (Vec<_>, Vec<_>) =
                 jobs.into_iter().map(|job| (job.write, job.reply)).unzip();
-            let answers = self.apply(writes);
+            let answers = catch_unwind(AssertUnwindSafe(|| self.apply(writes))).unwrap_or_else(|_| {
+                // What of it reached the catalog and the gallery is unknown until they are loaded again.
+                self.fail("a change ended early by a defect; restart the server");
+                Err(self.unavailable("a change ended early by a defect; restart the server"))
+            });
             match answers {
                 Ok(answers) => {
                     for (reply, answer) in replies.into_iter().zip(answers) {
