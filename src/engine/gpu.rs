@@ -25,9 +25,27 @@ pub(super) struct GpuBackend {
     name: Arc<str>,
 }
 
+/// Where Linux shows GPUs: graphics cards, NVIDIA's driver, Windows' GPU in a guest.
+#[cfg(target_os = "linux")]
+const DEVICE_FILES: [&str; 4] = ["/dev/dri", "/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg"];
+
+/// Whether a look for adapters could find one that is not software. Saves loading every driver, and what drivers print, on a
+/// machine without a GPU.
+fn has_hardware() -> bool {
+    #[cfg(target_os = "linux")]
+    return DEVICE_FILES
+        .iter()
+        .any(|file| std::path::Path::new(file).exists());
+    #[cfg(not(target_os = "linux"))]
+    true
+}
+
 impl GpuBackend {
     /// Opens the best adapter; a software one only where `software` allows it. The error says why there is none.
     pub(super) fn open(software: bool, batch_max: usize) -> Result<Self, String> {
+        if !software && !has_hardware() {
+            return Err("no GPU has a device file".to_owned());
+        }
         let device = Device::open(software)?;
         let refine = Refine::new(&device, batch_max);
         device.check().map_err(|error| error.to_string())?;
