@@ -13,7 +13,7 @@ use api::enrollment_client::EnrollmentClient;
 use api::identity_client::IdentityClient;
 
 /// The messages of the public API.
-pub use crate::proto::v1 as api;
+pub use crate::proto::{code_name, v1 as api};
 
 pub mod explain;
 pub mod import;

@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::fmt::Write;
 
-use tonic::{Code, Status};
+use tonic::Status;
 use tonic_types::StatusExt;
+
+use crate::proto::code_name;
 
 /// With TLS 1.3 a client learns that its certificate is refused only after it has sent its first call,
 /// and often by nothing but a closed connection.
@@ -55,29 +57,6 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
 
 fn add(text: &mut String, more: &str) {
     text.write_str(more).expect("a String takes any text");
-}
-
-/// The code as the gRPC specification writes it.
-pub fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use tonic::{Code, Status};
 
 use super::status;
-use crate::telemetry;
+use crate::{proto, telemetry};
 
 /// Runs a call and records how it went under the method's name.
 pub async fn observed<T>(
@@ -21,7 +21,8 @@ pub async fn observed<T>(
 /// Records one call, or one probe of a stream.
 pub fn record(method: &'static str, started: Instant, refusal: Option<&Status>) {
     let code = refusal.map_or(Code::Ok, Status::code);
-    metrics::counter!(telemetry::REQUESTS_TOTAL, "method" => method, "code" => code_name(code)).increment(1);
+    metrics::counter!(telemetry::REQUESTS_TOTAL, "method" => method, "code" => proto::code_name(code))
+        .increment(1);
     metrics::histogram!(telemetry::REQUEST_SECONDS, "method" => method).record(started.elapsed());
 }
 
@@ -33,27 +34,5 @@ pub async fn to_the_end<T: Send + 'static>(
     match tokio::spawn(write).await {
         Ok(outcome) => outcome,
         Err(error) => Err(status::internal(&error.to_string(), "")),
-    }
-}
-
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }

@@ -2,7 +2,7 @@
 
 use tonic::Code;
 
-use crate::client::{api, explain};
+use crate::client::{api, code_name};
 use crate::model::principal::Role;
 
 use super::super::error::CliError;
@@ -61,7 +61,7 @@ impl Isolation {
     pub(super) fn checks(&self) -> Vec<Check> {
         let told = match self.trespass {
             Ok(()) => "answered",
-            Err(code) => explain::code_name(code),
+            Err(code) => code_name(code),
         };
         vec![
             check(
