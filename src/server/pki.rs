@@ -143,15 +143,8 @@ impl Pki {
         self.client(params, &principal.path())
     }
 
-    /// A client certificate that was valid once, for tests and drills of what an expired one does.
-    pub fn issue_expired(&self, principal: &Principal) -> Result<IssuedCert, PkiError> {
-        let mut params = CertificateParams::default();
-        params.not_before = OffsetDateTime::now_utc() - Duration::days(20);
-        params.not_after = OffsetDateTime::now_utc() - Duration::days(10);
-        self.client(params, &principal.path())
-    }
-
-    fn client(&self, mut params: CertificateParams, path: &str) -> Result<IssuedCert, PkiError> {
+    /// A client certificate for the time that `params` say.
+    pub(super) fn client(&self, mut params: CertificateParams, path: &str) -> Result<IssuedCert, PkiError> {
         params.distinguished_name = name(path.trim_start_matches('/'));
         params.subject_alt_names = vec![self.spiffe(path)?];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -124,8 +124,13 @@ async fn a_missing_foreign_or_expired_certificate_does_not() {
     try_in(&site, None, tls13).await.expect_err("none");
     let foreign = Site::new().client_cert();
     try_in(&site, Some(&foreign), tls13).await.expect_err("foreign");
-    let principal = Principal::from_path("/tenant/acme/scanner/gate").expect("valid");
-    let expired = site.pki.issue_expired(&principal).expect("issued");
+    let mut params = rcgen::CertificateParams::default();
+    params.not_before = time::OffsetDateTime::now_utc() - time::Duration::days(20);
+    params.not_after = time::OffsetDateTime::now_utc() - time::Duration::days(10);
+    let expired = site
+        .pki
+        .client(params, "/tenant/acme/scanner/gate")
+        .expect("issued");
     try_in(&site, Some(&expired), tls13).await.expect_err("expired");
 }
 

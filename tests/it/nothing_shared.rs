@@ -152,7 +152,9 @@ async fn certificates_that_are_not_ours_are_refused() {
     let stranger = World::start().await;
     let outsider = stranger.caller_of(&world, "acme", "operator", "ops").await;
     assert!(outsider.is_err(), "a certificate of another authority was let in");
-    let expired = world.expired_caller("acme").await;
+    let current = world.caller_until("acme", 10).await;
+    assert!(current.is_ok(), "a certificate that is valid was refused");
+    let expired = world.caller_until("acme", -10).await;
     assert!(expired.is_err(), "an expired certificate was let in");
     let nobody = world.caller_without_certificate().await;
     assert!(nobody.is_err(), "a caller without a certificate was let in");

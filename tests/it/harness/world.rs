@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
 use tempfile::TempDir;
 use thenar::engine::BackendChoice;
 use thenar::model::principal::Principal;
@@ -9,6 +10,7 @@ use thenar::proto::v1;
 use thenar::server::config::Config;
 use thenar::server::pki::{IssuedCert, Pki};
 use thenar::server::{Mode, Server};
+use time::{Duration, OffsetDateTime};
 use tonic::Status;
 
 use super::caller::Caller;
@@ -203,10 +205,21 @@ impl World {
         .await
     }
 
-    pub async fn expired_caller(&self, tenant: &str) -> Result<Caller, Status> {
-        let principal = Principal::from_path(&format!("/tenant/{tenant}/operator/late")).expect("valid");
-        let cert = self.pki().issue_expired(&principal).expect("issued");
-        self.connect(Some(pem(&cert))).await
+    /// A caller with a certificate of this world's authority that ends in so many days, which may be in the past.
+    pub async fn caller_until(&self, tenant: &str, days: i64) -> Result<Caller, Status> {
+        let read =
+            |file: &str| std::fs::read_to_string(self.data().join("tls").join(file)).expect("readable");
+        let ca_key = KeyPair::from_pem(&read("ca.key")).expect("a key");
+        let issuer = Issuer::from_ca_cert_pem(&read("ca.pem"), ca_key).expect("the authority");
+        let id = format!("spiffe://{TRUST_DOMAIN}/tenant/{tenant}/operator/late");
+        let mut params = CertificateParams::default();
+        params.not_before = OffsetDateTime::now_utc() - Duration::days(20);
+        params.not_after = OffsetDateTime::now_utc() + Duration::days(days);
+        params.subject_alt_names = vec![SanType::URI(id.as_str().try_into().expect("ASCII"))];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().expect("a key");
+        let cert = params.signed_by(&key, &issuer).expect("signed");
+        self.connect(Some((cert.pem(), key.serialize_pem()))).await
     }
 
     pub async fn caller_without_certificate(&self) -> Result<Caller, Status> {
