@@ -53,6 +53,8 @@ pub struct ScanRequest {
     pub probe: Arc<[f32]>,
     /// Canonical score from which on a row counts; finite.
     pub threshold: f32,
+    /// Whether rows may be dismissed only by a proof, never by a probability.
+    pub deterministic: bool,
     /// When the caller stops waiting. Looked at when the request comes in and before its batch starts.
     pub deadline: Option<Instant>,
 }
@@ -89,6 +91,9 @@ pub struct Engine {
     inner: Arc<Inner>,
 }
 
+/// Where the answer of a scan comes.
+type Answer = oneshot::Receiver<Result<Scanned, EngineError>>;
+
 struct Inner {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -118,7 +123,7 @@ impl Engine {
         config: EngineConfig,
         open: impl FnOnce() -> Result<Backends, EngineError> + Send + 'static,
     ) -> Result<Self, EngineError> {
-        let shared = Arc::new(Shared::new(config.queue_max));
+        let shared = Arc::new(Shared::new(config.queue_max, config.miss_probability));
         let (jobs, queue) = sync_channel(config.queue_max + MUTATIONS_QUEUED_MAX);
         let (ready, opened) = sync_channel(1);
         let batcher_shared = Arc::clone(&shared);
@@ -189,6 +194,35 @@ impl Engine {
 
     /// Scans a gallery together with whatever else is waiting.
     pub async fn scan(&self, request: ScanRequest) -> Result<Scanned, EngineError> {
+        let (job, answer) = self.job(&request)?;
+        self.enqueue(vec![job])?;
+        answer.await.map_err(|_| EngineError::Stopped)?
+    }
+
+    /// Hands in many scans at once, so that they run as one batch where they can. The answers come in the order of the requests.
+    pub async fn scan_batch(&self, requests: &[ScanRequest]) -> Vec<Result<Scanned, EngineError>> {
+        let mut jobs = Vec::with_capacity(requests.len());
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            answers.push(self.job(request).map(|(job, answer)| {
+                jobs.push(job);
+                answer
+            }));
+        }
+        let refused = self.enqueue(jobs).err();
+        let mut scanned = Vec::with_capacity(requests.len());
+        for answer in answers {
+            scanned.push(match (answer, &refused) {
+                (Err(error), _) => Err(error),
+                (Ok(_), Some(error)) => Err(error.clone()),
+                (Ok(answer), None) => answer.await.unwrap_or(Err(EngineError::Stopped)),
+            });
+        }
+        scanned
+    }
+
+    /// A scan ready to be queued, and where its answer will come.
+    fn job(&self, request: &ScanRequest) -> Result<(ScanJob, Answer), EngineError> {
         if request.deadline.is_some_and(|at| at <= Instant::now()) {
             return Err(EngineError::DeadlineExceeded);
         }
@@ -197,18 +231,23 @@ impl Engine {
             .shared
             .gallery(request.gallery)
             .ok_or(EngineError::GalleryUnknown(request.gallery))?;
-        let probe = QuantizedProbe::new(&request.probe, dim, request.threshold)?;
+        let quantile = (!request.deterministic).then(|| self.inner.shared.quantile(dim));
+        let probe = QuantizedProbe::new(&request.probe, dim, request.threshold, quantile)?;
         let ticket = self.inner.shared.ticket()?;
         let (reply, answer) = oneshot::channel();
-        let job = Job::Scan(ScanJob {
+        let job = ScanJob {
             gallery: request.gallery,
             probe,
             deadline: request.deadline,
             reply,
             ticket,
-        });
-        match self.jobs()?.try_send(job) {
-            Ok(()) => answer.await.map_err(|_| EngineError::Stopped)?,
+        };
+        Ok((job, answer))
+    }
+
+    fn enqueue(&self, scans: Vec<ScanJob>) -> Result<(), EngineError> {
+        match self.jobs()?.try_send(Job::Scans(scans)) {
+            Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => Err(EngineError::QueueFull {
                 max: self.inner.shared.queue_max(),
             }),

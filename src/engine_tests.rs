@@ -16,6 +16,7 @@ fn request(gallery: GalleryId, probe: &[f32], threshold: f32) -> ScanRequest {
         gallery,
         probe: Arc::from(probe),
         threshold,
+        deterministic: false,
         deadline: None,
     }
 }

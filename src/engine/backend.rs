@@ -33,6 +33,22 @@ pub(super) enum BackendError {
     Lost(String),
 }
 
+/// The probes that search one gallery together.
+pub(super) struct Work<'a> {
+    pub(super) gallery: GalleryView<'a>,
+    /// All of the gallery's dimension; at most `batch_max`.
+    pub(super) probes: Vec<&'a QuantizedProbe>,
+}
+
+/// What a device found for a piece of work.
+#[derive(Debug, PartialEq)]
+pub(super) struct Found {
+    /// One for each probe, in their order.
+    pub(super) survivors: Vec<Survivors>,
+    /// Whether rows were dismissed by their signs, so with a probability of error.
+    pub(super) by_sign: bool,
+}
+
 /// A device that scans. Called by the engine's thread alone.
 pub(super) trait Backend: Send {
     /// Kind and name, for instance `cpu/avx512`.
@@ -44,12 +60,8 @@ pub(super) trait Backend: Send {
     /// Zeroes and releases what is held of a gallery.
     fn forget(&mut self, gallery: GalleryId) -> Result<(), BackendError>;
 
-    /// Stage 2 over all rows of a gallery: the survivors of each probe, in the order of the probes.
-    fn scan(
-        &mut self,
-        gallery: GalleryView<'_>,
-        probes: &[&QuantizedProbe],
-    ) -> Result<Vec<Survivors>, BackendError>;
+    /// Scans galleries together: what was found for each piece of work, in their order.
+    fn scan(&mut self, work: &[Work<'_>]) -> Result<Vec<Found>, BackendError>;
 }
 
 /// The CPU, which always answers, and a GPU in front of it where there is one. A GPU that failed is not tried again before the
@@ -122,23 +134,26 @@ impl Backends {
     }
 
     /// Survivors, and who found them.
-    pub(super) fn scan(
-        &mut self,
-        gallery: GalleryView<'_>,
-        probes: &[&QuantizedProbe],
-    ) -> (Vec<Survivors>, Arc<str>) {
-        if let Some(gpu) = self.gpu_of(gallery.id()) {
-            match guarded(|| gpu.scan(gallery, probes)) {
-                Ok(survivors) => return (survivors, gpu.name()),
-                Err(error) => self.failed(gallery.id(), &error),
+    pub(super) fn scan(&mut self, work: &[Work<'_>]) -> (Vec<Found>, Arc<str>) {
+        let gallery = work.first().map(|work| work.gallery.id());
+        if let Some(gallery) = gallery
+            && let Some(gpu) = self.gpu_of(gallery)
+        {
+            match guarded(|| gpu.scan(work)) {
+                Ok(found) => return (found, gpu.name()),
+                Err(error) => self.failed(gallery, &error),
             }
         }
-        match self.cpu.scan(gallery, probes) {
-            Ok(survivors) => (survivors, self.cpu.name()),
+        match self.cpu.scan(work) {
+            Ok(found) => (found, self.cpu.name()),
             // No row was ruled out.
             Err(error) => {
                 tracing::error!(%error, "the CPU scan failed; every row is scored");
-                (vec![Survivors::All; probes.len()], self.cpu.name())
+                let everything = |work: &Work<'_>| Found {
+                    survivors: vec![Survivors::All; work.probes.len()],
+                    by_sign: false,
+                };
+                (work.iter().map(everything).collect(), self.cpu.name())
             }
         }
     }

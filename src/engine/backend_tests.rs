@@ -36,12 +36,12 @@ impl Backend for Scripted {
     fn forget(&mut self, _: GalleryId) -> Result<(), BackendError> {
         self.call("forget", None, ())
     }
-    fn scan(
-        &mut self,
-        _: GalleryView<'_>,
-        probes: &[&QuantizedProbe],
-    ) -> Result<Vec<Survivors>, BackendError> {
-        self.call("scan", self.scan, vec![Survivors::All; probes.len()])
+    fn scan(&mut self, work: &[Work<'_>]) -> Result<Vec<Found>, BackendError> {
+        let everything = |work: &Work<'_>| Found {
+            survivors: vec![Survivors::All; work.probes.len()],
+            by_sign: false,
+        };
+        self.call("scan", self.scan, work.iter().map(everything).collect())
     }
 }
 
@@ -59,12 +59,24 @@ fn backends(gpu: Scripted) -> (Backends, Arc<Mutex<Vec<&'static str>>>) {
     (Backends::new(Box::new(cpu), Some(Box::new(gpu))), calls)
 }
 
+fn scan(
+    backends: &mut Backends,
+    gallery: GalleryView<'_>,
+    probe: &QuantizedProbe,
+) -> (Vec<Survivors>, Arc<str>) {
+    let (found, by) = backends.scan(&[Work {
+        gallery,
+        probes: vec![probe],
+    }]);
+    (found.into_iter().flat_map(|found| found.survivors).collect(), by)
+}
+
 #[test]
 fn a_healthy_gpu_answers() {
     let (mut backends, _) = backends(Scripted::default());
     let (residency, id) = resident(32, &gallery("random", 32, 3, 1));
     let probe = quantized(&unit(32, &mut rng(1)), 0.9);
-    let (found, name) = backends.scan(residency.view(id).expect("open"), &[&probe]);
+    let (found, name) = scan(&mut backends, residency.view(id).expect("open"), &probe);
     assert_eq!(
         (found.as_slice(), &*name),
         (&[Survivors::All][..], "gpu/scripted")
@@ -85,7 +97,7 @@ fn a_gpu_whose_library_panics_is_a_lost_one() {
     let (residency, id) = resident(32, &gallery("random", 32, 3, 1));
     let probe = quantized(&unit(32, &mut rng(1)), 0.9);
     for _ in 0..2 {
-        let (_, name) = backends.scan(residency.view(id).expect("open"), &[&probe]);
+        let (_, name) = scan(&mut backends, residency.view(id).expect("open"), &probe);
         assert_eq!(&*name, "cpu/portable");
     }
     assert_eq!(*calls.lock().expect("no panic"), ["scan"], "asked once");
@@ -103,7 +115,7 @@ fn a_lost_gpu_fails_no_request_and_is_not_asked_again() {
     let probe = quantized(&unit(32, &mut rng(1)), 0.99);
     assert_eq!(&*backends.name(), "gpu/scripted");
     for _ in 0..2 {
-        let (found, name) = backends.scan(view, &[&probe]);
+        let (found, name) = scan(&mut backends, view, &probe);
         assert!(matches!(&found[0], Survivors::Rows(_)));
         assert_eq!(&*name, "cpu/portable");
     }
@@ -124,9 +136,9 @@ fn a_gallery_too_large_for_the_gpu_leaves_it_to_the_others() {
     let view = residency.view(large).expect("open");
     backends.update(view, &[0..30]);
     backends.update(view, &[0..30]);
-    let (_, by) = backends.scan(view, &[&probe]);
+    let (_, by) = scan(&mut backends, view, &probe);
     assert_eq!(&*by, "cpu/portable");
-    let (_, by) = backends.scan(residency.view(small).expect("open"), &[&probe]);
+    let (_, by) = scan(&mut backends, residency.view(small).expect("open"), &probe);
     assert_eq!(&*by, "gpu/scripted");
     assert_eq!(*calls.lock().expect("no panic"), ["update", "forget", "scan"]);
 }

@@ -11,7 +11,7 @@ use crate::model::decision::Certificate;
 use crate::model::signature::Dimension;
 
 use super::Scanned;
-use super::backend::Backends;
+use super::backend::{Backends, Work};
 use super::bound::QuantizedProbe;
 use super::config::EngineConfig;
 use super::error::EngineError;
@@ -45,7 +45,7 @@ pub(super) enum Job {
         rows: Vec<u32>,
         reply: Reply<()>,
     },
-    Scan(ScanJob),
+    Scans(Vec<ScanJob>),
 }
 
 /// A scan that waits.
@@ -97,7 +97,7 @@ impl Batcher {
                 && mutations < MUTATIONS_PER_ROUND_MAX
                 && let Ok(job) = queue.try_recv()
             {
-                mutations += usize::from(!matches!(job, Job::Scan(_)));
+                mutations += usize::from(!matches!(job, Job::Scans(_)));
                 self.take(job, &mut scans);
             }
             for batch in batches(scans, self.batch_max) {
@@ -117,7 +117,7 @@ impl Batcher {
             Job::Close { gallery, reply } => answer(&reply, self.close(gallery)),
             Job::Append { gallery, rows, reply } => answer(&reply, self.append(gallery, &rows)),
             Job::Erase { gallery, rows, reply } => answer(&reply, self.erase(gallery, rows)),
-            Job::Scan(scan) => scans.push(scan),
+            Job::Scans(more) => scans.extend(more),
         }
     }
 
@@ -174,15 +174,30 @@ impl Batcher {
                 return;
             }
         };
-        let probes: Vec<&QuantizedProbe> = due.iter().map(|scan| &scan.probe).collect();
-        let (survivors, backend) = self.backends.scan(view, &probes);
+        let work = Work {
+            gallery: view,
+            probes: due.iter().map(|scan| &scan.probe).collect(),
+        };
+        let (found, backend) = self.backends.scan(&[work]);
+        let miss_probability = self.shared.miss_probability();
+        let found = found.into_iter().flat_map(|found| {
+            let certificate = if found.by_sign {
+                Certificate::Probabilistic { miss_probability }
+            } else {
+                Certificate::Deterministic
+            };
+            found
+                .survivors
+                .into_iter()
+                .map(move |survivors| (survivors, certificate))
+        });
         let rows = view.gallery.live();
         self.shared.set_backend(self.backends.name());
-        for (scan, survivors) in due.into_iter().zip(survivors) {
+        for (scan, (survivors, certificate)) in due.into_iter().zip(found) {
             scan.answer(Ok(Scanned {
                 survivors,
                 rows,
-                certificate: Certificate::Deterministic,
+                certificate,
                 backend: Arc::clone(&backend),
             }));
         }

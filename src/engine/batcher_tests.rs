@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::*;
-use crate::engine::backend::{Backend, BackendError};
+use crate::engine::backend::{Backend, BackendError, Found};
 use crate::engine::code::Codes;
 use crate::engine::gallery::GalleryView;
 use crate::engine::samples::{config, dim, gallery, rng, unit};
@@ -27,17 +27,20 @@ impl Backend for Gate {
     fn forget(&mut self, _: GalleryId) -> Result<(), BackendError> {
         Ok(())
     }
-    fn scan(
-        &mut self,
-        gallery: GalleryView<'_>,
-        probes: &[&QuantizedProbe],
-    ) -> Result<Vec<Survivors>, BackendError> {
-        self.entered
-            .send((gallery.id(), probes.len()))
-            .expect("the test listens");
-        self.open.recv().expect("the test opens");
-        let rows = (0..gallery.rows()).collect();
-        Ok(vec![Survivors::Rows(rows); probes.len()])
+    fn scan(&mut self, work: &[Work<'_>]) -> Result<Vec<Found>, BackendError> {
+        let mut found = Vec::new();
+        for Work { gallery, probes } in work {
+            self.entered
+                .send((gallery.id(), probes.len()))
+                .expect("the test listens");
+            self.open.recv().expect("the test opens");
+            let rows = (0..gallery.rows()).collect();
+            found.push(Found {
+                survivors: vec![Survivors::Rows(rows); probes.len()],
+                by_sign: false,
+            });
+        }
+        Ok(found)
     }
 }
 
@@ -90,6 +93,7 @@ impl Bench {
                     gallery,
                     probe,
                     threshold: 0.5,
+                    deterministic: false,
                     deadline,
                 })
                 .await

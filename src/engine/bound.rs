@@ -1,4 +1,5 @@
 //! The deterministic bound of stage 2: a probe in 8 bits and the figures that decide whether a row survives. Reads no rows.
+//! The bound of stage 1 is in `sign`.
 //!
 //! With x̂ = s·(c + ½), q̂ = t·p (p in 8 bits), r ≥ ‖x − x̂‖ and e ≥ ‖q − q̂‖:
 //!
@@ -17,13 +18,18 @@
 //! taken four times as large as IEEE 754 rounding makes them, since a GPU may round either way and may or may not fuse. What grows with r
 //! is paid by the rounding up of r, see `RESIDUAL_ROUNDING`.
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+pub(super) mod sign;
+
+use std::sync::Arc;
+
+use zeroize::Zeroize;
 
 use crate::model::reject::Rejected;
 use crate::model::signature::Dimension;
 
 use super::canonical;
 use super::code::Scale;
+use sign::SignBound;
 
 /// Norm up to which a row is bounded as it is; half-precision rounding moves a unit vector's by less than 2⁻¹⁰.
 pub(super) const ROW_NORM_MAX: f64 = 1.01;
@@ -36,9 +42,11 @@ const EPILOGUE_ROUNDING: f64 = 8.0 * 4.0 / 16_777_216.0;
 /// Absolute part of the slack: products too small for single precision.
 const UNDERFLOW: f64 = 1e-30;
 
-/// A probe in 8 bits with its side of the bound. Wiped when dropped.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+/// A probe in 8 bits with its side of the bounds. What was derived of it is wiped when dropped.
+#[derive(Clone)]
 pub(super) struct QuantizedProbe {
+    /// q as it came.
+    pub(super) exact: Arc<[f32]>,
     /// p: coordinate i is about t·pᵢ.
     pub(super) values: Vec<i8>,
     /// 15·Σp, so that I = 2·Σ pᵢ·uᵢ − offset.
@@ -47,12 +55,29 @@ pub(super) struct QuantizedProbe {
     pub(super) weight: f32,
     /// l of the bound.
     pub(super) limit: f32,
+    /// t: the step of `values`.
+    pub(super) step: f32,
+    /// At least Σ|qᵢ − t·pᵢ|, so that t·⟨p, σ⟩ + this ≥ ⟨q, σ⟩ for any signs.
+    pub(super) rounding: f32,
+    /// The bound of stage 1, where rows may be dismissed by it.
+    pub(super) sign: Option<SignBound>,
+}
+
+impl Drop for QuantizedProbe {
+    fn drop(&mut self) {
+        self.values.zeroize();
+    }
 }
 
 impl QuantizedProbe {
-    /// Quantises a unit probe for a search at `threshold`. Refuses another dimension, numbers that are not finite and a norm
-    /// further than 0.05 from 1.
-    pub(super) fn new(probe: &[f32], dim: Dimension, threshold: f32) -> Result<Self, Rejected> {
+    /// Quantises a unit probe for a search at `threshold`. Rows may be dismissed by their signs where the quantile of that bound is
+    /// given. Refuses another dimension, numbers that are not finite and a norm further than 0.05 from 1.
+    pub(super) fn new(
+        probe: &Arc<[f32]>,
+        dim: Dimension,
+        threshold: f32,
+        quantile: Option<f64>,
+    ) -> Result<Self, Rejected> {
         if probe.len() != dim.get() {
             let problem = format!(
                 "has {} coordinates; the gallery's dimension is {}",
@@ -85,38 +110,27 @@ impl QuantizedProbe {
             reason = "rounded and within 127 by the choice of the step"
         )]
         let values: Vec<i8> = probe.iter().map(|v| (v / step).round() as i8).collect();
-        let error = probe
-            .iter()
-            .zip(&values)
-            .map(|(v, p)| {
-                let error = f64::from(*v) - f64::from(step) * f64::from(*p);
-                error * error
-            })
-            .sum::<f64>()
-            .sqrt();
-        Ok(Self::bounded(values, f64::from(step), norm, error, threshold))
-    }
-
-    fn bounded(values: Vec<i8>, step: f64, norm: f64, error: f64, threshold: f32) -> Self {
-        let half_step = step / 2.0;
-        let reach = norm + error;
+        let error_of = |v: f32, p: i8| f64::from(v) - f64::from(step) * f64::from(p);
+        let errors = || probe.iter().zip(&values).map(|(v, p)| error_of(*v, *p));
+        let error = errors().map(|error| error * error).sum::<f64>().sqrt();
+        let rounding = errors().map(f64::abs).sum::<f64>() + f64::from(f32::EPSILON);
         let threshold = f64::from(threshold);
-        let chain = u32::try_from(canonical::roundings(values.len())).expect("a dimension has 13 bits");
-        let slack = f64::from(chain) / 16_777_216.0 * norm * ROW_NORM_MAX
-            + EPILOGUE_ROUNDING * (reach * ROW_NORM_MAX + threshold.abs())
-            + UNDERFLOW;
-        let limit = (threshold - slack - error * ROW_NORM_MAX) / half_step;
-        let offset = 15 * values.iter().map(|p| i32::from(*p)).sum::<i32>();
+        let sign = quantile.and_then(|quantile| SignBound::new(dim.get(), norm, threshold, quantile));
+        let (offset, weight, limit) = limits(&values, f64::from(step), norm, error, threshold);
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "rounded to single precision, each to the safe side"
+            reason = "rounded to single precision, upwards"
         )]
-        Self {
+        Ok(Self {
+            exact: Arc::clone(probe),
             values,
             offset,
-            weight: ((reach / half_step) as f32).next_up(),
-            limit: (limit as f32).next_down(),
-        }
+            weight,
+            limit,
+            step,
+            rounding: (rounding as f32).next_up(),
+            sign,
+        })
     }
 
     /// Whether a row survives, given I: the statement that every kernel's epilogue repeats.
@@ -125,6 +139,24 @@ impl QuantizedProbe {
     pub(super) fn survives(&self, scale: &Scale, integer: i32) -> bool {
         scale.scale * integer as f32 + self.weight * scale.residual >= self.limit
     }
+}
+
+/// Offset, w and l of the bound.
+fn limits(values: &[i8], step: f64, norm: f64, error: f64, threshold: f64) -> (i32, f32, f32) {
+    let half_step = step / 2.0;
+    let reach = norm + error;
+    let chain = u32::try_from(canonical::roundings(values.len())).expect("a dimension has 13 bits");
+    let slack = f64::from(chain) / 16_777_216.0 * norm * ROW_NORM_MAX
+        + EPILOGUE_ROUNDING * (reach * ROW_NORM_MAX + threshold.abs())
+        + UNDERFLOW;
+    let limit = (threshold - slack - error * ROW_NORM_MAX) / half_step;
+    let offset = 15 * values.iter().map(|p| i32::from(*p)).sum::<i32>();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounded to single precision, each to the safe side"
+    )]
+    let (weight, limit) = (((reach / half_step) as f32).next_up(), (limit as f32).next_down());
+    (offset, weight, limit)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ fn integer(row: &[f16], probe: &QuantizedProbe) -> (Scale, i32) {
     let scale = codes.scale[0];
     PackedRows::pack(codes).expect("whole rows");
     let (residency, id) = resident(row.len(), row);
-    let (nibbles, _, _) = residency.view(id).expect("open").row(0).expect("one row");
+    let (nibbles, _) = residency.view(id).expect("open").row(0).expect("one row");
     let levels = nibbles.iter().flat_map(|byte| [byte & 15, byte >> 4]);
     let dot: i32 = levels
         .zip(&probe.values)
@@ -109,7 +109,7 @@ fn the_rounding_of_the_residual_pays_for_the_score_at_the_largest_dimension() {
 fn probes_that_are_no_unit_vectors_are_refused() {
     let unit = unit(64, &mut rng(4));
     let refusal = |probe: &[f32], threshold: f32| {
-        QuantizedProbe::new(probe, dim(64), threshold)
+        QuantizedProbe::new(&Arc::from(probe), dim(64), threshold, None)
             .err()
             .expect("refused")
             .to_string()

@@ -9,6 +9,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::model::signature::Dimension;
 
 use super::bound::ROW_NORM_MAX;
+use super::bound::sign::ROW_NORM_TOLERANCE;
 
 /// Residual of a dead row: no probe's bound reaches any threshold with it.
 const RESIDUAL_DEAD: f32 = -1e30;
@@ -36,7 +37,7 @@ pub struct Scale {
     pub scale: f32,
     /// ‖x − x̂‖, rounded up; negative for a dead row.
     pub residual: f32,
-    /// ⟨x, sign(x)⟩ / √D.
+    /// ⟨x, sign(x)⟩ / √D; 0 for a row whose norm is not 1 but for half-precision rounding.
     pub alpha: f32,
 }
 
@@ -189,6 +190,7 @@ fn encode_row(values: &[f32], sign: &mut [u8], refine: &mut [u8]) -> Scale {
         }
     }
     // A row longer than the bound assumes brings its excess along in the residual.
+    let is_unit = (norm.sqrt() - 1.0).abs() <= ROW_NORM_TOLERANCE;
     let excess = (norm.sqrt() - ROW_NORM_MAX).max(0.0);
     let residual = (residual.sqrt() + excess) * (1.0 + RESIDUAL_ROUNDING);
     let dim = u32::try_from(values.len()).expect("a dimension has 13 bits");
@@ -199,7 +201,11 @@ fn encode_row(values: &[f32], sign: &mut [u8], refine: &mut [u8]) -> Scale {
     Scale {
         scale,
         residual: (residual as f32).next_up(),
-        alpha: (magnitude / f64::from(dim).sqrt()) as f32,
+        alpha: if is_unit {
+            (magnitude / f64::from(dim).sqrt()) as f32
+        } else {
+            0.0
+        },
     }
 }
 

@@ -10,6 +10,10 @@ pub const KERNEL_VARIABLE: &str = "THENAR_KERNEL";
 const THREADS_MAX: usize = 1_024;
 /// Most probes of one batch.
 const BATCH_MAX_MAX: usize = 1_024;
+/// Probability that the signs dismiss a reference at or above the threshold, unless configured otherwise.
+pub const MISS_PROBABILITY: f64 = 1e-9;
+/// The largest that may be configured.
+const MISS_PROBABILITY_MAX: f64 = 0.1;
 /// Most scans that may wait.
 const QUEUE_MAX_MAX: usize = 1_048_576;
 
@@ -106,7 +110,7 @@ pub enum LockMemory {
 }
 
 /// Settings of the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EngineConfig {
     /// Where scans run.
@@ -123,6 +127,10 @@ pub struct EngineConfig {
     pub resident_bytes_max: u64,
     /// Whether codes are locked in memory.
     pub lock_memory: LockMemory,
+    /// Probability, for each reference at or above the threshold, that the signs of its coordinates dismiss it. Above 0, at most 0.1.
+    pub miss_probability: f64,
+    /// Whether the CPU keeps the signs a second time, in the order in which a lone probe reads them: D/8 + 2 bytes a row more.
+    pub sign_plane: bool,
 }
 
 impl Default for EngineConfig {
@@ -135,6 +143,8 @@ impl Default for EngineConfig {
             queue_max: 4_096,
             resident_bytes_max: 64 << 30,
             lock_memory: LockMemory::Prefer,
+            miss_probability: MISS_PROBABILITY,
+            sign_plane: true,
         }
     }
 }
@@ -150,6 +160,13 @@ impl EngineConfig {
             if !(1..=max).contains(&value) {
                 return Err(EngineError::Config { field, value, max });
             }
+        }
+        let p = self.miss_probability;
+        if !(p > 0.0 && p <= MISS_PROBABILITY_MAX) {
+            return Err(EngineError::MissProbability {
+                value: p.to_string(),
+                max: MISS_PROBABILITY_MAX.to_string(),
+            });
         }
         Ok(())
     }

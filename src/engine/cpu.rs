@@ -8,9 +8,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::Survivors;
-use super::backend::{Backend, BackendError, survivors};
-use super::bound::QuantizedProbe;
+use super::backend::{Backend, BackendError, Found, Work, survivors};
 use super::config::Kernel;
 use super::error::EngineError;
 use super::gallery::{GalleryId, GalleryView, PageView};
@@ -55,11 +53,13 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
-    fn scan(
-        &mut self,
-        gallery: GalleryView<'_>,
-        probes: &[&QuantizedProbe],
-    ) -> Result<Vec<Survivors>, BackendError> {
+    fn scan(&mut self, work: &[Work<'_>]) -> Result<Vec<Found>, BackendError> {
+        Ok(work.iter().map(|work| self.scan_one(work)).collect())
+    }
+}
+
+impl CpuBackend {
+    fn scan_one(&self, Work { gallery, probes }: &Work<'_>) -> Found {
         let pages: Vec<PageView<'_>> = gallery.pages().collect();
         let batch = Batch::new(gallery.dim(), probes);
         let counts = Counts::new(probes.len());
@@ -82,10 +82,14 @@ impl Backend for CpuBackend {
                 rows.push(row);
             }
         }
-        Ok(rows
+        let survivors = rows
             .into_iter()
             .zip(counts.totals())
             .map(|(rows, count)| survivors(rows, count))
-            .collect())
+            .collect();
+        Found {
+            survivors,
+            by_sign: false,
+        }
     }
 }

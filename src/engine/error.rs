@@ -72,6 +72,14 @@ pub enum EngineError {
     /// The named kernel is unknown or this processor doesn't run it.
     #[error("kernel {0} is not one that this processor runs; use avx512, avx2 or portable, or leave it out")]
     KernelUnsupported(String),
+    /// A probability out of its range.
+    #[error("engine.miss_probability is {value}; above 0 and at most {max} is allowed")]
+    MissProbability {
+        /// Its value.
+        value: String,
+        /// The largest value.
+        max: String,
+    },
     /// A setting out of its range.
     #[error("{field} is {value}; 1 to {max} are allowed")]
     Config {

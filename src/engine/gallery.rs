@@ -124,6 +124,8 @@ pub(super) struct PageView<'a> {
     pub(super) scale: &'a [f32],
     /// Residuals r.
     pub(super) residual: &'a [f32],
+    /// Alphas α.
+    pub(super) alpha: &'a [f32],
 }
 
 /// One gallery. Its pages lie in an arena that is handed to each call and must always be the same.
@@ -342,22 +344,28 @@ impl<'a> GalleryView<'a> {
         let bytes = self.arena.bytes(&page.block);
         let (nibbles, figures) = bytes.split_at(page.capacity * (self.gallery.dim.get() / 2));
         let (scale, figures) = figures.split_at(page.capacity * size_of::<f32>());
-        let (residual, _alpha) = figures.split_at(page.capacity * size_of::<f32>());
+        let (residual, alpha) = figures.split_at(page.capacity * size_of::<f32>());
         PageView {
             first_row: index * PAGE_ROWS,
             nibbles,
             scale: cast_slice(scale),
             residual: cast_slice(residual),
+            alpha: cast_slice(alpha),
         }
     }
 
-    /// Nibbles, step and residual of one row.
-    pub(super) fn row(self, row: u32) -> Option<(&'a [u8], f32, f32)> {
+    /// Nibbles and figures of one row.
+    pub(super) fn row(self, row: u32) -> Option<(&'a [u8], Scale)> {
         let index = row / PAGE_ROWS;
         let view = self.page(index, self.gallery.pages.get(index as usize)?);
         let (row, row_len) = ((row % PAGE_ROWS) as usize, self.gallery.dim.get() / 2);
         let nibbles = view.nibbles.get(row * row_len..(row + 1) * row_len)?;
-        Some((nibbles, *view.scale.get(row)?, *view.residual.get(row)?))
+        let scale = Scale {
+            scale: *view.scale.get(row)?,
+            residual: *view.residual.get(row)?,
+            alpha: *view.alpha.get(row)?,
+        };
+        Some((nibbles, scale))
     }
 }
 

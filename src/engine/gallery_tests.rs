@@ -20,7 +20,7 @@ fn contents(gallery: &Gallery, arena: &Arena) -> Vec<(Vec<u8>, f32, f32)> {
     let view = GalleryView { gallery, arena };
     (0..gallery.rows())
         .map(|row| view.row(row).expect("a row"))
-        .map(|(nibbles, scale, residual)| (nibbles.to_vec(), scale, residual))
+        .map(|(nibbles, scale)| (nibbles.to_vec(), scale.scale, scale.residual))
         .collect()
 }
 

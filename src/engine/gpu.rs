@@ -10,8 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Survivors;
-use super::backend::{Backend, BackendError};
-use super::bound::QuantizedProbe;
+use super::backend::{Backend, BackendError, Found, Work};
 use super::gallery::{GalleryId, GalleryView};
 use chunk::GpuGallery;
 use device::Device;
@@ -87,20 +86,26 @@ impl Backend for GpuBackend {
         Ok(())
     }
 
-    fn scan(
-        &mut self,
-        gallery: GalleryView<'_>,
-        probes: &[&QuantizedProbe],
-    ) -> Result<Vec<Survivors>, BackendError> {
+    fn scan(&mut self, work: &[Work<'_>]) -> Result<Vec<Found>, BackendError> {
         self.device.check()?;
-        match self.galleries.get(&gallery.id()) {
+        work.iter().map(|work| self.scan_one(work)).collect()
+    }
+}
+
+impl GpuBackend {
+    fn scan_one(&mut self, Work { gallery, probes }: &Work<'_>) -> Result<Found, BackendError> {
+        let survivors = match self.galleries.get(&gallery.id()) {
             Some(mirror) => self.refine.scan(&self.device, mirror, probes),
             None if gallery.rows() == 0 => Ok(vec![Survivors::Rows(Vec::new()); probes.len()]),
             None => Err(BackendError::Lost(format!(
                 "{} is not on the device",
                 gallery.id()
             ))),
-        }
+        }?;
+        Ok(Found {
+            survivors,
+            by_sign: false,
+        })
     }
 }
 

@@ -2,11 +2,14 @@
 #![expect(clippy::single_range_in_vec_init, reason = "one range of rows is meant")]
 
 use super::*;
+use crate::engine::bound::QuantizedProbe;
 use crate::engine::code::Codes;
 use crate::engine::config::Kernel;
 use crate::engine::cpu::CpuBackend;
 use crate::engine::gallery::PackedRows;
-use crate::engine::samples::{KINDS, check, dim, gallery, probes, quantized, resident, scores, thresholds};
+use crate::engine::samples::{
+    KINDS, check, dim, gallery, probes, quantized, resident, scan, scores, thresholds,
+};
 use wgpu::naga;
 
 pub(super) fn open() -> GpuBackend {
@@ -50,9 +53,7 @@ fn the_gpu_keeps_every_row_at_or_above_the_threshold() {
                 let scores = scores(&probe, &rows);
                 let thresholds = thresholds(&scores);
                 let batch: Vec<QuantizedProbe> = thresholds.iter().map(|t| quantized(&probe, *t)).collect();
-                let found = gpu
-                    .scan(view, &batch.iter().collect::<Vec<_>>())
-                    .expect("scanned");
+                let found = scan(&mut gpu, view, &batch.iter().collect::<Vec<_>>()).expect("scanned");
                 for (survivors, threshold) in found.iter().zip(&thresholds) {
                     check(survivors, &scores, *threshold, &format!("{kind} {d} x {n}"));
                 }
@@ -75,8 +76,8 @@ fn a_full_batch_finds_what_the_cpu_finds() {
         .collect();
     let batch: Vec<&QuantizedProbe> = batch.iter().collect();
     let (found, wanted) = (
-        gpu.scan(view, &batch).expect("scanned"),
-        cpu.scan(view, &batch).expect("scanned"),
+        scan(&mut gpu, view, &batch).expect("scanned"),
+        scan(&mut cpu, view, &batch).expect("scanned"),
     );
     let listed: usize = found.iter().map(|s| rows(s).len()).sum();
     assert!(listed > 1_000, "{listed} survivors take the second read");
@@ -104,9 +105,7 @@ fn rows_follow_appends_and_erasures_through_growth() {
     };
     let find = |gpu: &mut GpuBackend, residency: &crate::engine::residency::Residency, row: usize| {
         let probe = quantized(&probe_of(row), 0.98);
-        let found = gpu
-            .scan(residency.view(id).expect("open"), &[&probe])
-            .expect("scanned");
+        let found = scan(gpu, residency.view(id).expect("open"), &[&probe]).expect("scanned");
         rows(&found[0]).iter().any(|found| *found as usize == row)
     };
     for row in [0, 99, 100, 1_023, 1_024, 1_029, 4_999] {
@@ -135,9 +134,7 @@ fn too_many_survivors_are_noticed() {
     gpu.update(view, &[0..15_000]).expect("uploaded");
     let same: Vec<f32> = all[..32].iter().map(|v| v.to_f32()).collect();
     let other = quantized(&same.iter().map(|v| -v).collect::<Vec<_>>(), 0.99);
-    let found = gpu
-        .scan(view, &[&quantized(&same, 0.9), &other])
-        .expect("scanned");
+    let found = scan(&mut gpu, view, &[&quantized(&same, 0.9), &other]).expect("scanned");
     assert_eq!(found[0], Survivors::All);
     assert!(matches!(&found[1], Survivors::Rows(_)));
 }
@@ -148,11 +145,9 @@ fn a_gallery_that_was_never_uploaded_is_an_error_unless_empty() {
     let all = gallery("random", 32, 3, 3);
     let probe = quantized(&probes(&[], 32, 1, 1)[0], 0.5);
     let (residency, id) = resident(32, &all);
-    assert!(gpu.scan(residency.view(id).expect("open"), &[&probe]).is_err());
+    assert!(scan(&mut gpu, residency.view(id).expect("open"), &[&probe]).is_err());
     let (empty, id) = resident(32, &[]);
-    let found = gpu
-        .scan(empty.view(id).expect("open"), &[&probe])
-        .expect("scanned");
+    let found = scan(&mut gpu, empty.view(id).expect("open"), &[&probe]).expect("scanned");
     assert_eq!(found, [Survivors::Rows(Vec::new())]);
 }
 

@@ -5,6 +5,8 @@
     reason = "counts of a test are small"
 )]
 
+use std::sync::Arc;
+
 use half::f16;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -12,11 +14,12 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::model::signature::Dimension;
 
+use super::backend::{Backend, BackendError, Work};
 use super::bound::QuantizedProbe;
 use super::canonical;
 use super::code::Codes;
 use super::config::{BackendChoice, EngineConfig, LockMemory};
-use super::gallery::{GalleryId, PackedRows};
+use super::gallery::{GalleryId, GalleryView, PackedRows};
 use super::residency::Residency;
 use super::{SURVIVORS_MAX, Survivors};
 
@@ -169,5 +172,19 @@ pub(super) fn resident(dim_count: usize, rows: &[f16]) -> (Residency, GalleryId)
 }
 
 pub(super) fn quantized(probe: &[f32], threshold: f32) -> QuantizedProbe {
-    QuantizedProbe::new(probe, dim(probe.len()), threshold).expect("a unit vector")
+    QuantizedProbe::new(&Arc::from(probe), dim(probe.len()), threshold, None).expect("a unit vector")
+}
+
+/// Scans one gallery.
+pub(super) fn scan(
+    backend: &mut dyn Backend,
+    gallery: GalleryView<'_>,
+    probes: &[&QuantizedProbe],
+) -> Result<Vec<Survivors>, BackendError> {
+    let work = Work {
+        gallery,
+        probes: probes.to_vec(),
+    };
+    let found = backend.scan(&[work])?;
+    Ok(found.into_iter().flat_map(|found| found.survivors).collect())
 }

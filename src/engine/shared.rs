@@ -8,6 +8,7 @@ use parking_lot::RwLock;
 
 use crate::model::signature::Dimension;
 
+use super::bound::sign;
 use super::error::EngineError;
 use super::gallery::GalleryId;
 
@@ -17,6 +18,9 @@ pub(super) struct Shared {
     backend: RwLock<Arc<str>>,
     waiting: AtomicUsize,
     queue_max: usize,
+    miss_probability: f64,
+    /// Quantile of the sign bound by dimension.
+    quantiles: RwLock<HashMap<usize, f64>>,
 }
 
 /// A place in the queue, given back when dropped.
@@ -29,12 +33,14 @@ impl Drop for Ticket {
 }
 
 impl Shared {
-    pub(super) fn new(queue_max: usize) -> Self {
+    pub(super) fn new(queue_max: usize, miss_probability: f64) -> Self {
         Self {
             galleries: RwLock::default(),
             backend: RwLock::new(Arc::from("")),
             waiting: AtomicUsize::new(0),
             queue_max,
+            miss_probability,
+            quantiles: RwLock::default(),
         }
     }
 
@@ -55,6 +61,20 @@ impl Shared {
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn miss_probability(&self) -> f64 {
+        self.miss_probability
+    }
+
+    /// Quantile of the sign bound; computed once a dimension.
+    pub(super) fn quantile(&self, dim: Dimension) -> f64 {
+        let known = self.quantiles.read().get(&dim.get()).copied();
+        known.unwrap_or_else(|| {
+            let quantile = sign::quantile(dim.get(), self.miss_probability);
+            self.quantiles.write().insert(dim.get(), quantile);
+            quantile
+        })
     }
 
     /// Dimension and resident bytes of an open gallery.

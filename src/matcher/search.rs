@@ -32,6 +32,7 @@ impl Tenant {
                 gallery: self.gallery,
                 probe: query.probe.values().into(),
                 threshold: query.threshold,
+                deterministic: false,
                 deadline: query.deadline,
             })
             .await

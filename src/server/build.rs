@@ -105,6 +105,7 @@ fn engine_config(config: &Config) -> EngineConfig {
             bytes => bytes,
         },
         lock_memory: engine.lock_memory,
+        ..defaults
     }
 }
 

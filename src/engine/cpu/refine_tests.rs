@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::engine::Survivors;
-use crate::engine::backend::Backend;
+use crate::engine::backend::Backend as _;
 use crate::engine::cpu::CpuBackend;
-use crate::engine::samples::{KINDS, check, gallery, probes, quantized, resident, scores, thresholds};
+use crate::engine::samples::{KINDS, check, gallery, probes, quantized, resident, scan, scores, thresholds};
 
 fn kernels() -> Vec<CpuBackend> {
     Kernel::ALL
@@ -14,12 +14,15 @@ fn kernels() -> Vec<CpuBackend> {
         .collect()
 }
 
-fn scan(backend: &mut CpuBackend, d: usize, rows: &[half::f16], probes: &[QuantizedProbe]) -> Vec<Survivors> {
+fn scan_rows(
+    backend: &mut CpuBackend,
+    d: usize,
+    rows: &[half::f16],
+    probes: &[QuantizedProbe],
+) -> Vec<Survivors> {
     let (residency, id) = resident(d, rows);
     let references: Vec<&QuantizedProbe> = probes.iter().collect();
-    backend
-        .scan(residency.view(id).expect("open"), &references)
-        .expect("the CPU answers")
+    scan(backend, residency.view(id).expect("open"), &references).expect("the CPU answers")
 }
 
 #[test]
@@ -40,7 +43,7 @@ fn every_kernel_keeps_every_row_at_or_above_the_threshold() {
                 let thresholds = thresholds(&scores);
                 let batch: Vec<QuantizedProbe> = thresholds.iter().map(|t| quantized(&probe, *t)).collect();
                 for backend in &mut kernels() {
-                    let found = scan(backend, d, &rows, &batch);
+                    let found = scan_rows(backend, d, &rows, &batch);
                     for (survivors, threshold) in found.iter().zip(&thresholds) {
                         let what = format!("{} {kind} {d} x {n}", backend.name());
                         check(survivors, &scores, *threshold, &what);
@@ -59,7 +62,7 @@ fn all_kernels_agree_whatever_the_batch() {
         let batch: Vec<QuantizedProbe> = all[..size].iter().map(|probe| quantized(probe, 0.85)).collect();
         let answers: Vec<Vec<Survivors>> = kernels()
             .iter_mut()
-            .map(|backend| scan(backend, 160, &rows, &batch))
+            .map(|backend| scan_rows(backend, 160, &rows, &batch))
             .collect();
         for answer in &answers {
             assert_eq!(answer, &answers[0], "batch of {size}");
@@ -78,7 +81,7 @@ fn a_page_is_scanned_at_the_largest_dimension() {
     let probe = probes(&rows, 2_048, 2, 2).remove(1);
     let batch = [quantized(&probe, 0.9)];
     for backend in &mut kernels() {
-        let found = scan(backend, 2_048, &rows, &batch);
+        let found = scan_rows(backend, 2_048, &rows, &batch);
         check(&found[0], &scores(&probe, &rows), 0.9, &backend.name());
     }
 }
@@ -90,7 +93,7 @@ fn an_overflow_concerns_its_own_probe_alone() {
     let opposite: Vec<f32> = same.iter().map(|v| -v).collect();
     let batch = [quantized(&same, 0.9), quantized(&opposite, 0.99)];
     for backend in &mut kernels() {
-        let found = scan(backend, 32, &rows, &batch);
+        let found = scan_rows(backend, 32, &rows, &batch);
         assert_eq!(found[0], Survivors::All, "5,000 equal rows");
         assert!(matches!(&found[1], Survivors::Rows(_)), "{}", backend.name());
     }
@@ -103,7 +106,7 @@ fn exactly_as_many_as_fit_are_listed() {
     for (n, fits) in [(SURVIVORS_MAX, true), (SURVIVORS_MAX + 1, false)] {
         let rows: Vec<half::f16> = row.iter().copied().cycle().take(32 * n).collect();
         for backend in &mut kernels() {
-            let found = scan(backend, 32, &rows, &[quantized(&probe, 0.9)]);
+            let found = scan_rows(backend, 32, &rows, &[quantized(&probe, 0.9)]);
             let listed = matches!(&found[0], Survivors::Rows(rows) if rows.len() == n);
             assert_eq!(listed, fits, "{} {n}", backend.name());
         }

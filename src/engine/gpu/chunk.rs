@@ -189,11 +189,11 @@ impl GpuGallery {
             .zip(codes.chunks_exact_mut(lanes * self.words as usize))
         {
             for (lane, row) in (block * BLOCK_ROWS..(block + 1) * BLOCK_ROWS).enumerate() {
-                let (nibbles, scale, residual) =
-                    gallery
-                        .row(row)
-                        .unwrap_or((&[], Scale::DEAD.scale, Scale::DEAD.residual));
-                figures.push(Row { scale, residual });
+                let (nibbles, scale) = gallery.row(row).unwrap_or((&[], Scale::DEAD));
+                figures.push(Row {
+                    scale: scale.scale,
+                    residual: scale.residual,
+                });
                 let column = words.iter_mut().skip(lane).step_by(lanes);
                 for (word, bytes) in column.zip(nibbles.as_chunks().0) {
                     *word = u32::from_le_bytes(*bytes);

@@ -1,10 +1,12 @@
 //! Compares the GPU's kernels with the statement of the bound, so that a driver that computes wrongly is never used. Measures nothing.
 
+use std::sync::Arc;
+
 use half::f16;
 
-use crate::engine::backend::Backend;
+use crate::engine::backend::{Backend, Work};
 use crate::engine::bound::QuantizedProbe;
-use crate::engine::code::{Codes, Scale};
+use crate::engine::code::Codes;
 use crate::engine::config::LockMemory;
 use crate::engine::gallery::{GalleryView, PackedRows};
 use crate::engine::residency::Residency;
@@ -31,7 +33,9 @@ pub(super) fn run(backend: &mut dyn Backend) -> Result<(), String> {
         .map(f16::from_f32)
         .collect();
     let probes: Vec<QuantizedProbe> = (0..PROBES)
-        .map(|_| QuantizedProbe::new(&unit(&mut seed), dim, THRESHOLD).expect("a unit vector"))
+        .map(|_| {
+            QuantizedProbe::new(&Arc::from(unit(&mut seed)), dim, THRESHOLD, None).expect("a unit vector")
+        })
         .collect();
     let mut residency = Residency::with_limits(LockMemory::Off, u64::MAX);
     let gallery = residency.open(dim);
@@ -40,13 +44,17 @@ pub(super) fn run(backend: &mut dyn Backend) -> Result<(), String> {
         .append(gallery, &packed)
         .map_err(|error| error.to_string())?;
     let view = residency.view(gallery).map_err(|error| error.to_string())?;
-    let references: Vec<&QuantizedProbe> = probes.iter().collect();
+    let work = Work {
+        gallery: view,
+        probes: probes.iter().collect(),
+    };
     let found = backend
         .update(view, &[range])
-        .and_then(|()| backend.scan(view, &references));
+        .and_then(|()| backend.scan(&[work]));
     let forgotten = backend.forget(gallery);
     let found = found.map_err(|error| error.to_string())?;
     forgotten.map_err(|error| error.to_string())?;
+    let found = found.into_iter().flat_map(|found| found.survivors);
     for (number, (probe, survivors)) in probes.iter().zip(found).enumerate() {
         check(view, probe, &survivors).map_err(|problem| format!("probe {number}: {problem}"))?;
     }
@@ -59,15 +67,10 @@ fn check(gallery: GalleryView<'_>, probe: &QuantizedProbe, survivors: &Survivors
         return Err(format!("more than {SURVIVORS_MAX} of {ROWS} rows survive"));
     };
     for row in 0..gallery.rows() {
-        let (nibbles, scale, residual) = gallery.row(row).ok_or("a row is missing")?;
-        let figures = Scale {
-            scale,
-            residual,
-            alpha: 0.0,
-        };
+        let (nibbles, figures) = gallery.row(row).ok_or("a row is missing")?;
         let integer = integer(nibbles, probe);
-        let product = f64::from(scale) * f64::from(integer);
-        let rest = f64::from(probe.weight) * f64::from(residual);
+        let product = f64::from(figures.scale) * f64::from(integer);
+        let rest = f64::from(probe.weight) * f64::from(figures.residual);
         let limit = f64::from(probe.limit);
         let margin = TOLERANCE * (product.abs() + rest.abs() + limit.abs());
         let is_close = (product + rest - limit).abs() <= margin;
