@@ -40,7 +40,7 @@ pub use error::EngineError;
 pub use gallery::GalleryId;
 
 /// Most survivors of one probe that are listed; beyond it [`Survivors::All`] is answered.
-pub const SURVIVORS_MAX: usize = 4096;
+pub const SURVIVORS_MAX: usize = 16_384;
 /// Room in the queue for mutations on top of `queue_max` scans. A mutation that finds it full waits.
 const MUTATIONS_QUEUED_MAX: usize = 64;
 

@@ -15,7 +15,7 @@ use super::bound::QuantizedProbe;
 use super::config::{BackendChoice, EngineConfig, KERNEL_VARIABLE, Kernel};
 use super::cpu::CpuBackend;
 use super::error::EngineError;
-use super::gallery::{GalleryId, GalleryView};
+use super::gallery::{self, GalleryId, GalleryView};
 use super::gpu::GpuBackend;
 use super::{SURVIVORS_MAX, Survivors};
 
@@ -33,9 +33,14 @@ pub(super) enum BackendError {
     Lost(String),
 }
 
+/// Parts of a gallery begin at multiples of this.
+pub(super) const PART_ROWS: u32 = gallery::PAGE_ROWS;
+
 /// The probes that search one gallery together.
 pub(super) struct Work<'a> {
     pub(super) gallery: GalleryView<'a>,
+    /// Rows to be searched: those that the device holds.
+    pub(super) rows: Range<u32>,
     /// All of the gallery's dimension; at most `batch_max`.
     pub(super) probes: Vec<&'a QuantizedProbe>,
 }
@@ -54,8 +59,14 @@ pub(super) trait Backend: Send {
     /// Kind and name, for instance `cpu/avx512`.
     fn name(&self) -> Arc<str>;
 
-    /// Follows a change of these rows; new rows are among them. When it returns, erased rows are gone from the device too.
-    fn update(&mut self, gallery: GalleryView<'_>, rows: &[Range<u32>]) -> Result<(), BackendError>;
+    /// Holds the rows `held` of a gallery from now on, and follows a change of the rows `changed`, which lie in them; what it held before
+    /// it need not be told. `held` begins at a multiple of [`PART_ROWS`]. When it returns, erased rows are gone from the device too.
+    fn update(
+        &mut self,
+        gallery: GalleryView<'_>,
+        held: Range<u32>,
+        changed: &[Range<u32>],
+    ) -> Result<(), BackendError>;
 
     /// Zeroes and releases what is held of a gallery.
     fn forget(&mut self, gallery: GalleryId) -> Result<(), BackendError>;
@@ -118,7 +129,7 @@ impl Backends {
 
     pub(super) fn update(&mut self, gallery: GalleryView<'_>, rows: &[Range<u32>]) {
         if let Some(gpu) = self.gpu_of(gallery.id())
-            && let Err(error) = guarded(|| gpu.update(gallery, rows))
+            && let Err(error) = guarded(|| gpu.update(gallery, 0..gallery.rows(), rows))
         {
             self.failed(gallery.id(), &error);
         }

@@ -30,7 +30,7 @@ impl Backend for Scripted {
     fn name(&self) -> Arc<str> {
         Arc::from("gpu/scripted")
     }
-    fn update(&mut self, _: GalleryView<'_>, _: &[Range<u32>]) -> Result<(), BackendError> {
+    fn update(&mut self, _: GalleryView<'_>, _: Range<u32>, _: &[Range<u32>]) -> Result<(), BackendError> {
         self.call("update", self.update, ())
     }
     fn forget(&mut self, _: GalleryId) -> Result<(), BackendError> {
@@ -66,6 +66,7 @@ fn scan(
 ) -> (Vec<Survivors>, Arc<str>) {
     let (found, by) = backends.scan(&[Work {
         gallery,
+        rows: 0..gallery.rows(),
         probes: vec![probe],
     }]);
     (found.into_iter().flat_map(|found| found.survivors).collect(), by)

@@ -176,6 +176,7 @@ impl Batcher {
         };
         let work = Work {
             gallery: view,
+            rows: 0..view.rows(),
             probes: due.iter().map(|scan| &scan.probe).collect(),
         };
         let (found, backend) = self.backends.scan(&[work]);

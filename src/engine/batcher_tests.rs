@@ -21,7 +21,7 @@ impl Backend for Gate {
     fn name(&self) -> Arc<str> {
         Arc::from("gate")
     }
-    fn update(&mut self, _: GalleryView<'_>, _: &[Range<u32>]) -> Result<(), BackendError> {
+    fn update(&mut self, _: GalleryView<'_>, _: Range<u32>, _: &[Range<u32>]) -> Result<(), BackendError> {
         Ok(())
     }
     fn forget(&mut self, _: GalleryId) -> Result<(), BackendError> {
@@ -29,7 +29,7 @@ impl Backend for Gate {
     }
     fn scan(&mut self, work: &[Work<'_>]) -> Result<Vec<Found>, BackendError> {
         let mut found = Vec::new();
-        for Work { gallery, probes } in work {
+        for Work { gallery, probes, .. } in work {
             self.entered
                 .send((gallery.id(), probes.len()))
                 .expect("the test listens");

@@ -45,7 +45,12 @@ impl Backend for CpuBackend {
         Arc::clone(&self.name)
     }
 
-    fn update(&mut self, _gallery: GalleryView<'_>, _rows: &[Range<u32>]) -> Result<(), BackendError> {
+    fn update(
+        &mut self,
+        _gallery: GalleryView<'_>,
+        _held: Range<u32>,
+        _changed: &[Range<u32>],
+    ) -> Result<(), BackendError> {
         Ok(())
     }
 
@@ -59,8 +64,9 @@ impl Backend for CpuBackend {
 }
 
 impl CpuBackend {
-    fn scan_one(&self, Work { gallery, probes }: &Work<'_>) -> Found {
-        let pages: Vec<PageView<'_>> = gallery.pages().collect();
+    fn scan_one(&self, work: &Work<'_>) -> Found {
+        let (gallery, probes) = (work.gallery, &work.probes);
+        let pages: Vec<PageView<'_>> = gallery.pages(work.rows.clone()).collect();
         let batch = Batch::new(gallery.dim(), probes);
         let counts = Counts::new(probes.len());
         let kernel = self.kernel;

@@ -18,7 +18,7 @@ use super::error::EngineError;
 use super::memory::{Arena, Block};
 
 /// Rows of a full page.
-const PAGE_ROWS: u32 = 1_024;
+pub(super) const PAGE_ROWS: u32 = 1_024;
 /// The same, to count bytes with.
 const PAGE_LEN: usize = PAGE_ROWS as usize;
 /// Kernels take this many rows at a time; the capacity of a page is a multiple of it.
@@ -332,10 +332,11 @@ impl<'a> GalleryView<'a> {
         self.gallery.rows
     }
 
-    /// All pages in order.
-    pub(super) fn pages(self) -> impl Iterator<Item = PageView<'a>> {
-        let pages = self.gallery.pages.iter();
-        (0_u32..)
+    /// The pages of rows that begin with a page, in order.
+    pub(super) fn pages(self, rows: Range<u32>) -> impl Iterator<Item = PageView<'a>> {
+        let first = rows.start / PAGE_ROWS;
+        let pages = self.gallery.pages.iter().skip(first as usize);
+        (first..rows.end.div_ceil(PAGE_ROWS))
             .zip(pages)
             .map(move |(index, page)| self.page(index, page))
     }

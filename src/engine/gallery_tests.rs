@@ -70,7 +70,7 @@ fn rows_beyond_the_end_are_dead() {
         gallery: &gallery_,
         arena: &arena,
     };
-    let pages: Vec<PageView<'_>> = view.pages().collect();
+    let pages: Vec<PageView<'_>> = view.pages(0..view.rows()).collect();
     assert_eq!(
         (pages.len(), pages[1].first_row, pages[1].scale.len()),
         (2, 1_024, 16)

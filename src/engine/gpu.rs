@@ -67,13 +67,18 @@ impl Backend for GpuBackend {
         Arc::clone(&self.name)
     }
 
-    fn update(&mut self, gallery: GalleryView<'_>, rows: &[Range<u32>]) -> Result<(), BackendError> {
+    fn update(
+        &mut self,
+        gallery: GalleryView<'_>,
+        _held: Range<u32>,
+        changed: &[Range<u32>],
+    ) -> Result<(), BackendError> {
         self.device.check()?;
         let mirror = self
             .galleries
             .entry(gallery.id())
             .or_insert_with(|| GpuGallery::new(&self.device, gallery.dim()));
-        mirror.update(&self.device, gallery, rows)?;
+        mirror.update(&self.device, gallery, changed)?;
         self.device.finish()
     }
 
@@ -93,7 +98,7 @@ impl Backend for GpuBackend {
 }
 
 impl GpuBackend {
-    fn scan_one(&mut self, Work { gallery, probes }: &Work<'_>) -> Result<Found, BackendError> {
+    fn scan_one(&mut self, Work { gallery, probes, .. }: &Work<'_>) -> Result<Found, BackendError> {
         let survivors = match self.galleries.get(&gallery.id()) {
             Some(mirror) => self.refine.scan(&self.device, mirror, probes),
             None if gallery.rows() == 0 => Ok(vec![Survivors::Rows(Vec::new()); probes.len()]),

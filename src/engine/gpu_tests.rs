@@ -7,6 +7,7 @@ use crate::engine::code::Codes;
 use crate::engine::config::Kernel;
 use crate::engine::cpu::CpuBackend;
 use crate::engine::gallery::PackedRows;
+use crate::engine::residency::Residency;
 use crate::engine::samples::{
     KINDS, check, dim, gallery, probes, quantized, resident, scan, scores, thresholds,
 };
@@ -15,6 +16,16 @@ use wgpu::naga;
 pub(super) fn open() -> GpuBackend {
     GpuBackend::open(true, 16)
         .unwrap_or_else(|reason| panic!("no Vulkan adapter: install mesa-vulkan-drivers ({reason})"))
+}
+
+fn update(
+    gpu: &mut GpuBackend,
+    residency: &Residency,
+    id: GalleryId,
+    changed: &[Range<u32>],
+) -> Result<(), BackendError> {
+    let view = residency.view(id).expect("open");
+    gpu.update(view, 0..view.rows(), changed)
 }
 
 fn rows(survivors: &Survivors) -> &[u32] {
@@ -48,7 +59,8 @@ fn the_gpu_keeps_every_row_at_or_above_the_threshold() {
             let rows = gallery(kind, d, n, d as u64);
             let (residency, id) = resident(d, &rows);
             let view = residency.view(id).expect("open");
-            gpu.update(view, &[0..view.rows()]).expect("uploaded");
+            gpu.update(view, 0..view.rows(), &[0..view.rows()])
+                .expect("uploaded");
             for probe in probes(&rows, d, 3, 1) {
                 let scores = scores(&probe, &rows);
                 let thresholds = thresholds(&scores);
@@ -69,7 +81,7 @@ fn a_full_batch_finds_what_the_cpu_finds() {
     let all = gallery("clustered", 96, 3_000, 4);
     let (residency, id) = resident(96, &all);
     let view = residency.view(id).expect("open");
-    gpu.update(view, &[0..3_000]).expect("uploaded");
+    gpu.update(view, 0..view.rows(), &[0..3_000]).expect("uploaded");
     let batch: Vec<QuantizedProbe> = probes(&all, 96, 16, 5)
         .iter()
         .map(|p| quantized(p, 0.8))
@@ -90,20 +102,18 @@ fn rows_follow_appends_and_erasures_through_growth() {
     let mut gpu = open();
     let all = gallery("random", 32, 5_000, 6);
     let (mut residency, id) = resident(32, &all[..32 * 100]);
-    gpu.update(residency.view(id).expect("open"), &[0..100])
-        .expect("uploaded");
+    update(&mut gpu, &residency, id, &[0..100]).expect("uploaded");
     for (from, to) in [(100, 101), (101, 1_030), (1_030, 5_000)] {
         let codes = Codes::encode(dim(32), &all[from * 32..to * 32]);
         let packed = PackedRows::pack(codes).expect("whole rows");
         let range = residency.append(id, &packed).expect("memory");
-        gpu.update(residency.view(id).expect("open"), &[range])
-            .expect("uploaded");
+        update(&mut gpu, &residency, id, &[range]).expect("uploaded");
     }
     let probe_of = |row: usize| -> Vec<f32> {
         let row = all[row * 32..(row + 1) * 32].iter().map(|v| v.to_f32()).collect();
         crate::engine::samples::normalized(row)
     };
-    let find = |gpu: &mut GpuBackend, residency: &crate::engine::residency::Residency, row: usize| {
+    let find = |gpu: &mut GpuBackend, residency: &Residency, row: usize| {
         let probe = quantized(&probe_of(row), 0.98);
         let found = scan(gpu, residency.view(id).expect("open"), &[&probe]).expect("scanned");
         rows(&found[0]).iter().any(|found| *found as usize == row)
@@ -112,8 +122,7 @@ fn rows_follow_appends_and_erasures_through_growth() {
         assert!(find(&mut gpu, &residency, row), "row {row}");
     }
     residency.erase(id, &[99, 100, 4_999]).expect("there");
-    gpu.update(residency.view(id).expect("open"), &[99..101, 4_999..5_000])
-        .expect("uploaded");
+    update(&mut gpu, &residency, id, &[99..101, 4_999..5_000]).expect("uploaded");
     for (row, found) in [
         (99, false),
         (100, false),
@@ -128,10 +137,10 @@ fn rows_follow_appends_and_erasures_through_growth() {
 #[test]
 fn too_many_survivors_are_noticed() {
     let mut gpu = open();
-    let all = gallery("duplicated", 32, 15_000, 3);
+    let all = gallery("duplicated", 32, 60_000, 3);
     let (residency, id) = resident(32, &all);
     let view = residency.view(id).expect("open");
-    gpu.update(view, &[0..15_000]).expect("uploaded");
+    gpu.update(view, 0..view.rows(), &[0..60_000]).expect("uploaded");
     let same: Vec<f32> = all[..32].iter().map(|v| v.to_f32()).collect();
     let other = quantized(&same.iter().map(|v| -v).collect::<Vec<_>>(), 0.99);
     let found = scan(&mut gpu, view, &[&quantized(&same, 0.9), &other]).expect("scanned");

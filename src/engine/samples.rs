@@ -183,6 +183,7 @@ pub(super) fn scan(
 ) -> Result<Vec<Survivors>, BackendError> {
     let work = Work {
         gallery,
+        rows: 0..gallery.rows(),
         probes: probes.to_vec(),
     };
     let found = backend.scan(&[work])?;

@@ -88,13 +88,13 @@ fn a_page_is_scanned_at_the_largest_dimension() {
 
 #[test]
 fn an_overflow_concerns_its_own_probe_alone() {
-    let rows = gallery("duplicated", 32, 15_000, 3);
+    let rows = gallery("duplicated", 32, 60_000, 3);
     let same: Vec<f32> = rows[..32].iter().map(|v| v.to_f32()).collect();
     let opposite: Vec<f32> = same.iter().map(|v| -v).collect();
     let batch = [quantized(&same, 0.9), quantized(&opposite, 0.99)];
     for backend in &mut kernels() {
         let found = scan_rows(backend, 32, &rows, &batch);
-        assert_eq!(found[0], Survivors::All, "5,000 equal rows");
+        assert_eq!(found[0], Survivors::All, "20,000 equal rows");
         assert!(matches!(&found[1], Survivors::Rows(_)), "{}", backend.name());
     }
 }

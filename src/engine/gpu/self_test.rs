@@ -46,10 +46,11 @@ pub(super) fn run(backend: &mut dyn Backend) -> Result<(), String> {
     let view = residency.view(gallery).map_err(|error| error.to_string())?;
     let work = Work {
         gallery: view,
+        rows: 0..view.rows(),
         probes: probes.iter().collect(),
     };
     let found = backend
-        .update(view, &[range])
+        .update(view, range.clone(), &[range])
         .and_then(|()| backend.scan(&[work]));
     let forgotten = backend.forget(gallery);
     let found = found.map_err(|error| error.to_string())?;
