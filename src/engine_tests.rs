@@ -8,7 +8,7 @@ use half::f16;
 
 use super::*;
 use crate::engine::samples::{
-    KINDS, check, config, dim, gallery, normalized, probes, rng, scores, thresholds, unit,
+    KINDS, check, config, dim, gallery, normalized, probes, rng, rotated, scores, thresholds, unit,
 };
 
 fn request(gallery: GalleryId, probe: &[f32], threshold: f32) -> ScanRequest {
@@ -16,7 +16,7 @@ fn request(gallery: GalleryId, probe: &[f32], threshold: f32) -> ScanRequest {
         gallery,
         probe: Arc::from(probe),
         threshold,
-        deterministic: false,
+        deterministic: true,
         deadline: None,
     }
 }
@@ -60,7 +60,7 @@ async fn found(engine: &Engine, id: GalleryId, probe: &[f32], threshold: f32) ->
 #[tokio::test]
 async fn every_backend_gives_the_answer_of_an_exhaustive_scan() {
     for engine in engines() {
-        for (kind, d) in KINDS.into_iter().zip([32, 96, 256, 512, 64]) {
+        for (kind, d) in KINDS.into_iter().zip([32, 96, 256, 512, 64, 160, 128]) {
             let rows = gallery(kind, d, 1_500, 11);
             let id = engine.open_gallery(dim(d)).expect("opened");
             for part in rows.chunks(d * 700) {
@@ -82,6 +82,67 @@ async fn every_backend_gives_the_answer_of_an_exhaustive_scan() {
             engine.close_gallery(id).expect("closed");
         }
     }
+}
+
+#[tokio::test]
+async fn rotated_galleries_are_searched_by_their_signs_and_no_row_is_missed() {
+    for engine in engines() {
+        let mut by_sign = 0;
+        for (kind, d) in [
+            ("random", 256),
+            ("anisotropic", 256),
+            ("clustered", 128),
+            ("spiky", 192),
+        ] {
+            let rows = rotated(&gallery(kind, d, 1_500, 11), d, 3);
+            let id = filled(&engine, d, &rows);
+            for probe in probes(&rows, d, 6, 12) {
+                let scores = scores(&probe, &rows);
+                for threshold in [0.55, 0.7] {
+                    let scanned = engine
+                        .scan(ScanRequest {
+                            deterministic: false,
+                            ..request(id, &probe, threshold)
+                        })
+                        .await
+                        .expect("scanned");
+                    let what = format!("{} {kind} {d}", engine.backend());
+                    check(&scanned.survivors, &scores, threshold, &what);
+                    let miss_probability = 1e-9;
+                    by_sign +=
+                        u32::from(scanned.certificate == Certificate::Probabilistic { miss_probability });
+                }
+            }
+        }
+        assert!(
+            by_sign > 0 || engine.backend().starts_with("gpu/"),
+            "{}",
+            engine.backend()
+        );
+    }
+}
+
+#[tokio::test]
+async fn scans_handed_in_together_are_answered_in_their_order() {
+    let engine = Engine::start(config()).expect("started");
+    let rows = gallery("random", 64, 300, 1);
+    let (full, empty) = (
+        filled(&engine, 64, &rows),
+        engine.open_gallery(dim(64)).expect("opened"),
+    );
+    let closed = engine.open_gallery(dim(64)).expect("opened");
+    engine.close_gallery(closed).expect("closed");
+    let probe = of_row(&rows, 64, 7);
+    let requests: Vec<ScanRequest> = [full, closed, empty, full]
+        .into_iter()
+        .map(|id| request(id, &probe, 0.98))
+        .collect();
+    let answers = engine.scan_batch(&requests).await;
+    let survivors = |answer: &Result<Scanned, EngineError>| answer.clone().map(|scanned| scanned.survivors);
+    assert_eq!(survivors(&answers[0]), Ok(Survivors::Rows(vec![7])));
+    assert_eq!(survivors(&answers[1]), Err(EngineError::GalleryUnknown(closed)));
+    assert_eq!(survivors(&answers[2]), Ok(Survivors::Rows(Vec::new())));
+    assert_eq!(survivors(&answers[3]), Ok(Survivors::Rows(vec![7])));
 }
 
 #[tokio::test]

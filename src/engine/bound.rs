@@ -37,6 +37,8 @@ pub(super) const ROW_NORM_MAX: f64 = 1.01;
 const PROBE_NORM_TOLERANCE: f64 = 0.05;
 /// Largest magnitude of a probe's coordinate in 8 bits.
 const PROBE_LEVEL_MAX: f32 = 127.0;
+/// Sums kept side by side, so that compilers may use vectors.
+const LANES: usize = 16;
 /// Roundings of the epilogue, each four times 2⁻²⁴, with room to spare.
 const EPILOGUE_ROUNDING: f64 = 8.0 * 4.0 / 16_777_216.0;
 /// Absolute part of the slack: products too small for single precision.
@@ -92,11 +94,13 @@ impl QuantizedProbe {
                 format!("{threshold} is not a finite number"),
             ));
         }
-        let norm = probe
-            .iter()
-            .map(|v| f64::from(*v) * f64::from(*v))
-            .sum::<f64>()
-            .sqrt();
+        let mut squares = [0.0_f64; LANES];
+        for chunk in probe.as_chunks::<LANES>().0 {
+            for (square, v) in squares.iter_mut().zip(chunk) {
+                *square += f64::from(*v) * f64::from(*v);
+            }
+        }
+        let norm = squares.iter().sum::<f64>().sqrt();
         // A norm that is not a number is in no range.
         let norms = 1.0 - PROBE_NORM_TOLERANCE..=1.0 + PROBE_NORM_TOLERANCE;
         if !norms.contains(&norm) {
@@ -105,15 +109,25 @@ impl QuantizedProbe {
         }
         let max = probe.iter().fold(0.0_f32, |max, v| max.max(v.abs()));
         let step = max / PROBE_LEVEL_MAX;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "rounded and within 127 by the choice of the step"
-        )]
-        let values: Vec<i8> = probe.iter().map(|v| (v / step).round() as i8).collect();
-        let error_of = |v: f32, p: i8| f64::from(v) - f64::from(step) * f64::from(p);
-        let errors = || probe.iter().zip(&values).map(|(v, p)| error_of(*v, *p));
-        let error = errors().map(|error| error * error).sum::<f64>().sqrt();
-        let rounding = errors().map(f64::abs).sum::<f64>() + f64::from(f32::EPSILON);
+        let inverse = step.recip();
+        let mut values = vec![0; probe.len()];
+        let (mut squares, mut errors) = ([0.0_f64; LANES], [0.0_f64; LANES]);
+        for (values, probe) in values
+            .as_chunks_mut::<LANES>()
+            .0
+            .iter_mut()
+            .zip(probe.as_chunks::<LANES>().0)
+        {
+            for i in 0..LANES {
+                let level = nearest(probe[i] * inverse);
+                values[i] = level;
+                let error = f64::from(probe[i]) - f64::from(step) * f64::from(level);
+                squares[i] += error * error;
+                errors[i] += error.abs();
+            }
+        }
+        let error = squares.iter().sum::<f64>().sqrt();
+        let rounding = errors.iter().sum::<f64>() + f64::from(f32::EPSILON);
         let threshold = f64::from(threshold);
         let sign = quantile.and_then(|quantile| SignBound::new(dim.get(), norm, threshold, quantile));
         let (offset, weight, limit) = limits(&values, f64::from(step), norm, error, threshold);
@@ -139,6 +153,14 @@ impl QuantizedProbe {
     pub(super) fn survives(&self, scale: &Scale, integer: i32) -> bool {
         scale.scale * integer as f32 + self.weight * scale.residual >= self.limit
     }
+}
+
+/// The level nearest to a coordinate in steps, of which there are 127 at most: adding and subtracting 1.5·2²³ rounds to an integer.
+#[expect(clippy::cast_possible_truncation, reason = "an integer from -127 to 127")]
+#[inline]
+fn nearest(scaled: f32) -> i8 {
+    const ROUNDER: f32 = 12_582_912.0;
+    ((scaled + ROUNDER) - ROUNDER).clamp(-PROBE_LEVEL_MAX, PROBE_LEVEL_MAX) as i8
 }
 
 /// Offset, w and l of the bound.

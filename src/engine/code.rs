@@ -1,8 +1,8 @@
 //! The nested 4-bit code of a row and how it is found. Compares nothing.
 
 use bytemuck::{Pod, Zeroable};
-use half::f16;
 use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
 use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -20,6 +20,10 @@ const RESIDUAL_UNBOUNDED: f32 = 1e30;
 pub(super) const RESIDUAL_ROUNDING: f64 = 1.0 / 32_768.0;
 /// Largest level of a magnitude; levels are the three low bits.
 const LEVEL_MAX: f32 = 7.0;
+/// Best step of a uniform quantiser of 16 levels for normal numbers, in standard deviations (Max 1960, table II).
+const NORMAL_STEP: f32 = 0.3352;
+/// Relative squared error up to which that step is taken without looking for a better one; 0.01154 is the mean.
+const NORMAL_ERROR_MAX: f32 = 0.0125;
 /// Scales tried between a quarter of the root mean square and the one that just reaches the largest magnitude.
 const SCALES_TRIED: usize = 8;
 /// Rounds of least squares after the best of those.
@@ -215,10 +219,15 @@ fn level(scaled: f32) -> f32 {
     (((scaled - 0.5).max(0.0) + ROUNDER) - ROUNDER).min(LEVEL_MAX)
 }
 
-/// The step of least squared error among a geometric row of steps, then refined by least squares.
+/// The step that suits normal coordinates where it suits these, so that most rows have the same one and a block of rows one tight limit; else the step
+/// of least squared error among a geometric row of steps, then refined by least squares.
 fn best_scale(values: &[f32], max: f32) -> f32 {
     let dim = u16::try_from(values.len()).expect("a dimension has 13 bits");
     let square: f32 = lanes(values, |x| x * x);
+    let usual = rounded(NORMAL_STEP * (square / f32::from(dim)).sqrt());
+    if squared_error(values, usual) <= NORMAL_ERROR_MAX * square {
+        return usual;
+    }
     let fine = 0.25 * (square / f32::from(dim)).sqrt();
     let coarse = max / (LEVEL_MAX + 0.5);
     let (fine, coarse) = (fine.min(coarse).max(f32::MIN_POSITIVE), coarse.max(fine));
@@ -243,7 +252,13 @@ fn best_scale(values: &[f32], max: f32) -> f32 {
         }
         best = refined;
     }
-    best.1
+    rounded(best.1)
+}
+
+/// A step that bfloat16 holds: what is resident is then what the residual was computed of.
+fn rounded(step: f32) -> f32 {
+    let rounded = bf16::from_f32(step).to_f32();
+    if rounded.is_normal() { rounded } else { step }
 }
 
 fn better(a: (f32, f32), b: (f32, f32)) -> (f32, f32) {

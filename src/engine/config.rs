@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(target_arch = "x86_64")]
+use super::cpu::refine::amx;
 use super::error::EngineError;
 
 /// Environment variable that forces a CPU kernel where the configuration doesn't.
@@ -36,22 +38,34 @@ pub enum BackendChoice {
 pub enum Kernel {
     /// Plain Rust.
     Portable,
+    /// NEON, which every 64-bit Arm processor has.
+    Neon,
     /// AVX2.
     Avx2,
-    /// AVX-512 with BW and VNNI.
+    /// AVX-512 with BW, VBMI and VNNI.
     Avx512,
+    /// AMX int8 beside AVX-512.
+    Amx,
 }
 
 impl Kernel {
     /// All kernels, best first.
-    pub const ALL: [Kernel; 3] = [Kernel::Avx512, Kernel::Avx2, Kernel::Portable];
+    pub const ALL: [Kernel; 5] = [
+        Kernel::Amx,
+        Kernel::Avx512,
+        Kernel::Avx2,
+        Kernel::Neon,
+        Kernel::Portable,
+    ];
 
     /// Name as in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
+            Self::Neon => "neon",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Amx => "amx",
         }
     }
 
@@ -61,12 +75,15 @@ impl Kernel {
         {
             match self {
                 Self::Portable => true,
+                Self::Neon => false,
                 Self::Avx2 => is_x86_feature_detected!("avx2"),
                 Self::Avx512 => {
                     is_x86_feature_detected!("avx512f")
                         && is_x86_feature_detected!("avx512bw")
+                        && is_x86_feature_detected!("avx512vbmi")
                         && is_x86_feature_detected!("avx512vnni")
                 }
+                Self::Amx => Self::Avx512.is_supported() && amx::is_available(),
             }
         }
         #[cfg(not(target_arch = "x86_64"))]

@@ -1,6 +1,9 @@
-//! The CPU backend: splits the pages of a gallery over a pool of threads. Keeps nothing between scans.
+//! The CPU backend: splits the pages of galleries over a pool of threads. Keeps nothing between scans.
 
+pub(super) mod kernel;
 pub(super) mod refine;
+mod scan;
+pub(super) mod sign;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +15,9 @@ use super::backend::{Backend, BackendError, Found, Work, survivors};
 use super::config::Kernel;
 use super::error::EngineError;
 use super::gallery::{GalleryId, GalleryView, PageView};
-use refine::{Batch, Counts, Hits};
+use kernel::Functions;
+use refine::{Counts, Hits};
+use scan::Prepared;
 
 /// Pages that one task scans: 8,192 rows, a megabyte at 256 dimensions.
 const TASK_PAGES: usize = 8;
@@ -20,13 +25,22 @@ const TASK_PAGES: usize = 8;
 /// Scans on the CPU.
 pub(super) struct CpuBackend {
     pool: ThreadPool,
-    kernel: refine::PagesFn,
+    functions: Functions,
     name: Arc<str>,
+}
+
+/// A piece of work on its way.
+struct Running<'a> {
+    pages: Vec<PageView<'a>>,
+    prepared: Prepared,
+    counts: Counts,
 }
 
 impl CpuBackend {
     /// A backend with its own threads. The kernel must be supported by the processor.
     pub(super) fn new(kernel: Kernel, threads: usize) -> Result<Self, EngineError> {
+        // First of all: threads that are there already may not get what it asks the system for.
+        let functions = kernel::functions(kernel)?;
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("thenar-scan-{i}"))
@@ -34,9 +48,24 @@ impl CpuBackend {
             .map_err(|error| EngineError::Memory(error.to_string()))?;
         Ok(Self {
             pool,
-            kernel: refine::pages_fn(kernel)?,
+            functions,
             name: Arc::from(format!("cpu/{}", kernel.name())),
         })
+    }
+
+    /// Pairs of probe and row that a task found.
+    fn task(&self, running: &Running<'_>, pages: &[PageView<'_>]) -> Vec<(u32, u32)> {
+        let mut hits = Hits::new(&running.counts);
+        running.prepared.scan(pages, &self.functions, &mut hits);
+        hits.into_rows()
+    }
+
+    fn prepare<'a>(&self, work: &Work<'a>) -> Running<'a> {
+        Running {
+            pages: work.gallery.pages(work.rows.clone()).collect(),
+            prepared: Prepared::new(work, &self.functions),
+            counts: Counts::new(work.probes.len()),
+        }
     }
 }
 
@@ -59,43 +88,56 @@ impl Backend for CpuBackend {
     }
 
     fn scan(&mut self, work: &[Work<'_>]) -> Result<Vec<Found>, BackendError> {
-        Ok(work.iter().map(|work| self.scan_one(work)).collect())
+        let running: Vec<Running<'_>> = match work {
+            [work] => vec![self.prepare(work)],
+            many => self
+                .pool
+                .install(|| many.par_iter().map(|work| self.prepare(work)).collect()),
+        };
+        let tasks: Vec<(usize, &[PageView<'_>])> = running
+            .iter()
+            .enumerate()
+            .flat_map(|(index, running)| running.pages.chunks(TASK_PAGES).map(move |pages| (index, pages)))
+            .collect();
+        let run = |(index, pages): &(usize, &[PageView<'_>])| {
+            let running = running.get(*index);
+            (
+                *index,
+                running.map_or_else(Vec::new, |running| self.task(running, pages)),
+            )
+        };
+        // A lone task costs no hand-over to another thread.
+        let done: Vec<(usize, Vec<(u32, u32)>)> = match tasks.as_slice() {
+            [task] => vec![run(task)],
+            tasks => self.pool.install(|| tasks.par_iter().map(run).collect()),
+        };
+        Ok(collect(work, &running, done))
     }
 }
 
-impl CpuBackend {
-    fn scan_one(&self, work: &Work<'_>) -> Found {
-        let (gallery, probes) = (work.gallery, &work.probes);
-        let pages: Vec<PageView<'_>> = gallery.pages(work.rows.clone()).collect();
-        let batch = Batch::new(gallery.dim(), probes);
-        let counts = Counts::new(probes.len());
-        let kernel = self.kernel;
-        let task = |pages: &[PageView<'_>]| {
-            let mut hits = Hits::new(&counts);
-            kernel(pages, &batch, &mut hits);
-            hits.into_rows()
-        };
-        // A lone task costs no hand-over to another thread.
-        let found: Vec<Vec<(u32, u32)>> = if pages.len() <= TASK_PAGES {
-            vec![task(&pages)]
-        } else {
-            self.pool
-                .install(|| pages.par_chunks(TASK_PAGES).map(task).collect())
-        };
-        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); probes.len()];
-        for (probe, row) in found.into_iter().flatten() {
+/// Puts together what the tasks found.
+fn collect(work: &[Work<'_>], running: &[Running<'_>], done: Vec<(usize, Vec<(u32, u32)>)>) -> Vec<Found> {
+    let mut rows: Vec<Vec<Vec<u32>>> = work
+        .iter()
+        .map(|work| vec![Vec::new(); work.probes.len()])
+        .collect();
+    for (index, pairs) in done {
+        let Some(rows) = rows.get_mut(index) else { continue };
+        for (probe, row) in pairs {
             if let Some(rows) = rows.get_mut(probe as usize) {
                 rows.push(row);
             }
         }
-        let survivors = rows
-            .into_iter()
-            .zip(counts.totals())
-            .map(|(rows, count)| survivors(rows, count))
-            .collect();
-        Found {
-            survivors,
-            by_sign: false,
-        }
     }
+    rows.into_iter()
+        .zip(running)
+        .map(|(rows, running)| Found {
+            survivors: rows
+                .into_iter()
+                .zip(running.counts.totals())
+                .map(|(rows, count)| survivors(rows, count))
+                .collect(),
+            by_sign: running.prepared.by_sign(),
+        })
+        .collect()
 }

@@ -70,7 +70,9 @@ pub enum EngineError {
     #[error("no Vulkan adapter: install mesa-vulkan-drivers or set engine.backend to cpu ({0})")]
     NoAdapter(String),
     /// The named kernel is unknown or this processor doesn't run it.
-    #[error("kernel {0} is not one that this processor runs; use avx512, avx2 or portable, or leave it out")]
+    #[error(
+        "kernel {0} is not one that this processor runs; use amx, avx512, avx2, neon or portable, or leave it out"
+    )]
     KernelUnsupported(String),
     /// A probability out of its range.
     #[error("engine.miss_probability is {value}; above 0 and at most {max} is allowed")]

@@ -4,6 +4,7 @@ use half::f16;
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::code::Codes;
 use crate::engine::config::LockMemory;
 use crate::engine::samples::{dim, gallery};
 
@@ -11,8 +12,15 @@ fn packed(d: usize, rows: &[f16]) -> PackedRows {
     PackedRows::pack(Codes::encode(dim(d), rows)).expect("whole rows")
 }
 
+fn layout(d: usize) -> PageLayout {
+    PageLayout {
+        dim: dim(d),
+        has_signs: true,
+    }
+}
+
 fn new(d: usize) -> (Arena, Gallery) {
-    (Arena::new(LockMemory::Off), Gallery::new(GalleryId(1), dim(d)))
+    (Arena::new(LockMemory::Off), Gallery::new(GalleryId(1), layout(d)))
 }
 
 /// All rows as stored.
@@ -52,7 +60,7 @@ fn rows_appended_one_by_one_are_those_appended_at_once() {
     let rows = gallery("random", 32, 1_100, 2);
     let (mut arena, mut at_once) = new(32);
     at_once.append(&mut arena, &packed(32, &rows)).expect("memory");
-    let mut one_by_one = Gallery::new(GalleryId(2), dim(32));
+    let mut one_by_one = Gallery::new(GalleryId(2), layout(32));
     for row in rows.chunks_exact(32) {
         one_by_one.append(&mut arena, &packed(32, row)).expect("memory");
     }
@@ -71,12 +79,10 @@ fn rows_beyond_the_end_are_dead() {
         arena: &arena,
     };
     let pages: Vec<PageView<'_>> = view.pages(0..view.rows()).collect();
-    assert_eq!(
-        (pages.len(), pages[1].first_row, pages[1].scale.len()),
-        (2, 1_024, 16)
-    );
-    assert!(pages[1].residual[6..].iter().all(|r| *r < 0.0));
-    assert!(pages[1].residual[..6].iter().all(|r| *r > 0.0));
+    assert_eq!((pages.len(), pages[1].first_row, pages[1].len()), (2, 1_024, 16));
+    let is_dead: Vec<bool> = pages[1].figures.iter().map(|figure| figure.is_dead()).collect();
+    assert_eq!(is_dead, (0..16).map(|row| row >= 6).collect::<Vec<_>>());
+    assert!(pages[1].alphas[6..].iter().all(|alpha| *alpha == bf16::INFINITY));
     assert!(view.row(5_000).is_none());
 }
 
@@ -110,15 +116,15 @@ fn clearing_gives_all_memory_back() {
 
 #[test]
 fn a_thousand_rows_take_little_more_than_their_own_bytes() {
-    for (rows, percent) in [(1_000_u64, 5), (100, 20), (1_000_000, 1), (10, 60)] {
-        let bytes = Gallery::bytes(dim(256), rows);
-        let own = rows * (128 + 12);
+    for (rows, percent) in [(1_000_u64, 5), (100, 20), (1_000_000, 1), (10, 65)] {
+        let bytes = Gallery::bytes(layout(256), rows);
+        let own = rows * (128 + 32 + 6);
         assert!(
             bytes >= own && bytes * 100 <= own * (100 + percent),
             "{rows}: {bytes} for {own}"
         );
     }
-    assert_eq!(Gallery::bytes(dim(256), 0), 0);
+    assert_eq!(Gallery::bytes(layout(256), 0), 0);
 }
 
 proptest! {
@@ -128,7 +134,7 @@ proptest! {
         let rows = gallery("random", 32, total, seed);
         let (mut arena, mut whole) = new(32);
         whole.append(&mut arena, &packed(32, &rows)).expect("memory");
-        let mut split = Gallery::new(GalleryId(2), dim(32));
+        let mut split = Gallery::new(GalleryId(2), layout(32));
         let mut at = 0;
         for part in parts {
             let range = split.append(&mut arena, &packed(32, &rows[at * 32..(at + part) * 32])).expect("memory");
@@ -136,7 +142,7 @@ proptest! {
             at += part;
         }
         prop_assert_eq!(contents(&whole, &arena), contents(&split, &arena));
-        let held: u64 = split.pages.iter().map(|page| (page.capacity * (16 + 12)) as u64).sum();
-        prop_assert_eq!(held, Gallery::bytes(dim(32), total as u64));
+        let held: u64 = split.pages.iter().map(|page| layout(32).page_len(page.capacity) as u64).sum();
+        prop_assert_eq!(held, Gallery::bytes(layout(32), total as u64));
     }
 }

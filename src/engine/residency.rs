@@ -8,7 +8,7 @@ use crate::model::signature::Dimension;
 
 use super::config::{EngineConfig, LockMemory};
 use super::error::EngineError;
-use super::gallery::{Gallery, GalleryId, GalleryView, PackedRows};
+use super::gallery::{Gallery, GalleryId, GalleryView, PackedRows, PageLayout};
 use super::memory::Arena;
 
 /// All galleries.
@@ -18,27 +18,34 @@ pub(super) struct Residency {
     opened: u64,
     bytes: u64,
     bytes_max: u64,
+    /// Whether new galleries keep their signs a second time.
+    has_signs: bool,
 }
 
 impl Residency {
     pub(super) fn new(config: &EngineConfig) -> Self {
-        Self::with_limits(config.lock_memory, config.resident_bytes_max)
+        Self::with_limits(config.lock_memory, config.resident_bytes_max, config.sign_plane)
     }
 
-    pub(super) fn with_limits(lock: LockMemory, bytes_max: u64) -> Self {
+    pub(super) fn with_limits(lock: LockMemory, bytes_max: u64, has_signs: bool) -> Self {
         Self {
             arena: Arena::new(lock),
             galleries: HashMap::new(),
             opened: 0,
             bytes: 0,
             bytes_max,
+            has_signs,
         }
     }
 
     pub(super) fn open(&mut self, dim: Dimension) -> GalleryId {
         self.opened += 1;
         let id = GalleryId(self.opened);
-        self.galleries.insert(id, Gallery::new(id, dim));
+        let layout = PageLayout {
+            dim,
+            has_signs: self.has_signs,
+        };
+        self.galleries.insert(id, Gallery::new(id, layout));
         id
     }
 
@@ -73,7 +80,7 @@ impl Residency {
                 max: u32::MAX,
             });
         }
-        let needed = self.bytes - resident(gallery) + Gallery::bytes(gallery.dim(), end);
+        let needed = self.bytes - resident(gallery) + gallery.bytes_with(end);
         if needed > self.bytes_max {
             return Err(EngineError::MemoryFull {
                 needed,
@@ -119,7 +126,7 @@ impl Residency {
 }
 
 fn resident(gallery: &Gallery) -> u64 {
-    Gallery::bytes(gallery.dim(), u64::from(gallery.rows()))
+    gallery.bytes_with(u64::from(gallery.rows()))
 }
 
 #[cfg(test)]

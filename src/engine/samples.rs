@@ -24,7 +24,15 @@ use super::residency::Residency;
 use super::{SURVIVORS_MAX, Survivors};
 
 /// Kinds of galleries, see [`gallery`].
-pub(super) const KINDS: [&str; 5] = ["random", "clustered", "duplicated", "constant", "spiky"];
+pub(super) const KINDS: [&str; 7] = [
+    "random",
+    "clustered",
+    "duplicated",
+    "constant",
+    "spiky",
+    "anisotropic",
+    "edges",
+];
 
 pub(super) fn dim(count: usize) -> Dimension {
     Dimension::new(count).expect("a multiple of 32")
@@ -84,8 +92,42 @@ pub(super) fn gallery(kind: &str, dim: usize, rows: usize, seed: u64) -> Vec<f16
                     })
                     .collect(),
             ),
+            // A few coordinates hold most.
+            "anisotropic" => normalized(
+                unit(dim, rng)
+                    .iter()
+                    .enumerate()
+                    .map(|(k, x)| x * (-8.0 * k as f32 / dim as f32).exp2())
+                    .collect(),
+            ),
+            // Coordinates halfway between two levels: the error of the code is as large as it gets.
+            "edges" => normalized(
+                (0..dim)
+                    .map(|k| ((i + k) % 7 + 1) as f32 * if (i * k) % 3 == 0 { 1.0 } else { -1.0 })
+                    .collect(),
+            ),
             other => panic!("{other} is no kind of gallery"),
         })
+        .map(f16::from_f32)
+        .collect()
+}
+
+/// The same rows under a random rotation: a product of as many random reflections as there are dimensions, which is near Haar.
+pub(super) fn rotated(rows: &[f16], dim: usize, seed: u64) -> Vec<f16> {
+    let rng = &mut rng(seed);
+    let mut rotated: Vec<f32> = rows.iter().map(|x| x.to_f32()).collect();
+    for _ in 0..dim {
+        let mirror = unit(dim, rng);
+        for row in rotated.chunks_exact_mut(dim) {
+            let along: f32 = row.iter().zip(&mirror).map(|(x, m)| x * m).sum();
+            for (x, m) in row.iter_mut().zip(&mirror) {
+                *x -= 2.0 * along * m;
+            }
+        }
+    }
+    rotated
+        .chunks_exact(dim)
+        .flat_map(|row| normalized(row.to_vec()))
         .map(f16::from_f32)
         .collect()
 }
@@ -164,7 +206,7 @@ pub(super) fn check(survivors: &Survivors, scores: &[f32], threshold: f32, what:
 
 /// Host memory with one gallery.
 pub(super) fn resident(dim_count: usize, rows: &[f16]) -> (Residency, GalleryId) {
-    let mut residency = Residency::with_limits(LockMemory::Off, u64::MAX);
+    let mut residency = Residency::with_limits(LockMemory::Off, u64::MAX, true);
     let id = residency.open(dim(dim_count));
     let packed = PackedRows::pack(Codes::encode(dim(dim_count), rows)).expect("whole rows");
     residency.append(id, &packed).expect("memory");

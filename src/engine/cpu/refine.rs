@@ -1,10 +1,16 @@
 //! Stage 2 on the CPU: what all kernels share. The GPU twin is `shaders/refine.wgsl`.
+//!
+//! A row survives where s·I + w·r ≥ l, with I = 2·X − offset and X = Σ pᵢ·uᵢ. Kernels that take whole blocks of rows compare X with the smallest
+//! that any row of the block could survive with, and look closer only where that is reached.
 
 #[cfg(target_arch = "x86_64")]
-mod avx2;
+pub(in crate::engine) mod amx;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
-mod portable;
+pub(super) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
+mod block;
+pub(super) mod portable;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,40 +18,51 @@ use zeroize::Zeroize;
 
 use crate::engine::SURVIVORS_MAX;
 use crate::engine::bound::QuantizedProbe;
-use crate::engine::config::Kernel;
-use crate::engine::error::EngineError;
-use crate::engine::gallery::{PageView, TILE_ROWS};
+use crate::engine::gallery::{Figure, PageView, TILE_ROWS};
 use crate::model::signature::Dimension;
 
 /// Scans pages for all probes of a batch.
 pub(in crate::engine) type PagesFn = fn(&[PageView<'_>], &Batch, &mut Hits<'_>);
+/// Looks at some rows of a page, by position, for one probe of a batch.
+pub(in crate::engine) type RowsFn = fn(&PageView<'_>, &[u32], &Batch, usize, &mut Hits<'_>);
 
-/// The scan of a kernel; an error if this processor doesn't run it.
-pub(in crate::engine) fn pages_fn(kernel: Kernel) -> Result<PagesFn, EngineError> {
-    if !kernel.is_supported() {
-        return Err(EngineError::KernelUnsupported(kernel.name().to_owned()));
-    }
-    match kernel {
-        Kernel::Portable => Ok(portable::pages),
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Avx2 => Ok(avx2::pages),
-        #[cfg(target_arch = "x86_64")]
-        Kernel::Avx512 => Ok(avx512::pages),
-        #[cfg(not(target_arch = "x86_64"))]
-        Kernel::Avx2 | Kernel::Avx512 => Err(EngineError::KernelUnsupported(kernel.name().to_owned())),
-    }
+/// How a kernel wants the probes of a batch, each beyond the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub(in crate::engine) enum Layout {
+    /// In the order of words.
+    Words,
+    /// In the order of 64-byte vectors too.
+    Vectors,
+    /// And in tiles of 16 probes for AMX.
+    Tiles,
 }
 
-/// The probes of a batch in the order in which nibbles come out of a 32-bit word: for each eight coordinates the four even ones
-/// (low nibbles of the four bytes), then the four odd ones. Wiped when dropped.
+/// The probes of a batch. Wiped when dropped.
+///
+/// The order of words is that in which nibbles come out of a 32-bit word: for each eight coordinates the four even ones (low nibbles of the four
+/// bytes), then the four odd ones. The order of vectors is the same for 64 bytes: for each 128 coordinates the even ones, then the odd ones.
 pub(in crate::engine) struct Batch {
     /// Coordinates of a probe.
     dim: usize,
-    /// 8-bit coordinates, probe after probe.
+    /// 8-bit coordinates, probe after probe, in the order of words.
     values: Vec<i8>,
-    /// Figures of each probe.
-    figures: Vec<Figures>,
+    /// The same in the order of vectors, zeros behind the last coordinate.
+    vectors: Vec<Vector>,
+    /// The same for AMX, see `amx`.
+    tiles: Vec<Vector>,
+    /// Figures of the probes, a column each.
+    offsets: Vec<i32>,
+    weights: Vec<f32>,
+    limits: Vec<f32>,
 }
+
+/// 64 coordinates, or a row of an AMX tile.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Vector([i8; VECTOR_LEN]);
+
+/// Bytes of a vector.
+const VECTOR_LEN: usize = 64;
 
 /// What an epilogue needs of a probe.
 #[derive(Clone, Copy)]
@@ -55,14 +72,26 @@ struct Figures {
     limit: f32,
 }
 
+impl Figures {
+    /// Whether a row survives: the statement that every kernel repeats.
+    #[expect(clippy::cast_precision_loss, reason = "below 2^24, so exact")]
+    #[inline]
+    fn survives(&self, figure: Figure, dot: i32) -> bool {
+        figure.scale() * (2 * dot - self.offset) as f32 + self.weight * figure.residual() >= self.limit
+    }
+}
+
 impl Drop for Batch {
     fn drop(&mut self) {
         self.values.zeroize();
+        for vector in self.vectors.iter_mut().chain(&mut self.tiles) {
+            vector.0.zeroize();
+        }
     }
 }
 
 impl Batch {
-    pub(in crate::engine) fn new(dim: Dimension, probes: &[&QuantizedProbe]) -> Self {
+    pub(in crate::engine) fn new(dim: Dimension, probes: &[&QuantizedProbe], layout: Layout) -> Self {
         let dim = dim.get();
         let mut values = Vec::with_capacity(dim * probes.len());
         for probe in probes {
@@ -71,16 +100,66 @@ impl Batch {
                 values.extend_from_slice(&[*a, *c, *e, *g, *b, *d, *f, *h]);
             }
         }
-        let figures = probes
-            .iter()
-            .map(|probe| Figures {
-                offset: probe.offset,
-                weight: probe.weight,
-                limit: probe.limit,
-            })
-            .collect();
-        Self { dim, values, figures }
+        let mut batch = Self {
+            dim,
+            values,
+            vectors: Vec::new(),
+            tiles: Vec::new(),
+            offsets: probes.iter().map(|probe| probe.offset).collect(),
+            weights: probes.iter().map(|probe| probe.weight).collect(),
+            limits: probes.iter().map(|probe| probe.limit).collect(),
+        };
+        if layout >= Layout::Vectors {
+            batch.vectors = probes.iter().flat_map(|probe| vectors(&probe.values)).collect();
+        }
+        #[cfg(target_arch = "x86_64")]
+        if layout >= Layout::Tiles {
+            batch.tiles = amx::tiles(&batch);
+        }
+        batch
     }
+
+    /// Vectors of one probe.
+    fn vectors_of(&self, probe: usize) -> &[Vector] {
+        let len = vectors_len(self.dim);
+        &self.vectors[probe * len..(probe + 1) * len]
+    }
+
+    /// Number of probes.
+    pub(in crate::engine) fn len(&self) -> usize {
+        self.limits.len()
+    }
+
+    /// Figures of one probe.
+    #[inline]
+    fn figures_of(&self, probe: usize) -> Figures {
+        Figures {
+            offset: self.offsets[probe],
+            weight: self.weights[probe],
+            limit: self.limits[probe],
+        }
+    }
+}
+
+/// Vectors of a probe: two for each 64 bytes of a row.
+fn vectors_len(dim: usize) -> usize {
+    dim.div_ceil(2 * VECTOR_LEN) * 2
+}
+
+/// A probe in the order of vectors.
+fn vectors(values: &[i8]) -> Vec<Vector> {
+    let mut vectors = vec![Vector([0; VECTOR_LEN]); vectors_len(values.len())];
+    for ([even, odd], values) in vectors
+        .as_chunks_mut::<2>()
+        .0
+        .iter_mut()
+        .zip(values.chunks(2 * VECTOR_LEN))
+    {
+        for ((even, odd), [a, b]) in even.0.iter_mut().zip(&mut odd.0).zip(values.as_chunks().0) {
+            (*even, *odd) = (*a, *b);
+        }
+    }
+    vectors
 }
 
 /// Survivors of each probe so far, counted by all tasks together.
@@ -137,11 +216,41 @@ impl<'a> Hits<'a> {
             mask &= mask - 1;
         }
     }
+
+    /// Takes the rows from `position` on whose sums reach what their own figures ask for.
+    fn take(&mut self, page: &PageView<'_>, position: usize, sums: &[i32], probe: usize, own: Figures) {
+        let first_row = row_number(page, position);
+        for (group, (sums, figures)) in sums
+            .chunks(TILE_ROWS)
+            .zip(page.figures[position..].chunks(TILE_ROWS))
+            .enumerate()
+        {
+            let mut mask = 0;
+            for (i, (sum, figure)) in sums.iter().zip(figures).enumerate() {
+                mask |= u32::from(own.survives(*figure, *sum)) << i;
+            }
+            let group = u32::try_from(group * TILE_ROWS).expect("a page has few rows");
+            self.add(probe, first_row + group, mask);
+        }
+    }
+
+    /// Takes the row at a position if its sum reaches what its figures ask for.
+    #[inline]
+    fn take_row(&mut self, page: &PageView<'_>, position: usize, sum: i32, probe: usize, own: Figures) {
+        let survives = own.survives(page.figures[position], sum);
+        self.add(probe, row_number(page, position), u32::from(survives));
+    }
+}
+
+/// Number of a row of a page.
+#[inline]
+fn row_number(page: &PageView<'_>, position: usize) -> u32 {
+    page.first_row + u32::try_from(position).expect("a page has few rows")
 }
 
 /// Number of tiles of a page.
 fn tiles(page: &PageView<'_>) -> usize {
-    page.scale.len() / TILE_ROWS
+    page.len() / TILE_ROWS
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::engine::Survivors;
 use crate::engine::backend::Backend as _;
+use crate::engine::config::Kernel;
 use crate::engine::cpu::CpuBackend;
 use crate::engine::samples::{KINDS, check, gallery, probes, quantized, resident, scan, scores, thresholds};
 
@@ -54,11 +55,35 @@ fn every_kernel_keeps_every_row_at_or_above_the_threshold() {
     }
 }
 
+/// Every dimension up to 1,024 and some larger ones, with as many rows as no tile divides.
+#[test]
+fn every_kernel_is_exact_in_every_dimension() {
+    let dims = (32..=1_024).step_by(32).chain([1_056, 1_504, 2_048]);
+    for ((d, kind), n) in dims
+        .zip(KINDS.into_iter().cycle())
+        .zip([1, 15, 17, 63, 65, 130].into_iter().cycle())
+    {
+        let rows = gallery(kind, d, n, d as u64);
+        for probe in probes(&rows, d, 2, 1) {
+            let scores = scores(&probe, &rows);
+            let thresholds = thresholds(&scores);
+            let batch: Vec<QuantizedProbe> = thresholds.iter().map(|t| quantized(&probe, *t)).collect();
+            for backend in &mut kernels() {
+                let found = scan_rows(backend, d, &rows, &batch);
+                for (survivors, threshold) in found.iter().zip(&thresholds) {
+                    let what = format!("{} {kind} {d} x {n}", backend.name());
+                    check(survivors, &scores, *threshold, &what);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn all_kernels_agree_whatever_the_batch() {
     let rows = gallery("clustered", 160, 20_000, 7);
-    let all = probes(&rows, 160, 13, 2);
-    for size in [1, 3, 4, 5, 13] {
+    let all = probes(&rows, 160, 47, 2);
+    for size in [1, 3, 4, 5, 13, 16, 17, 31, 32, 33, 47] {
         let batch: Vec<QuantizedProbe> = all[..size].iter().map(|probe| quantized(probe, 0.85)).collect();
         let answers: Vec<Vec<Survivors>> = kernels()
             .iter_mut()
@@ -119,7 +144,7 @@ fn low_nibbles_meet_even_coordinates() {
         &crate::engine::samples::unit(32, &mut crate::engine::samples::rng(1)),
         0.5,
     );
-    let batch = Batch::new(crate::engine::samples::dim(32), &[&probe]);
+    let batch = Batch::new(crate::engine::samples::dim(32), &[&probe], Layout::Words);
     let v = &probe.values;
     assert_eq!(
         batch.values[..8],

@@ -37,7 +37,7 @@ pub(super) fn run(backend: &mut dyn Backend) -> Result<(), String> {
             QuantizedProbe::new(&Arc::from(unit(&mut seed)), dim, THRESHOLD, None).expect("a unit vector")
         })
         .collect();
-    let mut residency = Residency::with_limits(LockMemory::Off, u64::MAX);
+    let mut residency = Residency::with_limits(LockMemory::Off, u64::MAX, true);
     let gallery = residency.open(dim);
     let packed = PackedRows::pack(Codes::encode(dim, &rows)).map_err(|error| error.to_string())?;
     let range = residency

@@ -3,16 +3,16 @@
 
 use std::arch::x86_64::{
     __m256, __m256i, _CMP_GE_OQ, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps,
-    _mm256_and_si256, _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_and_si256, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_loadu_si256,
     _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_movemask_ps, _mm256_mul_ps, _mm256_permute2x128_si256,
     _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256,
-    _mm256_srli_epi32, _mm256_storeu_si256, _mm256_sub_epi32, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
-    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_zextsi128_si256,
+    _mm256_slli_epi32, _mm256_srli_epi32, _mm256_storeu_si256, _mm256_sub_epi32, _mm256_unpackhi_epi32,
+    _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_zextsi128_si256,
 };
 
-use crate::engine::gallery::PageView;
+use crate::engine::gallery::{Figure, PageView};
 
-use super::{Batch, Figures, Hits};
+use super::{Batch, Figures, Hits, row_number};
 
 /// Rows of a strip and words of a vector.
 const LANES: usize = 8;
@@ -27,8 +27,8 @@ const WORDS_IN_16_BITS: usize = 4;
 struct Lanes([u32; LANES]);
 
 /// Scans pages.
-pub(super) fn pages(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
-    // SAFETY: `pages_fn` hands this function out only where the processor has the feature.
+pub(in crate::engine::cpu) fn pages(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
+    // SAFETY: the table of kernels hands this function out only where the processor has the feature.
     unsafe { scan(pages, batch, hits) }
 }
 
@@ -38,25 +38,25 @@ fn scan(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
     let strip_len = LANES * batch.dim / 2;
     let mut strip = vec![Lanes([0; LANES]); words];
     for page in pages {
-        for t in 0..page.scale.len() / LANES {
+        for t in 0..page.len() / LANES {
             transpose(&page.nibbles[t * strip_len..(t + 1) * strip_len], &mut strip);
             let at = t * LANES;
-            let scale = load(&page.scale[at..at + LANES]);
-            let residual = load(&page.residual[at..at + LANES]);
-            let first_row = page.first_row + u32::try_from(at).expect("a page has few rows");
+            let (scale, residual) = figures_of(&page.figures[at..at + LANES]);
+            let first_row = row_number(page, at);
             let groups = batch.values.chunks(GROUP * batch.dim);
-            for (group, (values, figures)) in groups.zip(batch.figures.chunks(GROUP)).enumerate() {
+            for (group, values) in groups.enumerate() {
                 let first = group * GROUP;
-                if figures.len() == GROUP {
-                    let dots = dots::<GROUP>(&strip, values);
-                    for (i, (dot, figures)) in dots.into_iter().zip(figures).enumerate() {
-                        hits.add(first + i, first_row, mask(dot, scale, residual, figures));
+                if values.len() == GROUP * batch.dim {
+                    for (i, dot) in dots::<GROUP>(&strip, values).into_iter().enumerate() {
+                        let mask = mask(dot, scale, residual, batch.figures_of(first + i));
+                        hits.add(first + i, first_row, mask);
                     }
                     continue;
                 }
-                for (i, (values, figures)) in values.chunks(batch.dim).zip(figures).enumerate() {
+                for (i, values) in values.chunks(batch.dim).enumerate() {
                     let [dot] = dots::<1>(&strip, values);
-                    hits.add(first + i, first_row, mask(dot, scale, residual, figures));
+                    let mask = mask(dot, scale, residual, batch.figures_of(first + i));
+                    hits.add(first + i, first_row, mask);
                 }
             }
         }
@@ -108,7 +108,7 @@ fn broadcast(bytes: [i8; 4]) -> __m256i {
 /// The bound of 8 rows against a probe's limit.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn mask(dot: __m256i, scale: __m256, residual: __m256, figures: &Figures) -> u32 {
+fn mask(dot: __m256i, scale: __m256, residual: __m256, figures: Figures) -> u32 {
     let integer = _mm256_sub_epi32(_mm256_add_epi32(dot, dot), _mm256_set1_epi32(figures.offset));
     let product = _mm256_mul_ps(scale, _mm256_cvtepi32_ps(integer));
     let bound = _mm256_add_ps(product, _mm256_mul_ps(residual, _mm256_set1_ps(figures.weight)));
@@ -116,12 +116,18 @@ fn mask(dot: __m256i, scale: __m256, residual: __m256, figures: &Figures) -> u32
     _mm256_movemask_ps(survives).cast_unsigned()
 }
 
+/// Steps and residuals of 8 rows: bfloat16 is the upper half of single precision.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn load(values: &[f32]) -> __m256 {
-    assert_eq!(values.len(), LANES, "one value a row");
-    // SAFETY: the slice is 8 values long.
-    unsafe { _mm256_loadu_ps(values.as_ptr()) }
+fn figures_of(figures: &[Figure]) -> (__m256, __m256) {
+    assert_eq!(figures.len(), LANES, "one a row");
+    // SAFETY: the slice is 8 figures of 4 bytes long.
+    let both = unsafe { _mm256_loadu_si256(figures.as_ptr().cast()) };
+    let residual = _mm256_and_si256(both, _mm256_set1_epi32(i32::MIN >> 15));
+    (
+        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(both)),
+        _mm256_castsi256_ps(residual),
+    )
 }
 
 /// Turns 8 nibble rows into vectors of equal words.

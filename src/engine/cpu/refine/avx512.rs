@@ -1,124 +1,203 @@
-//! Stage 2 with AVX-512 VNNI: 16 rows a tile, one 32-bit lane a row. Must be called where the processor has F, BW and VNNI.
+//! Stage 2 with AVX-512 VNNI: 64 rows a block, one 32-bit lane a row. Must be called where the processor has F, BW and VNNI.
 #![expect(unsafe_code, reason = "vector loads and stores take pointers")]
 
 use std::arch::x86_64::{
-    __m512, __m512i, _CMP_GE_OQ, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi32, _mm512_and_si512,
-    _mm512_cmp_ps_mask, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_loadu_si512, _mm512_maskz_loadu_epi32, _mm512_mul_ps, _mm512_set1_epi8, _mm512_set1_epi32,
-    _mm512_set1_ps, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_storeu_si512,
-    _mm512_sub_epi32, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
-    _mm512_unpacklo_epi64,
+    __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi32, _mm512_and_si512, _mm512_cmpge_epi32_mask,
+    _mm512_dpbusd_epi32, _mm512_load_si512, _mm512_maskz_loadu_epi8, _mm512_maskz_loadu_epi32,
+    _mm512_max_epi32, _mm512_reduce_add_epi32, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_setzero_si512,
+    _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_store_si512, _mm512_storeu_si512, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
+
+use zeroize::Zeroize;
 
 use crate::engine::gallery::{PageView, TILE_ROWS};
 
-use super::{Batch, Figures, Hits, tiles};
+use super::block::{BLOCK_ROWS, UNREACHABLE, thresholds};
+use super::{Batch, Hits, VECTOR_LEN};
 
 /// Words of one vector.
 const VECTOR_WORDS: usize = 16;
-/// Tiles that memory is asked for ahead of their use.
-const PREFETCH_TILES: usize = 4;
-/// Probes that share a pass over a tile.
+/// Tiles of a block.
+const BLOCK_TILES: usize = BLOCK_ROWS / TILE_ROWS;
+/// Probes that share a pass over a block: with its four tiles 16 sums are in flight, which hides the latency of their instruction.
 const GROUP: usize = 4;
 
-/// One word of each row of a tile.
-#[derive(Clone)]
+/// Four coordinates of each row of a tile, a byte each.
+#[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Lanes([u32; TILE_ROWS]);
 
+/// A block as it is multiplied: for each four coordinates, in the order of words, one vector a tile.
+struct Unpacked(Vec<Lanes>);
+
+impl Drop for Unpacked {
+    fn drop(&mut self) {
+        for lanes in &mut self.0 {
+            lanes.0.zeroize();
+        }
+    }
+}
+
 /// Scans pages.
-pub(super) fn pages(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
-    // SAFETY: `pages_fn` hands this function out only where the processor has the features.
+pub(in crate::engine::cpu) fn pages(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
+    // SAFETY: the table of kernels hands this function out only where the processor has the features.
     unsafe { scan(pages, batch, hits) }
+}
+
+/// Looks at some rows of a page for one probe.
+pub(in crate::engine::cpu) fn rows(
+    page: &PageView<'_>,
+    positions: &[u32],
+    batch: &Batch,
+    probe: usize,
+    hits: &mut Hits<'_>,
+) {
+    // SAFETY: the table of kernels hands this function out only where the processor has the features.
+    unsafe { look(page, positions, batch, probe, hits) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn look(page: &PageView<'_>, positions: &[u32], batch: &Batch, probe: usize, hits: &mut Hits<'_>) {
+    let (vectors, figures) = (
+        batch.vectors_of(probe).as_chunks::<2>().0,
+        batch.figures_of(probe),
+    );
+    let low_nibbles = _mm512_set1_epi8(15);
+    let row_len = batch.dim / 2;
+    for position in positions {
+        let position = *position as usize;
+        let row = &page.nibbles[position * row_len..(position + 1) * row_len];
+        let (mut low_sum, mut high_sum) = (_mm512_setzero_si512(), _mm512_setzero_si512());
+        for (bytes, [even, odd]) in row.chunks(VECTOR_LEN).zip(vectors) {
+            let wanted = u64::MAX >> (VECTOR_LEN - bytes.len());
+            // SAFETY: the mask keeps the load within `bytes`; a vector is 64 bytes long and aligned.
+            let (packed, even, odd) = unsafe {
+                (
+                    _mm512_maskz_loadu_epi8(wanted, bytes.as_ptr().cast()),
+                    _mm512_load_si512(even.0.as_ptr().cast()),
+                    _mm512_load_si512(odd.0.as_ptr().cast()),
+                )
+            };
+            let low = _mm512_and_si512(packed, low_nibbles);
+            let high = _mm512_and_si512(_mm512_srli_epi32::<4>(packed), low_nibbles);
+            low_sum = _mm512_dpbusd_epi32(low_sum, low, even);
+            high_sum = _mm512_dpbusd_epi32(high_sum, high, odd);
+        }
+        let sum = _mm512_reduce_add_epi32(_mm512_add_epi32(low_sum, high_sum));
+        hits.take_row(page, position, sum, probe, figures);
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn scan(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
-    let words = batch.dim / 8;
-    let tile_len = TILE_ROWS * batch.dim / 2;
-    let mut tile = vec![Lanes([0; TILE_ROWS]); words];
+    let mut unpacked = Unpacked(vec![Lanes([0; TILE_ROWS]); batch.dim / 4 * BLOCK_TILES]);
+    let mut limits = vec![UNREACHABLE; batch.len()];
     for page in pages {
-        for t in 0..tiles(page) {
-            prefetch(page.nibbles, (t + PREFETCH_TILES) * tile_len, tile_len);
-            transpose(&page.nibbles[t * tile_len..(t + 1) * tile_len], &mut tile);
-            let at = t * TILE_ROWS;
-            let scale = load(&page.scale[at..at + TILE_ROWS]);
-            let residual = load(&page.residual[at..at + TILE_ROWS]);
-            let first_row = page.first_row + u32::try_from(at).expect("a page has few rows");
-            let groups = batch.values.chunks(GROUP * batch.dim);
-            for (group, (values, figures)) in groups.zip(batch.figures.chunks(GROUP)).enumerate() {
-                let first = group * GROUP;
-                if figures.len() == GROUP {
-                    let dots = dots::<GROUP>(&tile, values);
-                    for (i, (dot, figures)) in dots.into_iter().zip(figures).enumerate() {
-                        hits.add(first + i, first_row, mask(dot, scale, residual, figures));
-                    }
-                    continue;
-                }
-                for (i, (values, figures)) in values.chunks(batch.dim).zip(figures).enumerate() {
-                    let [dot] = dots::<1>(&tile, values);
-                    hits.add(first + i, first_row, mask(dot, scale, residual, figures));
-                }
+        for position in (0..page.len()).step_by(BLOCK_ROWS) {
+            if !thresholds(page, position, batch, &mut limits) {
+                continue;
+            }
+            match ((page.len() - position) / TILE_ROWS).min(BLOCK_TILES) {
+                4 => block::<4>(page, position, batch, &limits, &mut unpacked.0, hits),
+                3 => block::<3>(page, position, batch, &limits, &mut unpacked.0, hits),
+                2 => block::<2>(page, position, batch, &limits, &mut unpacked.0, hits),
+                _ => block::<1>(page, position, batch, &limits, &mut unpacked.0, hits),
             }
         }
     }
 }
 
-/// Σ uᵢ·pᵢ of 16 rows with each of N probes.
+/// Scans a block of T tiles.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 #[inline]
-fn dots<const N: usize>(tile: &[Lanes], values: &[i8]) -> [__m512i; N] {
-    let low_nibbles = _mm512_set1_epi8(15);
-    let mut low_sums = [_mm512_setzero_si512(); N];
-    let mut high_sums = [_mm512_setzero_si512(); N];
-    let words = values.as_chunks::<4>().0;
-    let stride = tile.len() * 2;
-    assert!(
-        words.len() >= N * stride,
-        "a probe has two words for each word of a row"
-    );
-    for (w, rows) in tile.iter().enumerate() {
-        // SAFETY: `rows` is 64 bytes long.
-        let packed = unsafe { _mm512_loadu_si512(rows.0.as_ptr().cast()) };
-        let low = _mm512_and_si512(packed, low_nibbles);
-        let high = _mm512_and_si512(_mm512_srli_epi32::<4>(packed), low_nibbles);
-        for n in 0..N {
-            let at = n * stride + w * 2;
-            low_sums[n] = _mm512_dpbusd_epi32(low_sums[n], low, broadcast(words[at]));
-            high_sums[n] = _mm512_dpbusd_epi32(high_sums[n], high, broadcast(words[at + 1]));
+fn block<const T: usize>(
+    page: &PageView<'_>,
+    position: usize,
+    batch: &Batch,
+    limits: &[i32],
+    unpacked: &mut [Lanes],
+    hits: &mut Hits<'_>,
+) {
+    let tile_len = TILE_ROWS * batch.dim / 2;
+    for t in 0..T {
+        let at = (position / TILE_ROWS + t) * tile_len;
+        prefetch(page.nibbles, at + T * tile_len, tile_len);
+        unpack::<T>(&page.nibbles[at..at + tile_len], t, unpacked);
+    }
+    let rows = unpacked.as_chunks::<T>().0;
+    for (group, values) in batch.values.chunks(GROUP * batch.dim).enumerate() {
+        let first = group * GROUP;
+        if values.len() == GROUP * batch.dim {
+            let sums = sums::<T, GROUP>(rows, values, batch.dim);
+            for (i, sums) in sums.iter().enumerate() {
+                judge(page, position, sums, first + i, limits, batch, hits);
+            }
+            continue;
+        }
+        for (i, values) in values.chunks(batch.dim).enumerate() {
+            let [sums] = sums::<T, 1>(rows, values, batch.dim);
+            judge(page, position, &sums, first + i, limits, batch, hits);
         }
     }
-    std::array::from_fn(|n| _mm512_add_epi32(low_sums[n], high_sums[n]))
 }
 
+/// X of 16·T rows with each of N probes.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[inline]
+fn sums<const T: usize, const N: usize>(rows: &[[Lanes; T]], values: &[i8], dim: usize) -> [[__m512i; T]; N] {
+    let mut sums = [[_mm512_setzero_si512(); T]; N];
+    let words = values.as_chunks::<4>().0;
+    let probes: [&[[i8; 4]]; N] = std::array::from_fn(|n| &words[n * dim / 4..(n + 1) * dim / 4]);
+    for (w, rows) in rows.iter().take(dim / 4).enumerate() {
+        // SAFETY: lanes are 64 bytes long and aligned.
+        let rows: [__m512i; T] =
+            std::array::from_fn(|t| unsafe { _mm512_load_si512(rows[t].0.as_ptr().cast()) });
+        for n in 0..N {
+            let word = i32::from_ne_bytes(probes[n][w].map(i8::cast_unsigned));
+            let coordinates = _mm512_set1_epi32(word);
+            for t in 0..T {
+                sums[n][t] = _mm512_dpbusd_epi32(sums[n][t], rows[t], coordinates);
+            }
+        }
+    }
+    sums
+}
+
+/// Looks closer where a sum reaches the block's limit.
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn broadcast(bytes: [i8; 4]) -> __m512i {
-    _mm512_set1_epi32(i32::from_ne_bytes(bytes.map(i8::cast_unsigned)))
+fn judge<const T: usize>(
+    page: &PageView<'_>,
+    position: usize,
+    sums: &[__m512i; T],
+    probe: usize,
+    limits: &[i32],
+    batch: &Batch,
+    hits: &mut Hits<'_>,
+) {
+    let mut largest = sums[0];
+    for sums in &sums[1..] {
+        largest = _mm512_max_epi32(largest, *sums);
+    }
+    if _mm512_cmpge_epi32_mask(largest, _mm512_set1_epi32(limits[probe])) == 0 {
+        return;
+    }
+    let mut stored = [[0_i32; TILE_ROWS]; T];
+    for (stored, sums) in stored.iter_mut().zip(sums) {
+        // SAFETY: there is room for 16 sums.
+        unsafe { _mm512_storeu_si512(stored.as_mut_ptr().cast(), *sums) };
+    }
+    hits.take(
+        page,
+        position,
+        stored.as_flattened(),
+        probe,
+        batch.figures_of(probe),
+    );
 }
 
-/// The bound of 16 rows against a probe's limit.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn mask(dot: __m512i, scale: __m512, residual: __m512, figures: &Figures) -> u32 {
-    let integer = _mm512_sub_epi32(_mm512_add_epi32(dot, dot), _mm512_set1_epi32(figures.offset));
-    let product = _mm512_mul_ps(scale, _mm512_cvtepi32_ps(integer));
-    let bound = _mm512_fmadd_ps(residual, _mm512_set1_ps(figures.weight), product);
-    u32::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(
-        bound,
-        _mm512_set1_ps(figures.limit),
-    ))
-}
-
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn load(values: &[f32]) -> __m512 {
-    assert_eq!(values.len(), TILE_ROWS, "one value a row");
-    // SAFETY: the slice is 16 values long.
-    unsafe { _mm512_loadu_ps(values.as_ptr()) }
-}
-
-/// Asks for the cache lines of a later tile. A lone probe is bound by memory, and the hardware looks less far ahead.
+/// Asks for the cache lines of a later block. A lone probe is bound by memory, and the hardware looks less far ahead.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn prefetch(nibbles: &[u8], at: usize, len: usize) {
@@ -127,23 +206,33 @@ fn prefetch(nibbles: &[u8], at: usize, len: usize) {
     }
 }
 
-/// Turns 16 nibble rows into vectors of equal words.
-#[target_feature(enable = "avx512f")]
+/// Turns the 16 nibble rows of tile `t` of T into vectors of equal coordinates.
+#[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
-fn transpose(nibbles: &[u8], tile: &mut [Lanes]) {
-    let row_len = tile.len() * 4;
-    assert_eq!(nibbles.len(), TILE_ROWS * row_len, "16 whole rows");
-    for (chunk, words) in tile.chunks_mut(VECTOR_WORDS).enumerate() {
-        let wanted = u16::MAX >> (VECTOR_WORDS - words.len());
+fn unpack<const T: usize>(nibbles: &[u8], t: usize, unpacked: &mut [Lanes]) {
+    let row_len = nibbles.len() / TILE_ROWS;
+    let low_nibbles = _mm512_set1_epi8(15);
+    for (chunk, lanes) in unpacked
+        .chunks_mut(2 * VECTOR_WORDS * T)
+        .enumerate()
+        .take(row_len.div_ceil(4 * VECTOR_WORDS))
+    {
+        let words = (row_len / 4 - chunk * VECTOR_WORDS).min(VECTOR_WORDS);
+        let wanted = u16::MAX >> (VECTOR_WORDS - words);
         let rows: [__m512i; 16] = std::array::from_fn(|row| {
             let at = row * row_len + chunk * VECTOR_WORDS * 4;
-            // SAFETY: the mask keeps the load within the row, as many words as `words` has left.
+            // SAFETY: the mask keeps the load within the row, as many words as the chunk has.
             unsafe { _mm512_maskz_loadu_epi32(wanted, nibbles.as_ptr().add(at).cast()) }
         });
         let columns = transpose_16(&rows);
-        for (word, column) in words.iter_mut().zip(columns) {
-            // SAFETY: a word of the tile is 64 bytes long.
-            unsafe { _mm512_storeu_si512(word.0.as_mut_ptr().cast(), column) };
+        for (pair, column) in lanes.chunks_exact_mut(2 * T).zip(columns).take(words) {
+            let low = _mm512_and_si512(column, low_nibbles);
+            let high = _mm512_and_si512(_mm512_srli_epi32::<4>(column), low_nibbles);
+            // SAFETY: lanes are 64 bytes long and aligned.
+            unsafe {
+                _mm512_store_si512(pair[t].0.as_mut_ptr().cast(), low);
+                _mm512_store_si512(pair[T + t].0.as_mut_ptr().cast(), high);
+            }
         }
     }
 }

@@ -1,31 +1,64 @@
 //! Stage 2 in plain Rust: one row at a time, its nibbles unpacked once for all probes. Uses no intrinsics.
 
-use crate::engine::gallery::{PageView, TILE_ROWS};
-use crate::model::signature::DIM_MAX;
+use zeroize::Zeroizing;
 
-use super::{Batch, Figures, Hits, tiles};
+use crate::engine::gallery::PageView;
+
+use super::{Batch, Hits, TILE_ROWS, tiles};
 
 /// Scans pages.
-pub(super) fn pages(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
-    let mut unpacked = [0_i16; DIM_MAX];
-    let unpacked = &mut unpacked[..batch.dim];
+pub(in crate::engine::cpu) fn pages(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
+    let values = Zeroizing::new(widen(&batch.values));
+    let mut unpacked = Zeroizing::new(vec![0_i16; batch.dim]);
     let row_len = batch.dim / 2;
     for page in pages {
-        for row in 0..tiles(page) * TILE_ROWS {
-            unpack(&page.nibbles[row * row_len..(row + 1) * row_len], unpacked);
-            let (scale, residual) = (page.scale[row], page.residual[row]);
-            let number = page.first_row + u32::try_from(row).expect("a page has few rows");
-            for (probe, (values, figures)) in batch
-                .values
-                .chunks_exact(batch.dim)
-                .zip(&batch.figures)
-                .enumerate()
-            {
-                let survives = survives(scale, residual, dot(unpacked, values), figures);
-                hits.add(probe, number, u32::from(survives));
+        for position in 0..tiles(page) * TILE_ROWS {
+            unpack(
+                &page.nibbles[position * row_len..(position + 1) * row_len],
+                &mut unpacked,
+            );
+            for (probe, values) in values.chunks_exact(batch.dim).enumerate() {
+                hits.take_row(
+                    page,
+                    position,
+                    dot(&unpacked, values),
+                    probe,
+                    batch.figures_of(probe),
+                );
             }
         }
     }
+}
+
+/// Looks at some rows of a page for one probe.
+pub(in crate::engine::cpu) fn rows(
+    page: &PageView<'_>,
+    positions: &[u32],
+    batch: &Batch,
+    probe: usize,
+    hits: &mut Hits<'_>,
+) {
+    let values = Zeroizing::new(widen(&batch.values[probe * batch.dim..(probe + 1) * batch.dim]));
+    let mut unpacked = Zeroizing::new(vec![0_i16; batch.dim]);
+    let row_len = batch.dim / 2;
+    for position in positions {
+        let position = *position as usize;
+        unpack(
+            &page.nibbles[position * row_len..(position + 1) * row_len],
+            &mut unpacked,
+        );
+        hits.take_row(
+            page,
+            position,
+            dot(&unpacked, &values),
+            probe,
+            batch.figures_of(probe),
+        );
+    }
+}
+
+fn widen(values: &[i8]) -> Vec<i16> {
+    values.iter().map(|value| i16::from(*value)).collect()
 }
 
 /// Low nibbles of each four bytes, then the high ones.
@@ -44,15 +77,10 @@ fn unpack(nibbles: &[u8], unpacked: &mut [i16]) {
 }
 
 /// Products of 16-bit numbers summed in 32 bits: compilers have an instruction for that on most machines.
-fn dot(unpacked: &[i16], values: &[i8]) -> i32 {
+fn dot(unpacked: &[i16], values: &[i16]) -> i32 {
     unpacked
         .iter()
         .zip(values)
-        .map(|(u, p)| i32::from(*u) * i32::from(i16::from(*p)))
+        .map(|(u, p)| i32::from(*u) * i32::from(*p))
         .sum()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "below 2^24, so exact")]
-fn survives(scale: f32, residual: f32, dot: i32, figures: &Figures) -> bool {
-    scale * (2 * dot - figures.offset) as f32 + figures.weight * residual >= figures.limit
 }

@@ -1,0 +1,75 @@
+//! Which functions run on which instruction set. Computes nothing.
+
+use crate::engine::config::Kernel;
+use crate::engine::error::EngineError;
+
+use super::refine::{self, Layout, PagesFn, RowsFn};
+use super::sign::{self, SignFn};
+
+/// The functions of an instruction set.
+#[derive(Clone, Copy)]
+pub(in crate::engine) struct Functions {
+    /// Stage 1.
+    pub(in crate::engine) sign: SignFn,
+    /// Whether stage 1 looks up whole bytes.
+    pub(in crate::engine) sign_bytes: bool,
+    /// Most probes for which stage 1 comes first; with more, stage 2 alone is faster.
+    pub(in crate::engine) sign_probes_max: usize,
+    /// Stage 2 over all rows of pages.
+    pub(in crate::engine) pages: PagesFn,
+    /// Stage 2 over some rows of a page.
+    pub(in crate::engine) rows: RowsFn,
+    /// What stage 2 wants the probes to look like.
+    pub(in crate::engine) layout: Layout,
+}
+
+const PORTABLE: Functions = Functions {
+    sign: sign::portable::page,
+    sign_bytes: true,
+    sign_probes_max: 64,
+    pages: refine::portable::pages,
+    rows: refine::portable::rows,
+    layout: Layout::Words,
+};
+
+#[cfg(target_arch = "x86_64")]
+const AVX2: Functions = Functions {
+    pages: refine::avx2::pages,
+    sign_probes_max: 8,
+    ..PORTABLE
+};
+
+#[cfg(target_arch = "x86_64")]
+const AVX512: Functions = Functions {
+    sign: sign::avx512::page,
+    sign_bytes: false,
+    sign_probes_max: 8,
+    pages: refine::avx512::pages,
+    rows: refine::avx512::rows,
+    layout: Layout::Vectors,
+};
+
+#[cfg(target_arch = "x86_64")]
+const AMX: Functions = Functions {
+    sign_probes_max: 4,
+    pages: refine::amx::pages,
+    layout: Layout::Tiles,
+    ..AVX512
+};
+
+/// The functions of a kernel; an error if this processor doesn't run it.
+pub(in crate::engine) fn functions(kernel: Kernel) -> Result<Functions, EngineError> {
+    if !kernel.is_supported() {
+        return Err(EngineError::KernelUnsupported(kernel.name().to_owned()));
+    }
+    match kernel {
+        Kernel::Portable => Ok(PORTABLE),
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Avx2 => Ok(AVX2),
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Avx512 => Ok(AVX512),
+        #[cfg(target_arch = "x86_64")]
+        Kernel::Amx => Ok(AMX),
+        _ => Err(EngineError::KernelUnsupported(kernel.name().to_owned())),
+    }
+}
