@@ -7,6 +7,7 @@ mod import;
 mod load;
 pub mod local;
 pub mod node;
+mod rank;
 pub mod remote;
 mod residency;
 mod search;

@@ -66,6 +66,7 @@ fn query(transform: TransformId, dimension: usize) -> SearchQuery {
         threshold: 0.5,
         candidates_max: 5,
         links: Vec::new(),
+        deterministic: false,
         deadline: None,
     }
 }
@@ -149,6 +150,7 @@ async fn node() -> (Arc<LocalNode>, tempfile::TempDir) {
             quality_min: 30,
             pad_required: true,
             links: BTreeMap::new(),
+            deterministic: false,
         },
         created_at: Timestamp(1),
     };
