@@ -3,6 +3,8 @@
 mod apply;
 mod convert;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod import;
 mod load;
 pub mod local;
