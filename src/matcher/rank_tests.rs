@@ -27,7 +27,9 @@ type Row = (String, Vec<f32>);
 
 fn unit(mut values: Vec<f32>) -> Vec<f32> {
     let norm = values.iter().map(|v| v * v).sum::<f32>().sqrt();
-    values.iter_mut().for_each(|v| *v /= norm);
+    for value in &mut values {
+        *value /= norm;
+    }
     values
 }
 
@@ -182,7 +184,7 @@ fn mixed(count: usize) -> Vec<Row> {
                 _ if n % 100 == 4 => centers.first().expect("eight").clone(),
                 _ => near(center, 2.0, &mut rng),
             };
-            (format!("p-{:08x}", (n as u32).wrapping_mul(2_654_435_761)), row)
+            (format!("p-{:06x}", n * 2_654_435_761 % 16_777_216), row)
         })
         .collect()
 }
@@ -258,9 +260,7 @@ async fn several_references_of_a_subject_count_once_with_the_best() {
     import(&node, "i", &rows).await;
     let palm = random(&mut rng);
     for n in 0..20 {
-        let references: Vec<Vec<f32>> = (0..3)
-            .map(|nth| near(&palm, 0.1 + 0.2 * nth as f32, &mut rng))
-            .collect();
+        let references: Vec<Vec<f32>> = [0.1, 0.3, 0.5].map(|noise| near(&palm, noise, &mut rng)).to_vec();
         let subject = format!("many-{n}");
         enroll(&node, &subject, &references).await;
         rows.extend(references.into_iter().map(|row| (subject.clone(), row)));

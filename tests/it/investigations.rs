@@ -18,7 +18,10 @@ fn check(rows: &[(String, Vec<f32>)], probe: &[f32], answer: &InvestigateRespons
     let found = &answer.candidates;
     assert_eq!(found.len(), count.min(rows.len()));
     assert!(
-        found.is_sorted_by(|a, b| a.score > b.score || (a.score == b.score && a.subject_id < b.subject_id)),
+        found.is_sorted_by(|a, b| {
+            let falling = b.score.total_cmp(&a.score);
+            falling.then_with(|| a.subject_id.cmp(&b.subject_id)).is_lt()
+        }),
         "best first, ties by id, everybody once"
     );
     let last = f64::from(found.last().expect("somebody").score);
