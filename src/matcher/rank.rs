@@ -100,7 +100,7 @@ impl Tenant {
         loop {
             let places = self.places(&Survivors::All);
             let mut ranking = Ranking::new(wanted);
-            self.score_into(&mut ranking, query, &places)?;
+            let searched = self.score_into(&mut ranking, query, &places)?;
             // None when as many were erased meanwhile as the ranking keeps in reserve. That leaves fewer for the next pass, and so
             // comes to an end.
             if let Some(candidates) = self.settle(&mut ranking, query.deadline, f32::NEG_INFINITY)? {
@@ -108,24 +108,27 @@ impl Tenant {
                     candidates,
                     certificate: Certificate::Deterministic,
                     backend: self.engine.backend(),
-                    searched: places.len() as u64,
+                    searched,
                 });
             }
         }
     }
 
+    /// Takes rows into the ranking; gives the number of those that were there.
     fn score_into(
         &self,
         ranking: &mut Ranking,
         query: &RankQuery,
         places: &[Place],
-    ) -> Result<(), NodeError> {
+    ) -> Result<u64, NodeError> {
         let started = Instant::now();
+        let mut scored = 0;
         self.score_all(query.probe.values(), places, query.deadline, |id, score| {
             ranking.add(id, score);
+            scored += 1;
         })?;
         metrics::histogram!(telemetry::RESCORE_SECONDS).record(started.elapsed());
-        Ok(())
+        Ok(scored)
     }
 
     /// The wanted candidates, where the ranking has as many at or above `threshold`, and everybody at or above that is in it.

@@ -244,11 +244,14 @@ async fn fewer_subjects_than_wanted_are_all_told() {
     let probe = random(&mut rng);
     let nobody = node.rank(question(&probe, 1_000)).await.expect("answered");
     assert_eq!((nobody.candidates.len(), nobody.searched), (0, 0));
-    let rows: Vec<Row> = (0..300).map(|n| (format!("p-{n}"), random(&mut rng))).collect();
+    let mut rows: Vec<Row> = (0..300).map(|n| (format!("p-{n}"), random(&mut rng))).collect();
     import(&node, "i", &rows).await;
     check(&node, &rows, &probe, 1_000).await;
     let all = node.rank(question(&probe, 1_000)).await.expect("answered");
     assert_eq!(all.candidates.len(), 300, "those with negative scores too");
+    erase(&node, "p-7").await;
+    rows.retain(|(subject, _)| subject != "p-7");
+    check(&node, &rows, &probe, 1_000).await;
     node.drain().await;
 }
 
