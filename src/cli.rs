@@ -18,6 +18,7 @@ pub mod history;
 pub mod identify;
 pub mod import;
 pub mod init;
+pub mod investigate;
 pub mod local;
 pub mod npy;
 pub mod output;
@@ -62,6 +63,8 @@ pub enum Command {
     Identify(identify::Args),
     /// 1:1: is this the palm of that subject?
     Verify(verify::Args),
+    /// The nearest subjects to a palm, whatever their scores; operators only
+    Investigate(investigate::Args),
     /// Forget a subject
     Erase(erase::Args),
     /// Where and when palms were used
@@ -101,6 +104,7 @@ async fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Enroll(args) => enroll::run(args).await,
         Command::Identify(args) => identify::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Investigate(args) => investigate::run(args).await,
         Command::Erase(args) => erase::run(args).await,
         Command::History(args) => history::run(args).await,
         Command::Stats(args) => stats::run(args).await,

@@ -52,6 +52,14 @@ fn limits_are_named_with_value_and_range() {
         both.contains("engine.queue_max") && both.contains("engine.batch_max (64)"),
         "{both}"
     );
+    for odd in ["0.0", "0.2", "-1e-9", "nan"] {
+        let text = refusal(&format!("[engine]\nmiss_probability = {odd}"));
+        assert!(
+            text.contains("engine.miss_probability") && text.contains("up to 0.1"),
+            "{text}"
+        );
+    }
+    assert!(refusal("[engine]\nkernel = \"mmx\"").contains("mmx"));
     assert!(refusal("[tls]\ncert = \"a.pem\"").contains("tls.key"));
     assert!(refusal("[tls]\ntrust_domain = \"A/b\"").contains("tls.trust_domain"));
     assert!(refusal("[routes]\ndefault = \"m9\"").contains("m9"));
@@ -70,4 +78,20 @@ fn the_key_is_in_the_data_directory_unless_it_is_set() {
     assert_eq!(config.kek_source(), KekSource::File(PathBuf::from("d/kek")));
     let config = loaded("kek = { env = \"KEK\" }").expect("sound");
     assert_eq!(config.kek_source(), KekSource::Env("KEK".to_owned()));
+}
+
+#[test]
+fn the_engine_takes_every_probability_that_the_configuration_allows() {
+    for allowed in ["1e-300", "1e-2", "0.1"] {
+        let config = loaded(&format!(
+            "[engine]\nmiss_probability = {allowed}\nsign_plane = false"
+        ));
+        let engine = config.expect("sound").engine;
+        assert!(!engine.sign_plane);
+        let engine = crate::engine::EngineConfig {
+            miss_probability: engine.miss_probability,
+            ..crate::engine::EngineConfig::default()
+        };
+        engine.check().expect("allowed");
+    }
 }

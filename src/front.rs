@@ -24,6 +24,7 @@ mod fixture;
 pub mod identify;
 pub mod identity;
 pub mod import;
+pub mod investigate;
 pub mod route;
 pub mod subjects;
 mod tenants;

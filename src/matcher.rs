@@ -3,10 +3,13 @@
 mod apply;
 mod convert;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod import;
 mod load;
 pub mod local;
 pub mod node;
+mod rank;
 pub mod remote;
 mod residency;
 mod search;

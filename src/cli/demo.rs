@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::engine::Kernel;
 use crate::model::signature::Dimension;
 
 use super::error::CliError;
-use super::local::BackendOption;
+use super::local::{self, BackendOption};
 use super::output;
 use super::tenant::dimension;
 
@@ -45,6 +46,9 @@ pub struct Args {
     /// What searches
     #[arg(long, value_enum, default_value_t = BackendOption::Auto)]
     pub backend: BackendOption,
+    /// Instruction set of a scan on the CPU: portable, neon, avx2, avx512, amx; the best that the machine has when not given
+    #[arg(long, value_name = "NAME", value_parser = local::kernel)]
+    pub kernel: Option<Kernel>,
     /// Data directory to make and to keep; a temporary one when not given
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::client::Credentials;
 use crate::config::{self, ConfigError};
-use crate::engine::BackendChoice;
+use crate::engine::{BackendChoice, Kernel};
 use crate::keys::provider::KekSource;
 use crate::model::id::PrincipalName;
 use crate::model::principal::Principal;
@@ -53,6 +53,13 @@ impl BackendOption {
     }
 }
 
+/// The kernel of this name.
+pub fn kernel(name: &str) -> Result<Kernel, String> {
+    let names: Vec<&str> = Kernel::ALL.iter().map(|kernel| kernel.name()).collect();
+    let found = Kernel::ALL.into_iter().find(|kernel| kernel.name() == name);
+    found.ok_or_else(|| format!("none of {}", names.join(", ")))
+}
+
 /// Which tier a node runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum NodeKindOption {
@@ -80,6 +87,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// What searches.
     pub backend: Option<BackendOption>,
+    /// Instruction set of a CPU scan.
+    pub kernel: Option<Kernel>,
 }
 
 impl Overrides {
@@ -94,6 +103,9 @@ impl Overrides {
         }
         if let Some(backend) = self.backend {
             config.engine.backend = backend.choice();
+        }
+        if self.kernel.is_some() {
+            config.engine.kernel = self.kernel;
         }
     }
 }
@@ -173,12 +185,17 @@ pub async fn start(file: Option<&Path>, overrides: &Overrides, mode: Mode) -> Re
 }
 
 /// Starts a server for the demo: defaults, but loopback on a free port, no metrics, files purged at once and only warnings in the log.
-pub async fn start_demo(data: &Path, backend: BackendOption) -> Result<Server, LocalError> {
+pub async fn start_demo(
+    data: &Path,
+    backend: BackendOption,
+    kernel: Option<Kernel>,
+) -> Result<Server, LocalError> {
     let mut config = Config::default();
     let overrides = Overrides {
         data: Some(data.to_owned()),
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         backend: Some(backend),
+        kernel,
     };
     overrides.apply(&mut config, Mode::Serve);
     config.metrics.enabled = false;

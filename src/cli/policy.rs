@@ -34,6 +34,9 @@ pub struct PolicyOptions {
     /// Require that devices look for presentation attacks
     #[arg(long)]
     pub pad_required: bool,
+    /// Prove every answer: never skip a reference with a probability, however small
+    #[arg(long)]
+    pub deterministic: bool,
     /// Links that Identify hands to a role, as scanner=badge-id,loyalty-id; may be given again
     #[arg(long = "grant", value_name = "ROLE=KIND,…")]
     pub grants: Vec<GrantOption>,
@@ -68,6 +71,7 @@ impl PolicyOptions {
             pad_required: self.pad_required,
             link_grants: self.grants.iter().map(GrantOption::message).collect(),
             threshold_rule: Some(rule),
+            deterministic: self.deterministic,
         })
     }
 }

@@ -50,6 +50,14 @@ fn rates_and_scores_out_of_range_are_usage_errors() {
 }
 
 #[test]
+fn proof_is_asked_for_by_a_flag() {
+    for (options, expected) in [(vec![], false), (vec!["--deterministic"], true)] {
+        let policy = parse(&options).expect("valid").message().expect("valid");
+        assert_eq!(policy.deterministic, expected);
+    }
+}
+
+#[test]
 fn grants_name_a_role_and_kinds() {
     let policy = parse(&["--grant", "scanner=badge-id,loyalty-id"]).expect("valid");
     let message = policy.message().expect("valid");

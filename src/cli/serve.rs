@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::engine::Kernel;
 use crate::server::Mode;
 
 use super::error::CliError;
@@ -25,6 +26,9 @@ pub struct Args {
     /// What searches
     #[arg(long, value_enum)]
     backend: Option<BackendOption>,
+    /// Instruction set of a scan on the CPU: portable, neon, avx2, avx512, amx; the best that the machine has when not given
+    #[arg(long, value_name = "NAME", value_parser = local::kernel)]
+    kernel: Option<Kernel>,
     /// File to hold the address once the server is ready, for those who start it on port 0
     #[arg(long, value_name = "FILE")]
     address_file: Option<PathBuf>,
@@ -36,6 +40,7 @@ impl Args {
             data: self.data.clone(),
             listen: self.listen,
             backend: self.backend,
+            kernel: self.kernel,
         }
     }
 }

@@ -84,17 +84,7 @@ pub fn identified_text(answer: &api::IdentifyResponse) -> String {
     if !answer.backend.is_empty() {
         lines.push(format!("backend {}", answer.backend));
     }
-    let rows: Vec<Vec<String>> = answer
-        .candidates
-        .iter()
-        .map(|c| {
-            vec![
-                format!("{:.4}", c.score),
-                c.subject_id.clone(),
-                hand(c.hand()).to_owned(),
-            ]
-        })
-        .collect();
+    let rows = candidate_rows(&answer.candidates);
     if !rows.is_empty() {
         lines.push(table(&rows));
     }
@@ -111,9 +101,53 @@ pub fn identified(answer: &api::IdentifyResponse) -> Value {
         "retake_reason": retake(answer.retake_reason()),
         "links": links(&answer.links),
         "certificate": certificate_text(answer.certificate.as_ref()),
-        "candidates": answer.candidates.iter().map(|c| json!({
-            "subject_id": c.subject_id, "hand": hand(c.hand()), "score": c.score,
-        })).collect::<Vec<Value>>(),
+        "candidates": candidates(&answer.candidates),
+        "backend": answer.backend,
+    })
+}
+
+fn candidate_rows(candidates: &[api::ScoredCandidate]) -> Vec<Vec<String>> {
+    let cells = |c: &api::ScoredCandidate| {
+        vec![
+            format!("{:.4}", c.score),
+            c.subject_id.clone(),
+            hand(c.hand()).to_owned(),
+        ]
+    };
+    candidates.iter().map(cells).collect()
+}
+
+fn candidates(candidates: &[api::ScoredCandidate]) -> Vec<Value> {
+    let value = |c: &api::ScoredCandidate| json!({"subject_id": c.subject_id, "hand": hand(c.hand()), "score": c.score});
+    candidates.iter().map(value).collect()
+}
+
+/// The nearest subjects for people.
+pub fn investigated_text(answer: &api::InvestigateResponse) -> String {
+    if let Some(reason) = retake(answer.retake_reason()) {
+        return format!("RETAKE ({reason})");
+    }
+    let proof = certificate_text(answer.certificate.as_ref());
+    let mut lines = vec![
+        format!("searched {}", answer.searched),
+        format!("certificate {proof}"),
+        format!("backend {}", answer.backend),
+    ];
+    let rows = candidate_rows(&answer.candidates);
+    if !rows.is_empty() {
+        lines.push(table(&rows));
+    }
+    lines.join("\n")
+}
+
+/// The nearest subjects as JSON.
+pub fn investigated(answer: &api::InvestigateResponse) -> Value {
+    json!({
+        "request_id": answer.request_id,
+        "candidates": candidates(&answer.candidates),
+        "retake_reason": retake(answer.retake_reason()),
+        "certificate": certificate_text(answer.certificate.as_ref()),
+        "searched": answer.searched,
         "backend": answer.backend,
     })
 }
@@ -201,6 +235,14 @@ pub fn tenant_text(tenant: &api::Tenant) -> String {
                 "not required"
             },
         ),
+        pair(
+            "proof",
+            if policy.deterministic {
+                "deterministic"
+            } else {
+                "deterministic or probabilistic"
+            },
+        ),
         pair("created", &time(tenant.create_time.as_ref())),
         pair("rotation", &format!("version {}", tenant.transform_version)),
     ];
@@ -230,6 +272,7 @@ pub fn tenant(tenant: &api::Tenant) -> Value {
         "margin": policy.margin,
         "quality_min": policy.quality_min,
         "pad_required": policy.pad_required,
+        "deterministic": policy.deterministic,
         "create_time": time(tenant.create_time.as_ref()),
         "transform_version": tenant.transform_version,
     })

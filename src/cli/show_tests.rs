@@ -127,3 +127,49 @@ fn a_subject_tells_consent_references_and_links() {
     }
     assert_eq!(subject(&message)["references"][0]["reference"], 9);
 }
+
+#[test]
+fn the_nearest_are_a_table_below_what_was_searched() {
+    let answer = api::InvestigateResponse {
+        candidates: vec![api::ScoredCandidate {
+            subject_id: "ada".into(),
+            hand: api::Hand::Left.into(),
+            score: -0.25,
+        }],
+        certificate: Some(api::Certificate {
+            proof: Some(Proof::Deterministic(true)),
+        }),
+        searched: 12,
+        backend: "cpu/avx2".into(),
+        ..Default::default()
+    };
+    assert_eq!(
+        investigated_text(&answer),
+        "searched 12\ncertificate deterministic\nbackend cpu/avx2\n-0.2500  ada  LEFT\n"
+    );
+    let json = investigated(&answer);
+    assert_eq!(
+        (&json["searched"], &json["candidates"][0]["subject_id"]),
+        (&json!(12), &json!("ada"))
+    );
+    let retake = api::InvestigateResponse {
+        retake_reason: api::RetakeReason::LowQuality.into(),
+        ..Default::default()
+    };
+    assert_eq!(investigated_text(&retake), "RETAKE (LOW_QUALITY)");
+}
+
+#[test]
+fn a_tenant_tells_whether_its_answers_must_be_proved() {
+    for (deterministic, word) in [(true, "deterministic\n"), (false, "or probabilistic\n")] {
+        let message = api::Tenant {
+            policy: Some(api::Policy {
+                deterministic,
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        assert!(tenant_text(&message).contains(word), "{}", tenant_text(&message));
+        assert_eq!(tenant(&message)["deterministic"], deterministic);
+    }
+}

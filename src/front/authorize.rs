@@ -12,6 +12,8 @@ pub enum Method {
     Identify,
     /// 1:1.
     Verify,
+    /// The nearest subjects.
+    Investigate,
     /// Takes palms in.
     Enroll,
     /// Forgets a subject.
@@ -38,9 +40,10 @@ pub enum Method {
 
 impl Method {
     /// All methods.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Identify,
         Self::Verify,
+        Self::Investigate,
         Self::Enroll,
         Self::Erase,
         Self::GetErasure,
@@ -60,6 +63,7 @@ impl Method {
         match self {
             Self::Identify => ("Identify", &[Scanner, Operator]),
             Self::Verify => ("Verify", &[Scanner, Operator]),
+            Self::Investigate => ("Investigate", &[Operator]),
             Self::Enroll => ("Enroll", &[Enroller, Operator]),
             Self::Erase => ("Erase", &[Enroller, Operator]),
             Self::GetErasure => ("GetErasure", &[Enroller, Operator]),

@@ -6,7 +6,7 @@ use futures::stream::BoxStream;
 
 use crate::matcher::node::NodeError;
 use crate::model::consent::Consent;
-use crate::model::decision::{Candidate, Certificate, Decision};
+use crate::model::decision::{Candidate, Certificate, Decision, RetakeReason, SearchAnswer};
 use crate::model::id::{RequestId, SiteId, SubjectId, TenantId};
 use crate::model::link::Link;
 use crate::model::policy::Policy;
@@ -82,6 +82,30 @@ pub struct Verified {
     pub score: Option<f32>,
 }
 
+/// A question for the nearest subjects.
+pub struct Investigate {
+    /// As in [`Identify`].
+    pub tenant: Option<TenantId>,
+    /// The caller's id of the request, or one that the server made. A repetition is answered anew.
+    pub request_id: RequestId,
+    /// The palm.
+    pub probe: RawSignature,
+    /// The place.
+    pub site: Option<SiteId>,
+    /// Subjects wanted, 1 to 1,000.
+    pub candidates_max: usize,
+    /// When the caller stops waiting.
+    pub deadline: Option<Instant>,
+}
+
+/// The nearest subjects, or a capture that is not good enough.
+pub enum Investigated {
+    /// By falling score, without links.
+    Ranked(SearchAnswer),
+    /// Nothing was searched.
+    Retake(RetakeReason),
+}
+
 /// An enrolment.
 pub struct Enroll {
     /// As in [`Identify`].
@@ -105,7 +129,7 @@ pub enum Enrollment {
     /// Durable and searchable.
     Done(crate::matcher::node::Enrolled),
     /// Nothing was changed.
-    Retake(crate::model::decision::RetakeReason),
+    Retake(RetakeReason),
 }
 
 /// Header of an import.

@@ -42,6 +42,8 @@ pub(super) struct FakeState {
     /// Whether every rotation is refused.
     pub(super) always_stale: bool,
     pub(super) last_import: Option<ImportHeader>,
+    /// Whether the last search or ranking had to be proved.
+    pub(super) deterministic: bool,
     /// Holds up the next search's answer: the first is told when it is found, the second lets it go.
     pub(super) gate: Option<(Arc<Notify>, Arc<Notify>)>,
 }
@@ -198,6 +200,7 @@ impl Node for FakeNode {
     }
 
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
+        self.0.lock().deterministic = query.deterministic;
         let answer = self.on_gallery("search", &query.tenant, &query.transform, |tenant| {
             let mut best: BTreeMap<&SubjectId, Candidate> = BTreeMap::new();
             for (subject_id, hand, row) in &tenant.rows {
@@ -232,6 +235,21 @@ impl Node for FakeNode {
             go.notified().await;
         }
         answer
+    }
+
+    async fn rank(&self, query: RankQuery) -> Result<SearchAnswer, NodeError> {
+        self.0.lock().calls.push("rank");
+        self.search(SearchQuery {
+            tenant: query.tenant,
+            transform: query.transform,
+            probe: query.probe,
+            threshold: -2.0,
+            candidates_max: query.candidates_max,
+            links: Vec::new(),
+            deterministic: query.deterministic,
+            deadline: query.deadline,
+        })
+        .await
     }
 
     async fn compare(&self, query: CompareQuery) -> Result<f32, NodeError> {

@@ -103,6 +103,7 @@ pub(super) fn create(tenant: &str) -> CreateTenant {
                 (Role::Enroller, vec![LinkKind::PhoneNumber]),
                 (Role::Operator, vec![LinkKind::PaymentToken, LinkKind::AccountId]),
             ]),
+            deterministic: false,
         },
     }
 }

@@ -212,6 +212,7 @@ impl Front {
             threshold: tenant.threshold,
             candidates_max: request.candidates_max.max(CANDIDATES_MIN),
             links: tenant.spec.policy.links_for(member.role).to_vec(),
+            deterministic: tenant.spec.policy.deterministic,
             deadline: request.deadline,
         };
         let answer = self.routes.node(tenant.id())?.search(query).await;
@@ -230,7 +231,7 @@ impl Front {
         self.heard(tenant, answer)
     }
 
-    async fn record(&self, tenant: &Tenant, event: UsageEvent) -> Result<(), FrontError> {
+    pub(super) async fn record(&self, tenant: &Tenant, event: UsageEvent) -> Result<(), FrontError> {
         let node = self.routes.node(tenant.id())?;
         let answer = node.record_usage(tenant.id(), event).await;
         self.heard(tenant, answer)

@@ -44,6 +44,7 @@ impl Fixture {
                 quality_min: 0,
                 pad_required: false,
                 links: std::collections::BTreeMap::new(),
+                deterministic: false,
             },
             created_at: Timestamp(1),
             id,

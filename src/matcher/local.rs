@@ -14,7 +14,7 @@ use super::import::blocking;
 use super::load::load;
 use super::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportStream, Imported, Node,
-    NodeError, SearchQuery, SubjectRef, UsagePage, UsageQuery,
+    NodeError, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
 };
 use super::tenant::Tenant;
 use super::{convert, upkeep};
@@ -283,6 +283,10 @@ impl Node for Arc<LocalNode> {
 
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
         self.live(&query.tenant)?.search(query).await
+    }
+
+    async fn rank(&self, query: RankQuery) -> Result<SearchAnswer, NodeError> {
+        self.live(&query.tenant)?.rank(query).await
     }
 
     async fn compare(&self, query: CompareQuery) -> Result<f32, NodeError> {

@@ -35,6 +35,8 @@ pub trait Node: Send + Sync + 'static {
     async fn drop_tenant(&self, tenant: &TenantId) -> Result<(), NodeError>;
     /// 1:N: everybody at or above the threshold.
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError>;
+    /// 1:N without a threshold: the subjects with the best scores, as many as were asked for.
+    async fn rank(&self, query: RankQuery) -> Result<SearchAnswer, NodeError>;
     /// 1:1: the best canonical score among the subject's references.
     async fn compare(&self, query: CompareQuery) -> Result<f32, NodeError>;
     /// Enrols references; durable and searchable when it returns.
@@ -73,7 +75,27 @@ pub struct SearchQuery {
     pub candidates_max: usize,
     /// Kinds of links to return with candidates.
     pub links: Vec<LinkKind>,
+    /// Whether rows may be dismissed only by a proof, never by a probability.
+    pub deterministic: bool,
     /// When the caller stops waiting.
+    pub deadline: Option<Instant>,
+}
+
+/// A 1:N search for the nearest subjects, whatever their scores. The answer holds no links, and fewer candidates than were asked for
+/// only where the gallery has fewer subjects. Its certificate is about the score of the last candidate.
+#[derive(Debug, Clone)]
+pub struct RankQuery {
+    /// Whose gallery.
+    pub tenant: TenantId,
+    /// The rotation that the probe is protected with; another than the tenant's is [`NodeError::TransformStale`].
+    pub transform: TransformId,
+    /// The protected probe.
+    pub probe: Signature,
+    /// How many candidates to return, 1 to `CANDIDATES_MAX`.
+    pub candidates_max: usize,
+    /// Whether rows may be dismissed only by a proof, never by a probability.
+    pub deterministic: bool,
+    /// When the caller stops waiting. Looked at between scans too.
     pub deadline: Option<Instant>,
 }
 

@@ -19,7 +19,7 @@ use tonic::{Code, Request, Status};
 
 use super::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, ImportStream, Imported,
-    Node, NodeError, SearchQuery, SubjectRef, UsagePage, UsageQuery,
+    Node, NodeError, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
 };
 use crate::model::decision::SearchAnswer;
 use crate::model::id::TenantId;
@@ -138,6 +138,15 @@ impl Node for RemoteNode {
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
         let request = until(to_proto::search(&query), query.deadline)?;
         let answer = self.client.clone().search(request).await;
+        let answer = answer.map_err(|status| self.refused_until(&status, query.deadline))?;
+        let answer = answer.into_inner();
+        self.learn_backend(&answer.backend);
+        self.parsed(from_proto::answer(answer))
+    }
+
+    async fn rank(&self, query: RankQuery) -> Result<SearchAnswer, NodeError> {
+        let request = until(to_proto::rank(&query), query.deadline)?;
+        let answer = self.client.clone().rank(request).await;
         let answer = answer.map_err(|status| self.refused_until(&status, query.deadline))?;
         let answer = answer.into_inner();
         self.learn_backend(&answer.backend);

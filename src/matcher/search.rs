@@ -1,5 +1,6 @@
 //! Search: a scan over codes, then the exact canonical score of each survivor, best reference a subject. Scores nothing that is not stored.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,10 +11,11 @@ use super::apply::exact_values;
 use super::error::engine_error;
 use super::node::{CompareQuery, NodeError, SearchQuery};
 use super::tenant::Tenant;
-use crate::engine::{ScanRequest, Survivors, canonical};
-use crate::model::decision::{CANDIDATES_MAX, Candidate, SearchAnswer};
+use crate::engine::{ScanRequest, Scanned, Survivors, canonical};
+use crate::model::decision::{CANDIDATES_MAX, Candidate, Certificate, SearchAnswer};
 use crate::model::link::LinkKind;
 use crate::storage::place::{Place, RowId, StoredRow};
+use crate::storage::write::CandidateInfo;
 use crate::telemetry;
 
 /// Rows read at once; bounds the memory of a search that must score every row.
@@ -25,31 +27,41 @@ impl Tenant {
         self.check_transform(&query.transform)?;
         self.check()?;
         self.check_dimension(query.probe.values())?;
-        let started = Instant::now();
         let scanned = self
-            .engine
             .scan(ScanRequest {
                 gallery: self.gallery,
                 probe: query.probe.values().into(),
                 threshold: query.threshold,
-                deterministic: false,
+                deterministic: query.deterministic,
                 deadline: query.deadline,
             })
-            .await
-            .map_err(|error| engine_error(self.id(), &error))?;
-        metrics::histogram!(telemetry::SCAN_SECONDS).record(started.elapsed());
-        metrics::counter!(telemetry::ROWS_SEARCHED).increment(scanned.rows);
+            .await?;
         let tenant = Arc::clone(&self);
         let survivors = scanned.survivors;
+        let certificate = match &survivors {
+            Survivors::Rows(_) => scanned.certificate,
+            // Every row is scored, so that none was dismissed.
+            Survivors::All => Certificate::Deterministic,
+        };
         let candidates = tokio::task::spawn_blocking(move || tenant.rescore(&query, &survivors))
             .await
             .map_err(|error| NodeError::Internal(error.to_string()))??;
         Ok(SearchAnswer {
             candidates,
-            certificate: scanned.certificate,
+            certificate,
             backend: scanned.backend.to_string(),
             searched: scanned.rows,
         })
+    }
+
+    /// One scan, timed and counted.
+    pub(super) async fn scan(&self, request: ScanRequest) -> Result<Scanned, NodeError> {
+        let started = Instant::now();
+        let scanned = self.engine.scan(request).await;
+        let scanned = scanned.map_err(|error| engine_error(self.id(), &error))?;
+        metrics::histogram!(telemetry::SCAN_SECONDS).record(started.elapsed());
+        metrics::counter!(telemetry::ROWS_SEARCHED).increment(scanned.rows);
+        Ok(scanned)
     }
 
     /// The best score among a subject's references.
@@ -71,37 +83,51 @@ impl Tenant {
 
     fn rescore(&self, query: &SearchQuery, survivors: &Survivors) -> Result<Vec<Candidate>, NodeError> {
         let started = Instant::now();
-        let places: Vec<Place> = {
-            let residency = self.residency.read();
-            match survivors {
-                Survivors::Rows(rows) => rows.iter().filter_map(|&row| residency.place(row)).collect(),
-                Survivors::All => {
-                    metrics::counter!(telemetry::EXHAUSTIVE).increment(1);
-                    residency.places().collect()
-                }
-            }
-        };
-        metrics::counter!(telemetry::SURVIVORS).increment(places.len() as u64);
+        let places = self.places(survivors);
         let mut best: HashMap<u64, (f32, RowId)> = HashMap::new();
-        for chunk in places.chunks(ROWS_PER_READ_MAX) {
-            if query.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                return Err(NodeError::DeadlineExceeded);
-            }
-            self.score_each(query.probe.values(), chunk, |id, score| {
-                if score >= query.threshold {
-                    let entry = best.entry(id.subject).or_insert((score, id));
-                    if score > entry.0 {
-                        *entry = (score, id);
-                    }
+        self.score_all(query.probe.values(), &places, query.deadline, |id, score| {
+            if score >= query.threshold {
+                let entry = best.entry(id.subject).or_insert((score, id));
+                if score > entry.0 {
+                    *entry = (score, id);
                 }
-            })?;
-        }
+            }
+        })?;
         let mut ranked: Vec<(f32, RowId)> = best.into_values().collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.subject.cmp(&b.1.subject)));
         ranked.truncate(query.candidates_max.clamp(1, CANDIDATES_MAX));
         let candidates = self.describe(&ranked, &query.links);
         metrics::histogram!(telemetry::RESCORE_SECONDS).record(started.elapsed());
         candidates
+    }
+
+    /// Where the rows are that a scan left over.
+    pub(super) fn places(&self, survivors: &Survivors) -> Vec<Place> {
+        let residency = self.residency.read();
+        let places: Vec<Place> = match survivors {
+            Survivors::Rows(rows) => rows.iter().filter_map(|&row| residency.place(row)).collect(),
+            Survivors::All => {
+                metrics::counter!(telemetry::EXHAUSTIVE).increment(1);
+                residency.places().collect()
+            }
+        };
+        metrics::counter!(telemetry::SURVIVORS).increment(places.len() as u64);
+        places
+    }
+
+    /// Reads and scores rows, some at a time, as long as somebody waits for them.
+    pub(super) fn score_all(
+        &self,
+        probe: &[f32],
+        places: &[Place],
+        deadline: Option<Instant>,
+        mut each: impl FnMut(RowId, f32),
+    ) -> Result<(), NodeError> {
+        for chunk in places.chunks(ROWS_PER_READ_MAX) {
+            in_time(deadline)?;
+            self.score_each(probe, chunk, &mut each)?;
+        }
+        Ok(())
     }
 
     /// Reads rows and scores them; a row that was erased meanwhile is passed over.
@@ -124,32 +150,35 @@ impl Tenant {
     }
 
     fn describe(&self, ranked: &[(f32, RowId)], links: &[LinkKind]) -> Result<Vec<Candidate>, NodeError> {
+        let known = self.candidates(ranked, links)?;
+        let mut candidates: Vec<Candidate> = known.into_iter().flatten().collect();
+        candidates.sort_by(best_first);
+        Ok(candidates)
+    }
+
+    /// Who rows are of, one answer a row; `None` for a subject that was erased meanwhile.
+    pub(super) fn candidates(
+        &self,
+        ranked: &[(f32, RowId)],
+        links: &[LinkKind],
+    ) -> Result<Vec<Option<Candidate>>, NodeError> {
         let ids: Vec<RowId> = ranked.iter().map(|(_, id)| *id).collect();
         let known = self
             .store
             .candidates(&ids, links)
             .map_err(|error| self.storage_error(&error))?;
-        let mut candidates: Vec<Candidate> = ranked
-            .iter()
-            .zip(known)
-            .filter_map(|((score, _), info)| {
-                info.map(|info| Candidate {
-                    subject_id: info.subject_id,
-                    hand: info.hand,
-                    score: *score,
-                    links: info.links,
-                })
+        let candidate = |((score, _), info): (&(f32, RowId), Option<CandidateInfo>)| {
+            info.map(|info| Candidate {
+                subject_id: info.subject_id,
+                hand: info.hand,
+                score: *score,
+                links: info.links,
             })
-            .collect();
-        candidates.sort_by(|a, b| {
-            b.score
-                .total_cmp(&a.score)
-                .then_with(|| a.subject_id.cmp(&b.subject_id))
-        });
-        Ok(candidates)
+        };
+        Ok(ranked.iter().zip(known).map(candidate).collect())
     }
 
-    fn check_dimension(&self, values: &[f32]) -> Result<(), NodeError> {
+    pub(super) fn check_dimension(&self, values: &[f32]) -> Result<(), NodeError> {
         let dimension = self.spec.dimension.get();
         if values.len() == dimension {
             return Ok(());
@@ -162,4 +191,19 @@ impl Tenant {
             ),
         )))
     }
+}
+
+/// Ends what nobody waits for any more.
+pub(super) fn in_time(deadline: Option<Instant>) -> Result<(), NodeError> {
+    match deadline {
+        Some(deadline) if deadline <= Instant::now() => Err(NodeError::DeadlineExceeded),
+        _ => Ok(()),
+    }
+}
+
+/// The order of an answer: by falling score, ties by subject id.
+pub(super) fn best_first(a: &Candidate, b: &Candidate) -> Ordering {
+    b.score
+        .total_cmp(&a.score)
+        .then_with(|| a.subject_id.cmp(&b.subject_id))
 }

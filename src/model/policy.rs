@@ -44,6 +44,10 @@ pub struct Policy {
     pub pad_required: bool,
     /// Which links Identify hands out, by role.
     pub links: BTreeMap<Role, Vec<LinkKind>>,
+    /// Whether every answer must be proved, so that no row is ever dismissed with a probability. Tenants of before it was there, and
+    /// those who don't ask for it, have none stored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deterministic: bool,
 }
 
 impl Policy {

@@ -9,6 +9,7 @@ fn policy() -> Policy {
         quality_min: 30,
         pad_required: false,
         links: BTreeMap::from([(Role::Scanner, vec![LinkKind::LoyaltyId])]),
+        deterministic: false,
     }
 }
 
@@ -68,4 +69,18 @@ fn a_policy_goes_through_json_and_unknown_fields_are_refused() {
     assert_eq!(serde_json::from_str::<Policy>(&text).expect("same"), policy());
     let odd = text.replacen('{', "{\"extra\":1,", 1);
     assert!(serde_json::from_str::<Policy>(&odd).is_err());
+}
+
+#[test]
+fn a_policy_of_before_a_setting_was_there_is_read_and_written_as_it_was() {
+    let old = r#"{"threshold":{"score":0.5},"margin":0.02,"quality_min":30,"pad_required":false,"links":{"scanner":["loyalty_id"]}}"#;
+    let read: Policy = serde_json::from_str(old).expect("an old policy");
+    assert_eq!(read, policy());
+    assert_eq!(serde_json::to_string(&read).expect("json"), old);
+    let proved = Policy {
+        deterministic: true,
+        ..read
+    };
+    let text = serde_json::to_string(&proved).expect("json");
+    assert_eq!(serde_json::from_str::<Policy>(&text).expect("same"), proved);
 }

@@ -16,6 +16,8 @@ pub enum UsageKind {
     Verify,
     /// A palm was enrolled.
     Enroll,
+    /// The nearest subjects were asked for; the event names none.
+    Investigate,
 }
 
 /// What came out.

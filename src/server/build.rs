@@ -105,7 +105,8 @@ fn engine_config(config: &Config) -> EngineConfig {
             bytes => bytes,
         },
         lock_memory: engine.lock_memory,
-        ..defaults
+        miss_probability: engine.miss_probability,
+        sign_plane: engine.sign_plane,
     }
 }
 

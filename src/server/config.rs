@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::engine::{BackendChoice, Kernel, LockMemory};
+use crate::engine::{BackendChoice, EngineConfig, Kernel, LockMemory};
 use crate::keys::provider::KekSource;
 use crate::model::id::TenantId;
 
@@ -115,6 +115,10 @@ pub struct Engine {
     pub resident_bytes_max: u64,
     /// Whether codes may be swapped out.
     pub lock_memory: LockMemory,
+    /// Probability with which a scan may miss a reference at or above the threshold, for tenants that allow it.
+    pub miss_probability: f64,
+    /// Whether the CPU keeps the signs of the codes a second time, in the order in which a lone probe reads them.
+    pub sign_plane: bool,
 }
 
 /// Upkeep of galleries.
@@ -226,6 +230,7 @@ impl Default for Matching {
 
 impl Default for Engine {
     fn default() -> Self {
+        let engine = EngineConfig::default();
         Self {
             backend: BackendChoice::Auto,
             threads: 0,
@@ -234,6 +239,8 @@ impl Default for Engine {
             queue_max: 16_384,
             resident_bytes_max: 0,
             lock_memory: LockMemory::Prefer,
+            miss_probability: engine.miss_probability,
+            sign_plane: engine.sign_plane,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::front::command::{
-    CreateTenant, Enroll, Identify, Import, RawRows, RawSignature, SubjectSelector, Verify,
+    CreateTenant, Enroll, Identify, Import, Investigate, RawRows, RawSignature, SubjectSelector, Verify,
 };
 use crate::matcher::remote::vocabulary::{
     consent_from_proto, encoder_from_proto, hand_from_proto, hand_required, link_kind_from_proto,
@@ -44,6 +44,22 @@ pub fn verify(
         subject_id: request.subject_id.parse()?,
         probe: signature("probe", required("probe", request.probe)?)?,
         site: optional_id(&request.site)?,
+        deadline,
+    })
+}
+
+/// A question for the nearest subjects under `request_id`.
+pub fn investigate(
+    request: pb::InvestigateRequest,
+    request_id: RequestId,
+    deadline: Option<Instant>,
+) -> Result<Investigate, Rejected> {
+    Ok(Investigate {
+        tenant: optional_id(&request.tenant)?,
+        request_id,
+        probe: signature("probe", required("probe", request.probe)?)?,
+        site: optional_id(&request.site)?,
+        candidates_max: count(request.candidates_max),
         deadline,
     })
 }

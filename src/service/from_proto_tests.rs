@@ -196,3 +196,22 @@ fn a_subject_must_be_named() {
         "link.value"
     );
 }
+
+#[test]
+fn a_question_for_the_nearest_arrives_whole() {
+    let request = pb::InvestigateRequest {
+        tenant: "acme".to_owned(),
+        request_id: "ignored".to_owned(),
+        probe: Some(signature_message()),
+        site: "office".to_owned(),
+        candidates_max: 7,
+    };
+    let deadline = Some(Instant::now());
+    let command = investigate(request, "r-1".parse().expect("an id"), deadline).expect("fits");
+    assert_eq!(command.tenant.expect("named").as_str(), "acme");
+    assert_eq!(command.site.expect("named").as_str(), "office");
+    assert_eq!((command.candidates_max, command.deadline), (7, deadline));
+    let empty = pb::InvestigateRequest::default();
+    let refusal = investigate(empty, "r-1".parse().expect("an id"), None).err();
+    assert_eq!(refusal.expect("no probe").field, "probe");
+}

@@ -1,4 +1,4 @@
-//! Identify, `IdentifyStream` and Verify. Parses, asks the front, answers.
+//! Identify, `IdentifyStream`, Verify and Investigate. Parses, asks the front, answers.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -90,6 +90,25 @@ impl Identity for IdentityRoom {
             let answer = self.rooms.front.verify(&caller, command).await;
             let answer = answer.map_err(|error| status::from_front(&error, &text))?;
             Ok(Response::new(to_proto::verified(text, answer)))
+        })
+        .await
+    }
+
+    async fn investigate(
+        &self,
+        request: Request<pb::InvestigateRequest>,
+    ) -> Result<Response<pb::InvestigateResponse>, Status> {
+        observed("Investigate", async {
+            let caller = self.rooms.caller(&request)?;
+            let deadline = deadline::of(request.metadata());
+            let message = request.into_inner();
+            let refused = |refusal| status::from_rejected(&refusal);
+            let id = request_id::given_or_made(&message.request_id).map_err(refused)?;
+            let text = id.to_string();
+            let command = from_proto::investigate(message, id, deadline).map_err(refused)?;
+            let answer = self.rooms.front.investigate(&caller, command).await;
+            let answer = answer.map_err(|error| status::from_front(&error, &text))?;
+            Ok(Response::new(to_proto::investigated(text, answer)))
         })
         .await
     }

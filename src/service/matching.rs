@@ -127,6 +127,16 @@ impl Match for MatchRoom {
         .await
     }
 
+    async fn rank(&self, request: Request<pb::RankRequest>) -> Result<Response<pb::SearchResponse>, Status> {
+        observed("match.Rank", async {
+            let deadline = deadline::of(request.metadata());
+            let query = from_proto::rank(request.into_inner(), deadline).map_err(refused)?;
+            let answer = self.node.rank(query).await.map_err(failed)?;
+            Ok(Response::new(to_proto::answer(&answer)))
+        })
+        .await
+    }
+
     async fn compare(
         &self,
         request: Request<pb::CompareRequest>,

@@ -9,8 +9,8 @@ use tonic::transport::{Endpoint, Server};
 
 use super::*;
 use crate::matcher::node::{
-    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportStream, Imported, SearchQuery,
-    SubjectRef, UsagePage, UsageQuery,
+    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportStream, Imported, RankQuery,
+    SearchQuery, SubjectRef, UsagePage, UsageQuery,
 };
 use crate::matcher::remote::RemoteNode;
 use crate::model::consent::{Consent, ConsentMethod};
@@ -61,6 +61,7 @@ fn spec() -> TenantSpec {
             quality_min: 30,
             pad_required: true,
             links: [(crate::model::principal::Role::Scanner, vec![LinkKind::BadgeId])].into(),
+            deterministic: true,
         },
         created_at: Timestamp(-1_500_001),
     }
@@ -242,12 +243,24 @@ impl Node for FakeNode {
     }
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
         expect_same("transform", &query.transform, &transform())?;
+        expect_same("deterministic", &query.deterministic, &true)?;
         if query.candidates_max == 99 {
             tokio::time::sleep(Duration::from_secs(30)).await;
         }
         if query.probe.values() != probe().values() {
             return Err(NodeError::Internal("the probe changed".to_owned()));
         }
+        Ok(search_answer())
+    }
+    async fn rank(&self, given: RankQuery) -> Result<SearchAnswer, NodeError> {
+        if given.candidates_max == 99 {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+        }
+        let given = RankQuery {
+            deadline: None,
+            ..given
+        };
+        expect_same("question", &given, &rank_query(1_000, None))?;
         Ok(search_answer())
     }
     async fn compare(&self, query: CompareQuery) -> Result<f32, NodeError> {
@@ -324,6 +337,18 @@ fn query(candidates_max: usize, deadline: Option<Instant>) -> SearchQuery {
         threshold: 0.5,
         candidates_max,
         links: vec![LinkKind::BadgeId],
+        deterministic: true,
+        deadline,
+    }
+}
+
+fn rank_query(candidates_max: usize, deadline: Option<Instant>) -> RankQuery {
+    RankQuery {
+        tenant: tenant(),
+        transform: transform(),
+        probe: probe(),
+        candidates_max,
+        deterministic: true,
         deadline,
     }
 }
@@ -366,6 +391,8 @@ async fn searches_and_comparisons_cross_to_the_last_bit() {
         node.search(query(5, None)).await.expect("answers"),
         search_answer()
     );
+    let ranked = node.rank(rank_query(1_000, None)).await.expect("answers");
+    assert_eq!(ranked, search_answer());
     let score = node
         .compare(CompareQuery {
             tenant: tenant(),
@@ -437,6 +464,22 @@ async fn deadlines_end_searches_on_both_sides() {
     let soon = Instant::now() + Duration::from_millis(100);
     let error = node.search(query(99, Some(soon))).await.expect_err("late");
     assert!(matches!(error, NodeError::DeadlineExceeded), "{error:?}");
+    let soon = Instant::now() + Duration::from_millis(100);
+    let error = node.rank(rank_query(99, Some(soon))).await.expect_err("late");
+    assert!(matches!(error, NodeError::DeadlineExceeded), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_front_that_asks_for_too_many_or_no_candidates_is_told() {
+    let node = connect().await;
+    for count in [0, 1_001] {
+        let error = node.rank(rank_query(count, None)).await.expect_err("refused");
+        assert!(
+            matches!(&error, NodeError::Rejected(refusal) if refusal.field == "candidates_max"
+                && refusal.problem.contains(&count.to_string()) && refusal.problem.contains("1000")),
+            "{error:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::front::command::{Enrollment, Identified, SubjectView, TenantView, Verified};
+use crate::front::command::{Enrollment, Identified, Investigated, SubjectView, TenantView, Verified};
 use crate::matcher::node::{Erased, Imported, UsagePage};
 use crate::matcher::remote::to_proto::state;
 use crate::matcher::remote::vocabulary::{
@@ -38,6 +38,25 @@ pub fn verified(request_id: String, verified: Verified) -> pb::VerifyResponse {
         match_level: told.level.into(),
         retake_reason: told.retake_reason,
         score: verified.score,
+    }
+}
+
+/// The answer to a question for the nearest subjects.
+pub fn investigated(request_id: String, investigated: Investigated) -> pb::InvestigateResponse {
+    match investigated {
+        Investigated::Ranked(found) => pb::InvestigateResponse {
+            request_id,
+            candidates: found.candidates.into_iter().map(scored).collect(),
+            retake_reason: pb::RetakeReason::Unspecified.into(),
+            certificate: Some(certificate_to_proto(found.certificate)),
+            searched: found.searched,
+            backend: found.backend,
+        },
+        Investigated::Retake(reason) => pb::InvestigateResponse {
+            request_id,
+            retake_reason: retake_to_proto(reason),
+            ..pb::InvestigateResponse::default()
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tests of public answers.
 
 use super::*;
-use crate::model::decision::{Certificate, RetakeReason};
+use crate::model::decision::{Certificate, RetakeReason, SearchAnswer};
 use crate::model::subject::Hand;
 use crate::model::tenant::{TenantState, TenantStats, TenantStatus};
 
@@ -72,4 +72,25 @@ fn a_tenant_that_cant_be_read_still_says_why() {
     assert_eq!(message.state(), pb::TenantState::Unavailable);
     assert_eq!(message.reason, "catalog.db is damaged");
     assert_eq!(message.dimension, 0);
+}
+
+#[test]
+fn the_nearest_carry_scores_and_what_was_proved() {
+    let found = SearchAnswer {
+        candidates: vec![candidate()],
+        certificate: Certificate::Probabilistic {
+            miss_probability: 1e-9,
+        },
+        backend: "cpu/amx".to_owned(),
+        searched: 3,
+    };
+    let message = investigated("r".to_owned(), Investigated::Ranked(found));
+    assert_eq!((message.searched, message.backend.as_str()), (3, "cpu/amx"));
+    let first = message.candidates.first().expect("one");
+    assert_eq!((first.subject_id.as_str(), first.score), ("ada", 0.75));
+    let proof = message.certificate.and_then(|certificate| certificate.proof);
+    assert_eq!(proof, Some(pb::certificate::Proof::MissProbability(1e-9)));
+    let message = investigated("r".to_owned(), Investigated::Retake(RetakeReason::PadFailed));
+    assert_eq!(message.retake_reason(), pb::RetakeReason::PadFailed);
+    assert!(message.certificate.is_none() && message.candidates.is_empty());
 }

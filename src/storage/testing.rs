@@ -203,6 +203,7 @@ pub(super) fn spec(tenant: &str) -> TenantSpec {
             quality_min: 0,
             pad_required: false,
             links: std::collections::BTreeMap::new(),
+            deterministic: false,
         },
         created_at: Timestamp(1),
     }

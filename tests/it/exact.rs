@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use thenar::population::Population;
 use thenar::proto::v1::certificate::Proof;
-use thenar::proto::v1::{IdentifyResponse, ScoredCandidate};
+use thenar::proto::v1::{self, IdentifyResponse, ScoredCandidate};
 
 use crate::harness::{Backend, DIM, World, dot, palm, policy};
 
@@ -78,8 +78,14 @@ async fn every_backend_gives_the_exhaustive_answer_to_the_last_bit() {
                 answer.backend,
                 backend.prefix()
             );
-            let certificate = answer.certificate.and_then(|certificate| certificate.proof);
-            assert_eq!(certificate, Some(Proof::Deterministic(true)));
+            let proof = answer
+                .certificate
+                .and_then(|certificate| certificate.proof)
+                .expect("proof");
+            assert!(
+                matches!(proof, Proof::Deterministic(true) | Proof::MissProbability(1e-9)),
+                "{proof:?}"
+            );
             check_exhaustive(&rows, probe, &answer, threshold);
             found.push(scores(&answer));
         }
@@ -117,6 +123,46 @@ fn check_exhaustive(rows: &[(String, Vec<f32>)], probe: &[f32], answer: &Identif
         "best first"
     );
     assert!(answer.candidates.iter().all(|c| c.score >= threshold));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_asks_for_proof_gets_nothing_else() {
+    let mut world = World::start_with(Backend::Cpu).await;
+    let proved = v1::Policy {
+        deterministic: true,
+        ..policy(0.45)
+    };
+    world.create_tenant_with("acme", proved).await;
+    let rows = gallery(0.45);
+    let mut operator = world.operator("acme").await;
+    operator.import("import", &rows).await.expect("imported");
+    for backend in Backend::ALL {
+        // The policy is kept with the tenant.
+        world = world.restart_with(backend).await;
+        let mut operator = world.operator("acme").await;
+        let tenant = operator.tenant("acme").await.expect("known");
+        assert!(tenant.policy.expect("a policy").deterministic);
+        let proofs = |certificate: Option<v1::Certificate>| certificate.and_then(|c| c.proof);
+        for probe in (0..5).map(palm) {
+            let alone = operator.identify(&probe).await.expect("answered");
+            assert_eq!(proofs(alone.certificate), Some(Proof::Deterministic(true)));
+            let nearest = operator.investigate(&probe, 1).await.expect("answered");
+            assert_eq!(proofs(nearest.certificate), Some(Proof::Deterministic(true)));
+        }
+        let probes: Vec<(String, Vec<f32>)> = (0..40).map(|n| (format!("r-{n}"), palm(n))).collect();
+        for answer in operator
+            .identify_stream(&probes)
+            .await
+            .expect("answered")
+            .into_values()
+        {
+            assert_eq!(
+                proofs(answer.expect("no error").certificate),
+                Some(Proof::Deterministic(true))
+            );
+        }
+    }
+    world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ mod harness;
 mod bad_input;
 mod exact;
 mod found_at_once;
+mod investigations;
 mod measured;
 mod nothing_left;
 mod nothing_lost;

@@ -73,11 +73,18 @@ async fn every_method(acme: &mut Caller, other: &str) -> Vec<Result<(), Status>>
         probe: Some(signature(&palm(1))),
         ..Default::default()
     };
+    let investigate = v1::InvestigateRequest {
+        tenant: tenant(),
+        probe: Some(signature(&palm(1))),
+        candidates_max: 1,
+        ..Default::default()
+    };
     let subject = v1::get_subject_request::Subject::SubjectId("s".into());
     let erase = v1::erase_request::Subject::SubjectId("s".into());
     vec![
         acme.identity.identify(identify).await.map(drop),
         acme.identity.verify(verify).await.map(drop),
+        acme.identity.investigate(investigate).await.map(drop),
         acme.enrollment
             .get_subject(v1::GetSubjectRequest {
                 tenant: tenant(),

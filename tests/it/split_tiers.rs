@@ -88,7 +88,13 @@ async fn the_whole_job_runs_across_the_network() {
             subject
         );
     }
+    let nearest = operator.investigate(&palm(7), 1_000).await.expect("answered");
+    assert_eq!((nearest.candidates.len(), nearest.searched), (301, 301));
+    assert_eq!(nearest.candidates.first().expect("all").subject_id, "i-7");
+    assert!(nearest.certificate.is_some() && nearest.backend.starts_with("cpu/"));
     operator.erase("erase", "i-7").await.expect("erased");
+    let nearest = operator.investigate(&palm(7), 1_000).await.expect("answered");
+    assert_eq!(nearest.candidates.len(), 300);
     assert_eq!(
         operator.identify(&palm(7)).await.expect("answered").decision(),
         Decision::NoMatch

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use crate::client::{Client, Credentials, api};
+use crate::engine::Kernel;
 use crate::model::id::{PrincipalName, TenantId};
 use crate::model::principal::{Principal, Role};
 use crate::server::Server;
@@ -22,6 +23,7 @@ const SERVER_NAME: &str = "localhost";
 pub(super) struct Host {
     data: PathBuf,
     backend: BackendOption,
+    kernel: Option<Kernel>,
     authority: Authority,
     server: Option<Server>,
     // Last, so that the server is gone before its directory.
@@ -46,6 +48,7 @@ impl Host {
         let mut host = Self {
             data,
             backend: args.backend,
+            kernel: args.kernel,
             authority,
             server: None,
             _temporary: temporary,
@@ -57,7 +60,7 @@ impl Host {
     /// Stops the server, if it runs, and starts one on the same data.
     pub(super) async fn restart(&mut self) -> Result<(), CliError> {
         self.stop().await?;
-        self.server = Some(local::start_demo(&self.data, self.backend).await?);
+        self.server = Some(local::start_demo(&self.data, self.backend, self.kernel).await?);
         Ok(())
     }
 

@@ -134,6 +134,7 @@ impl Plan {
                 quality_min: 30,
                 pad_required: true,
                 link_grants: Vec::new(),
+                deterministic: false,
                 threshold_rule: Some(ThresholdRule::TargetFpir(api::TargetFpir {
                     fpir,
                     gallery_size: self.palms,

@@ -27,7 +27,10 @@ pub(super) struct Figures {
     pub(super) mated: u64,
     pub(super) strangers: u64,
     pub(super) threshold: f64,
+    /// Names of the certificates that were given.
     pub(super) certificate: String,
+    /// The same, and how many answers had each.
+    pub(super) certificates: Vec<(String, u64)>,
 }
 
 /// Everything.
@@ -115,10 +118,8 @@ impl Report {
                 &format!("{:.3} % of {} strangers", 100.0 * figures.fpir, figures.strangers),
             ),
             pair("threshold", &format!("{:.4}", figures.threshold)),
-            pair(
-                "searched by",
-                &format!("{} ({})", self.backend, figures.certificate),
-            ),
+            pair("searched by", &self.backend),
+            pair("certificates", &counted(&figures.certificates)),
         ];
         rows.push(Vec::new());
         for check in &self.checks {
@@ -135,6 +136,14 @@ fn sections(rows: &[Vec<String>]) -> String {
         .map(table)
         .collect::<Vec<String>>()
         .join("\n")
+}
+
+fn counted(certificates: &[(String, u64)]) -> String {
+    let each = certificates.iter();
+    let texts: Vec<String> = each
+        .map(|(proof, count)| format!("{proof}: {count} answers"))
+        .collect();
+    texts.join(", ")
 }
 
 fn pair(name: &str, value: &str) -> Vec<String> {

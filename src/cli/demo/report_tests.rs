@@ -25,7 +25,8 @@ fn report() -> Report {
             mated: 1_000,
             strangers: 234,
             threshold: 0.55,
-            certificate: "deterministic".into(),
+            certificate: "deterministic, probabilistic 1e-9".into(),
+            certificates: vec![("deterministic".into(), 1_200), ("probabilistic 1e-9".into(), 34)],
         },
         cross_tenant_matches: 0,
         found_after_enrol: true,
@@ -64,6 +65,7 @@ fn the_table_shows_figures_and_marks_failures() {
         "pass  a promise",
         "FAIL  another",
         "cpu/avx512",
+        "deterministic: 1200 answers, probabilistic 1e-9: 34 answers",
     ] {
         assert!(text.contains(words), "{words} is missing in:\n{text}");
     }

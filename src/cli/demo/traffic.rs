@@ -1,6 +1,6 @@
 //! The main act: scanners ask for some seconds, every answer is timed and judged. Leaves unclear ones to the audit.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -99,7 +99,8 @@ pub(super) struct Traffic {
     pub(super) kept: Vec<(Question, Answer)>,
     refused: u64,
     refusal: Option<String>,
-    certificates: BTreeSet<String>,
+    /// Answers by their certificate.
+    certificates: BTreeMap<String, u64>,
 }
 
 impl Traffic {
@@ -117,7 +118,7 @@ impl Traffic {
             kept: Vec::new(),
             refused: 0,
             refusal: None,
-            certificates: BTreeSet::new(),
+            certificates: BTreeMap::new(),
         }
     }
 
@@ -164,13 +165,15 @@ impl Traffic {
         self.kept.extend(other.kept);
         self.refused += other.refused;
         self.refusal = self.refusal.take().or(other.refusal);
-        self.certificates.extend(other.certificates);
+        for (proof, count) in other.certificates {
+            *self.certificates.entry(proof).or_default() += count;
+        }
     }
 
     /// The figures of the report.
     pub(super) fn figures(&self, plan: &Plan) -> Figures {
         let millis = |quantile: f64| as_f64(self.latency_us.value_at_quantile(quantile)) / 1_000.0;
-        let certificates: Vec<&str> = self.certificates.iter().map(String::as_str).collect();
+        let names: Vec<&str> = self.certificates.keys().map(String::as_str).collect();
         Figures {
             palms: plan.palms,
             identifications: self.latency_us.len(),
@@ -184,7 +187,8 @@ impl Traffic {
             mated: self.mated,
             strangers: self.strangers,
             threshold: self.threshold,
-            certificate: certificates.join(", "),
+            certificate: names.join(", "),
+            certificates: self.certificates.clone().into_iter().collect(),
         }
     }
 
@@ -307,9 +311,7 @@ async fn scan(
             Ok(response) => {
                 traffic.record(question, asker, Answer::of(&response), begin.elapsed());
                 let proof = show::certificate_text(response.certificate.as_ref());
-                if !traffic.certificates.contains(&proof) {
-                    traffic.certificates.insert(proof);
-                }
+                *traffic.certificates.entry(proof).or_default() += 1;
             }
             Err(status) => {
                 traffic.refuse(explain::describe(&status));

@@ -86,13 +86,14 @@ fn scanners_add_up() {
     for _ in 0..2 {
         let mut one = Traffic::new(0.5);
         one.record(MATE, mate(0.8), Answer::Match(Some(1)), LATENCY);
-        one.certificates.insert("deterministic".into());
+        one.certificates.insert("deterministic".into(), 1);
         one.refuse("first".into());
         all.add(one);
     }
     let figures = all.figures(&plan(100));
     assert_eq!((figures.identifications, figures.mated, all.refused), (2, 2, 2));
     assert_eq!(figures.certificate, "deterministic");
+    assert_eq!(figures.certificates, [("deterministic".to_owned(), 2)]);
     assert_eq!(all.kept.len(), 2);
 }
 

@@ -9,9 +9,9 @@ use super::vocabulary::{
 };
 use crate::matcher::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, IMPORT_CHUNK_ROWS_MAX, ImportChunk, ImportHeader,
-    NewReference, SearchQuery, SubjectRef, UsagePage, UsageQuery,
+    NewReference, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
 };
-use crate::model::decision::{Candidate, SearchAnswer};
+use crate::model::decision::{CANDIDATES_MAX, Candidate, SearchAnswer};
 use crate::model::erasure::SignedReceipt;
 use crate::model::link::SealedLink;
 use crate::model::reject::Rejected;
@@ -105,6 +105,26 @@ pub fn search(request: pb::SearchRequest, deadline: Option<Instant>) -> Result<S
         threshold: request.threshold,
         candidates_max: count(request.candidates_max),
         links: links?,
+        deterministic: request.deterministic,
+        deadline,
+    })
+}
+
+/// A question for the nearest subjects.
+pub fn rank(request: pb::RankRequest, deadline: Option<Instant>) -> Result<RankQuery, Rejected> {
+    let candidates_max = count(request.candidates_max);
+    if !(1..=CANDIDATES_MAX).contains(&candidates_max) {
+        return Err(Rejected::new(
+            "candidates_max",
+            format!("is {candidates_max}; 1 to {CANDIDATES_MAX} are allowed"),
+        ));
+    }
+    Ok(RankQuery {
+        tenant: request.tenant.parse()?,
+        transform: transform(request.transform)?,
+        probe: signature("probe", request.probe)?,
+        candidates_max,
+        deterministic: request.deterministic,
         deadline,
     })
 }

@@ -7,7 +7,7 @@ use super::vocabulary::{
     pad_to_proto, policy_to_proto, reference_to_proto, time_to_proto, usage_to_proto,
 };
 use crate::matcher::node::{
-    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, NewReference,
+    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, NewReference, RankQuery,
     SearchQuery, SubjectRef, UsagePage, UsageQuery,
 };
 use crate::model::decision::{Candidate, SearchAnswer};
@@ -80,6 +80,18 @@ pub fn search(query: &SearchQuery) -> pb::SearchRequest {
         candidates_max: u32::try_from(query.candidates_max).unwrap_or(u32::MAX),
         links: query.links.iter().copied().map(link_kind_to_proto).collect(),
         transform: Some(transform(&query.transform)),
+        deterministic: query.deterministic,
+    }
+}
+
+/// A question for the nearest subjects, without its deadline.
+pub fn rank(query: &RankQuery) -> pb::RankRequest {
+    pb::RankRequest {
+        tenant: query.tenant.to_string(),
+        probe: Some(vectors(query.probe.values())),
+        candidates_max: u32::try_from(query.candidates_max).unwrap_or(u32::MAX),
+        transform: Some(transform(&query.transform)),
+        deterministic: query.deterministic,
     }
 }
 

@@ -273,6 +273,7 @@ pub fn policy_from_proto(policy: Option<pb::Policy>) -> Result<Policy, Rejected>
         quality_min: quality("policy.quality_min", policy.quality_min)?,
         pad_required: policy.pad_required,
         links,
+        deterministic: policy.deterministic,
     };
     policy.check()?;
     Ok(policy)
@@ -296,6 +297,7 @@ pub fn policy_to_proto(policy: &Policy) -> pb::Policy {
         pad_required: policy.pad_required,
         link_grants: link_grants.collect(),
         threshold_rule: Some(threshold_rule),
+        deterministic: policy.deterministic,
     }
 }
 
@@ -327,6 +329,7 @@ pub fn usage_to_proto(event: &UsageEvent) -> pb::UsageEvent {
         UsageKind::Identify => pb::UsageKind::Identify,
         UsageKind::Verify => pb::UsageKind::Verify,
         UsageKind::Enroll => pb::UsageKind::Enroll,
+        UsageKind::Investigate => pb::UsageKind::Investigate,
     };
     let (outcome, retake_reason) = match event.outcome {
         Outcome::Match => (pb::UsageOutcome::Match, 0),
@@ -352,6 +355,7 @@ pub fn usage_from_proto(event: &pb::UsageEvent) -> Result<UsageEvent, Rejected> 
         Ok(pb::UsageKind::Identify) => UsageKind::Identify,
         Ok(pb::UsageKind::Verify) => UsageKind::Verify,
         Ok(pb::UsageKind::Enroll) => UsageKind::Enroll,
+        Ok(pb::UsageKind::Investigate) => UsageKind::Investigate,
         Ok(pb::UsageKind::Unspecified) | Err(_) => {
             return Err(unknown("kind", event.kind, "USAGE_KIND_*"));
         }

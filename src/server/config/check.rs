@@ -6,6 +6,8 @@ use super::{Config, LimitError};
 const DRAIN_SECONDS_MAX: u64 = 3_600;
 /// Largest request that may be allowed, in bytes.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// Largest probability with which a scan may miss a reference.
+const MISS_PROBABILITY_MAX: f64 = 0.1;
 /// Smallest limit of a request: one probe of the largest dimension and what goes with it.
 const MESSAGE_BYTES_MIN: usize = 64 << 10;
 
@@ -67,6 +69,16 @@ impl Config {
         within("engine.batch_max", self.engine.batch_max, 1, 1_024)?;
         within("engine.queue_max", self.engine.queue_max, 1, 1_000_000)?;
         within("engine.threads", self.engine.threads, 0, 1_024)?;
+        let p = self.engine.miss_probability;
+        // A value that is not a number is in no range.
+        if !(p > 0.0 && p <= MISS_PROBABILITY_MAX) {
+            return limit(
+                "engine.miss_probability",
+                format!(
+                    "{p} is not above 0 and up to {MISS_PROBABILITY_MAX}; for no misses at all set deterministic in a tenant's policy"
+                ),
+            );
+        }
         within("matcher.flush_rows", self.matcher.flush_rows, 1, 65_536)?;
         within(
             "matcher.purge_seconds_max",

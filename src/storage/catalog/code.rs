@@ -59,6 +59,7 @@ coded!(UsageKind {
     UsageKind::Identify => 1,
     UsageKind::Verify => 2,
     UsageKind::Enroll => 3,
+    UsageKind::Investigate => 4,
 });
 
 impl Coded for Outcome {

@@ -23,7 +23,10 @@ fn numbers_stay_what_they_were() {
     assert_eq!(Outcome::Retake(RetakeReason::Ambiguous).code(), 5);
     assert_eq!(Outcome::Done.code(), 6);
     assert_eq!(PadVerdict::Attack.code(), 3);
-    assert_eq!(UsageKind::Enroll.code(), 3);
+    assert_eq!(
+        [UsageKind::Enroll, UsageKind::Investigate].map(Coded::code),
+        [3, 4]
+    );
 }
 
 #[test]

@@ -74,6 +74,20 @@ impl Caller {
         self.identity.identify(request).await.map(Response::into_inner)
     }
 
+    /// The nearest subjects, as many as `candidates_max`.
+    pub async fn investigate(
+        &mut self,
+        values: &[f32],
+        candidates_max: u32,
+    ) -> Answer<v1::InvestigateResponse> {
+        let request = v1::InvestigateRequest {
+            probe: Some(signature(values)),
+            candidates_max,
+            ..Default::default()
+        };
+        self.identity.investigate(request).await.map(Response::into_inner)
+    }
+
     pub async fn identify_stream(
         &mut self,
         probes: &[(String, Vec<f32>)],

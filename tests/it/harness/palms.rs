@@ -83,5 +83,6 @@ pub fn policy(threshold: f32) -> v1::Policy {
         quality_min: 30,
         pad_required: false,
         link_grants: Vec::new(),
+        deterministic: false,
     }
 }

@@ -1,0 +1,112 @@
+//! For tests: a node in a temporary directory with one tenant, and the parts of requests to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::local::{LocalNode, MatcherConfig};
+use super::node::{ImportHeader, Node};
+use crate::engine::{BackendChoice, Engine, EngineConfig, LockMemory};
+use crate::keys::keyring::Keyring;
+use crate::keys::secret::SecretKey;
+use crate::model::consent::{Consent, ConsentMethod};
+use crate::model::id::{RequestId, TenantId};
+use crate::model::policy::{Policy, ThresholdRule};
+use crate::model::signature::{Dimension, Encoder, Signature};
+use crate::model::subject::{Capture, Hand, PadVerdict};
+use crate::model::tenant::{TenantSpec, TransformId};
+use crate::model::timestamp::Timestamp;
+use crate::storage::data_dir::DataDir;
+
+pub(super) const DIM: usize = 32;
+
+pub(super) fn tenant() -> TenantId {
+    "acme".parse().expect("an id")
+}
+
+pub(super) fn request() -> RequestId {
+    "r-1".parse().expect("an id")
+}
+
+pub(super) fn transform(digest: u8) -> TransformId {
+    TransformId {
+        version: 1,
+        digest: [digest; 32],
+    }
+}
+
+/// A unit vector of any dimension.
+pub(super) fn signature(dimension: usize) -> Signature {
+    let mut values = vec![0.0; dimension];
+    values.splice(..2, [0.6, 0.8]);
+    Signature::new(values, Dimension::new(dimension).expect("a dimension")).expect("a unit vector")
+}
+
+pub(super) fn consent() -> Consent {
+    Consent {
+        policy_version: "1".to_owned(),
+        purpose: "entry".to_owned(),
+        given_at: Timestamp(1),
+        expires_at: Timestamp(i64::MAX),
+        method: ConsentMethod::AtDevice,
+    }
+}
+
+pub(super) fn capture() -> Capture {
+    Capture {
+        hand: Some(Hand::Left),
+        quality: 90,
+        captured_at: Timestamp(1),
+        pad: PadVerdict::BonaFide,
+    }
+}
+
+pub(super) fn import_header(transform: TransformId, rows: u64) -> ImportHeader {
+    ImportHeader {
+        tenant: tenant(),
+        transform,
+        request_id: "r-2".parse().expect("an id"),
+        request_digest: [6; 32],
+        rows,
+        hand: Hand::Right,
+        capture: capture(),
+        consent: consent(),
+    }
+}
+
+/// A node with an empty tenant whose rotation is number 7.
+pub(super) async fn node() -> (Arc<LocalNode>, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    DataDir::init(&data).expect("made");
+    let keyring = Keyring::create(&dir.path().join("keyring"), &SecretKey::from_bytes([1; 32]));
+    let engine = Engine::start(EngineConfig {
+        backend: BackendChoice::Cpu,
+        threads: 1,
+        lock_memory: LockMemory::Off,
+        ..EngineConfig::default()
+    });
+    let node = LocalNode::open(
+        DataDir::open(&data).expect("opened"),
+        Arc::new(keyring.expect("made")),
+        engine.expect("started"),
+        MatcherConfig::default(),
+    )
+    .expect("opened");
+    let spec = TenantSpec {
+        id: tenant(),
+        dimension: Dimension::new(DIM).expect("a dimension"),
+        encoder: Encoder::new("palm", "1").expect("an encoder"),
+        transform: transform(7),
+        policy: Policy {
+            threshold: ThresholdRule::Score(0.5),
+            margin: 0.05,
+            quality_min: 30,
+            pad_required: true,
+            links: BTreeMap::new(),
+            deterministic: false,
+        },
+        created_at: Timestamp(1),
+    };
+    node.create_tenant(spec).await.expect("created");
+    (node, dir)
+}
