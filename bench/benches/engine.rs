@@ -24,7 +24,11 @@ fn prepare(engine: &Engine, deterministic: bool) -> Vec<ScanRequest> {
         threshold: 0.4,
         deterministic,
     };
-    requests(gallery, probes.iter().map(|probe| -> &Arc<[f32]> { &probe.values }), search)
+    requests(
+        gallery,
+        probes.iter().map(|probe| -> &Arc<[f32]> { &probe.values }),
+        search,
+    )
 }
 
 fn scans(c: &mut Criterion) {
@@ -39,7 +43,11 @@ fn scans(c: &mut Criterion) {
             })
             .expect("the processor has the kernel");
             let requests = prepare(&engine, deterministic);
-            let proof = if deterministic { "deterministic" } else { "probabilistic" };
+            let proof = if deterministic {
+                "deterministic"
+            } else {
+                "probabilistic"
+            };
             let mut group = c.benchmark_group(format!("scan/{}/{proof}", kernel.name()));
             group.sample_size(10);
             for batch in BATCHES {

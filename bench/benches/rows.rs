@@ -17,7 +17,9 @@ const SCORED: usize = 1_024;
 
 fn encode(c: &mut Criterion) {
     let mut group = c.benchmark_group("encode");
-    group.sample_size(10).throughput(Throughput::Elements(as_u64(ENCODED)));
+    group
+        .sample_size(10)
+        .throughput(Throughput::Elements(as_u64(ENCODED)));
     for dim in DIMS {
         let dimension = Dimension::new(dim).expect("a multiple of 32");
         let mut values = vec![f16::ZERO; ENCODED * dim];
@@ -38,7 +40,12 @@ fn score(c: &mut Criterion) {
         rows.fill(0, &mut values);
         let probe: Arc<[f32]> = rows.probe(0, as_u64(SCORED)).values;
         group.bench_function(BenchmarkId::from_parameter(dim), |b| {
-            b.iter(|| values.chunks_exact(dim).map(|row| canonical::score(&probe, row)).sum::<f32>());
+            b.iter(|| {
+                values
+                    .chunks_exact(dim)
+                    .map(|row| canonical::score(&probe, row))
+                    .sum::<f32>()
+            });
         });
     }
     group.finish();

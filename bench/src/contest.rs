@@ -87,7 +87,11 @@ impl Contest<'_> {
     }
 
     fn patience(&self, batch: usize) -> Patience {
-        let at_least = if batch == 1 { LONE_REPEATS_MIN } else { BATCH_REPEATS_MIN };
+        let at_least = if batch == 1 {
+            LONE_REPEATS_MIN
+        } else {
+            BATCH_REPEATS_MIN
+        };
         Patience {
             at_least: self.repeats.unwrap_or(at_least).div_ceil(TURNS),
             at_most: self.repeats.map_or(usize::MAX, |repeats| repeats.div_ceil(TURNS)),
@@ -117,15 +121,33 @@ impl Contest<'_> {
         Ok(())
     }
 
-    fn search(&self, numbers: std::ops::Range<usize>, samples: &mut Samples) -> Result<Vec<Outcome>, Failure> {
-        let probes = self.probes.get(numbers).expect("batches are no larger than the pool of probes");
-        let values = probes.iter().map(|probe: &Probe| -> &Arc<[f32]> { &probe.values });
+    fn search(
+        &self,
+        numbers: std::ops::Range<usize>,
+        samples: &mut Samples,
+    ) -> Result<Vec<Outcome>, Failure> {
+        let probes = self
+            .probes
+            .get(numbers)
+            .expect("batches are no larger than the pool of probes");
+        let values = probes
+            .iter()
+            .map(|probe: &Probe| -> &Arc<[f32]> { &probe.values });
         let requests = self.searched.requests(values, self.search);
         Ok(samples.time(|| self.searched.search(&requests))?)
     }
 
-    fn their_turn(&mut self, name: &str, batch: usize, turn: usize, theirs: &mut Theirs) -> Result<(), Failure> {
-        let is_slow = theirs.samples.summary().is_some_and(|summary| summary.ms > SLOW_MS);
+    fn their_turn(
+        &mut self,
+        name: &str,
+        batch: usize,
+        turn: usize,
+        theirs: &mut Theirs,
+    ) -> Result<(), Failure> {
+        let is_slow = theirs
+            .samples
+            .summary()
+            .is_some_and(|summary| summary.ms > SLOW_MS);
         if is_slow || theirs.error.is_some() {
             return Ok(());
         }
@@ -142,15 +164,25 @@ impl Contest<'_> {
             budget_s: patience.budget.as_secs_f64(),
             warm_up: !is_usearch || turn > 0,
         };
-        let Some(peers) = &mut self.peers else { return Ok(()) };
+        let Some(peers) = &mut self.peers else {
+            return Ok(());
+        };
         match peers.measure(&request)? {
             Answer::Failed { error } => {
                 progress(format!("{name} failed at batch {batch}: {error}"));
                 theirs.error = Some(error);
             }
-            Answer::Measured { times_ms, rows, scores } => {
-                let found = rows.into_iter().zip(scores).map(|(row, score)| PeerBest { row, score });
-                let numbers = (request.start..request.start + times_ms.len()).flat_map(|repeat| self.numbers(repeat, batch));
+            Answer::Measured {
+                times_ms,
+                rows,
+                scores,
+            } => {
+                let found = rows
+                    .into_iter()
+                    .zip(scores)
+                    .map(|(row, score)| PeerBest { row, score });
+                let numbers = (request.start..request.start + times_ms.len())
+                    .flat_map(|repeat| self.numbers(repeat, batch));
                 theirs.best.extend(numbers.zip(found));
                 for ms in times_ms {
                     theirs.samples.push(ms);
@@ -161,7 +193,10 @@ impl Contest<'_> {
     }
 
     fn result(&self, batch: usize, ours: &Ours, theirs: &BTreeMap<String, Theirs>) -> Batch {
-        let reference = theirs.get(REFERENCE).map(|theirs| &theirs.best).filter(|best| !best.is_empty());
+        let reference = theirs
+            .get(REFERENCE)
+            .map(|theirs| &theirs.best)
+            .filter(|best| !best.is_empty());
         let differences = reference.map(|best| self.differences(ours, best));
         let peers = theirs.iter().map(|(name, theirs)| {
             let result = PeerResult {
@@ -171,7 +206,11 @@ impl Contest<'_> {
             };
             (name.clone(), result)
         });
-        let compared = reference.map_or(0, |best| best.keys().filter(|number| ours.outcomes.contains_key(number)).count());
+        let compared = reference.map_or(0, |best| {
+            best.keys()
+                .filter(|number| ours.outcomes.contains_key(number))
+                .count()
+        });
         Batch::new(batch, self.thenar(ours), peers.collect(), compared, differences)
     }
 
@@ -182,12 +221,17 @@ impl Contest<'_> {
             Some(outcome.best.is_some_and(|best| u64::from(best.row) == mate))
         };
         let mates: Vec<bool> = outcomes().filter_map(is_mate).collect();
-        let certificates: BTreeSet<String> = outcomes().map(|(_, outcome)| certificate(outcome.certificate)).collect();
+        let certificates: BTreeSet<String> = outcomes()
+            .map(|(_, outcome)| certificate(outcome.certificate))
+            .collect();
         Thenar {
             summary: ours.warm.summary(),
             cold: ours.cold.summary(),
             survivors_mean: mean(outcomes().map(|(_, outcome)| outcome.survivors)),
-            survivors_max: outcomes().map(|(_, outcome)| outcome.survivors).max().unwrap_or(0),
+            survivors_max: outcomes()
+                .map(|(_, outcome)| outcome.survivors)
+                .max()
+                .unwrap_or(0),
             mates: mates.len(),
             mates_found: mates.iter().filter(|found| **found).count(),
             certificate: certificates.into_iter().collect::<Vec<_>>().join(" or "),
@@ -197,7 +241,14 @@ impl Contest<'_> {
     fn differences(&self, ours: &Ours, reference: &BTreeMap<usize, PeerBest>) -> Vec<Difference> {
         let compare = |(number, outcome): (&usize, &Outcome)| {
             let (peer, probe) = (reference.get(number)?, self.probes.get(*number)?);
-            differ::compare(*number, probe, outcome, *peer, self.searched, self.search.threshold)
+            differ::compare(
+                *number,
+                probe,
+                outcome,
+                *peer,
+                self.searched,
+                self.search.threshold,
+            )
         };
         ours.outcomes.iter().filter_map(compare).collect()
     }

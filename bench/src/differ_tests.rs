@@ -21,8 +21,16 @@ fn nobody_agrees_with_a_row_below_the_threshold() {
 fn another_row_is_explained_by_rounding_alone() {
     assert_eq!(judge(best(5, 0.7), 6, 0.7, 0.4), Some(true));
     assert_eq!(judge(best(5, 0.7), 6, 0.7 - 1e-6, 0.4), Some(true));
-    assert_eq!(judge(best(5, 0.7), 6, 0.69, 0.4), Some(false), "the peer is wrong");
-    assert_eq!(judge(best(5, 0.7), 6, 0.7 + 1e-6, 0.4), Some(false), "thenar is wrong");
+    assert_eq!(
+        judge(best(5, 0.7), 6, 0.69, 0.4),
+        Some(false),
+        "the peer is wrong"
+    );
+    assert_eq!(
+        judge(best(5, 0.7), 6, 0.7 + 1e-6, 0.4),
+        Some(false),
+        "thenar is wrong"
+    );
 }
 
 #[test]

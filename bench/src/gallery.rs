@@ -93,7 +93,11 @@ impl Searched {
     }
 
     /// Requests for a batch of probes.
-    pub fn requests<'a>(&self, probes: impl Iterator<Item = &'a Arc<[f32]>>, search: Search) -> Vec<ScanRequest> {
+    pub fn requests<'a>(
+        &self,
+        probes: impl Iterator<Item = &'a Arc<[f32]>>,
+        search: Search,
+    ) -> Vec<ScanRequest> {
         requests(self.gallery, probes, search)
     }
 
@@ -158,7 +162,13 @@ pub fn requests<'a>(
 }
 
 /// Appends `count` seeded rows to a gallery from row number `first` of the seed on, and keeps none of them.
-pub fn append(engine: &Engine, gallery: GalleryId, rows: Rows, first: u64, count: usize) -> Result<(), EngineError> {
+pub fn append(
+    engine: &Engine,
+    gallery: GalleryId,
+    rows: Rows,
+    first: u64,
+    count: usize,
+) -> Result<(), EngineError> {
     let dim = rows.dimension();
     let mut values = vec![f16::ZERO; count.min(CHUNK_ROWS) * dim.get()];
     for start in (0..count).step_by(CHUNK_ROWS) {

@@ -53,7 +53,10 @@ fn when_every_row_survives_every_row_is_scored() {
     let requests = searched.requests(probes.iter().map(|probe| &probe.values), search(-1.0));
     let outcomes = searched.search(&requests).expect("no limit is reached");
     assert_eq!(outcomes.first().map(|outcome| outcome.survivors), Some(20_000));
-    let found = outcomes.first().and_then(|outcome| outcome.best).map(|best| u64::from(best.row));
+    let found = outcomes
+        .first()
+        .and_then(|outcome| outcome.best)
+        .map(|best| u64::from(best.row));
     assert_eq!(found, probes.first().and_then(|probe| probe.mate));
 }
 
@@ -73,8 +76,14 @@ fn rows_appended_in_pieces_are_the_same_rows() {
     let last = rows().row(5 + as_u64(count) - 1);
     let probe: Arc<[f32]> = last.iter().map(|value| value.to_f32()).collect();
     let requests = requests(gallery, [&probe].into_iter(), search(0.95));
-    let scanned = runtime().expect("a runtime").block_on(engine.scan_batch(&requests));
+    let scanned = runtime()
+        .expect("a runtime")
+        .block_on(engine.scan_batch(&requests));
     let row = u32::try_from(count - 1).expect("few rows");
-    let survivors = scanned.into_iter().next().and_then(Result::ok).map(|scanned| scanned.survivors);
+    let survivors = scanned
+        .into_iter()
+        .next()
+        .and_then(Result::ok)
+        .map(|scanned| scanned.survivors);
     assert_eq!(survivors, Some(Survivors::Rows(vec![row])));
 }

@@ -12,7 +12,10 @@ fn every_kernel_is_found_by_its_name() {
 #[test]
 fn an_unknown_kernel_is_refused_with_the_names_there_are() {
     let problem = parse("sse9").expect_err("no such kernel");
-    assert!(problem.contains("portable") && problem.contains("avx2"), "{problem}");
+    assert!(
+        problem.contains("portable") && problem.contains("avx2"),
+        "{problem}"
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod npy;
 pub mod peers;
 pub mod report;
 pub mod rows;
+pub mod tenants;
 pub mod timing;
 
 use std::fmt::Display;

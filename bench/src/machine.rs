@@ -54,7 +54,8 @@ impl Machine {
             cpu: field(&cpu, "model name").unwrap_or("unknown").to_owned(),
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             flags: flags(&cpu),
-            memory_gib: kibibytes(&memory, "MemTotal").map_or(0.0, |kib| (kib / 1_048_576.0 * 10.0).round() / 10.0),
+            memory_gib: kibibytes(&memory, "MemTotal")
+                .map_or(0.0, |kib| (kib / 1_048_576.0 * 10.0).round() / 10.0),
             cache_mib: cache_bytes().map(|bytes| bytes >> 20),
             os: format!("{} {}", std::env::consts::OS, os.trim()),
             commit: commit(),
@@ -63,7 +64,9 @@ impl Machine {
 
     /// Bytes to touch so that nothing is left in any cache.
     pub fn flush_bytes(&self) -> usize {
-        self.cache_mib.map_or(0, |mib| mib << 21).clamp(CACHE_BYTES_UNKNOWN, FLUSH_BYTES_MAX)
+        self.cache_mib
+            .map_or(0, |mib| mib << 21)
+            .clamp(CACHE_BYTES_UNKNOWN, FLUSH_BYTES_MAX)
     }
 }
 
@@ -86,9 +89,15 @@ fn kibibytes(text: &str, name: &str) -> Option<f64> {
 }
 
 fn flags(cpuinfo: &str) -> Vec<String> {
-    let has = field(cpuinfo, "flags").or_else(|| field(cpuinfo, "Features")).unwrap_or_default();
+    let has = field(cpuinfo, "flags")
+        .or_else(|| field(cpuinfo, "Features"))
+        .unwrap_or_default();
     let has: Vec<&str> = has.split_whitespace().collect();
-    FLAGS.iter().filter(|flag| has.contains(flag)).map(|flag| (*flag).to_owned()).collect()
+    FLAGS
+        .iter()
+        .filter(|flag| has.contains(flag))
+        .map(|flag| (*flag).to_owned())
+        .collect()
 }
 
 /// The largest cache that the first processor sees.
@@ -115,7 +124,15 @@ fn commit() -> String {
         return commit;
     }
     let git = Command::new("git")
-        .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
+        .args([
+            "-C",
+            env!("CARGO_MANIFEST_DIR"),
+            "describe",
+            "--always",
+            "--dirty",
+            "--abbrev=12",
+            "--exclude=*",
+        ])
         .output();
     match git {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).trim().to_owned(),

@@ -2,7 +2,8 @@
 
 use super::*;
 
-const CPUINFO: &str = "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nflags\t\t: fpu avx2 avx512f amx_int8\n";
+const CPUINFO: &str =
+    "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nflags\t\t: fpu avx2 avx512f amx_int8\n";
 
 #[test]
 fn the_processor_is_described() {

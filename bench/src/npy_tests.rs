@@ -8,7 +8,10 @@ fn the_header_is_aligned_and_says_the_shape() {
     assert!(header.len().is_multiple_of(64));
     assert!(header.ends_with(b"\n"));
     let text = String::from_utf8_lossy(&header);
-    assert!(text.contains("'shape': (12, 256)") && text.contains("'descr': '<f2'"), "{text}");
+    assert!(
+        text.contains("'shape': (12, 256)") && text.contains("'descr': '<f2'"),
+        "{text}"
+    );
 }
 
 #[test]

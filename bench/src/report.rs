@@ -116,11 +116,15 @@ impl Batch {
     ) -> Self {
         let ms = thenar.summary.map(|summary| summary.ms);
         let best = |counts: &dyn Fn(&str) -> bool| {
-            let of = |(name, result): (&String, &PeerResult)| result.summary.filter(|_| counts(name)).map(|summary| summary.ms);
+            let of = |(name, result): (&String, &PeerResult)| {
+                result.summary.filter(|_| counts(name)).map(|summary| summary.ms)
+            };
             Some(peers.iter().filter_map(of).min_by(f64::total_cmp)? / ms?)
         };
         let (ratio_exact, ratio_any) = (best(&|name| EXACT.contains(&name)), best(&|_| true));
-        let identical = differences.as_ref().map(|all| all.iter().all(|difference| difference.explained));
+        let identical = differences
+            .as_ref()
+            .map(|all| all.iter().all(|difference| difference.explained));
         let mut differences = differences.unwrap_or_default();
         differences.sort_by_key(|difference| difference.explained);
         differences.truncate(DIFFERENCES_LISTED_MAX);
@@ -146,12 +150,26 @@ impl Report {
         let mut out = self.head();
         let mut names: Vec<&str> = NAMES.into_iter().collect();
         names.retain(|name| self.results.iter().any(|batch| batch.peers.contains_key(*name)));
-        let columns = ["batch", "thenar ms", "(min)", "(cold)"].into_iter().chain(names.iter().copied());
-        line(&mut out, columns.chain(["x best exact", "x best of all", "survivors", "identical"]).map(str::to_owned));
+        let columns = ["batch", "thenar ms", "(min)", "(cold)"]
+            .into_iter()
+            .chain(names.iter().copied());
+        line(
+            &mut out,
+            columns
+                .chain(["x best exact", "x best of all", "survivors", "identical"])
+                .map(str::to_owned),
+        );
         for batch in &self.results {
-            let ours = [Some(batch.batch.to_string()), ms(batch.thenar_ms), ms(batch.thenar_min_ms), ms(batch.thenar_cold_ms)];
+            let ours = [
+                Some(batch.batch.to_string()),
+                ms(batch.thenar_ms),
+                ms(batch.thenar_min_ms),
+                ms(batch.thenar_cold_ms),
+            ];
             let theirs = names.iter().map(|name| batch.peers.get(*name).map(cell));
-            let identical = batch.identical.map(|same| format!("{same} of {}", batch.compared));
+            let identical = batch
+                .identical
+                .map(|same| format!("{same} of {}", batch.compared));
             let rest = [
                 batch.ratio_exact.map(|ratio| format!("{ratio:.1}")),
                 batch.ratio_any.map(|ratio| format!("{ratio:.1}")),
@@ -166,7 +184,14 @@ impl Report {
     }
 
     fn head(&self) -> String {
-        let Machine { cpu, cores, memory_gib, commit, flags, .. } = &self.machine;
+        let Machine {
+            cpu,
+            cores,
+            memory_gib,
+            commit,
+            flags,
+            ..
+        } = &self.machine;
         let mut out = format!(
             "thenar {commit}, {}, {} threads; {cpu}, {cores} cores, {memory_gib} GiB, {}\n{} rows of {} dimensions, \
              {:.1} resident bytes a row, threshold {:.3}\n",
@@ -178,7 +203,11 @@ impl Report {
             self.resident_bytes_per_row,
             self.threshold,
         );
-        let facts: Vec<String> = self.peer_facts.iter().map(|(name, fact)| format!("{name} {fact}")).collect();
+        let facts: Vec<String> = self
+            .peer_facts
+            .iter()
+            .map(|(name, fact)| format!("{name} {fact}"))
+            .collect();
         if !facts.is_empty() {
             let _ = writeln!(out, "peers: {}", facts.join(", "));
         }
@@ -192,17 +221,37 @@ impl Report {
             let _ = writeln!(out, "not measured: {name}: {reason}");
         }
         for batch in &self.results {
-            let Thenar { mates, mates_found, certificate, survivors_max, .. } = &batch.thenar;
+            let Thenar {
+                mates,
+                mates_found,
+                certificate,
+                survivors_max,
+                ..
+            } = &batch.thenar;
             let _ = writeln!(
                 out,
                 "batch {}: {mates_found} of {mates} mates found, at most {survivors_max} survivors a probe, {certificate}",
                 batch.batch
             );
-            for Difference { probe, thenar, peer, explained } in &batch.differences {
-                let thenar = thenar.map_or("nobody".to_owned(), |(row, score)| format!("row {row} ({score})"));
+            for Difference {
+                probe,
+                thenar,
+                peer,
+                explained,
+            } in &batch.differences
+            {
+                let thenar =
+                    thenar.map_or("nobody".to_owned(), |(row, score)| format!("row {row} ({score})"));
                 let (row, canonical, score) = peer;
-                let verdict = if *explained { "a tie within rounding" } else { "NOT EXPLAINED" };
-                let _ = writeln!(out, "  probe {probe}: thenar {thenar}, flat row {row} ({canonical}, by its own sum {score}): {verdict}");
+                let verdict = if *explained {
+                    "a tie within rounding"
+                } else {
+                    "NOT EXPLAINED"
+                };
+                let _ = writeln!(
+                    out,
+                    "  probe {probe}: thenar {thenar}, flat row {row} ({canonical}, by its own sum {score}): {verdict}"
+                );
             }
         }
     }

@@ -45,7 +45,12 @@ fn difference(explained: bool) -> Difference {
 
 #[test]
 fn the_ratio_is_to_the_best_peer_that_is_exact() {
-    let times = peers(&[("flat", 90.0), ("usearch-f16", 80.0), ("pq", 10.0), ("usearch-i8", 5.0)]);
+    let times = peers(&[
+        ("flat", 90.0),
+        ("usearch-f16", 80.0),
+        ("pq", 10.0),
+        ("usearch-i8", 5.0),
+    ]);
     let batch = Batch::new(1, thenar(2.0), times, 5, Some(Vec::new()));
     assert_eq!((batch.ratio_exact, batch.ratio_any), (Some(40.0), Some(2.5)));
     assert_eq!(batch.identical, Some(true));
@@ -70,7 +75,10 @@ fn what_is_not_explained_is_listed_first() {
     all.push(difference(false));
     let batch = Batch::new(1, thenar(2.0), peers(&[]), 31, Some(all));
     assert_eq!(batch.differences.len(), DIFFERENCES_LISTED_MAX);
-    assert_eq!(batch.differences.first().map(|first| first.explained), Some(false));
+    assert_eq!(
+        batch.differences.first().map(|first| first.explained),
+        Some(false)
+    );
 }
 
 #[test]
@@ -88,7 +96,13 @@ fn the_table_names_what_is_missing() {
         resident_bytes_per_row: 28.0,
         peer_facts: BTreeMap::new(),
         peers_missing: [("pq".to_owned(), "no Python".to_owned())].into(),
-        results: vec![Batch::new(1, thenar(2.0), peers(&[("flat", 9.0)]), 1, Some(vec![difference(false)]))],
+        results: vec![Batch::new(
+            1,
+            thenar(2.0),
+            peers(&[("flat", 9.0)]),
+            1,
+            Some(vec![difference(false)]),
+        )],
     };
     let table = report.table();
     assert!(table.contains("not measured: pq: no Python"), "{table}");

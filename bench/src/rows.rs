@@ -77,17 +77,17 @@ impl Rows {
 
     /// Probe `number` of a gallery of `rows` rows: three of four are a noisy copy of a random row, the fourth is a stranger.
     pub fn probe(&self, number: u64, rows: u64) -> Probe {
-        let mut values = vec![0.0; self.dim.get()];
         if number % STRANGER_EVERY == STRANGER_EVERY - 1 || rows == 0 {
-            self.direction(Purpose::Stranger, number, &mut values);
-            return Probe {
-                values: Arc::from(values),
-                mate: None,
-            };
+            self.stranger(number)
+        } else {
+            self.mated(number, self.rng(Purpose::Mate, number).next_u64() % rows)
         }
-        let mate = self.rng(Purpose::Mate, number).next_u64() % rows;
+    }
+
+    /// Probe `number`, made from row `mate`.
+    pub fn mated(&self, number: u64, mate: u64) -> Probe {
+        let (mut values, mut noise) = (vec![0.0; self.dim.get()], vec![0.0; self.dim.get()]);
         self.direction(Purpose::Row, mate, &mut values);
-        let mut noise = vec![0.0; self.dim.get()];
         self.direction(Purpose::Noise, number, &mut noise);
         let off = (1.0 - MATED_SCORE * MATED_SCORE).sqrt();
         for (value, noise) in values.iter_mut().zip(&noise) {
@@ -97,6 +97,16 @@ impl Rows {
         Probe {
             values: Arc::from(values),
             mate: Some(mate),
+        }
+    }
+
+    /// Probe `number`, made from no row.
+    pub fn stranger(&self, number: u64) -> Probe {
+        let mut values = vec![0.0; self.dim.get()];
+        self.direction(Purpose::Stranger, number, &mut values);
+        Probe {
+            values: Arc::from(values),
+            mate: None,
         }
     }
 

@@ -49,5 +49,8 @@ fn a_failure_ends_the_repeats() {
         at_most: 5,
         budget: Duration::ZERO,
     };
-    assert_eq!(patience.repeat(|number| if number == 2 { Err(number) } else { Ok(()) }), Err(2));
+    assert_eq!(
+        patience.repeat(|number| if number == 2 { Err(number) } else { Ok(()) }),
+        Err(2)
+    );
 }

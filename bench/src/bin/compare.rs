@@ -70,7 +70,11 @@ struct Options {
     #[arg(long, hide = true)]
     python: Option<PathBuf>,
     /// Why there is none.
-    #[arg(long, hide = true, default_value = "no Python was given: start it by bench/compare")]
+    #[arg(
+        long,
+        hide = true,
+        default_value = "no Python was given: start it by bench/compare"
+    )]
     no_python: String,
 }
 
@@ -103,8 +107,16 @@ impl Options {
         if self.peers == ["none"] {
             return Ok(Vec::new());
         }
-        match self.peers.iter().find(|name| !peers::NAMES.contains(&name.as_str())) {
-            Some(name) => Err(format!("--peers: {name} is none of {} (or none alone)", peers::NAMES.join(", ")).into()),
+        match self
+            .peers
+            .iter()
+            .find(|name| !peers::NAMES.contains(&name.as_str()))
+        {
+            Some(name) => Err(format!(
+                "--peers: {name} is none of {} (or none alone)",
+                peers::NAMES.join(", ")
+            )
+            .into()),
             None => Ok(self.peers.clone()),
         }
     }
@@ -133,7 +145,9 @@ fn run(options: &Options) -> Result<(), Failure> {
     if options.batches.contains(&0) {
         return Err("--batches: a batch has one probe at least".into());
     }
-    rayon::ThreadPoolBuilder::new().num_threads(options.threads()).build_global()?;
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(options.threads())
+        .build_global()?;
     let count = usize::try_from(options.rows)?;
     let rows = Rows::new(options.seed, Dimension::new(options.dim)?);
     progress(format!("making {count} rows of {} dimensions", options.dim));
@@ -189,7 +203,10 @@ fn start_peers(
 ) -> Result<(Option<Peers>, Ready), Failure> {
     let missing = |reason: &str| {
         progress(format!("thenar is measured alone: {reason}"));
-        let failed = wanted.iter().map(|name| (name.clone(), reason.to_owned())).collect();
+        let failed = wanted
+            .iter()
+            .map(|name| (name.clone(), reason.to_owned()))
+            .collect();
         Ready {
             failed,
             ..Ready::default()
@@ -202,10 +219,16 @@ fn start_peers(
         return Ok((None, missing(&options.no_python)));
     };
     let folder = tempfile::tempdir()?;
-    let (gallery, all) = (folder.path().join("gallery.npy"), folder.path().join("probes.npy"));
+    let (gallery, all) = (
+        folder.path().join("gallery.npy"),
+        folder.path().join("probes.npy"),
+    );
     progress("handing the gallery to the peers and building them");
     npy::write(&gallery, "<f2", options.dim, searched.values())?;
-    let values: Vec<f32> = probes.iter().flat_map(|probe| probe.values.iter().copied()).collect();
+    let values: Vec<f32> = probes
+        .iter()
+        .flat_map(|probe| probe.values.iter().copied())
+        .collect();
     npy::write(&all, "<f4", options.dim, &values)?;
     let started = Peers::start(&Setup {
         python,
@@ -213,7 +236,9 @@ fn start_peers(
         probes: &all,
         peers: &wanted,
         threads: options.threads(),
-        level: options.kernel.and_then(|_| peer_level(kernel.rsplit('/').next().unwrap_or_default())),
+        level: options
+            .kernel
+            .and_then(|_| peer_level(kernel.rsplit('/').next().unwrap_or_default())),
     });
     // The program has mapped the files: they stay until it ends, and nobody has to clean up.
     drop(folder);
