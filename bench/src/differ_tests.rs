@@ -2,13 +2,13 @@
 
 use super::*;
 
-fn best(row: u32, score: f32) -> Option<Best> {
-    Some(Best { row, score })
+fn best(row: u32, score: f32) -> Best {
+    Best { row, score }
 }
 
 #[test]
 fn the_same_row_agrees() {
-    assert_eq!(judge(best(5, 0.7), 5, 0.7, 0.4), None);
+    assert_eq!(judge(Some(best(5, 0.7)), 5, 0.7, 0.4), None);
 }
 
 #[test]
@@ -19,15 +19,15 @@ fn nobody_agrees_with_a_row_below_the_threshold() {
 
 #[test]
 fn another_row_is_explained_by_rounding_alone() {
-    assert_eq!(judge(best(5, 0.7), 6, 0.7, 0.4), Some(true));
-    assert_eq!(judge(best(5, 0.7), 6, 0.7 - 1e-6, 0.4), Some(true));
+    assert_eq!(judge(Some(best(5, 0.7)), 6, 0.7, 0.4), Some(true));
+    assert_eq!(judge(Some(best(5, 0.7)), 6, 0.7 - 1e-6, 0.4), Some(true));
     assert_eq!(
-        judge(best(5, 0.7), 6, 0.69, 0.4),
+        judge(Some(best(5, 0.7)), 6, 0.69, 0.4),
         Some(false),
         "the peer is wrong"
     );
     assert_eq!(
-        judge(best(5, 0.7), 6, 0.7 + 1e-6, 0.4),
+        judge(Some(best(5, 0.7)), 6, 0.7 + 1e-6, 0.4),
         Some(false),
         "thenar is wrong"
     );
@@ -35,6 +35,6 @@ fn another_row_is_explained_by_rounding_alone() {
 
 #[test]
 fn a_row_that_does_not_exist_is_never_explained() {
-    assert_eq!(judge(best(5, 0.7), 9, f32::NAN, 0.4), Some(false));
+    assert_eq!(judge(Some(best(5, 0.7)), 9, f32::NAN, 0.4), Some(false));
     assert_eq!(judge(None, 9, f32::NAN, 0.4), Some(false));
 }

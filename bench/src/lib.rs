@@ -3,6 +3,7 @@
 pub mod contest;
 pub mod differ;
 pub mod gallery;
+pub mod gpu;
 pub mod kernel;
 pub mod machine;
 pub mod npy;

@@ -76,6 +76,17 @@ pub fn resident_bytes() -> Option<f64> {
     Some(kibibytes(&status, "VmRSS")? * 1_024.0)
 }
 
+/// Memory in bytes that can be had without swapping; none where the system doesn't tell.
+pub fn free_bytes() -> Option<usize> {
+    let memory = fs::read_to_string("/proc/meminfo").ok()?;
+    let kib: usize = field(&memory, "MemAvailable")?
+        .strip_suffix("kB")?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(kib << 10)
+}
+
 /// Value of a line `name : value`.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| {

@@ -2,17 +2,17 @@
 
 use super::*;
 
-fn summary(ms: f64) -> Option<Summary> {
-    Some(Summary {
+fn summary(ms: f64) -> Summary {
+    Summary {
         ms,
         min_ms: ms,
         repeats: 3,
-    })
+    }
 }
 
 fn thenar(ms: f64) -> Thenar {
     Thenar {
-        summary: summary(ms),
+        summary: Some(summary(ms)),
         cold: None,
         survivors_mean: 1.0,
         survivors_max: 2,
@@ -25,7 +25,7 @@ fn thenar(ms: f64) -> Thenar {
 fn peers(times: &[(&str, f64)]) -> BTreeMap<String, PeerResult> {
     let peer = |(name, ms): &(&str, f64)| {
         let result = PeerResult {
-            summary: summary(*ms),
+            summary: Some(summary(*ms)),
             finds: None,
             error: None,
         };

@@ -39,7 +39,7 @@ fn repeats_keep_both_limits() {
         calls
     };
     assert_eq!(count(3, 10, Duration::ZERO), 3);
-    assert_eq!(count(3, 10, Duration::from_secs(3_600)), 10);
+    assert_eq!(count(3, 10, Duration::from_hours(1)), 10);
 }
 
 #[test]

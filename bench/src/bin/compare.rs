@@ -154,7 +154,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     let searched = Searched::new(Engine::start(options.config())?, rows, count)?;
     let probes = rows.probes(PROBES_MIN.max(options.batch_max() * BATCHES_MIN), as_u64(count));
     let kernel = searched.engine().backend();
-    let (peers, ready) = start_peers(options, wanted, &kernel, &searched, &probes)?;
+    let (peers, ready) = start_peers(options, &wanted, &kernel, &searched, &probes)?;
     let machine = Machine::this();
     let mut contest = Contest {
         searched: &searched,
@@ -196,7 +196,7 @@ fn run(options: &Options) -> Result<(), Failure> {
 /// Hands the gallery over and builds the peers. Without Python, or where the program fails, every peer is named as missing.
 fn start_peers(
     options: &Options,
-    wanted: Vec<String>,
+    wanted: &[String],
     kernel: &str,
     searched: &Searched,
     probes: &[Probe],
@@ -234,7 +234,7 @@ fn start_peers(
         python,
         gallery: &gallery,
         probes: &all,
-        peers: &wanted,
+        peers: wanted,
         threads: options.threads(),
         level: options
             .kernel
