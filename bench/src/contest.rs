@@ -216,9 +216,12 @@ impl Contest<'_> {
 
     fn thenar(&self, ours: &Ours) -> Thenar {
         let outcomes = || ours.outcomes.iter();
+        // A mate below the threshold is none to be found.
         let is_mate = |(number, outcome): (&usize, &Outcome)| {
-            let mate = self.probes.get(*number)?.mate?;
-            Some(outcome.best.is_some_and(|best| u64::from(best.row) == mate))
+            let probe = self.probes.get(*number)?;
+            let mate = u32::try_from(probe.mate?).ok()?;
+            let score = self.searched.score(&probe.values, mate)?;
+            (score >= self.search.threshold).then(|| outcome.best.is_some_and(|best| best.row == mate))
         };
         let mates: Vec<bool> = outcomes().filter_map(is_mate).collect();
         let certificates: BTreeSet<String> = outcomes()

@@ -57,7 +57,7 @@ pub struct Thenar {
     pub survivors_mean: f64,
     /// The most of one probe.
     pub survivors_max: usize,
-    /// Mated probes that were searched.
+    /// Probes with a mate above the threshold.
     pub mates: usize,
     /// Those that found their mate.
     pub mates_found: usize,

@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
+use thenar::engine::canonical;
 use thenar::model::signature::Dimension;
 
 /// Rows one task makes.
@@ -116,6 +117,13 @@ impl Rows {
             .into_par_iter()
             .map(|number| self.probe(as_u64(number), rows))
             .collect()
+    }
+
+    /// Whether a probe has a mate whose canonical score reaches a threshold.
+    pub fn reaches(&self, probe: &Probe, threshold: f32) -> bool {
+        probe
+            .mate
+            .is_some_and(|mate| canonical::score(&probe.values, &self.row(mate)) >= threshold)
     }
 
     fn direction(&self, purpose: Purpose, number: u64, out: &mut [f32]) {

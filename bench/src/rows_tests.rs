@@ -1,7 +1,6 @@
 //! Tests of seeded rows: reproducible, of unit norm, mated as promised.
 
 use super::*;
-use thenar::engine::canonical;
 
 fn rows() -> Rows {
     Rows::new(7, Dimension::new(256).expect("a multiple of 32"))
@@ -47,4 +46,12 @@ fn three_of_four_probes_score_about_as_promised() {
 #[test]
 fn probes_of_an_empty_gallery_are_strangers() {
     assert!(rows().probes(8, 0).iter().all(|probe| probe.mate.is_none()));
+}
+
+#[test]
+fn strangers_and_weak_mates_reach_nothing() {
+    let rows = rows();
+    assert!(rows.reaches(&rows.mated(0, 5), 0.4));
+    assert!(!rows.reaches(&rows.mated(0, 5), 0.95));
+    assert!(!rows.reaches(&rows.stranger(0), -1.0));
 }

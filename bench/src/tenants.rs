@@ -55,7 +55,7 @@ pub struct Timed {
     pub ms: f64,
     /// Best, in milliseconds.
     pub min_ms: f64,
-    /// Mates that were searched.
+    /// Mates above the threshold that were searched.
     pub mates: usize,
     /// Those that survived.
     pub mates_found: usize,
@@ -128,7 +128,7 @@ fn time(engine: &Engine, side: Side, galleries: &[GalleryId], batch: usize) -> R
     })
 }
 
-/// Requests and the rows that their mates have in their galleries.
+/// Requests and the rows that their mates have in their galleries, where they reach the threshold.
 fn one_batch(
     side: Side,
     galleries: &[GalleryId],
@@ -144,7 +144,8 @@ fn one_batch(
             return (tenant, values, None);
         };
         let mated = rows.mated(as_u64(number), as_u64(tenant * side.rows) + mate);
-        (tenant, mated.values, u32::try_from(mate).ok())
+        let reaches = rows.reaches(&mated, side.search.threshold);
+        (tenant, mated.values, u32::try_from(mate).ok().filter(|_| reaches))
     };
     (first..first + batch)
         .map(one)

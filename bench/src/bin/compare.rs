@@ -190,6 +190,9 @@ fn run(options: &Options) -> Result<(), Failure> {
     } else {
         print!("{}", report.table());
     }
+    if report.results.iter().any(|batch| batch.identical == Some(false)) {
+        return Err("thenar's answers and those of the exact index differ".into());
+    }
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rayon::prelude::*;
 use thenar::engine::{BackendChoice, Engine, EngineConfig, GalleryId, Scanned, Survivors};
 use thenar::model::decision::Certificate;
 use thenar::model::signature::Dimension;
@@ -78,7 +79,12 @@ pub(super) fn measure(plan: &Plan, dim: Dimension, report: &mut Report) -> Resul
 impl Bench<'_> {
     fn sizes(&self, count: usize, report: &mut Report) -> Result<(), Failure> {
         for batch in &self.plan.batches {
-            let probes = self.rows.probes(batch * BATCHES, as_u64(count));
+            let mut probes = self.rows.probes(batch * BATCHES, as_u64(count));
+            let threshold = self.threshold()?;
+            // A mate below the threshold is none to be found.
+            probes.par_iter_mut().for_each(|probe| {
+                probe.mate = probe.mate.filter(|_| self.rows.reaches(probe, threshold));
+            });
             for deterministic in [false, true] {
                 let timed = self.time(count, *batch, &probes, deterministic)?;
                 progress(format!(
@@ -98,6 +104,10 @@ impl Bench<'_> {
         Ok(())
     }
 
+    fn threshold(&self) -> Result<f32, Failure> {
+        Ok(THRESHOLD_SPREADS / f32::from(u16::try_from(self.rows.dimension().get())?).sqrt())
+    }
+
     fn time(
         &self,
         count: usize,
@@ -107,7 +117,7 @@ impl Bench<'_> {
     ) -> Result<Timed, Failure> {
         let dim = self.rows.dimension().get();
         let search = Search {
-            threshold: THRESHOLD_SPREADS / f32::from(u16::try_from(dim)?).sqrt(),
+            threshold: self.threshold()?,
             deterministic,
         };
         let values = |probes: &[Probe]| {
