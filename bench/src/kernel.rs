@@ -23,12 +23,12 @@ pub fn parse(name: &str) -> Result<Kernel, String> {
     })
 }
 
-/// Level of the peers for a kernel by its name; none where they may use all that the processor has.
+/// Level of the peers for a kernel by its name; none where they may use all that the processor has. They have nothing beyond AVX-512, so
+/// that a kernel of it holds nobody back.
 pub fn peer_level(kernel: &str) -> Option<PeerLevel> {
     let (faiss, openblas) = match kernel {
         "portable" => ("NONE", "Prescott"),
         "avx2" => ("AVX2", "Haswell"),
-        "avx512" => ("AVX512", "SkylakeX"),
         _ => return None,
     };
     Some(PeerLevel { faiss, openblas })

@@ -95,6 +95,8 @@ pub struct Batch {
     pub peers: BTreeMap<String, PeerResult>,
     /// Median of the best exact peer over that of thenar.
     pub ratio_exact: Option<f64>,
+    /// The same of the smallest times: on a machine that others use it is the steadier one.
+    pub ratio_exact_min: Option<f64>,
     /// Median of the best peer of all, approximate ones included, over that of thenar.
     pub ratio_any: Option<f64>,
     /// Whether the answers are the exact reference's, rounding apart; none where it was not measured.
@@ -114,14 +116,17 @@ impl Batch {
         compared: usize,
         differences: Option<Vec<Difference>>,
     ) -> Self {
-        let ms = thenar.summary.map(|summary| summary.ms);
-        let best = |counts: &dyn Fn(&str) -> bool| {
-            let of = |(name, result): (&String, &PeerResult)| {
-                result.summary.filter(|_| counts(name)).map(|summary| summary.ms)
-            };
-            Some(peers.iter().filter_map(of).min_by(f64::total_cmp)? / ms?)
+        let median = |summary: Summary| summary.ms;
+        let smallest = |summary: Summary| summary.min_ms;
+        let ratio = |of: fn(Summary) -> f64, names: &[&str]| {
+            let counted = peers.iter().filter(|(name, _)| names.contains(&name.as_str()));
+            let best = counted
+                .filter_map(|(_, result)| result.summary.map(of))
+                .min_by(f64::total_cmp);
+            Some(best? / thenar.summary.map(of)?)
         };
-        let (ratio_exact, ratio_any) = (best(&|name| EXACT.contains(&name)), best(&|_| true));
+        let (ratio_exact, ratio_exact_min) = (ratio(median, &EXACT), ratio(smallest, &EXACT));
+        let ratio_any = ratio(median, &NAMES);
         let identical = differences
             .as_ref()
             .map(|all| all.iter().all(|difference| difference.explained));
@@ -130,12 +135,13 @@ impl Batch {
         differences.truncate(DIFFERENCES_LISTED_MAX);
         Self {
             batch,
-            thenar_ms: ms,
-            thenar_min_ms: thenar.summary.map(|summary| summary.min_ms),
+            thenar_ms: thenar.summary.map(median),
+            thenar_min_ms: thenar.summary.map(smallest),
             thenar_cold_ms: thenar.cold.map(|cold| cold.ms),
             thenar,
             peers,
             ratio_exact,
+            ratio_exact_min,
             ratio_any,
             identical,
             compared,

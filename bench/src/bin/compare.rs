@@ -16,6 +16,8 @@ use thenar_bench::rows::{Probe, Rows, as_u64};
 use thenar_bench::timing::Flush;
 use thenar_bench::{Failure, exit, npy, progress};
 
+/// Forces thenar's kernel where no option does.
+const KERNEL_VARIABLE: &str = "THENAR_KERNEL";
 /// Probes that are made at least; repeats go through them in turn.
 const PROBES_MIN: usize = 4_096;
 /// As many batches of the largest size are made at least.
@@ -239,9 +241,11 @@ fn start_peers(
         probes: &all,
         peers: wanted,
         threads: options.threads(),
-        level: options
-            .kernel
-            .and_then(|_| peer_level(kernel.rsplit('/').next().unwrap_or_default())),
+        level: if is_held(options) {
+            peer_level(kernel.rsplit('/').next().unwrap_or_default())
+        } else {
+            None
+        },
     });
     // The program has mapped the files: they stay until it ends, and nobody has to clean up.
     drop(folder);
@@ -254,4 +258,9 @@ fn start_peers(
         }
         Err(failure) => (None, missing(&failure.to_string())),
     })
+}
+
+/// Whether thenar was told which kernel to use, and did not choose its best.
+fn is_held(options: &Options) -> bool {
+    options.kernel.is_some() || std::env::var_os(KERNEL_VARIABLE).is_some_and(|name| !name.is_empty())
 }
