@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Folders that hold nothing of ours.
-const LEFT_OUT: [&str; 4] = ["target", "generated", "__pycache__", "node_modules"];
+const LEFT_OUT: [&str; 5] = ["target", "out", "generated", "__pycache__", "node_modules"];
 /// Hidden folders that are ours all the same.
 const HIDDEN_BUT_OURS: [&str; 1] = [".ci"];
 

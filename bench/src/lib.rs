@@ -1,0 +1,36 @@
+//! What the benches share: seeded rows, whole searches, clocks, the machine, the peers. Judges no figure and sets no goal.
+
+pub mod contest;
+pub mod differ;
+pub mod gallery;
+pub mod gpu;
+pub mod kernel;
+pub mod machine;
+pub mod npy;
+pub mod peers;
+pub mod report;
+pub mod rows;
+pub mod tenants;
+pub mod timing;
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// What a bench gives up with: it names the step that failed, for a person to read.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Prints a failure and turns it into the exit code of the process.
+pub fn exit(outcome: Result<(), Failure>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says what is going on. Standard output is for results alone.
+pub fn progress(what: impl Display) {
+    eprintln!("{what}");
+}
