@@ -320,8 +320,10 @@ impl Bench {
         panic!("it never settles")
     }
 
+    /// Lets time pass. A device that is opened by then is taken over in the round after.
     fn wait(&mut self, by: Duration) {
         self.clock.advance(by);
+        self.settle();
         self.settle();
     }
 

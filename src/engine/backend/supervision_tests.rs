@@ -3,6 +3,9 @@
 use super::*;
 use crate::engine::backend::placement::SPLIT_ROWS_MIN;
 use crate::engine::backend::tend::{CHANGES_PER_ROUND_MAX, REBALANCE_INTERVAL, ROWS_PER_ROUND_MAX};
+use crate::engine::code::Codes;
+use crate::engine::samples::{config, rng, unit};
+use crate::engine::{Engine, ScanRequest};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -85,7 +88,6 @@ fn a_device_that_fails_its_first_test_is_used_once_it_passes() {
         (CPU, DeviceState::Failed)
     );
     bench.wait(SECOND);
-    bench.settle();
     assert_eq!(bench.scan(&[id]), NAME);
     assert_eq!(
         (&*bench.backends.name(), bench.status(0).state),
@@ -99,7 +101,6 @@ fn an_opener_that_panics_is_a_failed_try() {
     let device = remote.device_that_opens(NAME, "0", Err("none".into()), |_| panic!("the driver gave up"));
     let mut bench = Bench::new([device]);
     bench.wait(SECOND);
-    bench.settle();
     assert_eq!(bench.status(0).attempts, 1);
     assert_eq!(
         bench.status(0).reason.as_deref(),
@@ -135,7 +136,6 @@ fn a_device_that_is_lost_again_and_again_waits_longer() {
         let wait = bench.tend().expect("it wants to be called");
         waits.push(wait.as_secs());
         bench.wait(wait);
-        bench.settle();
         assert_eq!(bench.scan(&[id]), NAME);
     }
     assert_eq!(waits, [1, 2, 4, 8]);
@@ -298,4 +298,40 @@ fn watchers_are_told_once_for_each_change() {
         watch.has_changed().is_err(),
         "they learn that the engine has ended"
     );
+}
+
+#[tokio::test]
+async fn the_engine_that_nobody_asks_anything_takes_a_device_back() {
+    let (bench, remote) = one();
+    let (clock, backends) = (Arc::clone(&bench.clock), bench.backends);
+    let engine = Engine::with_backends(config(), move || Ok(backends)).expect("started");
+    let id = engine.open_gallery(dim(DIM)).expect("opened");
+    let codes = Codes::encode(dim(DIM), &gallery("random", DIM, 3_000, 1));
+    engine.append(id, codes).expect("memory");
+    let request = ScanRequest {
+        gallery: id,
+        probe: Arc::from(unit(DIM, &mut rng(1))),
+        threshold: 0.5,
+        deterministic: true,
+        deadline: None,
+    };
+    remote.with(|script| script.on_scan.push_back(panics));
+    assert_eq!(
+        &*engine.scan(request.clone()).await.expect("answered").backend,
+        CPU
+    );
+    let mut devices = engine.watch_devices();
+    let state = |devices: &Arc<[DeviceStatus]>| devices[0].state;
+    devices
+        .wait_for(|devices| state(devices) == DeviceState::Failed)
+        .await
+        .expect("told");
+    assert_eq!(engine.devices()[0].rows, 0);
+    assert_eq!(engine.backend(), CPU);
+    clock.advance(SECOND);
+    let back =
+        |devices: &Arc<[DeviceStatus]>| state(devices) == DeviceState::Ready && devices[0].rows == 3_000;
+    devices.wait_for(back).await.expect("told");
+    assert_eq!(&*engine.scan(request).await.expect("answered").backend, NAME);
+    assert_eq!(engine.backend(), NAME);
 }

@@ -77,23 +77,20 @@ impl Backends {
 
     /// Brings devices closer to what they are to hold, gallery by gallery.
     fn move_rows(&mut self, residency: &Residency) {
-        let mut rows = ROWS_PER_ROUND_MAX;
-        for _ in 0..CHANGES_PER_ROUND_MAX {
-            let Some(id) = self.pending.first().copied() else {
-                return;
-            };
+        let (mut rows, mut changes) = (ROWS_PER_ROUND_MAX, 0);
+        while rows > 0
+            && changes < CHANGES_PER_ROUND_MAX
+            && let Some(id) = self.pending.first().copied()
+        {
             let view = residency.view(id).ok();
             let Some((gallery, (at, held, changed))) = view.zip(self.next_step(id, rows)) else {
                 self.pending.remove(&id);
                 continue;
             };
-            let moved = changed.end - changed.start;
+            changes += 1;
+            rows = rows.saturating_sub(changed.end - changed.start);
             let changed = Some(changed).filter(|rows| !rows.is_empty());
             self.hold(gallery, at, &held, changed.as_slice());
-            rows = rows.saturating_sub(moved);
-            if rows == 0 {
-                return;
-            }
         }
     }
 
