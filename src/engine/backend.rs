@@ -268,7 +268,10 @@ fn row_len(dim: Dimension) -> u64 {
 /// What the GPUs offer a gallery.
 fn seats(gpus: &[Supervised], speeds: &[f64], placed: &Placed) -> Vec<Seat> {
     let ranges = placed.held.iter().zip(&placed.goals);
-    let seat = |((gpu, speed), (held, goal)): ((&Supervised, &f64), (&Range<u32>, &Range<u32>))| {
+    let offers = gpus.iter().zip(speeds).zip(ranges);
+    let seat = |((gpu, speed), (held, goal))| {
+        let (gpu, speed): (&Supervised, &f64) = (gpu, speed);
+        let (held, goal): (&Range<u32>, &Range<u32>) = (held, goal);
         let load = gpu.planned.saturating_sub(bytes(placed.dim, goal));
         let room = match gpu.bytes_max() {
             _ if !gpu.is_ready() => 0,
@@ -284,7 +287,7 @@ fn seats(gpus: &[Supervised], speeds: &[f64], placed: &Placed) -> Vec<Seat> {
             speed: *speed,
         }
     };
-    gpus.iter().zip(speeds).zip(ranges).map(seat).collect()
+    offers.map(seat).collect()
 }
 
 /// Sets what the GPUs are to hold of a gallery.

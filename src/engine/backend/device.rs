@@ -342,7 +342,13 @@ const GAVE_UP: &str = "the driver's library gave up";
 /// its own; without one the device is left as it is.
 pub(super) fn abandon(host: &dyn Host, backend: Box<dyn Backend>) {
     let backend = ManuallyDrop::new(backend);
-    let job = move || drop(tried(|| Ok(drop(ManuallyDrop::into_inner(backend)))));
+    let job = move || {
+        // What a dying driver's library says on its way out helps nobody.
+        let _ = tried(|| {
+            drop(ManuallyDrop::into_inner(backend));
+            Ok(())
+        });
+    };
     if let Err(error) = host.spawn("thenar-gpu-end", Box::new(job)) {
         tracing::warn!(%error, "the failed GPU's memory is kept until the process ends");
     }

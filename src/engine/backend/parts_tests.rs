@@ -3,6 +3,8 @@
 
 use super::*;
 
+type Ranges = Vec<Range<u32>>;
+
 fn found(by_sign: bool, survivors: Vec<Survivors>) -> Found {
     Found { survivors, by_sign }
 }
@@ -14,7 +16,7 @@ fn rows(rows: impl IntoIterator<Item = u32>) -> Survivors {
 #[test]
 fn the_cpu_gets_what_no_device_holds() {
     let p = PART_ROWS;
-    let table: [(u32, Vec<Range<u32>>, Vec<Range<u32>>); 8] = [
+    let table: [(u32, Ranges, Ranges); 8] = [
         (0, vec![], vec![0..0]),
         (5, vec![], vec![0..5]),
         (5, vec![0..5], vec![]),
@@ -44,10 +46,7 @@ fn too_many_in_one_part_or_in_all_is_everything() {
     let half = u32::try_from(SURVIVORS_MAX).expect("small") / 2;
     let parts = |second: Survivors| vec![found(false, vec![rows(0..half)]), found(false, vec![second])];
     assert_eq!(join(1, parts(Survivors::All)).survivors, [Survivors::All]);
-    assert_eq!(
-        join(1, parts(rows(half..2 * half + 1))).survivors,
-        [Survivors::All]
-    );
+    assert_eq!(join(1, parts(rows(half..=2 * half))).survivors, [Survivors::All]);
     assert_eq!(
         join(1, parts(rows(half..2 * half))).survivors,
         [rows(0..2 * half)]

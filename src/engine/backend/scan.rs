@@ -10,7 +10,8 @@ use super::speed::Measured;
 use super::{Backend, BackendError, Backends, Found, Survivors, Work, joined};
 
 /// What a device answered, and what it took.
-type Answer = Result<(Vec<Found>, Measured), BackendError>;
+type Answer = Result<Answered, BackendError>;
+type Answered = (Vec<Found>, Measured);
 
 impl Backends {
     /// What was found for each piece of work, which is for all rows of its gallery; and who found it.
@@ -83,7 +84,7 @@ impl Backends {
         on_gpus: &[Vec<Part>],
         on_cpu: &[Part],
         lone: bool,
-    ) -> (Vec<Option<Answer>>, Option<(Vec<Found>, Measured)>) {
+    ) -> (Vec<Option<Answer>>, Option<Answered>) {
         let (host, cpu) = (&*self.host, &mut *self.cpu);
         let gpus = self.gpus.iter_mut().zip(on_gpus);
         let gpus = gpus.map(|(gpu, parts)| Some((gpu.backend()?, parts)).filter(|_| !parts.is_empty()));
@@ -149,12 +150,7 @@ fn ask(backend: &mut dyn Backend, host: &dyn Host, work: &[Work<'_>], parts: &[P
     Ok((found, measured(&pieces, host, began)))
 }
 
-fn on_the_cpu(
-    cpu: &mut dyn Backend,
-    host: &dyn Host,
-    work: &[Work<'_>],
-    parts: &[Part],
-) -> (Vec<Found>, Measured) {
+fn on_the_cpu(cpu: &mut dyn Backend, host: &dyn Host, work: &[Work<'_>], parts: &[Part]) -> Answered {
     let pieces: Vec<Work<'_>> = parts.iter().map(|part| part.of(work)).collect();
     let began = host.now();
     let found = cpu.scan(&pieces).unwrap_or_else(|error| {

@@ -1,10 +1,13 @@
 //! Tests of what happens between batches: recovery, backoff, several devices, moves. The clock is the test's.
 
+use std::time::SystemTime;
+
+use super::rig::DIM;
 use super::*;
 use crate::engine::backend::placement::SPLIT_ROWS_MIN;
 use crate::engine::backend::tend::{CHANGES_PER_ROUND_MAX, REBALANCE_INTERVAL, ROWS_PER_ROUND_MAX};
 use crate::engine::code::Codes;
-use crate::engine::samples::{config, rng, unit};
+use crate::engine::samples::{config, dim, gallery, rng, unit};
 use crate::engine::{Engine, ScanRequest};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -157,8 +160,9 @@ fn galleries_come_to_a_device_in_slices_and_what_is_there_is_scanned_there() {
     while bench.tend() == Some(Duration::ZERO) {
         held.push(remote.held(id).end);
         assert_eq!(bench.scan(&[id]), format!("{NAME} + {CPU}"));
-        // Changes meanwhile: an erasure here and there, and rows at the end.
-        bench.erase(id, held.len() as u32 * 10..rows);
+        // Changes meanwhile: erasures of what is there and what is not, and rows at the end.
+        let erased = if held.len() == 1 { 50_000 } else { 100_000 };
+        bench.erase(id, erased..erased + 31_000);
         bench.append(id, 5);
     }
     assert_eq!(held, [ROWS_PER_ROUND_MAX, 2 * ROWS_PER_ROUND_MAX]);
