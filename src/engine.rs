@@ -23,7 +23,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::model::decision::Certificate;
 use crate::model::signature::Dimension;
@@ -35,6 +35,7 @@ use code::Codes;
 use gallery::PackedRows;
 use shared::Shared;
 
+pub use backend::{DeviceState, DeviceStatus};
 pub use config::{BackendChoice, EngineConfig, Kernel, LockMemory};
 pub use error::EngineError;
 pub use gallery::GalleryId;
@@ -98,6 +99,7 @@ struct Inner {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
+    devices: watch::Receiver<Arc<[DeviceStatus]>>,
 }
 
 impl Drop for Inner {
@@ -138,25 +140,36 @@ impl Engine {
                         return;
                     }
                 };
+                let devices = backends.devices();
                 let batcher = Batcher::new(&config, backends, batcher_shared);
-                let _ = ready.send(Ok(()));
+                let _ = ready.send(Ok(devices));
                 batcher.run(&queue);
             })
             .map_err(|error| EngineError::Memory(error.to_string()))?;
-        let inner = Inner {
-            jobs: Some(jobs),
-            thread: Some(thread),
-            shared,
-        };
-        opened.recv().map_err(|_| EngineError::Stopped)??;
+        let devices = opened.recv().map_err(|_| EngineError::Stopped)??;
         Ok(Self {
-            inner: Arc::new(inner),
+            inner: Arc::new(Inner {
+                jobs: Some(jobs),
+                thread: Some(thread),
+                shared,
+                devices,
+            }),
         })
     }
 
     /// Name of the backend, for instance `cpu/avx512` or `gpu/NVIDIA H200`. It changes when a GPU is lost.
     pub fn backend(&self) -> String {
         self.inner.shared.backend().to_string()
+    }
+
+    /// Status of the GPUs; empty where only the CPU scans.
+    pub fn devices(&self) -> Arc<[DeviceStatus]> {
+        Arc::clone(&self.inner.devices.borrow())
+    }
+
+    /// The same, to be watched. The sender goes with the engine's thread, which a watcher does not keep.
+    pub fn watch_devices(&self) -> watch::Receiver<Arc<[DeviceStatus]>> {
+        self.inner.devices.clone()
     }
 
     /// Opens an empty gallery. It takes no memory until rows are appended.

@@ -112,6 +112,9 @@ impl Server {
         build::metrics(&config)?;
         let tiers = build::tiers(&config, mode).await?;
         let health = health::Health::new(mode).await;
+        if let Some(devices) = tiers.devices.clone() {
+            tokio::spawn(health.clone().follow(devices));
+        }
         let stop = CancellationToken::new();
         let listener = listen::spawn(&config, socket, &tiers, &health, &stop)?;
         health.ready().await;

@@ -31,6 +31,18 @@ pub const COMMIT_SECONDS: &str = "thenar_commit_seconds";
 pub const ERASURES_PURGED: &str = "thenar_erasures_purged_total";
 /// Tenants by `state`.
 pub const TENANTS: &str = "thenar_tenants";
+/// Whether a GPU can be used, by `device`.
+pub const DEVICE_UP: &str = "thenar_device_up";
+/// Whether a GPU's memory did not suffice, by `device`.
+pub const DEVICE_FULL: &str = "thenar_device_full";
+/// Rows that a GPU holds, by `device`.
+pub const DEVICE_ROWS: &str = "thenar_device_rows";
+/// Bytes that they take, by `device`.
+pub const DEVICE_BYTES: &str = "thenar_device_bytes";
+/// Times that a GPU was lost, by `device`.
+pub const DEVICE_LOSSES: &str = "thenar_device_losses_total";
+/// Times that a lost GPU was opened again or tried to be, by `device`.
+pub const DEVICE_RETRIES: &str = "thenar_device_retries_total";
 
 /// Tells the recorder what each metric is.
 pub fn describe() {
@@ -55,6 +67,16 @@ pub fn describe() {
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time of one transaction");
     describe_counter!(ERASURES_PURGED, "Erasures whose files are clean");
     describe_gauge!(TENANTS, "Tenants by state");
+    describe_gauge!(DEVICE_UP, "1 for a GPU that can be used, by device");
+    describe_gauge!(DEVICE_FULL, "1 for a GPU whose memory did not suffice, by device");
+    describe_gauge!(DEVICE_ROWS, "Rows that a GPU holds, by device");
+    describe_gauge!(
+        DEVICE_BYTES,
+        Unit::Bytes,
+        "Bytes of codes that a GPU holds, by device"
+    );
+    describe_counter!(DEVICE_LOSSES, "Times that a GPU was lost, by device");
+    describe_counter!(DEVICE_RETRIES, "Attempts to open a lost GPU again, by device");
 }
 
 /// Logs to standard error from now on. `THENAR_LOG` overrides the filter; a second call changes nothing.

@@ -1,147 +1,172 @@
-//! Tests of the fall back: whatever a GPU does, a scan is answered.
+//! Tests of the supervision with scripted devices: whatever they do, a scan is answered, and exactly so.
 #![expect(clippy::single_range_in_vec_init, reason = "one range of rows is meant")]
 
-use std::sync::Mutex;
+use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::*;
-use crate::engine::samples::{gallery, quantized, resident, rng, unit};
+use rig::{Act, Bench, CPU, NAME, Remote, Script, full, lost, panics};
 
-/// A GPU that does as it is told.
-#[derive(Default)]
-struct Scripted {
-    update: Option<fn() -> BackendError>,
-    scan: Option<fn() -> BackendError>,
-    calls: Arc<Mutex<Vec<&'static str>>>,
-}
+#[path = "backend/rig_tests.rs"]
+mod rig;
+#[path = "backend/supervision_tests.rs"]
+mod supervision;
 
-impl Scripted {
-    fn call<T>(
-        &self,
-        name: &'static str,
-        error: Option<fn() -> BackendError>,
-        value: T,
-    ) -> Result<T, BackendError> {
-        self.calls.lock().expect("no panic").push(name);
-        error.map_or(Ok(value), |error| Err(error()))
-    }
-}
-
-impl Backend for Scripted {
-    fn name(&self) -> Arc<str> {
-        Arc::from("gpu/scripted")
-    }
-    fn update(&mut self, _: GalleryView<'_>, _: Range<u32>, _: &[Range<u32>]) -> Result<(), BackendError> {
-        self.call("update", self.update, ())
-    }
-    fn forget(&mut self, _: GalleryId) -> Result<(), BackendError> {
-        self.call("forget", None, ())
-    }
-    fn scan(&mut self, work: &[Work<'_>]) -> Result<Vec<Found>, BackendError> {
-        let everything = |work: &Work<'_>| Found {
-            survivors: vec![Survivors::All; work.probes.len()],
-            by_sign: false,
-        };
-        self.call("scan", self.scan, work.iter().map(everything).collect())
-    }
-}
-
-fn lost() -> BackendError {
-    BackendError::Lost("unplugged".into())
-}
-
-fn full() -> BackendError {
-    BackendError::OutOfMemory { bytes: 7 }
-}
-
-fn backends(gpu: Scripted) -> (Backends, Arc<Mutex<Vec<&'static str>>>) {
-    let calls = Arc::clone(&gpu.calls);
-    let cpu = CpuBackend::new(Kernel::Portable, 1).expect("threads");
-    (Backends::new(Box::new(cpu), Some(Box::new(gpu))), calls)
-}
-
-fn scan(
-    backends: &mut Backends,
-    gallery: GalleryView<'_>,
-    probe: &QuantizedProbe,
-) -> (Vec<Survivors>, Arc<str>) {
-    let (found, by) = backends.scan(&[Work {
-        gallery,
-        rows: 0..gallery.rows(),
-        probes: vec![probe],
-    }]);
-    (found.into_iter().flat_map(|found| found.survivors).collect(), by)
+fn one() -> (Bench, Remote) {
+    let remote = Remote::default();
+    (Bench::new([remote.device(NAME, "0")]), remote)
 }
 
 #[test]
 fn a_healthy_gpu_answers() {
-    let (mut backends, _) = backends(Scripted::default());
-    let (residency, id) = resident(32, &gallery("random", 32, 3, 1));
-    let probe = quantized(&unit(32, &mut rng(1)), 0.9);
-    let (found, name) = scan(&mut backends, residency.view(id).expect("open"), &probe);
-    assert_eq!(
-        (found.as_slice(), &*name),
-        (&[Survivors::All][..], "gpu/scripted")
-    );
+    let (mut bench, remote) = one();
+    let id = bench.filled(30);
+    assert_eq!(bench.scan(&[id]), NAME);
+    bench.append(id, 20);
+    bench.append(id, 3_000);
+    assert_eq!(bench.scan(&[id]), NAME);
+    assert_eq!(remote.held(id), 0..3_050, "on the device when the append returns");
+    assert_eq!(remote.calls(), ["update", "scan", "update", "update", "scan"]);
+    assert_eq!(&*bench.backends.name(), NAME);
 }
 
-/// What the GPU's library does when a device is lost while it waits.
-fn panics() -> BackendError {
-    panic!("the device is lost")
+#[test]
+fn an_empty_gallery_is_no_devices_affair() {
+    let (mut bench, remote) = one();
+    let id = bench.open();
+    assert_eq!(bench.scan(&[id]), CPU);
+    bench
+        .backends
+        .update(bench.residency.view(id).expect("open"), &[]);
+    bench.backends.forget(id);
+    assert!(remote.calls().is_empty());
+}
+
+#[test]
+fn without_a_gpu_the_cpu_answers_and_nothing_is_to_be_tended() {
+    let mut bench = Bench::new(None);
+    let id = bench.filled(30);
+    assert_eq!(bench.scan(&[id]), CPU);
+    assert_eq!(bench.tend(), None);
+    assert!(bench.backends.devices().borrow().is_empty());
 }
 
 #[test]
 fn a_gpu_whose_library_panics_is_a_lost_one() {
-    let (mut backends, calls) = backends(Scripted {
-        scan: Some(panics),
-        ..Scripted::default()
-    });
-    let (residency, id) = resident(32, &gallery("random", 32, 3, 1));
-    let probe = quantized(&unit(32, &mut rng(1)), 0.9);
+    let (mut bench, remote) = one();
+    let id = bench.filled(30);
+    remote.with(|script| script.on_scan.push_back(panics));
     for _ in 0..2 {
-        let (_, name) = scan(&mut backends, residency.view(id).expect("open"), &probe);
-        assert_eq!(&*name, "cpu/portable");
+        assert_eq!(bench.scan(&[id]), CPU);
     }
-    assert_eq!(*calls.lock().expect("no panic"), ["scan"], "asked once");
+    assert_eq!(remote.calls(), ["update", "scan"], "asked once");
+    assert_eq!(remote.with(|script| script.dropped), 1, "let go of");
 }
 
 #[test]
-fn a_lost_gpu_fails_no_request_and_is_not_asked_again() {
-    let (mut backends, calls) = backends(Scripted {
-        scan: Some(lost),
-        ..Scripted::default()
-    });
-    let rows = gallery("random", 32, 30, 1);
-    let (residency, id) = resident(32, &rows);
-    let view = residency.view(id).expect("open");
-    let probe = quantized(&unit(32, &mut rng(1)), 0.99);
-    assert_eq!(&*backends.name(), "gpu/scripted");
-    for _ in 0..2 {
-        let (found, name) = scan(&mut backends, view, &probe);
-        assert!(matches!(&found[0], Survivors::Rows(_)));
-        assert_eq!(&*name, "cpu/portable");
+fn whatever_a_gpu_is_lost_at_no_request_fails() {
+    type Acts = fn(&mut Script) -> &mut VecDeque<Act>;
+    let losses: [(&str, Acts); 3] = [
+        ("update", |script| &mut script.on_update),
+        ("forget", |script| &mut script.on_forget),
+        ("scan", |script| &mut script.on_scan),
+    ];
+    for (what, acts) in losses {
+        for act in [lost as Act, panics as Act] {
+            let (mut bench, remote) = one();
+            let (id, other) = (bench.filled(3_000), bench.filled(50));
+            remote.with(|script| acts(script).push_back(act));
+            match what {
+                "update" => bench.append(id, 10),
+                "forget" => bench.backends.forget(other),
+                _ => {}
+            }
+            assert_eq!(bench.scan(&[id]), CPU, "{what}");
+            assert_eq!(&*bench.backends.name(), CPU, "{what}");
+            remote.calls();
+            bench.erase(id, 3..9);
+            bench.scan(&[id]);
+            assert!(remote.calls().is_empty(), "{what}: it is not asked any more");
+        }
     }
-    backends.update(view, &[0..3]);
-    assert_eq!(*calls.lock().expect("no panic"), ["scan"]);
-    assert_eq!(&*backends.name(), "cpu/portable");
+}
+
+#[test]
+fn a_gpu_that_leaves_probes_unanswered_is_a_lost_one() {
+    let (mut bench, remote) = one();
+    let (a, b) = (bench.filled(30), bench.filled(40));
+    remote.with(|script| script.is_short = true);
+    assert_eq!(bench.scan(&[a, b]), CPU);
+    bench.settle();
+    assert_eq!(bench.status(0).state, DeviceState::Failed);
+}
+
+#[test]
+fn an_erased_row_is_gone_from_the_device_or_the_device_is() {
+    let (mut bench, remote) = one();
+    let id = bench.filled(3_000);
+    remote.with(|script| script.given.clear());
+    bench.erase(id, 1_500..1_510);
+    assert_eq!(
+        remote.with(|script| std::mem::take(&mut script.given)),
+        [1_500..1_510]
+    );
+    // It has no memory to follow: the gallery leaves it.
+    remote.with(|script| script.on_update.push_back(full));
+    bench.erase(id, 20..30);
+    assert_eq!(remote.held(id), 0..0);
+    assert_eq!(bench.scan(&[id]), CPU);
+    // It can't even forget: it is dropped.
+    let other = bench.filled(40);
+    assert_eq!(remote.held(other), 0..0, "no room is known to be left");
+    bench.wait(Duration::from_secs(1));
+    assert_eq!((remote.held(id), remote.held(other)), (0..3_000, 0..40));
+    remote.with(|script| {
+        script.on_update.push_back(full);
+        script.on_forget.push_back(full);
+    });
+    bench.erase(other, 0..1);
+    assert_eq!(bench.scan(&[id, other]), CPU);
+    assert_eq!(remote.with(|script| (script.dropped, script.holds.len())), (1, 0));
 }
 
 #[test]
 fn a_gallery_too_large_for_the_gpu_leaves_it_to_the_others() {
-    let (mut backends, calls) = backends(Scripted {
-        update: Some(full),
-        ..Scripted::default()
-    });
-    let (mut residency, large) = resident(32, &gallery("random", 32, 30, 1));
-    let small = residency.open(crate::engine::samples::dim(32));
-    let probe = quantized(&unit(32, &mut rng(1)), 0.99);
-    let view = residency.view(large).expect("open");
-    backends.update(view, &[0..30]);
-    backends.update(view, &[0..30]);
-    let (_, by) = scan(&mut backends, view, &probe);
-    assert_eq!(&*by, "cpu/portable");
-    let (_, by) = scan(&mut backends, residency.view(small).expect("open"), &probe);
-    assert_eq!(&*by, "gpu/scripted");
-    assert_eq!(*calls.lock().expect("no panic"), ["update", "forget", "scan"]);
+    let (mut bench, remote) = one();
+    let small = bench.filled(700);
+    remote.with(|script| script.room = Some(2_000));
+    let large = bench.filled(3_000);
+    assert_eq!(remote.held(large), 0..0);
+    assert_eq!(remote.calls(), ["update", "update", "forget"]);
+    assert_eq!(bench.scan(&[large]), CPU);
+    assert_eq!(bench.scan(&[small]), NAME);
+    assert_eq!(bench.scan(&[small, large]), format!("{NAME} + {CPU}"));
+}
+
+#[test]
+fn a_gallery_that_outgrows_the_gpu_is_scanned_by_both() {
+    let (mut bench, remote) = one();
+    remote.with(|script| script.room = Some(2_500));
+    let id = bench.filled(2_300);
+    bench.append(id, 1_000);
+    bench.append(id, 1_000);
+    assert_eq!(remote.held(id), 0..2_300, "it keeps what it has");
+    assert_eq!(bench.scan(&[id]), format!("{NAME} + {CPU}"));
+    bench.erase(id, 2_200..2_400);
+    assert_eq!(bench.scan(&[id]), format!("{NAME} + {CPU}"));
+    // The device is lost in the middle of it: its part is done by the CPU in the same call.
+    remote.with(|script| script.on_scan.push_back(lost));
+    assert_eq!(bench.scan(&[id]), CPU);
+}
+
+#[test]
+fn a_scan_without_room_for_its_results_is_done_by_the_cpu() {
+    let (mut bench, remote) = one();
+    let (a, b) = (bench.filled(3_000), bench.filled(30));
+    remote.with(|script| script.on_scan.push_back(full));
+    assert_eq!(bench.scan(&[a]), CPU);
+    assert_eq!(bench.scan(&[b]), NAME, "the others stay");
+    assert_eq!((remote.held(a), remote.held(b)), (0..0, 0..30));
 }
 
 #[test]

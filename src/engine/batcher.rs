@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -89,7 +89,7 @@ impl Batcher {
 
     /// Works until every handle is dropped.
     pub(super) fn run(mut self, queue: &Receiver<Job>) {
-        while let Ok(first) = queue.recv() {
+        while let Some(first) = self.next(queue) {
             let mut scans = Vec::new();
             self.take(first, &mut scans);
             let mut mutations = 0;
@@ -102,6 +102,21 @@ impl Batcher {
             }
             for batch in batches(scans, self.batch_max) {
                 self.scan(batch);
+            }
+        }
+    }
+
+    /// Waits for the next job and looks after the devices meanwhile; `None` once every handle is dropped.
+    fn next(&mut self, queue: &Receiver<Job>) -> Option<Job> {
+        loop {
+            let again = self.backends.tend(&self.residency);
+            self.shared.set_backend(self.backends.name());
+            let Some(again) = again else {
+                return queue.recv().ok();
+            };
+            match queue.recv_timeout(again) {
+                Err(RecvTimeoutError::Timeout) => {}
+                job => return job.ok(),
             }
         }
     }

@@ -6,12 +6,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
+use tokio::sync::watch;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::config::{Config, RemoteNode as RemoteNodeConfig};
 use super::tls::TlsFiles;
 use super::{Mode, ServerError, pki};
-use crate::engine::{Engine, EngineConfig};
+use crate::engine::{DeviceStatus, Engine, EngineConfig};
 use crate::front::route::Routes;
 use crate::front::{Front, FrontConfig};
 use crate::keys::keyring::Keyring;
@@ -32,7 +33,12 @@ pub(super) struct Tiers {
     pub(super) local: Option<Arc<LocalNode>>,
     /// What the listener serves.
     pub(super) served: Served,
+    /// The GPUs of this process.
+    pub(super) devices: Option<DeviceWatch>,
 }
+
+/// Status of the GPUs, now and as it changes.
+pub(super) type DeviceWatch = watch::Receiver<Arc<[DeviceStatus]>>;
 
 /// The tier behind the listener.
 pub(super) enum Served {
@@ -54,7 +60,7 @@ impl Tiers {
 /// Builds and loads.
 pub(super) async fn tiers(config: &Config, mode: Mode) -> Result<Tiers, ServerError> {
     let opened = config.clone();
-    let (keyring, local) = tokio::task::spawn_blocking(move || open(&opened, mode))
+    let (keyring, local, devices) = tokio::task::spawn_blocking(move || open(&opened, mode))
         .await
         .map_err(|error| ServerError::Transport(error.to_string()))??;
     let node: Option<Arc<dyn Node>> = local.clone().map(|local| Arc::new(local) as Arc<dyn Node>);
@@ -70,21 +76,26 @@ pub(super) async fn tiers(config: &Config, mode: Mode) -> Result<Tiers, ServerEr
             Served::Front(front)
         }
     };
-    Ok(Tiers { local, served })
+    Ok(Tiers {
+        local,
+        served,
+        devices,
+    })
 }
 
-type Opened = (Arc<Keyring>, Option<Arc<LocalNode>>);
+type Opened = (Arc<Keyring>, Option<Arc<LocalNode>>, Option<DeviceWatch>);
 
 fn open(config: &Config, mode: Mode) -> Result<Opened, ServerError> {
     let dir = DataDir::open(&config.data)?;
     let key = config.kek_source().load()?;
     let keyring = Arc::new(Keyring::open(&config.data.join("keyring"), &key)?);
     if mode == Mode::Front {
-        return Ok((keyring, None));
+        return Ok((keyring, None, None));
     }
     let engine = Engine::start(engine_config(config))?;
+    let devices = engine.watch_devices();
     let node = LocalNode::open(dir, Arc::clone(&keyring), engine, matcher_config(config))?;
-    Ok((keyring, Some(node)))
+    Ok((keyring, Some(node), Some(devices)))
 }
 
 fn engine_config(config: &Config) -> EngineConfig {

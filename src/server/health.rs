@@ -1,10 +1,13 @@
-//! Health of every service and of the whole (gRPC health protocol): ready only when everything is loaded, not while draining.
+//! Health of every service and of the whole (gRPC health protocol): ready only when everything is loaded, not while draining. The GPUs have
+//! a name of their own there, since a server without them serves as before.
 
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health as HealthService, HealthServer};
 use tonic_health::server::HealthReporter;
 
 use super::Mode;
+use super::build::DeviceWatch;
+use crate::engine::{DeviceState, DeviceStatus};
 
 /// The health of one listener.
 #[derive(Clone)]
@@ -21,6 +24,8 @@ const PUBLIC: &[&str] = &[
     "thenar.v1.Admin",
 ];
 const INTERNAL: &[&str] = &["", "thenar.match.v1.Match"];
+/// Name of the GPUs.
+const GPU: &str = "thenar.engine.gpu";
 
 impl Health {
     /// Nothing is ready yet.
@@ -54,9 +59,37 @@ impl Health {
         self.set(ServingStatus::NotServing).await;
     }
 
+    /// Follows the GPUs until the engine ends; where there are none their name stays unknown.
+    pub(super) async fn follow(self, mut devices: DeviceWatch) {
+        loop {
+            let status = gpu_status(&devices.borrow_and_update());
+            if let Some(status) = status {
+                self.reporter.set_service_status(GPU, status).await;
+            }
+            if devices.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     async fn set(&self, status: ServingStatus) {
         for service in self.services {
             self.reporter.set_service_status(*service, status).await;
         }
     }
 }
+
+/// Serving while every GPU works and has room for what it should hold.
+fn gpu_status(devices: &[DeviceStatus]) -> Option<ServingStatus> {
+    let ready = devices.iter().all(|device| device.state == DeviceState::Ready);
+    let status = if ready {
+        ServingStatus::Serving
+    } else {
+        ServingStatus::NotServing
+    };
+    (!devices.is_empty()).then_some(status)
+}
+
+#[cfg(test)]
+#[path = "health_tests.rs"]
+mod tests;

@@ -1,0 +1,58 @@
+//! Tests of the GPUs' health as a caller of the health protocol sees it.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+use tonic::{Code, Request};
+use tonic_health::pb::HealthCheckRequest;
+
+use super::*;
+
+fn device(state: DeviceState) -> DeviceStatus {
+    DeviceStatus {
+        name: Arc::from("gpu/scripted"),
+        id: Arc::from("0"),
+        state,
+        reason: None,
+        since: SystemTime::UNIX_EPOCH,
+        attempts: 0,
+        rows: 0,
+        bytes: 0,
+    }
+}
+
+/// What a caller is told of a name.
+async fn told(health: &Health, service: &str) -> Result<i32, Code> {
+    let answering = tonic_health::server::HealthService::from_health_reporter(health.reporter.clone());
+    let request = Request::new(HealthCheckRequest {
+        service: service.to_owned(),
+    });
+    let answer = HealthService::check(&answering, request).await;
+    answer
+        .map(|answer| answer.into_inner().status)
+        .map_err(|status| status.code())
+}
+
+#[tokio::test]
+async fn a_lost_gpu_is_told_and_the_whole_goes_on_serving() {
+    let health = Health::new(Mode::Serve).await;
+    health.ready().await;
+    let (sender, devices) = watch::channel::<Arc<[DeviceStatus]>>(Arc::from([]));
+    let following = tokio::spawn(health.clone().follow(devices));
+    assert_eq!(told(&health, GPU).await, Err(Code::NotFound));
+    for (states, expected) in [
+        (vec![DeviceState::Ready, DeviceState::Ready], 1),
+        (vec![DeviceState::Ready, DeviceState::Failed], 2),
+        (vec![DeviceState::Full, DeviceState::Ready], 2),
+        (vec![DeviceState::Ready], 1),
+    ] {
+        sender.send_replace(states.into_iter().map(device).collect());
+        while told(&health, GPU).await != Ok(expected) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(told(&health, "").await, Ok(1), "the server serves");
+    }
+    drop(sender);
+    following.await.expect("it ends with the engine");
+}
