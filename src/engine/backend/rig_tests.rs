@@ -250,7 +250,7 @@ impl Bench {
         let cpu = CpuBackend::new(Kernel::Portable, 1).expect("threads");
         Self {
             backends: Backends::with_host(Box::new(cpu), gpus, host),
-            residency: Residency::with_limits(LockMemory::Off, u64::MAX),
+            residency: Residency::with_limits(LockMemory::Off, u64::MAX, true),
             clock,
         }
     }

@@ -11,7 +11,7 @@ use crate::engine::samples::{dim, gallery, quantized, resident, rng, unit};
 /// The smallest sum that lets a row survive, by bisection of the row's own statement.
 fn smallest_surviving(batch: &Batch, figure: Figure) -> i32 {
     let own = batch.figures_of(0);
-    let (mut low, mut high) = (-40_000_000, 40_000_000);
+    let (mut low, mut high) = (-40_000_000_i32, 40_000_000_i32);
     while low < high {
         let middle = (low + high).div_euclid(2);
         if own.survives(figure, middle) {
