@@ -1,6 +1,8 @@
 //! Memory for codes: locked, kept out of core dumps, zeroed when given back, shared by all galleries. Knows no layout.
+#![expect(unsafe_code, reason = "a part of a map is locked by its address")]
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use memmap2::{Advice, MmapMut};
 use zeroize::Zeroize;
@@ -14,8 +16,10 @@ const SLAB_BLOCKS: usize = 16;
 const SLAB_BYTES_MIN: usize = 64 << 10;
 /// Largest slab, in bytes, unless a single block is larger.
 const SLAB_BYTES_MAX: usize = 4 << 20;
-/// A huge page of the operating system, in bytes: a scan of large slabs walks fewer page tables with them.
-#[cfg(target_os = "linux")]
+/// A page of the operating system, in bytes; a larger one only rounds differently.
+const PAGE_LEN: usize = 4 << 10;
+/// A huge page of the operating system, in bytes: a scan of large slabs walks fewer page tables with them. Large slabs begin at one, or
+/// only a part of them could lie in huge pages.
 const HUGE_PAGE_LEN: usize = 2 << 20;
 /// Slabs and blocks begin at multiples of this, in bytes: a cache line.
 pub(super) const ALIGNMENT: usize = 64;
@@ -30,12 +34,16 @@ pub(super) struct Block {
 
 struct Slab {
     map: MmapMut,
+    /// Where its blocks lie in the map; nothing else of it is ever touched, so that nothing else takes memory.
+    place: Range<usize>,
     used: usize,
 }
 
 impl Drop for Slab {
     fn drop(&mut self) {
-        self.map.zeroize();
+        if let Some(bytes) = self.map.get_mut(self.place.clone()) {
+            bytes.zeroize();
+        }
     }
 }
 
@@ -114,18 +122,27 @@ impl Arena {
     }
 
     fn add_slab(&mut self, len: usize) -> Result<(), EngineError> {
-        let bytes = len
+        let wanted = len
             .saturating_mul(SLAB_BLOCKS)
             .clamp(SLAB_BYTES_MIN, SLAB_BYTES_MAX)
             .max(len);
-        let map = MmapMut::map_anon(bytes).map_err(|error| EngineError::Memory(error.to_string()))?;
+        // Whole blocks and whole pages of the system: what is left over would be locked for nothing.
+        let bytes = (wanted / len * len).next_multiple_of(PAGE_LEN);
+        let slack = if bytes >= HUGE_PAGE_LEN { HUGE_PAGE_LEN } else { 0 };
+        let map = MmapMut::map_anon(bytes + slack).map_err(|error| EngineError::Memory(error.to_string()))?;
+        let start = if slack > 0 {
+            map.as_ptr().align_offset(HUGE_PAGE_LEN)
+        } else {
+            0
+        };
+        let place = start..start + bytes;
         #[cfg(target_os = "linux")]
-        if bytes >= HUGE_PAGE_LEN {
+        if slack > 0 {
             // Only speed is lost where the system has no huge pages.
-            let _ = map.advise(Advice::HugePage);
+            let _ = map.advise_range(Advice::HugePage, start, bytes);
         }
-        self.protect(&map)?;
-        let slab = Slab { map, used: 0 };
+        self.protect(&map, &place)?;
+        let slab = Slab { map, place, used: 0 };
         let index = self.slabs.iter().position(Option::is_none);
         let index = index.unwrap_or(self.slabs.len());
         if let Some(place) = self.slabs.get_mut(index) {
@@ -135,14 +152,14 @@ impl Arena {
         }
         let blocks = (0..bytes / len).rev().map(|i| Block {
             slab: index,
-            offset: i * len,
+            offset: start + i * len,
             len,
         });
         self.free.entry(len).or_default().extend(blocks);
         Ok(())
     }
 
-    fn protect(&mut self, map: &MmapMut) -> Result<(), EngineError> {
+    fn protect(&mut self, map: &MmapMut, place: &Range<usize>) -> Result<(), EngineError> {
         // Keeping codes out of core dumps needs no privilege and no limit, so that it is done whether they are locked or not.
         #[cfg(target_os = "linux")]
         map.advise(Advice::DontDump)
@@ -150,16 +167,16 @@ impl Arena {
         if self.lock == LockMemory::Off {
             return Ok(());
         }
-        match map.lock() {
+        match lock(map, place) {
             Ok(()) => Ok(()),
             Err(error) if self.lock == LockMemory::Require => Err(EngineError::MemoryLock {
-                bytes: map.len(),
+                bytes: place.len(),
                 reason: error.to_string(),
             }),
             Err(error) => {
                 tracing::warn!(
                     %error,
-                    bytes = map.len(),
+                    bytes = place.len(),
                     "codes are not locked in memory and may reach swap; raise RLIMIT_MEMLOCK"
                 );
                 self.lock = LockMemory::Off;
@@ -167,6 +184,13 @@ impl Arena {
             }
         }
     }
+}
+
+/// Keeps a part of a map in memory.
+fn lock(map: &MmapMut, place: &Range<usize>) -> rustix::io::Result<()> {
+    let bytes = map.get(place.clone()).expect("a slab lies in its map");
+    // SAFETY: the bytes belong to a live map; a lock changes nothing in them and ends with the map.
+    unsafe { rustix::mm::mlock(bytes.as_ptr().cast_mut().cast(), bytes.len()) }
 }
 
 #[cfg(test)]

@@ -69,19 +69,6 @@ impl Figure {
     pub(in crate::engine) fn is_dead(self) -> bool {
         self.residual() < 0.0
     }
-
-    /// Bits of step and residual. As integers they are ordered as the numbers are where those are not negative; those of a dead row's
-    /// residual are negative.
-    #[inline]
-    pub(in crate::engine) fn bits(self) -> [i16; 2] {
-        [self.scale.cast_signed(), self.residual.cast_signed()]
-    }
-
-    /// The number that bits stand for.
-    #[inline]
-    pub(in crate::engine) fn value(bits: i16) -> f32 {
-        widen(bits.cast_unsigned())
-    }
 }
 
 /// bfloat16 is the upper half of single precision.

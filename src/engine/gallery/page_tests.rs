@@ -46,14 +46,6 @@ fn dead_rows_and_rows_without_alpha_stand_at_the_ends() {
 }
 
 #[test]
-fn bits_are_ordered_as_their_numbers() {
-    let [low, high] = [0.1_f32, 0.2].map(|v| Figure::new(&scale(v, v, 0.5), 64));
-    assert!(low.bits()[0] < high.bits()[0] && low.bits()[1] < high.bits()[1]);
-    assert!(Figure::DEAD.bits()[1] < 0);
-    assert_eq!(Figure::value(high.bits()[0]), high.scale());
-}
-
-#[test]
 fn a_page_without_signs_is_shorter_by_them() {
     let dim = Dimension::new(256).expect("a multiple of 32");
     let [with, without] = [true, false].map(|has_signs| PageLayout { dim, has_signs }.page_len(1_024));

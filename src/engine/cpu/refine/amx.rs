@@ -9,8 +9,8 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    __cpuid, __cpuid_count, _MM_HINT_T0, _mm_prefetch, _mm512_and_si512, _mm512_maskz_loadu_epi8,
-    _mm512_set1_epi8, _mm512_srli_epi32, _mm512_store_si512,
+    __cpuid, __cpuid_count, _mm512_and_si512, _mm512_maskz_loadu_epi8, _mm512_set1_epi8, _mm512_srli_epi32,
+    _mm512_store_si512,
 };
 
 use std::sync::OnceLock;
@@ -25,6 +25,8 @@ use super::{Batch, Hits, VECTOR_LEN, Vector, vectors_len};
 
 /// Probes of a tile.
 const TILE_PROBES: usize = 16;
+/// Bytes that a step asks memory for ahead of their use.
+const STEP_AHEAD: usize = 256;
 /// Probes and rows of a pass.
 const PASS: usize = 32;
 /// Bits of CPUID leaf 7, edx (Intel SDM).
@@ -51,7 +53,12 @@ macro_rules! step {
         add {rows}, 64
         add {lower_rows}, 64
         add {probes}, 1024
-        add {later_probes}, 1024"
+        add {later_probes}, 1024
+        prefetcht0 [{ahead}]
+        prefetcht0 [{ahead}+64]
+        prefetcht0 [{ahead}+128]
+        prefetcht0 [{ahead}+192]
+        add {ahead}, 256"
     };
 }
 
@@ -268,12 +275,12 @@ unsafe fn scan(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
             let halves = rows.div_ceil(PASS);
             scratch.unpack(page, position, rows, batch.dim);
             let ahead = next_block(pages, index, position, batch.dim);
-            let mut lines = ahead.chunks(ahead.len().div_ceil(groups * halves).max(1));
+            let mut ahead = ahead.chunks(vectors_len(batch.dim) * STEP_AHEAD);
             for (group, limits) in limits.iter().enumerate() {
                 for half in 0..halves {
-                    prefetch(lines.next().unwrap_or_default());
+                    let ahead = ahead.next().unwrap_or_default();
                     // SAFETY: the caller's promise.
-                    let reached = unsafe { multiply(&mut scratch, half, batch, group, &last_limits) };
+                    let reached = unsafe { multiply(&mut scratch, half, batch, group, &last_limits, ahead) };
                     if reached != 0 {
                         look_closer(&scratch, last, reached, batch, hits);
                     }
@@ -288,17 +295,24 @@ unsafe fn scan(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
             }
         }
     }
-    // Nothing compared the sums of the very last pass.
-    look_closer(&scratch, last, u32::MAX, batch, hits);
+    let reached = reached(&scratch.sums[1 - scratch.now], &last_limits);
+    look_closer(&scratch, last, reached, batch, hits);
 }
 
-/// Multiplies 32 rows of the block with 32 probes, and says for which probes of the pass before a sum reaches its limit: bit i for probe i.
+/// Multiplies 32 rows of the block with 32 probes while it asks memory for the rows ahead, and says for which probes of the pass before a sum reaches its limit: bit i for probe i.
 ///
 /// # Safety
 /// The thread's tiles must be configured.
 #[target_feature(enable = "avx512f")]
 #[inline]
-unsafe fn multiply(scratch: &mut Scratch, half: usize, batch: &Batch, group: usize, limits: &Limits) -> u32 {
+unsafe fn multiply(
+    scratch: &mut Scratch,
+    half: usize,
+    batch: &Batch,
+    group: usize,
+    limits: &Limits,
+    ahead: &[u8],
+) -> u32 {
     let steps = vectors_len(batch.dim);
     let rows = &scratch.rows[half * PASS * steps..(half + 1) * PASS * steps];
     let probes = &batch.tiles[group * PASS * steps..(group + 1) * PASS * steps];
@@ -346,12 +360,27 @@ unsafe fn multiply(scratch: &mut Scratch, half: usize, batch: &Batch, group: usi
             now = in(reg) now,
             before = in(reg) before,
             limits = in(reg) limits,
+            ahead = inout(reg) ahead.as_ptr() => _,
             reached = out(reg) reached,
             out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _, out("k1") _, out("k2") _,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack)
         );
+    }
+    reached
+}
+
+/// For which probes a sum reaches its limit, as [`multiply`] says it of the pass before: bit i for probe i.
+fn reached(Sums(tiles): &Sums, limits: &Limits) -> u32 {
+    let mut reached = 0;
+    for (tile, rows) in tiles.iter().enumerate() {
+        let first = tile % 2 * TILE_PROBES;
+        for row in rows {
+            for (column, (sum, limit)) in row.iter().zip(&limits.0[first..]).enumerate() {
+                reached |= u32::from(sum >= limit) << (first + column);
+            }
+        }
     }
     reached
 }
@@ -404,15 +433,6 @@ fn next_block<'a>(pages: &[PageView<'a>], index: usize, position: usize, dim: us
         rest
     };
     rest.get(..block_len).unwrap_or(rest)
-}
-
-/// Asks for cache lines.
-#[inline]
-fn prefetch(bytes: &[u8]) {
-    for line in bytes.chunks(64) {
-        // SAFETY: asking for a line touches nothing; every x86-64 processor has the instruction.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-    }
 }
 
 #[cfg(test)]
