@@ -1,98 +1,94 @@
-// Stage 2 on the GPU: the bound of every row against every probe's limit. The CPU twin is src/engine/cpu/refine.rs.
+// Stage 2 over all rows: the bound of every row against every probe's limit. The CPU twin is src/engine/cpu/refine.rs.
 //
-// A workgroup takes one block of 64 rows and 8 probes; an invocation takes one row. Word w of row r of a block lies at
-// block * words * 64 + w * 64 + r, so that neighbours read neighbouring words. A word holds eight nibbles u.
+// A workgroup takes a block and PROBES probes (1, 4, 8 or 16), an invocation takes one row. Behind common/codes.wgsl and common/words.wgsl.
 
-struct Params {
-    // Rows of this chunk, the number of its first row, words of a row.
-    rows: u32,
-    first_row: u32,
-    words: u32,
-    // Probes in the batch, and how many survivors of each are kept.
-    probes: u32,
-    slots: u32,
+struct Sums {
+    a: vec4<i32>,
+    b: vec4<i32>,
+    c: vec4<i32>,
+    d: vec4<i32>,
 }
 
-// The probe's side of the bound; see src/engine/bound.rs.
-struct Figures {
-    offset: i32,
-    weight: f32,
-    limit: f32,
-}
-
-// The row's side.
-struct Row {
-    scale: f32,
-    residual: f32,
-}
-
-// Products of one word with eight probes: the four low nibbles of its bytes, then the four high ones.
-struct Word {
-    low_a: vec4<u32>,
-    low_b: vec4<u32>,
-    high_a: vec4<u32>,
-    high_b: vec4<u32>,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> codes: array<u32>;
-@group(0) @binding(2) var<storage, read> rows: array<Row>;
-@group(0) @binding(3) var<storage, read> probes: array<Word>;
-@group(0) @binding(4) var<storage, read> figures: array<Figures>;
-// The number of survivors of each probe, then slot 0 of every probe, slot 1 of every probe, ...
-@group(0) @binding(5) var<storage, read_write> hits: array<atomic<u32>>;
-
-const BLOCK_ROWS: u32 = 64u;
-const GROUP: u32 = 8u;
-
-fn dots(nibbles: u32, probes: vec4<u32>) -> vec4<i32> {
+// Four probes' products with a unit.
+fn four(low: vec4<u32>, high: vec4<u32>, at: u32, stride: u32) -> vec4<i32> {
     return vec4<i32>(
-        dot4I8Packed(nibbles, probes.x),
-        dot4I8Packed(nibbles, probes.y),
-        dot4I8Packed(nibbles, probes.z),
-        dot4I8Packed(nibbles, probes.w),
+        dot_unit(low, high, at),
+        dot_unit(low, high, at + stride),
+        dot_unit(low, high, at + 2u * stride),
+        dot_unit(low, high, at + 3u * stride),
     );
 }
 
-fn judge(probe: u32, row: u32, dot: i32) {
-    if probe >= params.probes {
-        return;
+fn add(before: Sums, low: vec4<u32>, high: vec4<u32>, at: u32) -> Sums {
+    let stride = params.quads * 8u;
+    var sums = before;
+    if PROBES == 1u {
+        sums.a.x += dot_unit(low, high, at);
+    } else {
+        sums.a += four(low, high, at, stride);
     }
-    let own = figures[probe];
-    let integer = f32(2 * dot - own.offset);
-    if rows[row].scale * integer + own.weight * rows[row].residual >= own.limit {
-        let slot = atomicAdd(&hits[probe], 1u);
-        if slot < params.slots {
-            atomicStore(&hits[params.probes * (slot + 1u) + probe], params.first_row + row);
-        }
+    if PROBES > 4u {
+        sums.b += four(low, high, at + 4u * stride, stride);
+    }
+    if PROBES > 8u {
+        sums.c += four(low, high, at + 8u * stride, stride);
+        sums.d += four(low, high, at + 12u * stride, stride);
+    }
+    return sums;
+}
+
+fn settle(span: Span, probe: u32, row: u32, packed: u32, dot: i32) {
+    if probe < span.probes {
+        judge(span, probe, row, packed, f32(2 * dot - marks[span.first_probe + probe].offset));
     }
 }
 
-@compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let row = workgroup.x * BLOCK_ROWS + lane;
-    if row >= params.rows {
+fn settle_four(span: Span, probe: u32, row: u32, packed: u32, dots: vec4<i32>) {
+    settle(span, probe, row, packed, dots.x);
+    if PROBES > 1u {
+        settle(span, probe + 1u, row, packed, dots.y);
+        settle(span, probe + 2u, row, packed, dots.z);
+        settle(span, probe + 3u, row, packed, dots.w);
+    }
+}
+
+@compute @workgroup_size(ROWS)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) grid: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let task = workgroup.y * grid.x + workgroup.x;
+    if task >= params.tasks {
         return;
     }
-    let group = workgroup.y;
-    let block = workgroup.x * params.words * BLOCK_ROWS;
-    var a = vec4<i32>(0);
-    var b = vec4<i32>(0);
-    for (var w = 0u; w < params.words; w++) {
-        let packed = codes[block + w * BLOCK_ROWS + lane];
-        let low = packed & 0x0f0f0f0fu;
-        let high = (packed >> 4u) & 0x0f0f0f0fu;
-        let at = group * params.words + w;
-        a += dots(low, probes[at].low_a) + dots(high, probes[at].high_a);
-        b += dots(low, probes[at].low_b) + dots(high, probes[at].high_b);
+    let span = span_of(task);
+    // Neighbouring workgroups take the same block, which the cache then holds.
+    let groups = (span.probes + PROBES - 1u) / PROBES;
+    let local = (task - span.first_task) / groups;
+    let first = (task - span.first_task) % groups * PROBES;
+    let block = span.first_block + local;
+    var sums = Sums();
+    for (var q = 0u; q < params.quads; q++) {
+        let quad = block * params.quads + q;
+        let s = sign_plane[quad * ROWS + lane];
+        let a = refine_plane[quad * 3u * ROWS + lane];
+        let b = refine_plane[(quad * 3u + 1u) * ROWS + lane];
+        let c = refine_plane[(quad * 3u + 2u) * ROWS + lane];
+        let at = span.first_word + (first * params.quads + q) * 8u;
+        sums = add(sums, low_codes(s.x, a.x, b.x), high_codes(s.x, a.x, b.x, c.x), at);
+        sums = add(sums, low_codes(s.y, a.y, b.y), high_codes(s.y, a.y, b.y, c.y), at + 2u);
+        sums = add(sums, low_codes(s.z, a.z, b.z), high_codes(s.z, a.z, b.z, c.z), at + 4u);
+        sums = add(sums, low_codes(s.w, a.w, b.w), high_codes(s.w, a.w, b.w, c.w), at + 6u);
     }
-    let first = group * GROUP;
-    judge(first, row, a.x);
-    judge(first + 1u, row, a.y);
-    judge(first + 2u, row, a.z);
-    judge(first + 3u, row, a.w);
-    judge(first + 4u, row, b.x);
-    judge(first + 5u, row, b.y);
-    judge(first + 6u, row, b.z);
-    judge(first + 7u, row, b.w);
+    let packed = figures[block * ROWS + lane];
+    let row = span.first_row + local * ROWS + lane;
+    settle_four(span, first, row, packed, sums.a);
+    if PROBES > 4u {
+        settle_four(span, first + 4u, row, packed, sums.b);
+    }
+    if PROBES > 8u {
+        settle_four(span, first + 8u, row, packed, sums.c);
+        settle_four(span, first + 12u, row, packed, sums.d);
+    }
 }

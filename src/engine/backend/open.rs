@@ -18,7 +18,7 @@ pub(super) fn open_devices(config: &EngineConfig, host: &dyn Host) -> Result<Vec
         BackendChoice::Gpu => true,
     };
     let batch_max = config.batch_max;
-    let found = tried(|| GpuBackend::open(software, batch_max).map(|gpu| vec![gpu]));
+    let found = tried(|| GpuBackend::open_all(software, batch_max));
     let found = match found {
         Ok(found) => found,
         Err(reason) if software => return Err(EngineError::NoAdapter(reason)),
@@ -31,7 +31,8 @@ pub(super) fn open_devices(config: &EngineConfig, host: &dyn Host) -> Result<Vec
         tracing::warn!("{} GPUs are there; {DEVICES_MAX} are used", found.len());
     }
     let device = |(at, gpu): (usize, GpuBackend)| {
-        let open = move || GpuBackend::open(software, batch_max);
+        let name = gpu.name();
+        let open = move || GpuBackend::open_by_name(&name, batch_max);
         supervised(
             gpu,
             at.to_string(),

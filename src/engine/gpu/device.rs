@@ -1,21 +1,26 @@
-//! Adapter, device and queue: choice, limits, waiting, and the first error that came. Knows no shader.
+//! An open device and its queue: limits, buffers, waiting, and the first error that came. Knows no shader.
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use wgpu::{
-    Adapter, Backends, Buffer, BufferDescriptor, BufferUsages, CommandEncoder, DeviceDescriptor, DeviceType,
-    ErrorFilter, Instance, InstanceDescriptor, Limits, MapMode, PollType,
+    Adapter, Buffer, BufferDescriptor, BufferUsages, CommandEncoder, DeviceDescriptor, ErrorFilter, Features,
+    Limits, MapMode, PollType,
 };
 
 use crate::engine::backend::BackendError;
 
+use super::{adapter, trust};
+
 /// Longest wait for the device. Longer work is never submitted at once, so that it hangs.
 const WAIT_S_MAX: u64 = 30;
+/// How long a wait asks again and again before it sleeps: a wake-up costs as much as a short scan.
+const SPIN_MS_MAX: u64 = 5;
 /// Largest storage binding, in bytes: Vulkan offers no more, however large the card, and wgpu takes sizes in steps of 4.
 const BINDING_LEN_MAX: u64 = (1 << 31) - 4;
 
@@ -24,28 +29,15 @@ pub(super) struct Device {
     raw: wgpu::Device,
     queue: wgpu::Queue,
     name: String,
+    features: Features,
     buffer_len_max: u64,
     failure: Arc<Mutex<Option<String>>>,
 }
 
 impl Device {
-    /// Opens the best Vulkan adapter: discrete, then virtual, then integrated, and a software one only where `software` allows it.
-    pub(super) fn open(software: bool) -> Result<Self, String> {
-        let mut descriptor = InstanceDescriptor::new_without_display_handle();
-        descriptor.backends = Backends::VULKAN;
-        let adapters = block_on(Instance::new(descriptor).enumerate_adapters(Backends::VULKAN));
-        let found: Vec<String> = adapters.iter().map(|a| a.get_info().name).collect();
-        let adapter = adapters
-            .into_iter()
-            .filter_map(|adapter| Some((rank(adapter.get_info().device_type, software)?, adapter)))
-            .min_by_key(|(rank, _)| *rank)
-            .map(|(_, adapter)| adapter)
-            .ok_or_else(|| format!("usable adapters: none; seen: {found:?}"))?;
-        Self::request(&adapter)
-    }
-
-    fn request(adapter: &Adapter) -> Result<Self, String> {
-        let info = adapter.get_info();
+    /// Opens an adapter with the features that the kernels use.
+    pub(super) fn open(adapter: &Adapter) -> Result<Self, String> {
+        let name = adapter::name(&adapter.get_info());
         let offered = adapter.limits();
         let buffer_len_max = offered
             .max_storage_buffer_binding_size
@@ -56,12 +48,20 @@ impl Device {
             max_buffer_size: offered.max_buffer_size,
             ..Limits::default()
         };
+        let features = adapter::features(adapter);
+        let experimental = features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX);
         let (device, queue) = block_on(adapter.request_device(&DeviceDescriptor {
             label: Some("thenar"),
+            required_features: features,
             required_limits: limits,
+            experimental_features: if experimental {
+                trust::experimental()
+            } else {
+                wgpu::ExperimentalFeatures::disabled()
+            },
             ..DeviceDescriptor::default()
         }))
-        .map_err(|error| format!("{}: {error}", info.name))?;
+        .map_err(|error| format!("{name}: {error}"))?;
         let failure = Arc::new(Mutex::new(None));
         let lost = Arc::clone(&failure);
         device.set_device_lost_callback(move |reason, message| {
@@ -74,7 +74,8 @@ impl Device {
         Ok(Self {
             raw: device,
             queue,
-            name: info.name,
+            name,
+            features,
             buffer_len_max,
             failure,
         })
@@ -82,6 +83,16 @@ impl Device {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether subgroup operations are offered.
+    pub(super) fn has_subgroups(&self) -> bool {
+        self.features.contains(Features::SUBGROUP)
+    }
+
+    /// Whether the matrix units are offered, in the shape that the shader uses.
+    pub(super) fn has_matrices(&self) -> bool {
+        self.features.contains(Features::EXPERIMENTAL_COOPERATIVE_MATRIX)
     }
 
     /// Largest buffer that can be bound as a whole, in bytes.
@@ -116,6 +127,18 @@ impl Device {
         }
     }
 
+    /// Makes something that a driver may refuse, without counting a refusal as a failure of the device.
+    pub(super) fn attempt<T>(&self, make: impl FnOnce(&wgpu::Device) -> T) -> Result<T, BackendError> {
+        let internal = self.raw.push_error_scope(ErrorFilter::Internal);
+        let validation = self.raw.push_error_scope(ErrorFilter::Validation);
+        let made = make(&self.raw);
+        let (validation, internal) = (block_on(validation.pop()), block_on(internal.pop()));
+        match validation.or(internal) {
+            None => Ok(made),
+            Some(error) => Err(BackendError::Lost(error.to_string())),
+        }
+    }
+
     pub(super) fn write(&self, buffer: &Buffer, offset: u64, data: &[u8]) {
         self.queue.write_buffer(buffer, offset, data);
     }
@@ -146,18 +169,34 @@ impl Device {
             .map_err(|error| BackendError::Lost(format!("no answer within {WAIT_S_MAX} s: {error}")))
     }
 
+    /// Maps the first `len` bytes of a buffer when the work submitted is done: asks at short intervals at first, then sleeps.
+    pub(super) fn map(&self, buffer: &Buffer, mode: MapMode, len: u64) -> Result<(), BackendError> {
+        let (done, result) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
+        let (told, answer) = (Arc::clone(&done), Arc::clone(&result));
+        buffer.map_async(mode, ..len, move |mapped| {
+            *answer.lock() = Some(mapped);
+            told.store(true, Ordering::Release);
+        });
+        let start = Instant::now();
+        while !done.load(Ordering::Acquire) {
+            if start.elapsed() >= Duration::from_millis(SPIN_MS_MAX) {
+                self.wait()?;
+                break;
+            }
+            // What goes wrong here the lost callback tells.
+            let _ = self.raw.poll(PollType::Poll);
+            self.check()?;
+            std::hint::spin_loop();
+        }
+        match result.lock().take() {
+            Some(Ok(())) => Ok(()),
+            other => Err(BackendError::Lost(format!("a buffer can't be mapped: {other:?}"))),
+        }
+    }
+
     /// Waits for the work submitted and reads the first `len` bytes of a mappable buffer as words.
     pub(super) fn read(&self, buffer: &Buffer, len: u64) -> Result<Vec<u32>, BackendError> {
-        let mapped = Arc::new(Mutex::new(None));
-        let result = Arc::clone(&mapped);
-        buffer.map_async(MapMode::Read, ..len, move |answer| {
-            *result.lock() = Some(answer);
-        });
-        self.wait()?;
-        match mapped.lock().take() {
-            Some(Ok(())) => {}
-            other => return Err(BackendError::Lost(format!("results can't be read: {other:?}"))),
-        }
+        self.map(buffer, MapMode::Read, len)?;
         let view = buffer
             .get_mapped_range(..len)
             .map_err(|error| BackendError::Lost(error.to_string()))?;
@@ -165,16 +204,6 @@ impl Device {
         drop(view);
         buffer.unmap();
         Ok(words)
-    }
-}
-
-/// Order of preference; `None` is not used.
-fn rank(kind: DeviceType, software: bool) -> Option<u8> {
-    match kind {
-        DeviceType::DiscreteGpu => Some(0),
-        DeviceType::VirtualGpu => Some(1),
-        DeviceType::IntegratedGpu => Some(2),
-        DeviceType::Other | DeviceType::Cpu => software.then_some(3),
     }
 }
 
@@ -187,7 +216,7 @@ impl Wake for Unpark {
 }
 
 /// Waits for a future on this thread. wgpu's are ready at once outside of browsers.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);

@@ -1,19 +1,7 @@
 //! Tests of the choice of an adapter and of what happens when a device fails.
 
 use super::*;
-
-fn open() -> Device {
-    Device::open(true)
-        .unwrap_or_else(|reason| panic!("no Vulkan adapter: install mesa-vulkan-drivers ({reason})"))
-}
-
-#[test]
-fn software_adapters_are_chosen_only_where_allowed() {
-    assert_eq!(rank(DeviceType::Cpu, false), None);
-    assert_eq!(rank(DeviceType::Other, false), None);
-    assert!(rank(DeviceType::DiscreteGpu, true) < rank(DeviceType::Cpu, true));
-    assert!(rank(DeviceType::DiscreteGpu, false) < rank(DeviceType::IntegratedGpu, false));
-}
+use crate::engine::gpu::tests::device as open;
 
 #[test]
 fn words_are_written_and_read_back() {
@@ -23,6 +11,28 @@ fn words_are_written_and_read_back() {
     device.write(&buffer, 4, &[1, 0, 0, 0, 2, 0, 0, 0]);
     device.finish().expect("done");
     assert_eq!(device.read(&buffer, 12).expect("read"), [0, 1, 2]);
+}
+
+#[test]
+fn a_long_wait_ends_too() {
+    let device = open();
+    let usage = BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
+    let size = 64 << 20;
+    let (from, to) = (
+        device.buffer("from", size, usage).expect("memory"),
+        device.buffer("to", size, usage).expect("memory"),
+    );
+    let read = BufferUsages::COPY_DST | BufferUsages::MAP_READ;
+    let read = device.buffer("read", 4, read).expect("memory");
+    device.write(&from, 0, &[7, 0, 0, 0]);
+    let mut encoder = device.encoder();
+    for _ in 0..4 {
+        encoder.copy_buffer_to_buffer(&from, 0, &to, 0, size);
+        encoder.copy_buffer_to_buffer(&to, 0, &from, 0, size);
+    }
+    encoder.copy_buffer_to_buffer(&from, 0, &read, 0, 4);
+    device.submit(encoder);
+    assert_eq!(device.read(&read, 4).expect("longer than a wait spins"), [7]);
 }
 
 #[test]
