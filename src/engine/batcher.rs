@@ -100,8 +100,8 @@ impl Batcher {
                 mutations += usize::from(!matches!(job, Job::Scans(_)));
                 self.take(job, &mut scans);
             }
-            for batch in batches(scans, self.batch_max) {
-                self.scan(batch);
+            for round in rounds(batches(scans, self.batch_max), self.batch_max) {
+                self.scan(round);
             }
         }
     }
@@ -168,56 +168,80 @@ impl Batcher {
         Ok(())
     }
 
-    /// Runs one batch; scans that nobody waits for any more are left out.
-    fn scan(&mut self, batch: Vec<ScanJob>) {
-        let now = Instant::now();
-        let mut due = Vec::with_capacity(batch.len());
-        for scan in batch {
-            if scan.deadline.is_some_and(|at| at <= now) {
-                scan.answer(Err(EngineError::DeadlineExceeded));
-            } else if !scan.reply.is_closed() {
-                due.push(scan);
-            }
+    /// Runs batches of several galleries together; scans that nobody waits for any more are left out.
+    fn scan(&mut self, batches: Vec<Vec<ScanJob>>) {
+        let due: Vec<Vec<ScanJob>> = batches.into_iter().map(|batch| self.due(batch)).collect();
+        let work: Vec<Work<'_>> = due
+            .iter()
+            .filter_map(|batch| {
+                let gallery = self.residency.view(batch.first()?.gallery).ok()?;
+                Some(Work {
+                    gallery,
+                    rows: 0..gallery.rows(),
+                    probes: batch.iter().map(|scan| &scan.probe).collect(),
+                })
+            })
+            .collect();
+        if work.is_empty() {
+            return;
         }
-        let Some(first) = due.first() else { return };
-        let view = match self.residency.view(first.gallery) {
-            Ok(view) => view,
-            Err(error) => {
-                for scan in due {
-                    scan.answer(Err(error.clone()));
-                }
-                return;
-            }
-        };
-        let work = Work {
-            gallery: view,
-            rows: 0..view.rows(),
-            probes: due.iter().map(|scan| &scan.probe).collect(),
-        };
-        let (found, backend) = self.backends.scan(&[work]);
+        let rows: Vec<u64> = work.iter().map(|work| work.gallery.gallery.live()).collect();
+        let (found, backend) = self.backends.scan(&work);
+        drop(work);
+        self.shared.set_backend(self.backends.name());
         let miss_probability = self.shared.miss_probability();
-        let found = found.into_iter().flat_map(|found| {
+        let answered = due.into_iter().filter(|batch| !batch.is_empty());
+        for ((batch, found), rows) in answered.zip(found).zip(rows) {
             let certificate = if found.by_sign {
                 Certificate::Probabilistic { miss_probability }
             } else {
                 Certificate::Deterministic
             };
-            found
-                .survivors
-                .into_iter()
-                .map(move |survivors| (survivors, certificate))
-        });
-        let rows = view.gallery.live();
-        self.shared.set_backend(self.backends.name());
-        for (scan, (survivors, certificate)) in due.into_iter().zip(found) {
-            scan.answer(Ok(Scanned {
-                survivors,
-                rows,
-                certificate,
-                backend: Arc::clone(&backend),
-            }));
+            for (scan, survivors) in batch.into_iter().zip(found.survivors) {
+                scan.answer(Ok(Scanned {
+                    survivors,
+                    rows,
+                    certificate,
+                    backend: Arc::clone(&backend),
+                }));
+            }
         }
     }
+
+    /// The scans of one gallery that somebody waits for; all others are answered. None is left where the gallery was closed.
+    fn due(&self, batch: Vec<ScanJob>) -> Vec<ScanJob> {
+        let now = Instant::now();
+        let mut due = Vec::with_capacity(batch.len());
+        for scan in batch {
+            if scan.deadline.is_some_and(|at| at <= now) {
+                scan.answer(Err(EngineError::DeadlineExceeded));
+            } else if let Err(error) = self.residency.view(scan.gallery) {
+                scan.answer(Err(error));
+            } else if !scan.reply.is_closed() {
+                due.push(scan);
+            }
+        }
+        due
+    }
+}
+
+/// Puts batches together that have `batch_max` probes at most, in their order: the scans of many small galleries are one piece of work then.
+fn rounds(batches: Vec<Vec<ScanJob>>, batch_max: usize) -> Vec<Vec<Vec<ScanJob>>> {
+    let mut rounds: Vec<Vec<Vec<ScanJob>>> = Vec::new();
+    let mut room = 0;
+    for batch in batches {
+        match rounds.last_mut() {
+            Some(round) if batch.len() <= room => {
+                room -= batch.len();
+                round.push(batch);
+            }
+            _ => {
+                room = batch_max.saturating_sub(batch.len());
+                rounds.push(vec![batch]);
+            }
+        }
+    }
+    rounds
 }
 
 /// Groups scans by gallery, at most `batch_max` in a group, in the order in which they came.

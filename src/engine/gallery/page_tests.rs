@@ -1,5 +1,6 @@
 //! Tests of what a page holds of a row: rounded, and never to the wrong side.
 #![expect(clippy::cast_precision_loss, reason = "counts of a test are small")]
+#![expect(clippy::float_cmp, reason = "exact numbers are meant")]
 
 use super::*;
 

@@ -9,8 +9,8 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    __cpuid, __cpuid_count, _mm512_and_si512, _mm512_maskz_loadu_epi8, _mm512_set1_epi8, _mm512_srli_epi32,
-    _mm512_store_si512,
+    __cpuid, __cpuid_count, _MM_HINT_T0, _mm_prefetch, _mm512_and_si512, _mm512_maskz_loadu_epi8,
+    _mm512_set1_epi8, _mm512_srli_epi32, _mm512_store_si512,
 };
 
 use std::sync::OnceLock;
@@ -275,10 +275,12 @@ unsafe fn scan(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
             let halves = rows.div_ceil(PASS);
             scratch.unpack(page, position, rows, batch.dim);
             let ahead = next_block(pages, index, position, batch.dim);
-            let mut ahead = ahead.chunks(vectors_len(batch.dim) * STEP_AHEAD);
+            let asked = vectors_len(batch.dim) * STEP_AHEAD;
+            let mut ahead = ahead.chunks(asked.max(ahead.len().div_ceil(groups * halves)));
             for (group, limits) in limits.iter().enumerate() {
                 for half in 0..halves {
                     let ahead = ahead.next().unwrap_or_default();
+                    prefetch(ahead.get(asked..).unwrap_or_default());
                     // SAFETY: the caller's promise.
                     let reached = unsafe { multiply(&mut scratch, half, batch, group, &last_limits, ahead) };
                     if reached != 0 {
@@ -433,6 +435,15 @@ fn next_block<'a>(pages: &[PageView<'a>], index: usize, position: usize, dim: us
         rest
     };
     rest.get(..block_len).unwrap_or(rest)
+}
+
+/// Asks for the cache lines that the steps of few passes don't ask for.
+#[inline]
+fn prefetch(bytes: &[u8]) {
+    for line in bytes.chunks(64) {
+        // SAFETY: asking for a line touches nothing; every x86-64 processor has the instruction.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
 }
 
 #[cfg(test)]
