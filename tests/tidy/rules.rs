@@ -20,8 +20,15 @@ const ROOTS: [&str; 8] = [
     "docker/",
     "examples/",
 ];
-/// Where `unsafe` is allowed: the CPU kernels, locked memory, the memory map.
-const UNSAFE_PLACES: [&str; 3] = ["src/engine/cpu/", "src/engine/memory.rs", "src/storage/map.rs"];
+/// Where `unsafe` is allowed: the CPU kernels, the unchecked shaders, locked memory, the memory map.
+const UNSAFE_PLACES: [&str; 4] = [
+    "src/engine/cpu/",
+    "src/engine/gpu/trust.rs",
+    "src/engine/memory.rs",
+    "src/storage/map.rs",
+];
+/// Folder of shader texts that are parts of several stages.
+const SHADERS_SHARED: &str = "common";
 /// Macros that stand for work not done.
 const UNDONE: [&str; 3] = ["todo", "unimplemented", "dbg"];
 /// Where somebody's files lie on one machine. Put together here so that this file does not hold them.
@@ -141,17 +148,19 @@ pub fn machine_paths(source: &Source) -> Vec<String> {
         .collect()
 }
 
-/// Every `shaders/<stage>.wgsl` has `src/engine/cpu/<stage>.rs`.
+/// Every `shaders/<stage>.wgsl` has `src/engine/cpu/<stage>.rs`, and every `shaders/<stage>/<variant>.wgsl` its stage.
 pub fn twins(paths: &[String]) -> Vec<String> {
-    let stage_of = |path: &String| {
-        let stage = path.strip_prefix("shaders/")?.strip_suffix(".wgsl")?;
-        (!stage.contains('/')).then(|| stage.to_owned())
-    };
-    let stages = paths.iter().filter_map(stage_of);
-    stages
-        .map(|stage| (format!("src/engine/cpu/{stage}.rs"), stage))
-        .filter(|(twin, _)| !paths.contains(twin))
-        .map(|(twin, stage)| format!("shaders/{stage}.wgsl: {twin} is missing"))
+    let shaders = paths
+        .iter()
+        .filter_map(|path| path.strip_prefix("shaders/")?.strip_suffix(".wgsl"));
+    let needed = shaders.filter_map(|shader| match shader.split_once('/') {
+        None => Some((shader, format!("src/engine/cpu/{shader}.rs"))),
+        Some((SHADERS_SHARED, _)) => None,
+        Some((stage, _)) => Some((shader, format!("shaders/{stage}.wgsl"))),
+    });
+    needed
+        .filter(|(_, twin)| !paths.contains(twin))
+        .map(|(shader, twin)| format!("shaders/{shader}.wgsl: {twin} is missing"))
         .collect()
 }
 

@@ -126,6 +126,11 @@ fn a_shader_without_a_twin_is_caught() {
     );
     let together = listed(&["shaders/scan.wgsl", "src/engine/cpu/scan.rs"]);
     assert_eq!(twins(&together), Vec::<String>::new());
+    let variant = listed(&["shaders/scan/fast.wgsl", "shaders/common/rows.wgsl"]);
+    assert_eq!(
+        twins(&variant),
+        ["shaders/scan/fast.wgsl: shaders/scan.wgsl is missing"]
+    );
 }
 
 #[test]

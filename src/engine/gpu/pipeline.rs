@@ -22,6 +22,8 @@ pub(super) struct Pipelines {
     /// What a scan brings along.
     pub(super) scan: BindGroupLayout,
     layout: PipelineLayout,
+    /// Texts of the kernels; tests put others in their place.
+    pub(super) text: fn(Kernel) -> String,
     made: HashMap<Kernel, ComputePipeline>,
 }
 
@@ -48,6 +50,7 @@ impl Pipelines {
             slab,
             scan,
             layout,
+            text: Kernel::source,
             made: HashMap::new(),
         }
     }
@@ -56,15 +59,22 @@ impl Pipelines {
     pub(super) fn get(&mut self, device: &Device, kernel: Kernel) -> Result<&ComputePipeline, BackendError> {
         match self.made.entry(kernel) {
             Entry::Occupied(made) => Ok(made.into_mut()),
-            Entry::Vacant(place) => Ok(place.insert(make(device, &self.layout, kernel)?)),
+            Entry::Vacant(place) => {
+                Ok(place.insert(make(device, &self.layout, kernel, (self.text)(kernel))?))
+            }
         }
     }
 }
 
-fn make(device: &Device, layout: &PipelineLayout, kernel: Kernel) -> Result<ComputePipeline, BackendError> {
+fn make(
+    device: &Device,
+    layout: &PipelineLayout,
+    kernel: Kernel,
+    text: String,
+) -> Result<ComputePipeline, BackendError> {
     let label = format!("{kernel:?}");
     device.attempt(|raw| {
-        let module = trust::module(raw, &label, kernel.source());
+        let module = trust::module(raw, &label, text);
         raw.create_compute_pipeline(&ComputePipelineDescriptor {
             label: Some(&label),
             layout: Some(layout),

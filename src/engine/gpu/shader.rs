@@ -117,15 +117,9 @@ impl Kernel {
             ("BLOCKS", self.blocks()),
             ("PROBES", self.probes()),
         ];
-        let mut source = String::new();
-        if self == Self::Matrix {
-            source.push_str(ENABLE);
-        }
-        for (name, value) in constants {
-            source.push_str(&format!("const {name}: u32 = {value}u;\n"));
-        }
-        source.extend(parts.iter().copied());
-        source
+        let constants = constants.map(|(name, value)| format!("const {name}: u32 = {value}u;\n"));
+        let enable = if self == Self::Matrix { ENABLE } else { "" };
+        [enable, &constants.concat(), &parts.concat()].concat()
     }
 }
 

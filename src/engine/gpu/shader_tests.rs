@@ -9,6 +9,9 @@ use super::*;
 use crate::engine::gpu::plan::{Params, Span};
 use crate::engine::gpu::probes::Mark;
 
+/// `OpCooperativeMatrixMulAddKHR` of SPIR-V.
+const OP_COOPERATIVE_MATRIX_MUL_ADD: u32 = 4459;
+
 fn parse(kernel: Kernel) -> naga::Module {
     let source = kernel.source();
     naga::front::wgsl::parse_str(&source).unwrap_or_else(|error| {
@@ -174,6 +177,29 @@ fn sums_on_matrix_units_are_exact_for_every_dimension() {
     let longest = crate::model::signature::DIM_MAX;
     assert!(127 * 15 * longest < 1 << 24);
     for value in -127_i8..=127 {
-        assert_eq!(half::f16::from_f32(f32::from(value)).to_f32(), f32::from(value));
+        let half = half::f16::from_f32(f32::from(value));
+        assert_eq!(half.to_f64().to_bits(), f64::from(value).to_bits());
+    }
+}
+
+/// What the device's driver is given, also of kernels that no adapter here runs.
+#[test]
+fn every_kernel_becomes_spir_v() {
+    use naga::back::spv;
+    for kernel in Kernel::ALL {
+        let info = validate(kernel, capabilities(kernel)).unwrap_or_else(|error| panic!("{error}"));
+        let options = spv::Options {
+            lang_version: (1, 6),
+            ..spv::Options::default()
+        };
+        let words = spv::write_vec(&parse(kernel), &info, &options, None);
+        let words = words.unwrap_or_else(|error| panic!("{kernel:?}: {error}"));
+        // Behind the header an instruction begins with its length and its number.
+        let (mut at, mut products) = (5, 0);
+        while let Some(word) = words.get(at) {
+            products += usize::from(word & 0xffff == OP_COOPERATIVE_MATRIX_MUL_ADD);
+            at += (word >> 16) as usize;
+        }
+        assert_eq!(products, if kernel == Kernel::Matrix { 8 } else { 0 });
     }
 }

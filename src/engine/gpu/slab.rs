@@ -12,8 +12,8 @@ use crate::engine::backend::BackendError;
 use super::device::Device;
 use super::planes::Shape;
 
-/// Blocks of the smallest slab: 1,024 rows.
-const SLAB_BLOCKS_MIN: u32 = 8;
+/// Bytes of the smallest slab: dispatches are per slab, and each costs some microseconds.
+const SLAB_LEN_MIN: u64 = 8 << 20;
 /// An allocation is split over gaps of at least this share of it, so that a gallery doesn't become a heap of crumbs.
 const SHARE_MIN: u32 = 8;
 /// What a plane is used for. Nothing but tests copies from it.
@@ -60,16 +60,21 @@ pub(super) struct Pool {
     pub(super) shape: Shape,
     /// A slab that became free leaves its place empty.
     slabs: Vec<Option<Slab>>,
+    /// Blocks of a new slab.
+    blocks_min: u32,
     blocks_max: u32,
 }
 
 impl Pool {
     pub(super) fn new(device: &Device, shape: Shape) -> Self {
         let longest = shape.block_lens().into_iter().max().unwrap_or(1);
+        let blocks = |len: u64, of: u64| u32::try_from(len / of).unwrap_or(u32::MAX).max(1);
+        let blocks_max = blocks(device.buffer_len_max(), longest);
         Self {
             shape,
             slabs: Vec::new(),
-            blocks_max: u32::try_from(device.buffer_len_max() / longest).unwrap_or(u32::MAX),
+            blocks_min: blocks(SLAB_LEN_MIN, shape.block_len()).min(blocks_max),
+            blocks_max,
         }
     }
 
@@ -149,11 +154,11 @@ impl Pool {
         missing: u32,
     ) -> Result<(), BackendError> {
         let held: u32 = self.slabs.iter().flatten().map(|slab| slab.gaps.blocks).sum();
-        let mut blocks = missing.max(held).max(SLAB_BLOCKS_MIN).min(self.blocks_max);
+        let mut blocks = missing.max(held).max(self.blocks_min).min(self.blocks_max);
         let slab = loop {
             match Slab::new(device, layout, self.shape, blocks) {
                 Ok(slab) => break slab,
-                Err(BackendError::OutOfMemory { .. }) if blocks / 2 >= SLAB_BLOCKS_MIN => blocks /= 2,
+                Err(BackendError::OutOfMemory { .. }) if blocks / 2 >= self.blocks_min => blocks /= 2,
                 Err(error) => return Err(error),
             }
         };
@@ -165,7 +170,8 @@ impl Pool {
     }
 
     #[cfg(test)]
-    pub(super) fn limit(&mut self, blocks_max: u32) {
+    pub(super) fn limit(&mut self, blocks_min: u32, blocks_max: u32) {
+        self.blocks_min = blocks_min;
         self.blocks_max = blocks_max;
     }
 }

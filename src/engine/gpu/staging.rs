@@ -42,8 +42,7 @@ impl Staging {
             from += bytes.len() as u64;
         }
         device.submit(encoder);
-        device.finish()?;
-        // Rows must not stay in memory that nobody erases them from.
+        // Rows must not stay in memory that nobody erases them from. It can be written again when the device has read it.
         write(device, buffer, len, &[&vec![0; len]])
     }
 
