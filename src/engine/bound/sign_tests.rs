@@ -1,9 +1,5 @@
 //! Tests of the sign bound: its quantile against known values, its rate of misses against the probability it promises.
-#![expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "counts of a test are small"
-)]
+#![expect(clippy::cast_possible_truncation, reason = "counts of a test are small")]
 
 use half::f16;
 use rand_distr::{Distribution, StandardNormal};

@@ -81,7 +81,11 @@ fn widen(bits: u16) -> f32 {
 fn bf16_up(value: f32) -> u16 {
     let bits = value.to_bits();
     let high = u16::try_from(bits >> 16).expect("half of the bits");
-    if bits.trailing_zeros() >= 16 { high } else { high + 1 }
+    if bits.trailing_zeros() >= 16 {
+        high
+    } else {
+        high + 1
+    }
 }
 
 /// α as a kernel reads it: a row without one always survives stage 1, a dead row never.

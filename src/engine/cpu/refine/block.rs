@@ -3,6 +3,10 @@
     unsafe_code,
     reason = "a conversion that checks nothing is one instruction for many probes"
 )]
+#![expect(
+    clippy::inline_always,
+    reason = "compiled for the instruction set of the kernel it is in"
+)]
 
 use crate::engine::gallery::{Figure, PageView, TILE_ROWS};
 
