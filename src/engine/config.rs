@@ -38,8 +38,6 @@ pub enum BackendChoice {
 pub enum Kernel {
     /// Plain Rust.
     Portable,
-    /// NEON, which every 64-bit Arm processor has.
-    Neon,
     /// AVX2.
     Avx2,
     /// AVX-512 with BW, VBMI and VNNI.
@@ -50,19 +48,12 @@ pub enum Kernel {
 
 impl Kernel {
     /// All kernels, best first.
-    pub const ALL: [Kernel; 5] = [
-        Kernel::Amx,
-        Kernel::Avx512,
-        Kernel::Avx2,
-        Kernel::Neon,
-        Kernel::Portable,
-    ];
+    pub const ALL: [Kernel; 4] = [Kernel::Amx, Kernel::Avx512, Kernel::Avx2, Kernel::Portable];
 
     /// Name as in the configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
-            Self::Neon => "neon",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
             Self::Amx => "amx",
@@ -75,7 +66,6 @@ impl Kernel {
         {
             match self {
                 Self::Portable => true,
-                Self::Neon => false,
                 Self::Avx2 => is_x86_feature_detected!("avx2"),
                 Self::Avx512 => {
                     is_x86_feature_detected!("avx512f")

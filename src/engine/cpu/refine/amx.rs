@@ -25,8 +25,6 @@ use super::{Batch, Hits, VECTOR_LEN, Vector, vectors_len};
 
 /// Probes of a tile.
 const TILE_PROBES: usize = 16;
-/// Bytes that a step asks memory for ahead of their use.
-const STEP_AHEAD: usize = 256;
 /// Probes and rows of a pass.
 const PASS: usize = 32;
 /// Bits of CPUID leaf 7, edx (Intel SDM).
@@ -53,28 +51,15 @@ macro_rules! step {
         add {rows}, 64
         add {lower_rows}, 64
         add {probes}, 1024
-        add {later_probes}, 1024
-        prefetcht0 [{ahead}]
-        prefetcht0 [{ahead}+64]
-        prefetcht0 [{ahead}+128]
-        prefetcht0 [{ahead}+192]
-        add {ahead}, 256"
+        add {later_probes}, 1024"
     };
 }
 
-/// The largest sum of each probe over the 16 rows of two tiles, in two registers that take turns, then in the first of them.
+/// The largest sum of each probe over the 16 rows of a tile.
 macro_rules! largest {
-    ($a:literal, $b:literal, $upper:literal, $lower:literal) => {
+    ($to:literal, $from:literal) => {
         concat!(
-            "vmovdqa32 ", $a, ", [", $upper, "]\n",
-            "vmovdqa32 ", $b, ", [", $lower, "]\n",
-            largest!(@rows $a, $upper),
-            largest!(@rows $b, $lower),
-            "vpmaxsd ", $a, ", ", $a, ", ", $b
-        )
-    };
-    (@rows $to:literal, $from:literal) => {
-        concat!(
+            "vmovdqa32 ", $to, ", [", $from, "]\n",
             largest!(@row $to, $from, "64"), largest!(@row $to, $from, "128"), largest!(@row $to, $from, "192"),
             largest!(@row $to, $from, "256"), largest!(@row $to, $from, "320"), largest!(@row $to, $from, "384"),
             largest!(@row $to, $from, "448"), largest!(@row $to, $from, "512"), largest!(@row $to, $from, "576"),
@@ -275,14 +260,12 @@ unsafe fn scan(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
             let halves = rows.div_ceil(PASS);
             scratch.unpack(page, position, rows, batch.dim);
             let ahead = next_block(pages, index, position, batch.dim);
-            let asked = vectors_len(batch.dim) * STEP_AHEAD;
-            let mut ahead = ahead.chunks(asked.max(ahead.len().div_ceil(groups * halves)));
+            let mut ahead = ahead.chunks(ahead.len().div_ceil(groups * halves).max(1));
             for (group, limits) in limits.iter().enumerate() {
                 for half in 0..halves {
-                    let ahead = ahead.next().unwrap_or_default();
-                    prefetch(ahead.get(asked..).unwrap_or_default());
+                    prefetch(ahead.next().unwrap_or_default());
                     // SAFETY: the caller's promise.
-                    let reached = unsafe { multiply(&mut scratch, half, batch, group, &last_limits, ahead) };
+                    let reached = unsafe { multiply(&mut scratch, half, batch, group, &last_limits) };
                     if reached != 0 {
                         look_closer(&scratch, last, reached, batch, hits);
                     }
@@ -301,20 +284,13 @@ unsafe fn scan(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
     look_closer(&scratch, last, reached, batch, hits);
 }
 
-/// Multiplies 32 rows of the block with 32 probes while it asks memory for the rows ahead, and says for which probes of the pass before a sum reaches its limit: bit i for probe i.
+/// Multiplies 32 rows of the block with 32 probes and says for which probes of the pass before a sum reaches its limit: bit i for probe i.
 ///
 /// # Safety
 /// The thread's tiles must be configured.
 #[target_feature(enable = "avx512f")]
 #[inline]
-unsafe fn multiply(
-    scratch: &mut Scratch,
-    half: usize,
-    batch: &Batch,
-    group: usize,
-    limits: &Limits,
-    ahead: &[u8],
-) -> u32 {
+unsafe fn multiply(scratch: &mut Scratch, half: usize, batch: &Batch, group: usize, limits: &Limits) -> u32 {
     let steps = vectors_len(batch.dim);
     let rows = &scratch.rows[half * PASS * steps..(half + 1) * PASS * steps];
     let probes = &batch.tiles[group * PASS * steps..(group + 1) * PASS * steps];
@@ -325,7 +301,7 @@ unsafe fn multiply(
         (second, first)
     };
     let reached: u32;
-    // SAFETY: steps is at least 2. The rows are 32 of `steps` vectors each, the probes two tiles of 16 vectors for each step; sums are four tiles,
+    // SAFETY: steps is even and at least 2. The rows are 32 of `steps` vectors each, the probes two tiles of 16 vectors for each step; sums are four tiles,
     // limits two vectors, all aligned. The compiler keeps nothing in tiles.
     unsafe {
         asm!(
@@ -334,20 +310,32 @@ unsafe fn multiply(
             "tilezero tmm2",
             "tilezero tmm3",
             step!(),
-            largest!("zmm0", "zmm1", "{before}", "{before}+2048"),
+            largest!("zmm0", "{before}"),
             step!(),
-            largest!("zmm2", "zmm3", "{before}+1024", "{before}+3072"),
-            "vpcmpd k1, zmm0, [{limits}], 5",
-            "vpcmpd k2, zmm2, [{limits}+64], 5",
-            "kunpckwd k1, k2, k1",
-            "kmovd {reached:e}, k1",
+            largest!("zmm1", "{before}+2048"),
             "sub {steps}, 2",
             "jz 3f",
+            step!(),
+            largest!("zmm2", "{before}+1024"),
+            step!(),
+            largest!("zmm3", "{before}+3072"),
+            "sub {steps}, 2",
+            "jz 4f",
             "2:",
             step!(),
             "dec {steps}",
             "jnz 2b",
+            "jmp 4f",
             "3:",
+            largest!("zmm2", "{before}+1024"),
+            largest!("zmm3", "{before}+3072"),
+            "4:",
+            "vpmaxsd zmm0, zmm0, zmm1",
+            "vpmaxsd zmm2, zmm2, zmm3",
+            "vpcmpd k1, zmm0, [{limits}], 5",
+            "vpcmpd k2, zmm2, [{limits}+64], 5",
+            "kunpckwd k1, k2, k1",
+            "kmovd {reached:e}, k1",
             "tilestored [{now}+{vector}*1], tmm0",
             "tilestored [{now}+{vector}*1+1024], tmm1",
             "tilestored [{now}+{vector}*1+2048], tmm2",
@@ -362,7 +350,6 @@ unsafe fn multiply(
             now = in(reg) now,
             before = in(reg) before,
             limits = in(reg) limits,
-            ahead = inout(reg) ahead.as_ptr() => _,
             reached = out(reg) reached,
             out("zmm0") _, out("zmm1") _, out("zmm2") _, out("zmm3") _, out("k1") _, out("k2") _,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
@@ -437,7 +424,7 @@ fn next_block<'a>(pages: &[PageView<'a>], index: usize, position: usize, dim: us
     rest.get(..block_len).unwrap_or(rest)
 }
 
-/// Asks for the cache lines that the steps of few passes don't ask for.
+/// Asks for cache lines.
 #[inline]
 fn prefetch(bytes: &[u8]) {
     for line in bytes.chunks(64) {
