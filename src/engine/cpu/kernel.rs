@@ -70,6 +70,7 @@ pub(in crate::engine) fn functions(kernel: Kernel) -> Result<Functions, EngineEr
         Kernel::Avx512 => Ok(AVX512),
         #[cfg(target_arch = "x86_64")]
         Kernel::Amx => Ok(AMX),
+        #[cfg(not(target_arch = "x86_64"))]
         _ => Err(EngineError::KernelUnsupported(kernel.name().to_owned())),
     }
 }
