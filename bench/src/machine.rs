@@ -32,7 +32,7 @@ pub struct Machine {
     pub cpu: String,
     /// Logical processors that this process may use.
     pub cores: usize,
-    /// Those of [`FLAGS`] that it has.
+    /// Those it has of the ones that matter to a search.
     pub flags: Vec<String>,
     /// Memory, in GiB.
     pub memory_gib: f64,
