@@ -26,7 +26,7 @@ pub(super) use page::{Figure, PageLayout, PageView, TILE_ROWS, WORD_SIGNS};
 /// Rows of a full page.
 pub(super) const PAGE_ROWS: u32 = 1_024;
 /// The same, to count bytes with.
-const PAGE_LEN: usize = PAGE_ROWS as usize;
+pub(super) const PAGE_LEN: usize = PAGE_ROWS as usize;
 
 /// Number of a gallery; never given twice by one engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -4,15 +4,15 @@ use crate::engine::config::Kernel;
 use crate::engine::error::EngineError;
 
 use super::refine::{self, Layout, PagesFn, RowsFn};
-use super::sign::{self, SignFn};
+use super::sign::{self, SignFn, SignLayout};
 
 /// The functions of an instruction set.
 #[derive(Clone, Copy)]
 pub(in crate::engine) struct Functions {
     /// Stage 1.
     pub(in crate::engine) sign: SignFn,
-    /// Whether stage 1 looks up whole bytes.
-    pub(in crate::engine) sign_bytes: bool,
+    /// How stage 1 wants the sums of the probes.
+    pub(in crate::engine) sign_layout: SignLayout,
     /// Most probes for which stage 1 comes first; with more, stage 2 alone is faster.
     pub(in crate::engine) sign_probes_max: usize,
     /// Stage 2 over all rows of pages.
@@ -25,25 +25,28 @@ pub(in crate::engine) struct Functions {
 
 const PORTABLE: Functions = Functions {
     sign: sign::portable::page,
-    sign_bytes: true,
-    sign_probes_max: 64,
+    sign_layout: SignLayout::Lanes,
+    sign_probes_max: usize::MAX,
     pages: refine::portable::pages,
     rows: refine::portable::rows,
-    layout: Layout::Words,
+    layout: Layout::Wide,
 };
 
 #[cfg(target_arch = "x86_64")]
 const AVX2: Functions = Functions {
+    sign: sign::avx2::page,
+    sign_layout: SignLayout::Entries,
     pages: refine::avx2::pages,
-    sign_probes_max: 8,
+    rows: refine::avx2::rows,
+    layout: Layout::Vectors,
     ..PORTABLE
 };
 
 #[cfg(target_arch = "x86_64")]
 const AVX512: Functions = Functions {
     sign: sign::avx512::page,
-    sign_bytes: false,
-    sign_probes_max: 8,
+    sign_layout: SignLayout::Entries,
+    sign_probes_max: usize::MAX,
     pages: refine::avx512::pages,
     rows: refine::avx512::rows,
     layout: Layout::Vectors,

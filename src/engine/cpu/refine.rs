@@ -24,13 +24,13 @@ use crate::model::signature::Dimension;
 /// Scans pages for all probes of a batch.
 pub(in crate::engine) type PagesFn = fn(&[PageView<'_>], &Batch, &mut Hits<'_>);
 /// Looks at some rows of a page, by position, for one probe of a batch.
-pub(in crate::engine) type RowsFn = fn(&PageView<'_>, &[u32], &Batch, usize, &mut Hits<'_>);
+pub(in crate::engine) type RowsFn = fn(&PageView<'_>, &[u16], &Batch, usize, &mut Hits<'_>);
 
 /// How a kernel wants the probes of a batch, each beyond the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub(in crate::engine) enum Layout {
-    /// In the order of words.
-    Words,
+    /// In 16 bits too.
+    Wide,
     /// In the order of 64-byte vectors too.
     Vectors,
     /// And in tiles of 16 probes for AMX.
@@ -46,6 +46,8 @@ pub(in crate::engine) struct Batch {
     dim: usize,
     /// 8-bit coordinates, probe after probe, in the order of words.
     values: Vec<i8>,
+    /// The same in 16 bits, the even coordinates of a probe before its odd ones.
+    wide: Vec<i16>,
     /// The same in the order of vectors, zeros behind the last coordinate.
     vectors: Vec<Vector>,
     /// The same for AMX, see `amx`.
@@ -84,6 +86,7 @@ impl Figures {
 impl Drop for Batch {
     fn drop(&mut self) {
         self.values.zeroize();
+        self.wide.zeroize();
         for vector in self.vectors.iter_mut().chain(&mut self.tiles) {
             vector.0.zeroize();
         }
@@ -100,9 +103,15 @@ impl Batch {
                 values.extend_from_slice(&[*a, *c, *e, *g, *b, *d, *f, *h]);
             }
         }
+        let wide = if layout == Layout::Wide {
+            probes.iter().flat_map(|probe| wide(&probe.values)).collect()
+        } else {
+            Vec::new()
+        };
         let mut batch = Self {
             dim,
             values,
+            wide,
             vectors: Vec::new(),
             tiles: Vec::new(),
             offsets: probes.iter().map(|probe| probe.offset).collect(),
@@ -139,6 +148,18 @@ impl Batch {
             limit: self.limits[probe],
         }
     }
+}
+
+/// A probe in 16 bits: the even coordinates, then the odd ones.
+fn wide(values: &[i8]) -> impl Iterator<Item = i16> {
+    let half = |first: usize| {
+        values
+            .iter()
+            .skip(first)
+            .step_by(2)
+            .map(|value| i16::from(*value))
+    };
+    half(0).chain(half(1))
 }
 
 /// Vectors of a probe: two for each 64 bytes of a row.
@@ -234,6 +255,21 @@ impl<'a> Hits<'a> {
         }
     }
 
+    /// Bit i of `mask` says that the row at the i-th position survived for `probe`.
+    #[cfg(target_arch = "x86_64")]
+    #[cold]
+    fn add_listed<const N: usize>(
+        &mut self,
+        page: &PageView<'_>,
+        probe: usize,
+        positions: [u16; N],
+        mask: u32,
+    ) {
+        for (i, position) in positions.into_iter().enumerate() {
+            self.add(probe, row_number(page, usize::from(position)), mask >> i & 1);
+        }
+    }
+
     /// Takes the row at a position if its sum reaches what its figures ask for.
     #[inline]
     fn take_row(&mut self, page: &PageView<'_>, position: usize, sum: i32, probe: usize, own: Figures) {
@@ -246,11 +282,6 @@ impl<'a> Hits<'a> {
 #[inline]
 fn row_number(page: &PageView<'_>, position: usize) -> u32 {
     page.first_row + u32::try_from(position).expect("a page has few rows")
-}
-
-/// Number of tiles of a page.
-fn tiles(page: &PageView<'_>) -> usize {
-    page.len() / TILE_ROWS
 }
 
 #[cfg(test)]

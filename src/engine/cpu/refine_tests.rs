@@ -144,10 +144,11 @@ fn low_nibbles_meet_even_coordinates() {
         &crate::engine::samples::unit(32, &mut crate::engine::samples::rng(1)),
         0.5,
     );
-    let batch = Batch::new(crate::engine::samples::dim(32), &[&probe], Layout::Words);
+    let batch = Batch::new(crate::engine::samples::dim(32), &[&probe], Layout::Wide);
     let v = &probe.values;
     assert_eq!(
         batch.values[..8],
         [v[0], v[2], v[4], v[6], v[1], v[3], v[5], v[7]]
     );
+    assert_eq!(batch.wide[15..18], [v[30], v[1], v[3]].map(i16::from));
 }

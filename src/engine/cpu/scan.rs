@@ -6,7 +6,7 @@ use crate::engine::gallery::PageView;
 
 use super::kernel::Functions;
 use super::refine::{Batch, Hits};
-use super::sign::{Kept, SignProbe};
+use super::sign::{Kept, Positions, Scratch, SignBatch};
 
 /// Least distance of a stranger's typical sum from the line of stage 1, in standard deviations: below it so many rows survive stage 1 that looking at
 /// them one by one takes longer than stage 2 over all rows.
@@ -14,8 +14,8 @@ const TYPICAL_MIN: f32 = 1.2;
 
 /// A batch as the stages want it.
 pub(super) struct Prepared {
-    /// One a probe; empty where stage 2 alone runs.
-    signs: Vec<SignProbe>,
+    /// None where stage 2 alone runs.
+    signs: Option<SignBatch>,
     batch: Batch,
 }
 
@@ -25,53 +25,42 @@ impl Prepared {
         let by_sign = work.gallery.has_signs()
             && work.probes.len() <= functions.sign_probes_max
             && work.probes.iter().all(pays);
-        let signs = if by_sign {
-            work.probes
-                .iter()
-                .filter_map(|probe| SignProbe::new(probe))
-                .map(|probe| {
-                    if functions.sign_bytes {
-                        probe.with_bytes()
-                    } else {
-                        probe
-                    }
-                })
-                .collect()
-        } else {
-            Vec::new()
-        };
         Self {
-            signs,
+            signs: by_sign
+                .then(|| SignBatch::new(&work.probes, functions.sign_layout))
+                .flatten(),
             batch: Batch::new(work.gallery.dim(), &work.probes, functions.layout),
         }
     }
 
     /// Whether stage 1 comes first.
     pub(super) fn by_sign(&self) -> bool {
-        !self.signs.is_empty()
+        self.signs.is_some()
     }
 
     /// Scans pages.
     pub(super) fn scan(&self, pages: &[PageView<'_>], functions: &Functions, hits: &mut Hits<'_>) {
-        if !self.by_sign() {
+        let Some(signs) = &self.signs else {
             (functions.pages)(pages, &self.batch, hits);
             return;
-        }
+        };
         // What a page kept is looked at when the next page has been scanned: stage 1 asks memory for it, and it has come by then.
-        let mut kept: Vec<[Kept; 2]> = self.signs.iter().map(|_| <[Kept; 2]>::default()).collect();
+        let mut now = vec![Kept::default(); signs.len()];
+        let mut last = now.clone();
+        let (mut scratch, mut positions) = (Scratch::default(), Positions::default());
         let mut before: Option<&PageView<'_>> = None;
-        for (turn, page) in pages.iter().map(Some).chain([None]).enumerate() {
-            for (probe, (own, kept)) in self.signs.iter().zip(&mut kept).enumerate() {
-                let [even, odd] = kept;
-                let (now, last) = if turn % 2 == 0 { (even, odd) } else { (odd, even) };
-                if let Some(page) = page {
-                    (functions.sign)(page, own, now);
-                }
-                if let Some(before) = before {
-                    (functions.rows)(before, last.positions(), &self.batch, probe, hits);
+        for (index, page) in pages.iter().map(Some).chain([None]).enumerate() {
+            if let Some(page) = page {
+                let next = pages.get(index + 1).map_or(&[][..], |next| next.signs);
+                (functions.sign)(page, next, signs, &mut scratch, &mut now);
+            }
+            if let Some(before) = before {
+                for (probe, kept) in last.iter().enumerate() {
+                    (functions.rows)(before, kept.list(&mut positions), &self.batch, probe, hits);
                 }
             }
             before = page;
+            std::mem::swap(&mut now, &mut last);
         }
     }
 }

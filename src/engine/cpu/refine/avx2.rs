@@ -2,22 +2,29 @@
 #![expect(unsafe_code, reason = "vector loads and stores take pointers")]
 
 use std::arch::x86_64::{
-    __m256, __m256i, _CMP_GE_OQ, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps,
-    _mm256_and_si256, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_movemask_ps, _mm256_mul_ps, _mm256_permute2x128_si256,
-    _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256,
-    _mm256_slli_epi32, _mm256_srli_epi32, _mm256_storeu_si256, _mm256_sub_epi32, _mm256_unpackhi_epi32,
-    _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_zextsi128_si256,
+    __m128i, __m256, __m256i, _CMP_GE_OQ, _mm_add_epi32, _mm_add_ps, _mm_and_si128, _mm_castsi128_ps,
+    _mm_cmpge_ps, _mm_cvtepi32_ps, _mm_loadu_si128, _mm_movemask_ps, _mm_mul_ps, _mm_set1_epi32, _mm_set1_ps,
+    _mm_setr_epi32, _mm_slli_epi32, _mm_sub_epi32, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps,
+    _mm256_and_si256, _mm256_castsi256_ps, _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cvtepi32_ps,
+    _mm256_extracti128_si256, _mm256_hadd_epi32, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16,
+    _mm256_movemask_ps, _mm256_mul_ps, _mm256_permute2x128_si256, _mm256_set1_epi8, _mm256_set1_epi16,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_slli_epi32, _mm256_srli_epi32,
+    _mm256_storeu_si256, _mm256_sub_epi32, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
+    _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_zextsi128_si256,
 };
 
 use crate::engine::gallery::{Figure, PageView};
 
-use super::{Batch, Figures, Hits, row_number};
+use super::{Batch, Figures, Hits, VECTOR_LEN, Vector, row_number};
 
 /// Rows of a strip and words of a vector.
 const LANES: usize = 8;
 /// Probes that share a pass over a strip.
 const GROUP: usize = 4;
+/// Rows of a list that are looked at together.
+pub(super) const TOGETHER: usize = 4;
+/// Bytes of a vector, half of a [`super::Vector`].
+const HALF_LEN: usize = 32;
 /// Words whose products fit into 16 bits: each adds at most 2·2·15·127 = 7,620.
 const WORDS_IN_16_BITS: usize = 4;
 
@@ -30,6 +37,111 @@ struct Lanes([u32; LANES]);
 pub(in crate::engine::cpu) fn pages(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
     // SAFETY: the table of kernels hands this function out only where the processor has the feature.
     unsafe { scan(pages, batch, hits) }
+}
+
+/// Looks at some rows of a page for one probe.
+pub(in crate::engine::cpu) fn rows(
+    page: &PageView<'_>,
+    positions: &[u16],
+    batch: &Batch,
+    probe: usize,
+    hits: &mut Hits<'_>,
+) {
+    // SAFETY: the table of kernels hands this function out only where the processor has the feature.
+    unsafe { look(page, positions, batch, probe, hits) }
+}
+
+#[target_feature(enable = "avx2")]
+fn look(page: &PageView<'_>, positions: &[u16], batch: &Batch, probe: usize, hits: &mut Hits<'_>) {
+    let (vectors, own) = (
+        batch.vectors_of(probe).as_chunks::<2>().0,
+        batch.figures_of(probe),
+    );
+    let row_len = batch.dim / 2;
+    for positions in positions.chunks(TOGETHER) {
+        // Places that are not filled repeat the first position.
+        let mut four = [positions[0]; TOGETHER];
+        four[..positions.len()].copy_from_slice(positions);
+        let mask = survivors(page, four, &totals(page, four, vectors, row_len), own)
+            & (0xf >> (TOGETHER - positions.len()));
+        if mask != 0 {
+            hits.add_listed(page, probe, four, mask);
+        }
+    }
+}
+
+/// X of four rows.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn totals(
+    page: &PageView<'_>,
+    positions: [u16; TOGETHER],
+    vectors: &[[Vector; 2]],
+    row_len: usize,
+) -> __m128i {
+    let ones = _mm256_set1_epi16(1);
+    let mut sums = [_mm256_setzero_si256(); TOGETHER];
+    for (chunk, pair) in vectors.iter().enumerate() {
+        for half in 0..(row_len - chunk * VECTOR_LEN).div_ceil(HALF_LEN).min(2) {
+            let at = chunk * VECTOR_LEN + half * HALF_LEN;
+            // SAFETY: a vector is 64 bytes long.
+            let [even, odd] = [0, 1].map(|i| unsafe {
+                _mm256_loadu_si256(pair[i].0[half * HALF_LEN..][..HALF_LEN].as_ptr().cast())
+            });
+            for (sum, position) in sums.iter_mut().zip(positions) {
+                let (low, high) = nibbles(&page.nibbles[usize::from(position) * row_len..][at..row_len]);
+                let products =
+                    _mm256_add_epi16(_mm256_maddubs_epi16(low, even), _mm256_maddubs_epi16(high, odd));
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(products, ones));
+            }
+        }
+    }
+    let [a, b, c, d] = sums;
+    let lanes = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+    _mm_add_epi32(
+        _mm256_castsi256_si128(lanes),
+        _mm256_extracti128_si256::<1>(lanes),
+    )
+}
+
+/// Low and high nibbles of the next 32 bytes, or of the last 16.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn nibbles(bytes: &[u8]) -> (__m256i, __m256i) {
+    let packed = if bytes.len() >= HALF_LEN {
+        // SAFETY: there are 32 bytes.
+        unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+    } else {
+        // A dimension is a multiple of 32, so that half a vector is left.
+        assert_eq!(bytes.len(), 16, "half a vector");
+        // SAFETY: there are 16 bytes.
+        _mm256_zextsi128_si256(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
+    };
+    let low_nibbles = _mm256_set1_epi8(15);
+    (
+        _mm256_and_si256(packed, low_nibbles),
+        _mm256_and_si256(_mm256_srli_epi32::<4>(packed), low_nibbles),
+    )
+}
+
+/// Which of four rows survive, a bit each.
+#[target_feature(enable = "avx2")]
+#[inline]
+pub(super) fn survivors(
+    page: &PageView<'_>,
+    positions: [u16; TOGETHER],
+    dots: &__m128i,
+    own: Figures,
+) -> u32 {
+    // One by one into a register: a vector can't be loaded from what was just stored in parts.
+    let figure = |i: usize| bytemuck::cast::<Figure, i32>(page.figures[usize::from(positions[i])]);
+    let figures = _mm_setr_epi32(figure(0), figure(1), figure(2), figure(3));
+    let scale = _mm_castsi128_ps(_mm_slli_epi32::<16>(figures));
+    let residual = _mm_castsi128_ps(_mm_and_si128(figures, _mm_set1_epi32(i32::MIN >> 15)));
+    let integer = _mm_sub_epi32(_mm_add_epi32(*dots, *dots), _mm_set1_epi32(own.offset));
+    let product = _mm_mul_ps(scale, _mm_cvtepi32_ps(integer));
+    let bound = _mm_add_ps(product, _mm_mul_ps(residual, _mm_set1_ps(own.weight)));
+    _mm_movemask_ps(_mm_cmpge_ps(bound, _mm_set1_ps(own.limit))).cast_unsigned()
 }
 
 #[target_feature(enable = "avx2")]

@@ -2,19 +2,21 @@
 #![expect(unsafe_code, reason = "vector loads and stores take pointers")]
 
 use std::arch::x86_64::{
-    __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_add_epi32, _mm512_and_si512, _mm512_cmpge_epi32_mask,
-    _mm512_dpbusd_epi32, _mm512_load_si512, _mm512_maskz_loadu_epi8, _mm512_maskz_loadu_epi32,
-    _mm512_max_epi32, _mm512_reduce_add_epi32, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_setzero_si512,
-    _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_store_si512, _mm512_storeu_si512, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m128i, __m512i, _MM_HINT_T0, _mm_add_epi32, _mm_prefetch, _mm256_add_epi32, _mm256_castsi256_si128,
+    _mm256_extracti128_si256, _mm512_add_epi32, _mm512_and_si512, _mm512_castsi512_si256,
+    _mm512_cmpge_epi32_mask, _mm512_dpbusd_epi32, _mm512_extracti64x4_epi64, _mm512_load_si512,
+    _mm512_maskz_loadu_epi8, _mm512_maskz_loadu_epi32, _mm512_max_epi32, _mm512_set1_epi8, _mm512_set1_epi32,
+    _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_store_si512, _mm512_storeu_si512,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use zeroize::Zeroize;
 
 use crate::engine::gallery::{PageView, TILE_ROWS};
 
+use super::avx2::{TOGETHER, survivors};
 use super::block::{BLOCK_ROWS, UNREACHABLE, thresholds};
-use super::{Batch, Hits, VECTOR_LEN};
+use super::{Batch, Hits, VECTOR_LEN, Vector};
 
 /// Words of one vector.
 const VECTOR_WORDS: usize = 16;
@@ -48,7 +50,7 @@ pub(in crate::engine::cpu) fn pages(pages: &[PageView<'_>], batch: &Batch, hits:
 /// Looks at some rows of a page for one probe.
 pub(in crate::engine::cpu) fn rows(
     page: &PageView<'_>,
-    positions: &[u32],
+    positions: &[u16],
     batch: &Batch,
     probe: usize,
     hits: &mut Hits<'_>,
@@ -58,35 +60,65 @@ pub(in crate::engine::cpu) fn rows(
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn look(page: &PageView<'_>, positions: &[u32], batch: &Batch, probe: usize, hits: &mut Hits<'_>) {
-    let (vectors, figures) = (
+fn look(page: &PageView<'_>, positions: &[u16], batch: &Batch, probe: usize, hits: &mut Hits<'_>) {
+    let (vectors, own) = (
         batch.vectors_of(probe).as_chunks::<2>().0,
         batch.figures_of(probe),
     );
-    let low_nibbles = _mm512_set1_epi8(15);
     let row_len = batch.dim / 2;
-    for position in positions {
-        let position = *position as usize;
-        let row = &page.nibbles[position * row_len..(position + 1) * row_len];
-        let (mut low_sum, mut high_sum) = (_mm512_setzero_si512(), _mm512_setzero_si512());
-        for (bytes, [even, odd]) in row.chunks(VECTOR_LEN).zip(vectors) {
-            let wanted = u64::MAX >> (VECTOR_LEN - bytes.len());
-            // SAFETY: the mask keeps the load within `bytes`; a vector is 64 bytes long and aligned.
-            let (packed, even, odd) = unsafe {
-                (
-                    _mm512_maskz_loadu_epi8(wanted, bytes.as_ptr().cast()),
-                    _mm512_load_si512(even.0.as_ptr().cast()),
-                    _mm512_load_si512(odd.0.as_ptr().cast()),
-                )
-            };
-            let low = _mm512_and_si512(packed, low_nibbles);
-            let high = _mm512_and_si512(_mm512_srli_epi32::<4>(packed), low_nibbles);
-            low_sum = _mm512_dpbusd_epi32(low_sum, low, even);
-            high_sum = _mm512_dpbusd_epi32(high_sum, high, odd);
+    for positions in positions.chunks(TOGETHER) {
+        // Places that are not filled repeat the first position.
+        let mut four = [positions[0]; TOGETHER];
+        four[..positions.len()].copy_from_slice(positions);
+        let mask = survivors(page, four, &totals(page, four, vectors, row_len), own)
+            & (0xf >> (TOGETHER - positions.len()));
+        if mask != 0 {
+            hits.add_listed(page, probe, four, mask);
         }
-        let sum = _mm512_reduce_add_epi32(_mm512_add_epi32(low_sum, high_sum));
-        hits.take_row(page, position, sum, probe, figures);
     }
+}
+
+/// X of four rows.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+#[inline]
+fn totals(
+    page: &PageView<'_>,
+    positions: [u16; TOGETHER],
+    vectors: &[[Vector; 2]],
+    row_len: usize,
+) -> __m128i {
+    let low_nibbles = _mm512_set1_epi8(15);
+    let mut sums = [_mm512_setzero_si512(); TOGETHER];
+    for (chunk, [even, odd]) in vectors.iter().enumerate() {
+        let wanted = u64::MAX >> VECTOR_LEN.saturating_sub(row_len - chunk * VECTOR_LEN);
+        // SAFETY: a vector is 64 bytes long and aligned.
+        let (even, odd) = unsafe {
+            (
+                _mm512_load_si512(even.0.as_ptr().cast()),
+                _mm512_load_si512(odd.0.as_ptr().cast()),
+            )
+        };
+        for (sum, position) in sums.iter_mut().zip(positions) {
+            let bytes = &page.nibbles[usize::from(position) * row_len..][chunk * VECTOR_LEN..row_len];
+            // SAFETY: the mask keeps the load within `bytes`.
+            let packed = unsafe { _mm512_maskz_loadu_epi8(wanted, bytes.as_ptr().cast()) };
+            *sum = _mm512_dpbusd_epi32(*sum, _mm512_and_si512(packed, low_nibbles), even);
+            let high = _mm512_and_si512(_mm512_srli_epi32::<4>(packed), low_nibbles);
+            *sum = _mm512_dpbusd_epi32(*sum, high, odd);
+        }
+    }
+    let [a, b, c, d] = sums;
+    let ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    let cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+    let lanes = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    let halves = _mm256_add_epi32(
+        _mm512_castsi512_si256(lanes),
+        _mm512_extracti64x4_epi64::<1>(lanes),
+    );
+    _mm_add_epi32(
+        _mm256_castsi256_si128(halves),
+        _mm256_extracti128_si256::<1>(halves),
+    )
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]

@@ -26,7 +26,7 @@ fn smallest_surviving(batch: &Batch, figure: Figure) -> i32 {
 fn check(codes: Codes, threshold: f32, seed: u64) {
     let d = codes.dim.get();
     let probe = quantized(&unit(d, &mut rng(seed)), threshold);
-    let batch = Batch::new(dim(d), &[&probe], Layout::Words);
+    let batch = Batch::new(dim(d), &[&probe], Layout::Wide);
     let mut residency = crate::engine::residency::Residency::with_limits(
         crate::engine::config::LockMemory::Off,
         u64::MAX,
@@ -78,7 +78,7 @@ fn the_limit_of_a_usual_block_is_tight() {
     let view = residency.view(id).expect("open");
     let page = view.pages(0..64).next().expect("a page");
     let probe = quantized(&unit(256, &mut rng(5)), 0.4);
-    let batch = Batch::new(dim(256), &[&probe], Layout::Words);
+    let batch = Batch::new(dim(256), &[&probe], Layout::Wide);
     let mut limit = [UNREACHABLE];
     assert!(thresholds(&page, 0, &batch, &mut limit));
     let of_rows = page
