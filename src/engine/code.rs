@@ -22,9 +22,8 @@ pub(super) const RESIDUAL_ROUNDING: f64 = 1.0 / 32_768.0;
 const LEVEL_MAX: f32 = 7.0;
 /// Best step of a uniform quantiser of 16 levels for normal numbers, in standard deviations (Max 1960, table II).
 const NORMAL_STEP: f32 = 0.3352;
-/// Relative squared error up to which that step is taken without looking for a better one; 0.01154 is the mean, and one row of a thousand of 256 has
-/// more than 0.028. A row with a larger step lowers the limit of its whole block (see `cpu::refine::block`), so that a step of its own costs more than
-/// it gains until the error is several times the mean: with 0.0125 eleven times as many blocks had to be looked at row by row.
+/// Relative squared error up to which that step is taken without looking for a better one; 0.01154 is the mean. A row with a larger step lowers the
+/// limit of its whole block (see `cpu::refine::block`), so that a step of its own costs more than it gains until the error is several times the mean.
 const NORMAL_ERROR_MAX: f32 = 0.04;
 /// Scales tried between a quarter of the root mean square and the one that just reaches the largest magnitude.
 const SCALES_TRIED: usize = 8;
