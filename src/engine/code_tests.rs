@@ -64,6 +64,19 @@ fn isotropic_rows_lose_a_tenth_of_their_norm() {
     assert!((0.100..0.110).contains(&mean), "{mean}");
 }
 
+/// A row with a step of its own loosens the limit of its whole block.
+#[test]
+fn isotropic_rows_share_one_step() {
+    let codes = Codes::encode(dim(256), &gallery("random", 256, 1_000, 6));
+    let usual = rounded(NORMAL_STEP / 16.0);
+    let own = codes
+        .scale
+        .iter()
+        .filter(|s| s.scale.to_bits() != usual.to_bits())
+        .count();
+    assert!(own <= 5, "{own} of 1,000 rows have a step of their own");
+}
+
 fn squared_norm(values: &[f32]) -> f32 {
     values.iter().map(|x| x * x).sum()
 }

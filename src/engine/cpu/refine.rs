@@ -10,6 +10,8 @@ pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
 mod block;
+#[cfg(target_arch = "x86_64")]
+mod listed;
 pub(super) mod portable;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,14 +28,14 @@ pub(in crate::engine) type PagesFn = fn(&[PageView<'_>], &Batch, &mut Hits<'_>);
 /// Looks at some rows of a page, by position, for one probe of a batch.
 pub(in crate::engine) type RowsFn = fn(&PageView<'_>, &[u16], &Batch, usize, &mut Hits<'_>);
 
-/// How a kernel wants the probes of a batch, each beyond the one before.
+/// How a kernel wants the probes of a batch, beside the order of words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub(in crate::engine) enum Layout {
-    /// In 16 bits too.
+    /// In 16 bits.
     Wide,
-    /// In the order of 64-byte vectors too.
+    /// In the order of 64-byte vectors.
     Vectors,
-    /// And in tiles of 16 probes for AMX.
+    /// In that and in tiles of 16 probes for AMX.
     Tiles,
 }
 

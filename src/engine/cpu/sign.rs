@@ -42,8 +42,6 @@ const LANES: usize = 8;
 const KEPT_ROWS: usize = 64;
 /// Positions listed together: a word seldom has more where stage 1 pays.
 const AT_ONCE: usize = 4;
-/// With fewer probes stage 2 asks memory for the rows that survived, with more the whole block is needed by one or the other.
-const ASK_ALL_PROBES_MIN: usize = 16;
 
 /// Finds the rows of a page that survive stage 1, for each probe of a batch. The words are the signs that will be scanned next.
 pub(in crate::engine) type SignFn = fn(&PageView<'_>, &[u32], &SignBatch, &mut Scratch, &mut [Kept]);

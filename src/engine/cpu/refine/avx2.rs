@@ -2,27 +2,24 @@
 #![expect(unsafe_code, reason = "vector loads and stores take pointers")]
 
 use std::arch::x86_64::{
-    __m128i, __m256, __m256i, _CMP_GE_OQ, _mm_add_epi32, _mm_add_ps, _mm_and_si128, _mm_castsi128_ps,
-    _mm_cmpge_ps, _mm_cvtepi32_ps, _mm_loadu_si128, _mm_movemask_ps, _mm_mul_ps, _mm_set1_epi32, _mm_set1_ps,
-    _mm_setr_epi32, _mm_slli_epi32, _mm_sub_epi32, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps,
-    _mm256_and_si256, _mm256_castsi256_ps, _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cvtepi32_ps,
-    _mm256_extracti128_si256, _mm256_hadd_epi32, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16,
-    _mm256_movemask_ps, _mm256_mul_ps, _mm256_permute2x128_si256, _mm256_set1_epi8, _mm256_set1_epi16,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_slli_epi32, _mm256_srli_epi32,
-    _mm256_storeu_si256, _mm256_sub_epi32, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
+    __m128i, __m256, __m256i, _CMP_GE_OQ, _mm_add_epi32, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32,
+    _mm256_add_ps, _mm256_and_si256, _mm256_castsi256_ps, _mm256_castsi256_si128, _mm256_cmp_ps,
+    _mm256_cvtepi32_ps, _mm256_extracti128_si256, _mm256_hadd_epi32, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_maddubs_epi16, _mm256_movemask_ps, _mm256_mul_ps, _mm256_permute2x128_si256, _mm256_set1_epi8,
+    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_si256, _mm256_slli_epi32,
+    _mm256_srli_epi32, _mm256_storeu_si256, _mm256_sub_epi32, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64,
     _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_zextsi128_si256,
 };
 
 use crate::engine::gallery::{Figure, PageView};
 
+use super::listed::{TOGETHER, fours};
 use super::{Batch, Figures, Hits, VECTOR_LEN, Vector, row_number};
 
 /// Rows of a strip and words of a vector.
 const LANES: usize = 8;
 /// Probes that share a pass over a strip.
 const GROUP: usize = 4;
-/// Rows of a list that are looked at together.
-pub(super) const TOGETHER: usize = 4;
 /// Bytes of a vector, half of a [`super::Vector`].
 const HALF_LEN: usize = 32;
 /// Words whose products fit into 16 bits: each adds at most 2·2·15·127 = 7,620.
@@ -58,14 +55,10 @@ fn look(page: &PageView<'_>, positions: &[u16], batch: &Batch, probe: usize, hit
         batch.figures_of(probe),
     );
     let row_len = batch.dim / 2;
-    for positions in positions.chunks(TOGETHER) {
-        // Places that are not filled repeat the first position.
-        let mut four = [positions[0]; TOGETHER];
-        four[..positions.len()].copy_from_slice(positions);
-        let mask = survivors(page, four, &totals(page, four, vectors, row_len), own)
-            & (0xf >> (TOGETHER - positions.len()));
+    for four in fours(positions) {
+        let mask = four.survivors(page, totals(page, four.positions, vectors, row_len), own);
         if mask != 0 {
-            hits.add_listed(page, probe, four, mask);
+            hits.add_listed(page, probe, four.positions, mask);
         }
     }
 }
@@ -122,26 +115,6 @@ fn nibbles(bytes: &[u8]) -> (__m256i, __m256i) {
         _mm256_and_si256(packed, low_nibbles),
         _mm256_and_si256(_mm256_srli_epi32::<4>(packed), low_nibbles),
     )
-}
-
-/// Which of four rows survive, a bit each.
-#[target_feature(enable = "avx2")]
-#[inline]
-pub(super) fn survivors(
-    page: &PageView<'_>,
-    positions: [u16; TOGETHER],
-    dots: &__m128i,
-    own: Figures,
-) -> u32 {
-    // One by one into a register: a vector can't be loaded from what was just stored in parts.
-    let figure = |i: usize| bytemuck::cast::<Figure, i32>(page.figures[usize::from(positions[i])]);
-    let figures = _mm_setr_epi32(figure(0), figure(1), figure(2), figure(3));
-    let scale = _mm_castsi128_ps(_mm_slli_epi32::<16>(figures));
-    let residual = _mm_castsi128_ps(_mm_and_si128(figures, _mm_set1_epi32(i32::MIN >> 15)));
-    let integer = _mm_sub_epi32(_mm_add_epi32(*dots, *dots), _mm_set1_epi32(own.offset));
-    let product = _mm_mul_ps(scale, _mm_cvtepi32_ps(integer));
-    let bound = _mm_add_ps(product, _mm_mul_ps(residual, _mm_set1_ps(own.weight)));
-    _mm_movemask_ps(_mm_cmpge_ps(bound, _mm_set1_ps(own.limit))).cast_unsigned()
 }
 
 #[target_feature(enable = "avx2")]

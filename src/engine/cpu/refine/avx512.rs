@@ -14,8 +14,8 @@ use zeroize::Zeroize;
 
 use crate::engine::gallery::{PageView, TILE_ROWS};
 
-use super::avx2::{TOGETHER, survivors};
 use super::block::{BLOCK_ROWS, UNREACHABLE, thresholds};
+use super::listed::{TOGETHER, fours};
 use super::{Batch, Hits, VECTOR_LEN, Vector};
 
 /// Words of one vector.
@@ -66,14 +66,10 @@ fn look(page: &PageView<'_>, positions: &[u16], batch: &Batch, probe: usize, hit
         batch.figures_of(probe),
     );
     let row_len = batch.dim / 2;
-    for positions in positions.chunks(TOGETHER) {
-        // Places that are not filled repeat the first position.
-        let mut four = [positions[0]; TOGETHER];
-        four[..positions.len()].copy_from_slice(positions);
-        let mask = survivors(page, four, &totals(page, four, vectors, row_len), own)
-            & (0xf >> (TOGETHER - positions.len()));
+    for four in fours(positions) {
+        let mask = four.survivors(page, totals(page, four.positions, vectors, row_len), own);
         if mask != 0 {
-            hits.add_listed(page, probe, four, mask);
+            hits.add_listed(page, probe, four.positions, mask);
         }
     }
 }

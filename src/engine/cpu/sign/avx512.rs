@@ -15,7 +15,7 @@ use half::bf16;
 
 use crate::engine::gallery::{PageView, TILE_ROWS};
 
-use super::{ASK_ALL_PROBES_MIN, Entries, Indices, KEPT_ROWS, Kept, Positions, Scratch, SignBatch};
+use super::{Entries, Indices, KEPT_ROWS, Kept, Positions, Scratch, SignBatch};
 
 /// Tiles of a block: a word of [`Kept`].
 const BLOCK_TILES: usize = KEPT_ROWS / TILE_ROWS;
@@ -23,6 +23,8 @@ const BLOCK_TILES: usize = KEPT_ROWS / TILE_ROWS;
 const GROUP: usize = 4;
 /// Tiles whose signs memory is asked for ahead of their use.
 const PREFETCH_TILES: usize = 16;
+/// With fewer probes memory is asked for the codes of the rows that survived, with more for all: one probe or the other needs them.
+const ASK_ALL_PROBES_MIN: usize = 16;
 /// (a & b) | c
 const AND_OR: i32 = 0xea;
 
