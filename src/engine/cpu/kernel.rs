@@ -25,7 +25,7 @@ pub(in crate::engine) struct Functions {
 
 const PORTABLE: Functions = Functions {
     sign: sign::portable::page,
-    sign_layout: SignLayout::Lanes,
+    sign_layout: SignLayout::Tables,
     sign_probes_max: usize::MAX,
     pages: refine::portable::pages,
     rows: refine::portable::rows,

@@ -28,6 +28,8 @@ const GROUP: usize = 4;
 const SUMS: usize = 1 << GROUP;
 /// Groups of a word.
 const WORD_GROUPS: usize = WORD_SIGNS / GROUP;
+/// Bytes of a word.
+const WORD_BYTES: usize = WORD_GROUPS / 2;
 /// Largest entry.
 const ENTRY_MAX: f64 = 255.0;
 /// Adding and subtracting it rounds a small non-negative number to an integer.
@@ -38,6 +40,8 @@ const ROUNDING: f64 = 1.0 / 1_048_576.0;
 const WORDS_IN_16_BITS: usize = 32;
 /// Probes whose sums lie side by side for kernels without look-up instructions.
 const LANES: usize = 8;
+/// With fewer probes than that, each looks up whole bytes: side by side most lanes would be idle.
+const LANES_MIN: usize = 3;
 /// Rows of a word of [`Kept`].
 const KEPT_ROWS: usize = 64;
 /// Positions listed together: a word seldom has more where stage 1 pays.
@@ -51,8 +55,8 @@ pub(in crate::engine) type SignFn = fn(&PageView<'_>, &[u32], &SignBatch, &mut S
 pub(in crate::engine) enum SignLayout {
     /// In 8 bits, probe after probe.
     Entries,
-    /// In 16 bits, those of [`LANES`] probes side by side.
-    Lanes,
+    /// In 16 bits for look-ups without instructions of their own: those of [`LANES`] probes side by side, or those of whole bytes for a few probes.
+    Tables,
 }
 
 /// Entries of half a word: its four low nibbles, or its four high ones.
@@ -62,6 +66,8 @@ struct Entries([[u8; SUMS]; 4]);
 
 /// Entries of one group for probes side by side.
 type Lanes = [[u16; LANES]; SUMS];
+/// The sums of two entries, by a byte of signs.
+type ByteSums = [u16; SUMS * SUMS];
 
 /// The probes of a batch as stage 1 wants them. Wiped when dropped.
 pub(in crate::engine) struct SignBatch {
@@ -71,6 +77,8 @@ pub(in crate::engine) struct SignBatch {
     entries: Vec<Entries>,
     /// For each [`LANES`] probes and group their entries, zeros beyond the last probe.
     lanes: Vec<Lanes>,
+    /// For each probe and byte of a row its sums.
+    bytes: Vec<ByteSums>,
     /// m and k of the probes, a column each.
     slopes: Vec<f32>,
     intercepts: Vec<f32>,
@@ -95,6 +103,9 @@ impl Drop for SignBatch {
         }
         for lanes in &mut self.lanes {
             lanes.zeroize();
+        }
+        for bytes in &mut self.bytes {
+            bytes.zeroize();
         }
     }
 }
@@ -161,14 +172,23 @@ impl SignBatch {
             words,
             entries: Vec::with_capacity(probes.len() * words * 2),
             lanes: Vec::new(),
+            bytes: Vec::new(),
             slopes: Vec::with_capacity(probes.len()),
             intercepts: Vec::with_capacity(probes.len()),
         };
         for probe in probes {
             batch.push(probe)?;
         }
-        if layout == SignLayout::Lanes {
-            batch.interleave();
+        if layout == SignLayout::Tables {
+            if batch.len() < LANES_MIN {
+                batch.join();
+            } else {
+                batch.interleave();
+            }
+            for entries in &mut batch.entries {
+                entries.0.zeroize();
+            }
+            batch.entries.clear();
         }
         Some(batch)
     }
@@ -228,10 +248,17 @@ impl SignBatch {
                 }
             }
         }
-        for entries in &mut self.entries {
-            entries.0.zeroize();
-        }
-        self.entries.clear();
+    }
+
+    /// Adds up the entries of the two groups of each byte.
+    fn join(&mut self) {
+        let words = self.entries.as_chunks::<2>().0.iter();
+        let bytes = words.flat_map(|[low, high]| std::iter::zip(low.0, high.0));
+        self.bytes = bytes
+            .map(|(low, high)| {
+                std::array::from_fn(|signs| u16::from(low[signs % SUMS]) + u16::from(high[signs / SUMS]))
+            })
+            .collect();
     }
 
     /// Whether a row survives for a probe: the statement that every kernel repeats, two roundings and no fusing.

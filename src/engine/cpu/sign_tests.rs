@@ -27,18 +27,18 @@ fn kernels() -> Vec<(&'static str, Functions)> {
 fn batches(probes: &[QuantizedProbe]) -> (SignBatch, SignBatch) {
     let probes: Vec<&QuantizedProbe> = probes.iter().collect();
     let batch = |layout| SignBatch::new(&probes, layout).expect("sign bounds");
-    (batch(SignLayout::Entries), batch(SignLayout::Lanes))
+    (batch(SignLayout::Entries), batch(SignLayout::Tables))
 }
 
 /// Rows that a kernel keeps, for each probe.
 fn kept(
     functions: &Functions,
     view: GalleryView<'_>,
-    (entries, lanes): &(SignBatch, SignBatch),
+    (entries, tables): &(SignBatch, SignBatch),
 ) -> Vec<Vec<u32>> {
     let batch = match functions.sign_layout {
         SignLayout::Entries => entries,
-        SignLayout::Lanes => lanes,
+        SignLayout::Tables => tables,
     };
     let mut rows = vec![Vec::new(); batch.len()];
     // What was there before is forgotten.

@@ -1,8 +1,10 @@
-//! Stage 1 in plain Rust: one row at a time, eight probes side by side, which compilers turn into vectors. Uses no intrinsics.
+//! Stage 1 in plain Rust: eight probes side by side, which compilers turn into vectors, or a few probes a byte of signs at a time. Uses no intrinsics.
 
 use crate::engine::gallery::{PageView, TILE_ROWS};
 
-use super::{KEPT_ROWS, Kept, LANES, Lanes, Scratch, SignBatch, WORD_GROUPS, WORDS_IN_16_BITS};
+use super::{
+    ByteSums, KEPT_ROWS, Kept, LANES, Lanes, Scratch, SignBatch, WORD_BYTES, WORD_GROUPS, WORDS_IN_16_BITS,
+};
 
 /// Finds the rows of a page that survive.
 pub(in crate::engine::cpu) fn page(
@@ -12,35 +14,58 @@ pub(in crate::engine::cpu) fn page(
     _scratch: &mut Scratch,
     kept: &mut [Kept],
 ) {
-    let groups = batch.words * WORD_GROUPS;
+    kept.fill(Kept::default());
     // The entries of a few probes stay in the first cache while a page is read.
-    for (some, (lanes, kept)) in batch
-        .lanes
-        .chunks_exact(groups)
-        .zip(kept.chunks_mut(LANES))
-        .enumerate()
-    {
-        kept.fill(Kept::default());
-        let tiles = page.signs.chunks_exact(batch.words * TILE_ROWS);
-        for (t, (tile, alphas)) in tiles.zip(page.alphas.chunks_exact(TILE_ROWS)).enumerate() {
-            for (row, alpha) in alphas.iter().enumerate() {
-                let sums = sums(tile, row, lanes);
-                let position = t * TILE_ROWS + row;
-                for (lane, (kept, sum)) in kept.iter_mut().zip(sums).enumerate() {
-                    let survives = u64::from(batch.survives(some * LANES + lane, *alpha, sum));
-                    kept.0[position / KEPT_ROWS] |= survives << (position % KEPT_ROWS);
-                }
+    let side_by_side = batch.lanes.chunks_exact(batch.words * WORD_GROUPS);
+    for (some, (lanes, kept)) in side_by_side.zip(kept.chunks_mut(LANES)).enumerate() {
+        keep(page, batch, some * LANES, kept, |tile, row| {
+            lane_sums(tile, row, lanes)
+        });
+    }
+    let one_by_one = batch.bytes.chunks_exact(batch.words * WORD_BYTES);
+    for (probe, (bytes, kept)) in one_by_one.zip(kept.chunks_mut(1)).enumerate() {
+        keep(page, batch, probe, kept, |tile, row| byte_sums(tile, row, bytes));
+    }
+}
+
+/// Keeps the rows that survive for N probes from the first on, whose sums a function knows for a row of a tile.
+#[inline]
+fn keep<const N: usize>(
+    page: &PageView<'_>,
+    batch: &SignBatch,
+    first: usize,
+    kept: &mut [Kept],
+    sums: impl Fn(&[[u32; TILE_ROWS]], usize) -> [u32; N],
+) {
+    let tiles = page.signs.chunks_exact(batch.words * TILE_ROWS);
+    for (t, (tile, alphas)) in tiles.zip(page.alphas.chunks_exact(TILE_ROWS)).enumerate() {
+        let tile = tile.as_chunks().0;
+        for (row, alpha) in alphas.iter().enumerate() {
+            let position = t * TILE_ROWS + row;
+            for (i, (kept, sum)) in kept.iter_mut().zip(sums(tile, row)).enumerate() {
+                let survives = u64::from(batch.survives(first + i, *alpha, sum));
+                kept.0[position / KEPT_ROWS] |= survives << (position % KEPT_ROWS);
             }
         }
     }
 }
 
-/// L of one row of a tile for each lane.
+/// L of a row of a tile for one probe.
 #[inline]
-fn sums(tile: &[u32], row: usize, lanes: &[Lanes]) -> [u32; LANES] {
+fn byte_sums(tile: &[[u32; TILE_ROWS]], row: usize, bytes: &[ByteSums]) -> [u32; 1] {
+    let words = tile.iter().zip(bytes.as_chunks::<WORD_BYTES>().0);
+    let sums = words.map(|(word, [a, b, c, d])| {
+        let [i, j, k, l] = word[row].to_le_bytes().map(usize::from);
+        u32::from(a[i]) + u32::from(b[j]) + u32::from(c[k]) + u32::from(d[l])
+    });
+    [sums.sum()]
+}
+
+/// L of a row of a tile for each lane.
+#[inline]
+fn lane_sums(tile: &[[u32; TILE_ROWS]], row: usize, lanes: &[Lanes]) -> [u32; LANES] {
     let mut sums = [0_u32; LANES];
-    let words = tile.as_chunks::<TILE_ROWS>().0;
-    for (words, lanes) in words
+    for (words, lanes) in tile
         .chunks(WORDS_IN_16_BITS)
         .zip(lanes.chunks(WORDS_IN_16_BITS * WORD_GROUPS))
     {
