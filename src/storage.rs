@@ -11,6 +11,7 @@ pub mod error;
 mod flush;
 pub mod import;
 mod map;
+mod mark;
 pub mod place;
 mod purge;
 mod read;

@@ -4,8 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_IOERR_DATA;
 use thiserror::Error;
 
+use super::catalog::page::take_fault;
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::link::LinkKind;
 use crate::model::subject::Hand;
@@ -169,6 +171,10 @@ impl StorageError {
 
 impl From<rusqlite::Error> for StorageError {
     fn from(error: rusqlite::Error) -> Self {
+        if error.sqlite_error().map(|error| error.extended_code) == Some(SQLITE_IOERR_DATA) {
+            let fault = take_fault().map_or_else(|| error.to_string(), |fault| fault.to_string());
+            return Self::damaged(Path::new("catalog.db"), fault);
+        }
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full("write catalog.db".to_owned()),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {

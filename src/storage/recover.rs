@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
-use rusqlite::params;
 
 use super::catalog::code::{from_json, to_json};
 use super::catalog::connection::{self, Readers, Writer};
+use super::catalog::page::PageSeal;
 use super::catalog::pending::PendingSeal;
 use super::catalog::{schema, segments};
 use super::durable;
 use super::error::StorageError;
+use super::mark::Mark;
 use super::segment::format::SegmentContext;
 use super::store::{CATALOG_FILE, Gallery, SEGMENTS_DIR, Shared, Store, Upkeep};
 use crate::keys::receipt::ReceiptSigner;
@@ -27,15 +28,11 @@ pub(super) fn build(path: &Path, spec: &TenantSpec, data_key: &SecretKey) -> Res
     let catalog = path.join(CATALOG_FILE);
     // SQLite gives the files beside it the mode that it finds.
     durable::create_file(&catalog)?;
-    let conn = connection::open_writer(&catalog)?;
+    let conn = connection::create_writer(&catalog, &Arc::new(PageSeal::new(data_key)))?;
     schema::create(&conn)?;
-    let key_check = PendingSeal::new(&spec.id, data_key).key_check();
-    conn.execute(
-        "INSERT INTO tenant (id, spec, key_check) VALUES (1, ?, ?)",
-        params![to_json(spec), key_check],
-    )?;
+    conn.execute("INSERT INTO tenant (id, spec) VALUES (1, ?)", [to_json(spec)])?;
     conn.close().map_err(|(_, e)| e)?;
-    Ok(())
+    Mark::create(path, data_key)
 }
 
 /// Opens a tenant's directory.
@@ -53,25 +50,33 @@ pub(super) fn open(
         return Err(StorageError::damaged(&catalog, "the file is missing"));
     }
     let located = |error| name_catalog(error, &catalog);
-    let conn = connection::open_writer(&catalog).map_err(located)?;
+    let seal = Arc::new(PageSeal::new(data_key));
+    let opened = connection::open_writer(&catalog, &seal).map_err(located);
+    let (conn, (mark, marked)) = match (opened, Mark::open(path, data_key)) {
+        (Ok(conn), mark) => (conn, mark?),
+        // Where nothing opens it is the key that is wrong, not both files.
+        (Err(StorageError::Damaged { .. }), Err(StorageError::Damaged { .. })) => {
+            return Err(StorageError::WrongKey(id.clone()));
+        }
+        (Err(error), _) => return Err(error),
+    };
     schema::check(&conn, &catalog).map_err(located)?;
-    let pending_seal = PendingSeal::new(id, data_key);
-    let spec = read_spec(&conn, &catalog, id, &pending_seal).map_err(located)?;
+    let spec = read_spec(&conn, &catalog, id).map_err(located)?;
     let entries = segments::list(&conn).map_err(|e| located(e.into()))?;
     let mut dead: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
     for tombstone in segments::tombstones(&conn).map_err(|e| located(e.into()))? {
         dead.entry(tombstone.segment).or_default().insert(tombstone.row);
     }
-    let writer = Writer::new(conn).map_err(located)?;
+    let writer = Writer::new(conn, mark, marked).map_err(located)?;
     let shared = Shared {
         context: SegmentContext::new(id, spec.dimension, data_key),
         spec,
         segments_path: path.join(SEGMENTS_DIR),
-        pending_seal,
+        pending_seal: PendingSeal::new(id, data_key),
         signer,
         state: Mutex::new(writer.state()),
         writer: Mutex::new(writer),
-        readers: Readers::new(catalog),
+        readers: Readers::new(catalog, seal),
         gallery: ArcSwap::default(),
         upkeep: Mutex::new(Upkeep::default()),
         importing: Mutex::default(),
@@ -90,24 +95,15 @@ pub(super) fn open(
     }
 }
 
-fn read_spec(
-    conn: &rusqlite::Connection,
-    catalog: &Path,
-    id: &TenantId,
-    seal: &PendingSeal,
-) -> Result<TenantSpec, StorageError> {
-    let (spec, key_check): (TenantSpec, Vec<u8>) =
-        conn.query_row("SELECT spec, key_check FROM tenant", [], |row| {
-            Ok((from_json(0, row.get_ref(0)?.as_str()?)?, row.get(1)?))
-        })?;
+fn read_spec(conn: &rusqlite::Connection, catalog: &Path, id: &TenantId) -> Result<TenantSpec, StorageError> {
+    let spec: TenantSpec = conn.query_row("SELECT spec FROM tenant", [], |row| {
+        from_json(0, row.get_ref(0)?.as_str()?)
+    })?;
     if spec.id != *id {
         return Err(StorageError::damaged(
             catalog,
             format!("it is the catalog of tenant {}", spec.id),
         ));
-    }
-    if !seal.accepts(&key_check) {
-        return Err(StorageError::WrongKey(id.clone()));
     }
     Ok(spec)
 }

@@ -1,13 +1,17 @@
 //! Connections to a catalog: one writer whose transactions are durable as asked, and a few readers. Knows no table but the counters.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::page::{PAGE_LEN, PageSeal};
 use super::state::State;
+use super::vfs;
 use crate::storage::error::StorageError;
+use crate::storage::mark::Mark;
 use crate::storage::write::Durability;
 
 /// Most read connections of a tenant; they are opened when they are needed.
@@ -23,9 +27,26 @@ const STATEMENTS_MAX: usize = 64;
 /// A write-ahead log that grew beyond this is cut back by the next checkpoint that can.
 const WAL_LEN_MAX: u64 = 64 << 20;
 
+/// Opens a new catalog, an empty file, for writing.
+pub(in crate::storage) fn create_writer(
+    path: &Path,
+    seal: &Arc<PageSeal>,
+) -> Result<Connection, StorageError> {
+    let conn = open(path, seal, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    vfs::reserve(&conn)?;
+    // The one transaction before there is a log has no journal in a file.
+    conn.execute_batch(&format!(
+        "PRAGMA page_size = {PAGE_LEN}; PRAGMA journal_mode = MEMORY;"
+    ))?;
+    set_up_writer(conn)
+}
+
 /// Opens a catalog for writing.
-pub(in crate::storage) fn open_writer(path: &Path) -> Result<Connection, StorageError> {
-    let conn = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+pub(in crate::storage) fn open_writer(path: &Path, seal: &Arc<PageSeal>) -> Result<Connection, StorageError> {
+    set_up_writer(open(path, seal, OpenFlags::SQLITE_OPEN_READ_WRITE)?)
+}
+
+fn set_up_writer(conn: Connection) -> Result<Connection, StorageError> {
     conn.execute_batch(&format!(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
@@ -36,9 +57,12 @@ pub(in crate::storage) fn open_writer(path: &Path) -> Result<Connection, Storage
     Ok(conn)
 }
 
-fn open(path: &Path, access: OpenFlags) -> Result<Connection, StorageError> {
+fn open(path: &Path, seal: &Arc<PageSeal>, access: OpenFlags) -> Result<Connection, StorageError> {
+    vfs::register();
     // Connections are used by one thread at a time, so SQLite's own mutexes are left out.
-    let conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags_and_vfs(path, flags, vfs::NAME)?;
+    vfs::seal(&conn, seal)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // Spilled sorts and statement journals would leave rows in files that nobody overwrites.
@@ -52,17 +76,27 @@ fn open(path: &Path, access: OpenFlags) -> Result<Connection, StorageError> {
 pub(in crate::storage) struct Writer {
     conn: Connection,
     state: State,
+    mark: Mark,
     durability: Durability,
     poisoned: Option<String>,
 }
 
 impl Writer {
-    /// Takes a connection of [`open_writer`] and reads the counters.
-    pub(in crate::storage) fn new(conn: Connection) -> Result<Self, StorageError> {
+    /// Takes a connection of [`open_writer`], the catalog's mark and what it said, and reads the counters.
+    pub(in crate::storage) fn new(conn: Connection, mark: Mark, marked: u64) -> Result<Self, StorageError> {
         let state = State::load(&conn)?;
+        if state.commits < marked {
+            let fault = format!(
+                "it ends with change {} and {marked} were acknowledged: its log was cut or it is an older file",
+                state.commits
+            );
+            return Err(StorageError::damaged(Path::new("catalog.db"), fault));
+        }
+        mark.advance(state.commits);
         Ok(Self {
             conn,
             state,
+            mark,
             durability: Durability::Power,
             poisoned: None,
         })
@@ -96,9 +130,13 @@ impl Writer {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut state = self.state;
         let done = work(&tx, &mut state)?;
+        state.commits += u64::from(durability == Durability::Power);
         state.save(&tx)?;
         match tx.commit().map_err(StorageError::from) {
             Ok(()) => {
+                if state.commits > self.state.commits {
+                    self.mark.advance(state.commits);
+                }
                 self.state = state;
                 Ok(done)
             }
@@ -170,6 +208,7 @@ impl Writer {
 /// A few connections that read; who finds none waits.
 pub(in crate::storage) struct Readers {
     path: PathBuf,
+    seal: Arc<PageSeal>,
     pool: Mutex<Pool>,
     returned: Condvar,
 }
@@ -182,9 +221,10 @@ struct Pool {
 
 impl Readers {
     /// Opens none yet.
-    pub(in crate::storage) fn new(path: PathBuf) -> Self {
+    pub(in crate::storage) fn new(path: PathBuf, seal: Arc<PageSeal>) -> Self {
         Self {
             path,
+            seal,
             pool: Mutex::default(),
             returned: Condvar::new(),
         }
@@ -201,7 +241,7 @@ impl Readers {
         };
         let conn = match &mut lease.conn {
             Some(conn) => conn,
-            none => none.insert(open(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?),
+            none => none.insert(open(&self.path, &self.seal, OpenFlags::SQLITE_OPEN_READ_ONLY)?),
         };
         work(conn)
     }

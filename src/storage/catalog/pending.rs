@@ -45,16 +45,6 @@ impl PendingSeal {
         })
     }
 
-    /// Shows that a data key is the tenant's.
-    pub(in crate::storage) fn key_check(&self) -> Vec<u8> {
-        self.sealer.seal(&self.aad(0), &[])
-    }
-
-    /// Whether a catalog's check was made with this key.
-    pub(in crate::storage) fn accepts(&self, key_check: &[u8]) -> bool {
-        self.sealer.open(&self.aad(0), key_check).is_ok()
-    }
-
     fn aad(&self, reference: u64) -> [u8; 40] {
         let mut aad = [0; 40];
         let (tenant, number) = aad.split_at_mut(32);

@@ -14,11 +14,11 @@ pub(in crate::storage) const VERSION: u32 = 1;
 const TABLES: &str = "
 CREATE TABLE tenant(
     id INTEGER PRIMARY KEY CHECK (id = 1),
-    spec TEXT NOT NULL,
-    key_check BLOB NOT NULL
+    spec TEXT NOT NULL
 ) STRICT;
 CREATE TABLE state(
     id INTEGER PRIMARY KEY CHECK (id = 1),
+    commits INTEGER NOT NULL,
     sequence INTEGER NOT NULL,
     last_reference INTEGER NOT NULL,
     last_subject INTEGER NOT NULL,
@@ -30,7 +30,7 @@ CREATE TABLE state(
     pending INTEGER NOT NULL,
     erasures_open INTEGER NOT NULL
 ) STRICT;
-INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 CREATE TABLE terms(
     id INTEGER PRIMARY KEY,
     policy_version TEXT NOT NULL,

@@ -7,6 +7,8 @@ use super::code::{int, uint};
 /// The counters as they are within a transaction, or after the last one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::storage) struct State {
+    /// Transactions that survive a loss of power so far.
+    pub(in crate::storage) commits: u64,
     /// Number of the last change to the gallery.
     pub(in crate::storage) sequence: u64,
     /// The last reference number given out.
@@ -33,21 +35,22 @@ impl State {
     /// Reads the counters.
     pub(in crate::storage) fn load(conn: &Connection) -> rusqlite::Result<Self> {
         conn.query_row(
-            "SELECT sequence, last_reference, last_subject, last_segment, last_erasure, last_usage,
+            "SELECT commits, sequence, last_reference, last_subject, last_segment, last_erasure, last_usage,
                     subjects, refs, pending, erasures_open FROM state",
             [],
             |row| {
                 Ok(Self {
-                    sequence: uint(row, 0)?,
-                    last_reference: uint(row, 1)?,
-                    last_subject: uint(row, 2)?,
-                    last_segment: uint(row, 3)?,
-                    last_erasure: uint(row, 4)?,
-                    last_usage: uint(row, 5)?,
-                    subjects: uint(row, 6)?,
-                    references: uint(row, 7)?,
-                    pending: uint(row, 8)?,
-                    erasures_open: uint(row, 9)?,
+                    commits: uint(row, 0)?,
+                    sequence: uint(row, 1)?,
+                    last_reference: uint(row, 2)?,
+                    last_subject: uint(row, 3)?,
+                    last_segment: uint(row, 4)?,
+                    last_erasure: uint(row, 5)?,
+                    last_usage: uint(row, 6)?,
+                    subjects: uint(row, 7)?,
+                    references: uint(row, 8)?,
+                    pending: uint(row, 9)?,
+                    erasures_open: uint(row, 10)?,
                 })
             },
         )
@@ -56,10 +59,11 @@ impl State {
     /// Writes the counters.
     pub(in crate::storage) fn save(&self, conn: &Connection) -> rusqlite::Result<()> {
         conn.prepare_cached(
-            "UPDATE state SET sequence = ?, last_reference = ?, last_subject = ?, last_segment = ?,
+            "UPDATE state SET commits = ?, sequence = ?, last_reference = ?, last_subject = ?, last_segment = ?,
                     last_erasure = ?, last_usage = ?, subjects = ?, refs = ?, pending = ?, erasures_open = ?",
         )?
         .execute(params![
+            int(self.commits),
             int(self.sequence),
             int(self.last_reference),
             int(self.last_subject),

@@ -1,0 +1,103 @@
+//! Pages of a catalog and what authenticates them: a keyed digest in the bytes that `SQLite` leaves free at the end of each. Reads no file.
+
+use std::cell::Cell;
+
+use crate::keys::mac::{MAC_LEN, MacKey};
+use crate::keys::secret::SecretKey;
+
+/// Bytes of a page.
+pub(in crate::storage) const PAGE_LEN: usize = 4_096;
+/// Bytes at the end of a page that hold its digest.
+pub(in crate::storage) const RESERVED_LEN: usize = MAC_LEN;
+
+/// Which file a page is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::storage) enum Part {
+    /// `catalog.db`.
+    Catalog,
+    /// Its write-ahead log.
+    Log,
+}
+
+impl Part {
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Catalog => b"catalog",
+            Self::Log => b"log",
+        }
+    }
+}
+
+/// Authenticates the pages of one tenant's catalog.
+pub(in crate::storage) struct PageSeal(MacKey);
+
+impl PageSeal {
+    /// With a key of its own, derived from the tenant's data key.
+    pub(in crate::storage) fn new(data_key: &SecretKey) -> Self {
+        Self(MacKey::new(&data_key.derive(&[b"page"])))
+    }
+
+    /// Puts the digest into the last bytes of a page. `false` when they are in use.
+    #[must_use]
+    pub(in crate::storage) fn seal(&self, part: Part, offset: u64, page: &mut [u8; PAGE_LEN]) -> bool {
+        let (content, reserved) = split(page);
+        if reserved.iter().any(|byte| *byte != 0) {
+            return false;
+        }
+        *reserved = self.0.digest(&[part.name(), &offset.to_le_bytes(), content]);
+        true
+    }
+
+    /// Checks the digest of a page and takes it out; `false`, and the page as it is, when it is another page's or none.
+    #[must_use]
+    pub(in crate::storage) fn open(&self, part: Part, offset: u64, page: &mut [u8; PAGE_LEN]) -> bool {
+        let (content, reserved) = split(page);
+        let authentic = self
+            .0
+            .verify(&[part.name(), &offset.to_le_bytes(), content], reserved);
+        if authentic {
+            *reserved = [0; RESERVED_LEN];
+        }
+        authentic
+    }
+}
+
+fn split(page: &mut [u8; PAGE_LEN]) -> (&mut [u8], &mut [u8; RESERVED_LEN]) {
+    page.split_last_chunk_mut()
+        .expect("a page is longer than its digest")
+}
+
+/// What a page was found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::storage) struct PageFault {
+    pub(in crate::storage) part: Part,
+    pub(in crate::storage) offset: u64,
+}
+
+impl std::fmt::Display for PageFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (of, offset) = match self.part {
+            Part::Catalog => ("", self.offset),
+            Part::Log => (" of its log", self.offset),
+        };
+        write!(f, "the page at byte {offset}{of} fails authentication")
+    }
+}
+
+thread_local! {
+    static FAULT: Cell<Option<PageFault>> = const { Cell::new(None) };
+}
+
+/// Remembers, for the error that `SQLite` gives this thread for it, which page it was.
+pub(in crate::storage) fn set_fault(fault: PageFault) {
+    FAULT.set(Some(fault));
+}
+
+/// The page that this thread was last refused.
+pub(in crate::storage) fn take_fault() -> Option<PageFault> {
+    FAULT.take()
+}
+
+#[cfg(test)]
+#[path = "page_tests.rs"]
+mod tests;

@@ -1,0 +1,344 @@
+//! `SQLite`'s file layer with authenticated pages: each page of a catalog and of its log gets a digest when it is written and is checked when it is read.
+//! Everything else is done by the file layer of the system.
+//!
+//! Only whole pages carry content. What is shorter is the start of the catalog, read before its first page is, and the headers in the log, which the log's own
+//! checksums cover. A frame of the log is read with its header where `SQLite` looks for the log's end: there a page that fails is left as it is, so that
+//! the frame's checksum, made over a page without digest, fails too and the log ends.
+#![expect(unsafe_code, reason = "SQLite asks for its file layer through C functions")]
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, Once};
+
+use rusqlite::{Connection, ffi};
+
+use super::page::{PAGE_LEN, PageFault, PageSeal, Part, RESERVED_LEN, set_fault};
+use crate::storage::error::StorageError;
+
+/// The name that `SQLite` knows this layer by.
+pub(super) const NAME: &CStr = c"thenar";
+/// File control that hands a seal to a catalog's file; those below 100 are `SQLite`'s own.
+const SEAL: c_int = 0x7468;
+/// Bytes of a header in the log.
+const FRAME_HEADER_LEN: usize = 24;
+/// Longest read that is no page: the header of a catalog.
+const HEADER_LEN: usize = 100;
+
+/// A file of a catalog. The system's own file follows it in memory.
+#[repr(C)]
+struct SealedFile {
+    /// Where `SQLite` looks for the methods.
+    head: ffi::sqlite3_file,
+    part: Part,
+    /// None until [`seal`] was called.
+    seal: Option<Arc<PageSeal>>,
+    /// A page on its way to the file.
+    page: Box<[u8; PAGE_LEN]>,
+}
+
+/// Distance from a file to the system's own.
+const INNER_AT: usize = size_of::<SealedFile>().next_multiple_of(16);
+
+/// Makes the layer known, once.
+pub(super) fn register() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: the default layer is there from initialisation on and for good, and is copied. The copy, which lives for good too, keeps its methods,
+        // which look at `pAppData` at most, and that is the same.
+        unsafe {
+            let mut layer = *ffi::sqlite3_vfs_find(ptr::null());
+            layer.szOsFile += c_int::try_from(INNER_AT).expect("small");
+            layer.pNext = ptr::null_mut();
+            layer.zName = NAME.as_ptr();
+            layer.xOpen = Some(open);
+            let code = ffi::sqlite3_vfs_register(Box::leak(Box::new(layer)), 0);
+            assert_eq!(code, ffi::SQLITE_OK, "a name is enough to register");
+        }
+    });
+}
+
+/// Gives a connection that was opened with this layer the seal of its pages. Before that it reads and writes none.
+pub(super) fn seal(conn: &Connection, seal: &Arc<PageSeal>) -> Result<(), StorageError> {
+    control(conn, SEAL, ptr::from_ref(seal).cast_mut().cast())
+}
+
+/// Leaves room for digests in the pages of a catalog that has none yet.
+pub(super) fn reserve(conn: &Connection) -> Result<(), StorageError> {
+    let mut reserved = c_int::try_from(RESERVED_LEN).expect("small");
+    control(
+        conn,
+        ffi::SQLITE_FCNTL_RESERVE_BYTES,
+        ptr::from_mut(&mut reserved).cast(),
+    )
+}
+
+fn control(conn: &Connection, operation: c_int, argument: *mut c_void) -> Result<(), StorageError> {
+    // SAFETY: the connection is open, and the argument is what the operation takes: a seal, which is copied, or a number.
+    let code = unsafe { ffi::sqlite3_file_control(conn.handle(), c"main".as_ptr(), operation, argument) };
+    if code == ffi::SQLITE_OK {
+        return Ok(());
+    }
+    Err(StorageError::Catalog(rusqlite::Error::SqliteFailure(
+        ffi::Error::new(code),
+        Some("the catalog's pages can't be authenticated".to_owned()),
+    )))
+}
+
+static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
+    // Without maps of files, which would hand out pages unseen.
+    iVersion: 2,
+    xClose: Some(close),
+    xRead: Some(read),
+    xWrite: Some(write),
+    xTruncate: Some(truncate),
+    xSync: Some(sync),
+    xFileSize: Some(file_size),
+    xLock: Some(lock),
+    xUnlock: Some(unlock),
+    xCheckReservedLock: Some(check_reserved_lock),
+    xFileControl: Some(file_control),
+    xSectorSize: Some(sector_size),
+    xDeviceCharacteristics: Some(device_characteristics),
+    xShmMap: Some(shm_map),
+    xShmLock: Some(shm_lock),
+    xShmBarrier: Some(shm_barrier),
+    xShmUnmap: Some(shm_unmap),
+    xFetch: None,
+    xUnfetch: None,
+};
+
+/// Opens a file: that of a catalog or its log sealed, temporary ones as the system does.
+unsafe extern "C" fn open(
+    _layer: *mut ffi::sqlite3_vfs,
+    name: ffi::sqlite3_filename,
+    file: *mut ffi::sqlite3_file,
+    flags: c_int,
+    out_flags: *mut c_int,
+) -> c_int {
+    // SAFETY: SQLite gives room for `szOsFile` bytes and a name of its own.
+    unsafe {
+        (*file).pMethods = ptr::null();
+        let system = ffi::sqlite3_vfs_find(ptr::null());
+        let system_open = (*system).xOpen.expect("every layer opens files");
+        let (part, seal) = if flags & ffi::SQLITE_OPEN_MAIN_DB != 0 {
+            (Part::Catalog, None)
+        } else if flags & ffi::SQLITE_OPEN_WAL != 0 {
+            let Some(seal) = seal_of_catalog(name) else {
+                return ffi::SQLITE_CANTOPEN;
+            };
+            (Part::Log, Some(seal))
+        } else if flags & ffi::SQLITE_OPEN_MAIN_JOURNAL != 0 {
+            // A catalog has a write-ahead log. A rollback journal was put there by somebody else.
+            return ffi::SQLITE_CANTOPEN;
+        } else {
+            return system_open(system, name, file, flags, out_flags);
+        };
+        let inner = inner(file);
+        (*inner).pMethods = ptr::null();
+        let code = system_open(system, name, inner, flags, out_flags);
+        if code != ffi::SQLITE_OK {
+            return code;
+        }
+        file.cast::<SealedFile>().write(SealedFile {
+            head: ffi::sqlite3_file {
+                pMethods: &raw const METHODS,
+            },
+            part,
+            seal,
+            page: Box::new([0; PAGE_LEN]),
+        });
+    }
+    ffi::SQLITE_OK
+}
+
+/// The seal of the catalog whose log has this name.
+///
+/// # Safety
+/// The name must be one that `SQLite` gave for a log.
+unsafe fn seal_of_catalog(log_name: *const c_char) -> Option<Arc<PageSeal>> {
+    // SAFETY: the caller's promise; the catalog's file is open as long as its log is.
+    unsafe {
+        let catalog = NonNull::new(ffi::sqlite3_database_file_object(log_name))?;
+        if !ptr::eq(catalog.as_ref().pMethods, &raw const METHODS) {
+            return None;
+        }
+        catalog.cast::<SealedFile>().as_ref().seal.clone()
+    }
+}
+
+/// The system's own file.
+fn inner(file: *mut ffi::sqlite3_file) -> *mut ffi::sqlite3_file {
+    file.wrapping_byte_add(INNER_AT)
+}
+
+/// Calls a method of the system's own file.
+macro_rules! forward {
+    ($file:ident . $method:ident ( $($argument:expr),* )) => {{
+        let inner = inner($file);
+        // SAFETY: the file was opened by the system's layer, which gave it all methods of version 2; SQLite's arguments are handed on.
+        unsafe {
+            let method = (*(*inner).pMethods).$method.expect("the system's files have all methods");
+            method(inner, $($argument),*)
+        }
+    }};
+}
+
+unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
+    let code = forward!(file.xClose());
+    // SAFETY: `open` wrote it, and SQLite closes a file once.
+    unsafe { file.cast::<SealedFile>().drop_in_place() };
+    code
+}
+
+unsafe extern "C" fn read(
+    file: *mut ffi::sqlite3_file,
+    to: *mut c_void,
+    len: c_int,
+    offset: ffi::sqlite3_int64,
+) -> c_int {
+    let code = forward!(file.xRead(to, len, offset));
+    if code != ffi::SQLITE_OK && code != ffi::SQLITE_IOERR_SHORT_READ {
+        return code;
+    }
+    // SAFETY: `open` wrote the file; SQLite reads into `len` bytes of its own and nobody else has them.
+    let (sealed, bytes) = unsafe {
+        (
+            &*file.cast::<SealedFile>(),
+            std::slice::from_raw_parts_mut(to.cast::<u8>(), usize::try_from(len).unwrap_or(0)),
+        )
+    };
+    sealed.check(bytes, offset, code)
+}
+
+unsafe extern "C" fn write(
+    file: *mut ffi::sqlite3_file,
+    from: *const c_void,
+    len: c_int,
+    offset: ffi::sqlite3_int64,
+) -> c_int {
+    // SAFETY: `open` wrote the file; SQLite writes `len` bytes that nobody changes meanwhile.
+    let (sealed, bytes) = unsafe {
+        (
+            &mut *file.cast::<SealedFile>(),
+            std::slice::from_raw_parts(from.cast::<u8>(), usize::try_from(len).unwrap_or(0)),
+        )
+    };
+    if sealed.part == Part::Log && bytes.len() < HEADER_LEN {
+        return forward!(file.xWrite(from, len, offset));
+    }
+    if !sealed.take(bytes, offset) {
+        return ffi::SQLITE_IOERR_WRITE;
+    }
+    let page = sealed.page.as_ptr().cast::<c_void>();
+    forward!(file.xWrite(page, len, offset))
+}
+
+impl SealedFile {
+    /// What `SQLite` is told about bytes that the system has read with this code.
+    fn check(&self, bytes: &mut [u8], offset: i64, code: c_int) -> c_int {
+        let offset = offset.cast_unsigned();
+        if bytes.len() <= HEADER_LEN || (self.part == Part::Log && code != ffi::SQLITE_OK) {
+            return code;
+        }
+        let header_len = bytes.len().saturating_sub(PAGE_LEN);
+        let is_frame = self.part == Part::Log && header_len == FRAME_HEADER_LEN;
+        let page = bytes
+            .get_mut(header_len..)
+            .filter(|_| is_frame || header_len == 0)
+            .and_then(|page| <&mut [u8; PAGE_LEN]>::try_from(page).ok());
+        let page_at = offset + header_len as u64;
+        let authentic = match (&self.seal, page) {
+            (Some(seal), Some(page)) => seal.open(self.part, page_at, page),
+            _ => false,
+        };
+        if authentic || is_frame {
+            return code;
+        }
+        set_fault(PageFault {
+            part: self.part,
+            offset: page_at,
+        });
+        ffi::SQLITE_IOERR_DATA
+    }
+
+    /// Seals a page that is to be written; `false` where it is none.
+    fn take(&mut self, bytes: &[u8], offset: i64) -> bool {
+        let (Some(seal), Ok(page)) = (&self.seal, <&[u8; PAGE_LEN]>::try_from(bytes)) else {
+            return false;
+        };
+        self.page.copy_from_slice(page);
+        seal.seal(self.part, offset.cast_unsigned(), &mut self.page)
+    }
+}
+
+unsafe extern "C" fn file_control(
+    file: *mut ffi::sqlite3_file,
+    operation: c_int,
+    argument: *mut c_void,
+) -> c_int {
+    if operation == SEAL {
+        // SAFETY: `open` wrote the file, and this module alone asks for this operation, with a seal.
+        unsafe { (*file.cast::<SealedFile>()).seal = Some(Arc::clone(&*argument.cast::<Arc<PageSeal>>())) };
+        return ffi::SQLITE_OK;
+    }
+    forward!(file.xFileControl(operation, argument))
+}
+
+unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, len: ffi::sqlite3_int64) -> c_int {
+    forward!(file.xTruncate(len))
+}
+
+unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
+    forward!(file.xSync(flags))
+}
+
+unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, len: *mut ffi::sqlite3_int64) -> c_int {
+    forward!(file.xFileSize(len))
+}
+
+unsafe extern "C" fn lock(file: *mut ffi::sqlite3_file, level: c_int) -> c_int {
+    forward!(file.xLock(level))
+}
+
+unsafe extern "C" fn unlock(file: *mut ffi::sqlite3_file, level: c_int) -> c_int {
+    forward!(file.xUnlock(level))
+}
+
+unsafe extern "C" fn check_reserved_lock(file: *mut ffi::sqlite3_file, is_reserved: *mut c_int) -> c_int {
+    forward!(file.xCheckReservedLock(is_reserved))
+}
+
+unsafe extern "C" fn sector_size(file: *mut ffi::sqlite3_file) -> c_int {
+    forward!(file.xSectorSize())
+}
+
+unsafe extern "C" fn device_characteristics(file: *mut ffi::sqlite3_file) -> c_int {
+    forward!(file.xDeviceCharacteristics())
+}
+
+unsafe extern "C" fn shm_map(
+    file: *mut ffi::sqlite3_file,
+    region: c_int,
+    len: c_int,
+    extend: c_int,
+    to: *mut *mut c_void,
+) -> c_int {
+    forward!(file.xShmMap(region, len, extend, to))
+}
+
+unsafe extern "C" fn shm_lock(
+    file: *mut ffi::sqlite3_file,
+    first: c_int,
+    count: c_int,
+    flags: c_int,
+) -> c_int {
+    forward!(file.xShmLock(first, count, flags))
+}
+
+unsafe extern "C" fn shm_barrier(file: *mut ffi::sqlite3_file) {
+    forward!(file.xShmBarrier());
+}
+
+unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, delete: c_int) -> c_int {
+    forward!(file.xShmUnmap(delete))
+}
