@@ -23,8 +23,8 @@ pub fn parse(name: &str) -> Result<Kernel, String> {
     })
 }
 
-/// Level of the peers for a kernel by its name; none where they may use all that the processor has. They have nothing beyond AVX-512, so
-/// that a kernel of it holds nobody back.
+/// Level of the peers for a kernel by its name; none where they may use all that the processor has: beside kernels of AVX-512, since they have
+/// nothing beyond it, and on AArch64.
 pub fn peer_level(kernel: &str) -> Option<PeerLevel> {
     let (faiss, openblas) = match kernel {
         "portable" => ("NONE", "Prescott"),

@@ -22,4 +22,5 @@ fn an_unknown_kernel_is_refused_with_the_names_there_are() {
 fn the_portable_kernel_meets_peers_without_vectors() {
     assert_eq!(peer_level("portable").map(|level| level.faiss), Some("NONE"));
     assert_eq!(peer_level("avx512"), None, "the peers have nothing beyond it");
+    assert_eq!(peer_level("neon"), None, "nobody is held back on AArch64");
 }

@@ -46,7 +46,7 @@ pub struct Args {
     /// What searches
     #[arg(long, value_enum, default_value_t = BackendOption::Auto)]
     pub backend: BackendOption,
-    /// Instruction set of a scan on the CPU: portable, avx2, avx512, amx; the best that the machine has when not given
+    /// Instruction set of a scan on the CPU: portable, neon, avx2, avx512, amx; the best that the machine has when not given
     #[arg(long, value_name = "NAME", value_parser = local::kernel)]
     pub kernel: Option<Kernel>,
     /// Data directory to make and to keep; a temporary one when not given

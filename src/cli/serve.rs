@@ -26,7 +26,7 @@ pub struct Args {
     /// What searches
     #[arg(long, value_enum)]
     backend: Option<BackendOption>,
-    /// Instruction set of a scan on the CPU: portable, avx2, avx512, amx; the best that the machine has when not given
+    /// Instruction set of a scan on the CPU: portable, neon, avx2, avx512, amx; the best that the machine has when not given
     #[arg(long, value_name = "NAME", value_parser = local::kernel)]
     kernel: Option<Kernel>,
     /// File to hold the address once the server is ready, for those who start it on port 0

@@ -71,7 +71,7 @@ pub enum EngineError {
     NoAdapter(String),
     /// The named kernel is unknown or this processor doesn't run it.
     #[error(
-        "kernel {0} is not one that this processor runs; use amx, avx512, avx2 or portable, or leave it out"
+        "kernel {0} is not one that this processor runs; use amx, avx512, avx2, neon or portable, or leave it out"
     )]
     KernelUnsupported(String),
     /// A probability out of its range.

@@ -32,6 +32,16 @@ const PORTABLE: Functions = Functions {
     layout: Layout::Wide,
 };
 
+#[cfg(target_arch = "aarch64")]
+const NEON: Functions = Functions {
+    sign: sign::neon::page,
+    sign_layout: SignLayout::Entries,
+    pages: refine::neon::pages,
+    rows: refine::neon::rows,
+    layout: Layout::Vectors,
+    ..PORTABLE
+};
+
 #[cfg(target_arch = "x86_64")]
 const AVX2: Functions = Functions {
     sign: sign::avx2::page,
@@ -62,18 +72,22 @@ const AMX: Functions = Functions {
 
 /// The functions of a kernel; an error if this processor doesn't run it.
 pub(in crate::engine) fn functions(kernel: Kernel) -> Result<Functions, EngineError> {
-    if !kernel.is_supported() {
-        return Err(EngineError::KernelUnsupported(kernel.name().to_owned()));
-    }
-    match kernel {
-        Kernel::Portable => Ok(PORTABLE),
+    let functions = match kernel {
+        Kernel::Portable => Some(PORTABLE),
+        #[cfg(target_arch = "aarch64")]
+        Kernel::Neon => Some(NEON),
+        #[cfg(not(target_arch = "aarch64"))]
+        Kernel::Neon => None,
         #[cfg(target_arch = "x86_64")]
-        Kernel::Avx2 => Ok(AVX2),
+        Kernel::Avx2 => Some(AVX2),
         #[cfg(target_arch = "x86_64")]
-        Kernel::Avx512 => Ok(AVX512),
+        Kernel::Avx512 => Some(AVX512),
         #[cfg(target_arch = "x86_64")]
-        Kernel::Amx => Ok(AMX),
+        Kernel::Amx => Some(AMX),
         #[cfg(not(target_arch = "x86_64"))]
-        _ => Err(EngineError::KernelUnsupported(kernel.name().to_owned())),
-    }
+        Kernel::Avx2 | Kernel::Avx512 | Kernel::Amx => None,
+    };
+    functions
+        .filter(|_| kernel.is_supported())
+        .ok_or_else(|| EngineError::KernelUnsupported(kernel.name().to_owned()))
 }

@@ -9,10 +9,15 @@ pub(in crate::engine) mod amx;
 pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
-mod block;
 #[cfg(target_arch = "x86_64")]
+mod block;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod listed;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
 pub(super) mod portable;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,7 +25,7 @@ use zeroize::Zeroize;
 
 use crate::engine::SURVIVORS_MAX;
 use crate::engine::bound::QuantizedProbe;
-use crate::engine::gallery::{Figure, PageView, TILE_ROWS};
+use crate::engine::gallery::{Figure, PageView};
 use crate::model::signature::Dimension;
 
 /// Scans pages for all probes of a batch.
@@ -36,6 +41,7 @@ pub(in crate::engine) enum Layout {
     /// In the order of 64-byte vectors.
     Vectors,
     /// In that and in tiles of 16 probes for AMX.
+    #[cfg(target_arch = "x86_64")]
     Tiles,
 }
 
@@ -241,7 +247,10 @@ impl<'a> Hits<'a> {
     }
 
     /// Takes the rows from `position` on whose sums reach what their own figures ask for.
+    #[cfg(target_arch = "x86_64")]
     fn take(&mut self, page: &PageView<'_>, position: usize, sums: &[i32], probe: usize, own: Figures) {
+        use crate::engine::gallery::TILE_ROWS;
+
         let first_row = row_number(page, position);
         for (group, (sums, figures)) in sums
             .chunks(TILE_ROWS)
@@ -258,7 +267,7 @@ impl<'a> Hits<'a> {
     }
 
     /// Bit i of `mask` says that the row at the i-th position survived for `probe`.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[cold]
     fn add_listed<const N: usize>(
         &mut self,

@@ -5,7 +5,10 @@ use crate::engine::Survivors;
 use crate::engine::backend::Backend as _;
 use crate::engine::config::Kernel;
 use crate::engine::cpu::CpuBackend;
-use crate::engine::samples::{KINDS, check, gallery, probes, quantized, resident, scan, scores, thresholds};
+use crate::engine::cpu::kernel::functions;
+use crate::engine::samples::{
+    KINDS, check, dim, gallery, probes, quantized, resident, scan, scores, thresholds,
+};
 
 fn kernels() -> Vec<CpuBackend> {
     Kernel::ALL
@@ -100,6 +103,51 @@ fn all_kernels_agree_whatever_the_batch() {
     }
 }
 
+/// Lists of any length, and the probe of a batch that no group takes, in the dimensions up to 1,024 and the largest.
+#[test]
+fn every_kernel_takes_the_listed_rows_that_survive() {
+    for d in (32..=1_024).step_by(32).chain([2_048]) {
+        let rows = gallery("clustered", d, 150, d as u64);
+        let (residency, id) = resident(d, &rows);
+        let view = residency.view(id).expect("open");
+        let page = view.pages(0..view.rows()).next().expect("one page");
+        let probe = probes(&rows, d, 2, 1).remove(1);
+        // The rows of one cluster of five survive.
+        let batch = [0.9, 0.5].map(|threshold| quantized(&probe, threshold));
+        let survives = |position: &u16| {
+            let nibbles = page.nibbles.chunks_exact(d / 2).nth(usize::from(*position));
+            let codes = nibbles
+                .expect("a row")
+                .iter()
+                .flat_map(|byte| [byte & 15, byte >> 4]);
+            let products = codes
+                .zip(&batch[1].values)
+                .map(|(u, p)| i32::from(u) * i32::from(*p));
+            let (offset, weight, limit) = (batch[1].offset, batch[1].weight, batch[1].limit);
+            let own = Figures {
+                offset,
+                weight,
+                limit,
+            };
+            own.survives(page.figures[usize::from(*position)], products.sum())
+        };
+        for kernel in Kernel::ALL.into_iter().filter(|kernel| kernel.is_supported()) {
+            let functions = functions(kernel).expect("supported");
+            let prepared = Batch::new(dim(d), &batch.each_ref(), functions.layout);
+            for len in [0, 1, 2, 3, 4, 5, 8, 50] {
+                let list: Vec<u16> = (0..150).step_by(3).skip(50 - len).collect();
+                let counts = Counts::new(2);
+                let mut hits = Hits::new(&counts);
+                (functions.rows)(&page, &list, &prepared, 1, &mut hits);
+                let some = list.iter().filter(|position| survives(position));
+                let wanted: Vec<(u32, u32)> = some.map(|position| (1, u32::from(*position))).collect();
+                assert_eq!(hits.into_rows(), wanted, "{} {d}, {len} rows", kernel.name());
+                assert!(len < 50 || !wanted.is_empty() && wanted.len() < len, "{d}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_page_is_scanned_at_the_largest_dimension() {
     let rows = gallery("random", 2_048, 40, 7);
@@ -144,7 +192,7 @@ fn low_nibbles_meet_even_coordinates() {
         &crate::engine::samples::unit(32, &mut crate::engine::samples::rng(1)),
         0.5,
     );
-    let batch = Batch::new(crate::engine::samples::dim(32), &[&probe], Layout::Wide);
+    let batch = Batch::new(dim(32), &[&probe], Layout::Wide);
     let v = &probe.values;
     assert_eq!(
         batch.values[..8],

@@ -13,6 +13,8 @@
 pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon;
 pub(super) mod portable;
 
 use bytemuck::{Pod, Zeroable};
@@ -88,7 +90,7 @@ pub(in crate::engine) struct SignBatch {
 #[derive(Default)]
 pub(in crate::engine) struct Scratch(Vec<Indices>);
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C, align(64))]
 struct Indices([u8; 64]);
 
@@ -120,7 +122,7 @@ impl Drop for Scratch {
 
 impl Scratch {
     /// Room for as many indices.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     fn indices(&mut self, count: usize) -> &mut [Indices] {
         if self.0.len() < count {
             self.0.resize(count, Indices([0; 64]));
