@@ -18,6 +18,7 @@ mod read;
 mod recover;
 mod segment;
 pub mod store;
+pub mod verify;
 pub mod write;
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl Keyring {
             signer: envelope.wrap(&signer, &["receipt signer"]),
             tenants: BTreeMap::new(),
         };
-        file::create(path, &text(&envelope, &body))?;
+        file::create(path, &whole(&envelope, &body))?;
         Ok(Self {
             path: path.to_owned(),
             envelope,
@@ -90,8 +90,14 @@ impl Keyring {
         })
     }
 
-    /// Reads a keyring and authenticates all of it.
+    /// Reads a keyring, authenticates all of it and clears away what a crash left beside it.
     pub fn open(path: &Path, kek: &SecretKey) -> Result<Self, KeyError> {
+        file::clear(path)?;
+        Self::read(path, kek)
+    }
+
+    /// The same beside a server that may be changing it: clears nothing away. Not for changes.
+    pub fn read(path: &Path, kek: &SecretKey) -> Result<Self, KeyError> {
         let damaged = |problem: String| KeyError::Damaged {
             path: path.to_owned(),
             problem,
@@ -112,7 +118,9 @@ impl Keyring {
             .map_err(|_| KeyError::WrongKek {
                 path: path.to_owned(),
             })?;
-        if !envelope.verify(parsed.body.text().as_bytes(), &parsed.hmac_sha256) {
+        let authentic = envelope.verify(parsed.body.text().as_bytes(), &parsed.hmac_sha256);
+        // One content has one text, so that no byte of the file is free.
+        if !authentic || text != whole(&envelope, &parsed.body) {
             return Err(damaged(
                 "its content does not fit its digest (hmac_sha256)".to_owned(),
             ));
@@ -152,7 +160,7 @@ impl Keyring {
             });
         }
         let wrapped = keys.get(&purpose).expect("made above").clone();
-        file::replace(&self.path, &text(&self.envelope, &changed))?;
+        file::replace(&self.path, &whole(&self.envelope, &changed))?;
         *body = changed;
         drop(body);
         self.unwrap(&wrapped, tenant, purpose)
@@ -164,7 +172,7 @@ impl Keyring {
         let mut body = self.body.write();
         let mut changed = body.clone();
         if changed.tenants.remove(tenant).is_some() {
-            file::replace(&self.path, &text(&self.envelope, &changed))?;
+            file::replace(&self.path, &whole(&self.envelope, &changed))?;
             *body = changed;
         }
         Ok(())
@@ -190,7 +198,8 @@ struct FormatOnly {
     format: u32,
 }
 
-fn text(envelope: &Envelope, body: &Body) -> String {
+/// The text of the file.
+fn whole(envelope: &Envelope, body: &Body) -> String {
     let file = KeyringFile {
         format: KEYRING_FORMAT,
         hmac_sha256: envelope.digest(body.text().as_bytes()),

@@ -60,18 +60,12 @@ impl DataDir {
 
     /// Tenants that have a directory, by id.
     pub fn tenants(&self) -> Result<Vec<TenantId>, StorageError> {
-        let mut tenants: Vec<TenantId> = self
-            .tenant_entries()?
-            .iter()
-            .filter_map(|name| name.parse().ok())
-            .collect();
-        tenants.sort();
-        Ok(tenants)
+        tenants(&self.path)
     }
 
     /// Where a tenant is, or would be.
     pub fn tenant_path(&self, tenant: &TenantId) -> PathBuf {
-        self.tenants_path().join(tenant.as_str())
+        tenant_path(&self.path, tenant)
     }
 
     /// Removes a tenant, whose store is closed: out of sight at once and durably, then its files. What a crash
@@ -123,6 +117,20 @@ impl DataDir {
     fn tenant_entries(&self) -> Result<Vec<String>, StorageError> {
         list(&self.tenants_path())
     }
+}
+
+/// Tenants that have a directory in the data directory at `path`, by id. Neither locks nor clears anything.
+pub fn tenants(path: &Path) -> Result<Vec<TenantId>, StorageError> {
+    check_format(path)?;
+    let names = list(&path.join(TENANTS_DIR))?;
+    let mut tenants: Vec<TenantId> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    tenants.sort();
+    Ok(tenants)
+}
+
+/// Where a tenant is, or would be, in the data directory at `path`.
+pub(super) fn tenant_path(path: &Path, tenant: &TenantId) -> PathBuf {
+    path.join(TENANTS_DIR).join(tenant.as_str())
 }
 
 /// Names in a directory; those that are not UTF-8 are none of ours.

@@ -12,7 +12,7 @@ use crate::keys::mac::{MAC_LEN, MacKey};
 use crate::keys::secret::SecretKey;
 
 /// The mark's file in a tenant's directory.
-pub(super) const MARK_FILE: &str = "catalog.mark";
+const MARK_FILE: &str = "catalog.mark";
 const MAGIC: [u8; 8] = *b"THNRMRK\x01";
 /// Within a sector, which a disk writes whole or not at all.
 const LEN: usize = MAGIC.len() + 8 + MAC_LEN;
@@ -38,22 +38,14 @@ impl Mark {
 
     /// Opens the mark and reads it.
     pub(super) fn open(dir: &Path, data_key: &SecretKey) -> Result<(Self, u64), StorageError> {
+        let commits = read(dir, data_key)?;
         let path = dir.join(MARK_FILE);
-        let opened = OpenOptions::new().read(true).write(true).open(&path);
-        let mut file = opened.map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => StorageError::damaged(&path, "the file is missing"),
-            _ => StorageError::io("open", &path, e),
-        })?;
-        let mut bytes = Vec::new();
-        file.by_ref()
-            .take(LEN as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|e| StorageError::io("read", &path, e))?;
+        let file = OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .map_err(|e| StorageError::io("open", &path, e))?;
         let key = key(data_key);
-        match commits(&key, &bytes) {
-            Some(commits) => Ok((Self { path, file, key }, commits)),
-            None => Err(StorageError::damaged(&path, "it fails authentication")),
-        }
+        Ok((Self { path, file, key }, commits))
     }
 
     /// Notes that so many transactions are durable. What can't be noted is told to the operator alone: the transaction stands.
@@ -75,6 +67,20 @@ impl Mark {
         }
         self.file.write_all_at(&bytes, 0)
     }
+}
+
+/// What a tenant's mark says.
+pub(super) fn read(dir: &Path, data_key: &SecretKey) -> Result<u64, StorageError> {
+    let path = dir.join(MARK_FILE);
+    let file = File::open(&path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => StorageError::damaged(&path, "the file is missing"),
+        _ => StorageError::io("open", &path, e),
+    })?;
+    let mut bytes = Vec::new();
+    file.take(LEN as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| StorageError::io("read", &path, e))?;
+    commits(&key(data_key), &bytes).ok_or_else(|| StorageError::damaged(&path, "it fails authentication"))
 }
 
 fn key(data_key: &SecretKey) -> MacKey {

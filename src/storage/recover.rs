@@ -74,9 +74,9 @@ pub(super) fn open(
         segments_path: path.join(SEGMENTS_DIR),
         pending_seal: PendingSeal::new(id, data_key),
         signer,
+        readers: Readers::new(catalog, seal),
         state: Mutex::new(writer.state()),
         writer: Mutex::new(writer),
-        readers: Readers::new(catalog, seal),
         gallery: ArcSwap::default(),
         upkeep: Mutex::new(Upkeep::default()),
         importing: Mutex::default(),
@@ -95,7 +95,12 @@ pub(super) fn open(
     }
 }
 
-fn read_spec(conn: &rusqlite::Connection, catalog: &Path, id: &TenantId) -> Result<TenantSpec, StorageError> {
+/// The tenant as it was created, which must be this one.
+pub(super) fn read_spec(
+    conn: &rusqlite::Connection,
+    catalog: &Path,
+    id: &TenantId,
+) -> Result<TenantSpec, StorageError> {
     let spec: TenantSpec = conn.query_row("SELECT spec FROM tenant", [], |row| {
         from_json(0, row.get_ref(0)?.as_str()?)
     })?;
@@ -109,7 +114,7 @@ fn read_spec(conn: &rusqlite::Connection, catalog: &Path, id: &TenantId) -> Resu
 }
 
 /// At a start the whole path helps; and what `SQLite` can't make sense of there is damage.
-fn name_catalog(error: StorageError, catalog: &Path) -> StorageError {
+pub(super) fn name_catalog(error: StorageError, catalog: &Path) -> StorageError {
     match error {
         StorageError::Damaged { path, fault } if path == Path::new(CATALOG_FILE) => {
             StorageError::damaged(catalog, fault)

@@ -43,8 +43,9 @@ pub(super) struct Shared {
     pub(super) context: SegmentContext,
     pub(super) pending_seal: PendingSeal,
     pub(super) signer: ReceiptSigner,
-    pub(super) writer: Mutex<Writer>,
+    /// Closed before the writer: the last connection to close puts the log into the catalog, which a reader can't.
     pub(super) readers: Readers,
+    pub(super) writer: Mutex<Writer>,
     /// Segments by number.
     pub(super) gallery: ArcSwap<Gallery>,
     /// The writer's counters after its last transaction, for those who don't want to wait for it.

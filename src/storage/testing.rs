@@ -72,11 +72,16 @@ impl House {
 
     /// The same, with something done to the copy of the data directory before it is opened.
     pub(super) fn crash_with(&self, change: impl FnOnce(&Path)) -> Self {
-        let tmp = TempDir::new().expect("a temporary directory");
-        let data = tmp.path().join("data");
-        copy_tree(&self.tmp.path().join("data"), &data);
-        change(&data);
+        let tmp = self.crash_copy();
+        change(&tmp.path().join("data"));
         Self::open(tmp)
+    }
+
+    /// A copy of the files as they are while everything is open.
+    pub(super) fn crash_copy(&self) -> TempDir {
+        let tmp = TempDir::new().expect("a temporary directory");
+        copy_tree(&self.tmp.path().join("data"), &tmp.path().join("data"));
+        tmp
     }
 
     /// The tenant's directory.

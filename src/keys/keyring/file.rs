@@ -20,13 +20,17 @@ pub(super) fn create(path: &Path, text: &str) -> Result<(), KeyError> {
     sync_directory(path)
 }
 
-/// Reads the file and clears away what a crash left.
+/// Reads the file.
 pub(super) fn read(path: &Path) -> Result<String, KeyError> {
-    let text = fs::read_to_string(path).map_err(KeyError::io(path))?;
+    fs::read_to_string(path).map_err(KeyError::io(path))
+}
+
+/// Clears away what a crash left beside the file.
+pub(super) fn clear(path: &Path) -> Result<(), KeyError> {
     for leftover in [beside(path, ".new"), beside(path, ".old")] {
         wipe(&leftover)?;
     }
-    Ok(text)
+    Ok(())
 }
 
 /// Puts `text` in the place of the present content; durable, and the old content gone, when it returns.

@@ -43,7 +43,26 @@ pub(in crate::storage) fn create_writer(
 
 /// Opens a catalog for writing.
 pub(in crate::storage) fn open_writer(path: &Path, seal: &Arc<PageSeal>) -> Result<Connection, StorageError> {
+    check_len(path)?;
     set_up_writer(open(path, seal, OpenFlags::SQLITE_OPEN_READ_WRITE)?)
+}
+
+/// Opens a catalog for reading.
+pub(in crate::storage) fn open_reader(path: &Path, seal: &Arc<PageSeal>) -> Result<Connection, StorageError> {
+    check_len(path)?;
+    open(path, seal, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+/// Refuses a catalog without a page: `SQLite` would take it for a new one and delete its log.
+fn check_len(path: &Path) -> Result<(), StorageError> {
+    let metadata = std::fs::metadata(path).map_err(|e| StorageError::io("examine", path, e))?;
+    if metadata.len() >= PAGE_LEN as u64 {
+        return Ok(());
+    }
+    Err(StorageError::damaged(
+        path,
+        format!("it is {} bytes long", metadata.len()),
+    ))
 }
 
 fn set_up_writer(conn: Connection) -> Result<Connection, StorageError> {
@@ -85,13 +104,7 @@ impl Writer {
     /// Takes a connection of [`open_writer`], the catalog's mark and what it said, and reads the counters.
     pub(in crate::storage) fn new(conn: Connection, mark: Mark, marked: u64) -> Result<Self, StorageError> {
         let state = State::load(&conn)?;
-        if state.commits < marked {
-            let fault = format!(
-                "it ends with change {} and {marked} were acknowledged: its log was cut or it is an older file",
-                state.commits
-            );
-            return Err(StorageError::damaged(Path::new("catalog.db"), fault));
-        }
+        state.check_mark(marked)?;
         mark.advance(state.commits);
         Ok(Self {
             conn,
@@ -241,7 +254,7 @@ impl Readers {
         };
         let conn = match &mut lease.conn {
             Some(conn) => conn,
-            none => none.insert(open(&self.path, &self.seal, OpenFlags::SQLITE_OPEN_READ_ONLY)?),
+            none => none.insert(open_reader(&self.path, &self.seal)?),
         };
         work(conn)
     }

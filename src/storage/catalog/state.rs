@@ -1,8 +1,11 @@
 //! Counters of a catalog: numbers given out, which never come back, and sizes. One row, written once a transaction.
 
+use std::path::Path;
+
 use rusqlite::{Connection, params};
 
 use super::code::{int, uint};
+use crate::storage::error::StorageError;
 
 /// The counters as they are within a transaction, or after the last one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,6 +57,18 @@ impl State {
                 })
             },
         )
+    }
+
+    /// Refuses a catalog that is behind its mark.
+    pub(in crate::storage) fn check_mark(&self, marked: u64) -> Result<(), StorageError> {
+        if self.commits >= marked {
+            return Ok(());
+        }
+        let fault = format!(
+            "it ends with change {}, but {marked} were acknowledged: its log was cut, or it is an older file",
+            self.commits
+        );
+        Err(StorageError::damaged(Path::new("catalog.db"), fault))
     }
 
     /// Writes the counters.

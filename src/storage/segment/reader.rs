@@ -88,6 +88,12 @@ impl SegmentReader {
         self.append_block(plane, block, out)
     }
 
+    /// Blocks of a plane.
+    pub(in crate::storage) fn block_count(&self, plane: Plane) -> u64 {
+        let rows = self.layout.rows as usize;
+        rows.div_ceil(self.layout.plane(plane).block_rows) as u64
+    }
+
     /// Opens a whole plane.
     pub(in crate::storage) fn open_plane(&self, plane: Plane) -> Result<Vec<u8>, StorageError> {
         let rows = self.layout.rows as usize;

@@ -1,0 +1,288 @@
+//! Tests of verification: a sound tenant is sound, and whatever is changed on disk is found and named.
+
+use std::fs;
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+
+use super::*;
+use crate::storage::data_dir::DataDir;
+use crate::storage::store::Store;
+use crate::storage::testing::{House, id, key, signer, spec};
+
+/// A tenant with segments, pending rows, tombstones, holes and a history, and the files that hold it.
+fn furnished() -> House {
+    let house = House::new();
+    house.flushed(40);
+    for seed in 100..140 {
+        house.enroll(&format!("late{seed}"), seed);
+    }
+    house.erase("s3");
+    house.store.purge().expect("purged");
+    house.flush().expect("flushed");
+    for seed in 200..230 {
+        house.enroll(&format!("later{seed}"), seed);
+    }
+    house.erase("s4");
+    house
+}
+
+fn verified(data: &Path) -> Verification {
+    verify(data, &id("acme"), &key(1))
+}
+
+fn faults(data: &Path) -> Vec<String> {
+    verified(data).faults.iter().map(ToString::to_string).collect()
+}
+
+/// The data directory of a house that is closed, as a clean stop or a crash leaves it.
+struct Closed {
+    tmp: tempfile::TempDir,
+}
+
+impl Closed {
+    fn cleanly(house: House) -> Self {
+        let House { tmp, dir, store } = house;
+        drop((store, dir));
+        Self { tmp }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.tmp.path().join("data")
+    }
+
+    fn tenant(&self) -> PathBuf {
+        self.data().join("tenants/acme")
+    }
+
+    /// Catalog, mark and segments: all that a stopped server leaves.
+    fn files(&self) -> Vec<PathBuf> {
+        let tenant = self.tenant();
+        let mut files = vec![tenant.join("catalog.db"), tenant.join("catalog.mark")];
+        files.extend(crate::storage::testing::files(&tenant.join("segments")));
+        files
+    }
+
+    /// Whether the tenant opens and all of it can be read.
+    fn opens(&self) -> Result<(), StorageError> {
+        let dir = DataDir::open(self.data())?;
+        let store = Store::open(&dir, &id("acme"), &key(1), signer())?;
+        for segment in store.segments() {
+            store.load_segment(segment.number)?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_sound_tenant_is_sound_while_it_is_open_after_a_crash_and_after_a_stop() {
+    let house = furnished();
+    let data = house.tmp.path().join("data");
+    let open = verified(&data);
+    assert!(open.faults.is_empty(), "{:?}", open.faults);
+    let stats = house.store.stats().expect("figures");
+    assert_eq!(
+        (open.placed, open.pending),
+        (stats.references - stats.pending, stats.pending)
+    );
+    assert_eq!(open.segments, 2);
+    assert!(open.blocks >= 8 && open.pages > 10 && open.orphans.is_empty());
+    let crashed = house.crash_copy();
+    assert_eq!(faults(&crashed.path().join("data")), Vec::<String>::new());
+    let closed = Closed::cleanly(house);
+    assert!(
+        !closed.tenant().join("catalog.db-wal").exists(),
+        "the log went into the catalog"
+    );
+    let closed = verified(&closed.data());
+    assert!(closed.faults.is_empty(), "{:?}", closed.faults);
+    assert_eq!((closed.placed, closed.pending), (open.placed, open.pending));
+}
+
+#[test]
+fn every_flipped_bit_is_found() {
+    let closed = Closed::cleanly(furnished());
+    let files = closed.files();
+    assert_eq!(files.len(), 4, "catalog, mark and two segments");
+    let mut rng = ChaCha12Rng::seed_from_u64(7);
+    let mut tried = 0;
+    for file in &files {
+        let whole = fs::read(file).expect("readable");
+        let bits = whole.len() as u64 * 8;
+        for _ in 0..bits.min(600) {
+            let bit = usize::try_from(rng.next_u64() % bits).expect("small");
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            fs::write(file, &flipped).expect("written");
+            let found = faults(&closed.data());
+            let name = file.file_name().expect("a name").to_string_lossy();
+            assert!(
+                found
+                    .iter()
+                    .any(|fault| fault.contains(&*name) || fault.contains("does not open with this")),
+                "bit {bit} of {name}: {found:?}"
+            );
+            tried += 1;
+        }
+        fs::write(file, &whole).expect("restored");
+    }
+    assert_eq!(faults(&closed.data()), Vec::<String>::new());
+    println!("{tried} bits flipped, {tried} found");
+}
+
+#[test]
+fn every_file_that_is_cut_short_is_found() {
+    let closed = Closed::cleanly(furnished());
+    let mut rng = ChaCha12Rng::seed_from_u64(8);
+    for file in closed.files() {
+        let whole = fs::read(&file).expect("readable");
+        let len = whole.len() as u64;
+        let random = (0..40).map(|_| rng.next_u64() % len);
+        for len in random
+            .chain([0, len - 1, len / 8_192 * 4_096])
+            .collect::<Vec<_>>()
+        {
+            fs::write(&file, &whole[..usize::try_from(len).expect("small")]).expect("cut");
+            assert!(
+                !faults(&closed.data()).is_empty(),
+                "{} cut to {len}",
+                file.display()
+            );
+        }
+        fs::write(&file, &whole).expect("restored");
+    }
+    assert_eq!(faults(&closed.data()), Vec::<String>::new());
+}
+
+#[test]
+fn a_log_that_lost_its_end_is_found_and_refused() {
+    let house = furnished();
+    let copy = house.crash_copy();
+    let closed = Closed { tmp: copy };
+    let log = closed.tenant().join("catalog.db-wal");
+    let whole = fs::read(&log).expect("there is a log");
+    assert_eq!(faults(&closed.data()), Vec::<String>::new());
+    // Frames are checked by checksums that go on from one to the next: a bit anywhere ends the log there.
+    let frame = 24 + PAGE_LEN;
+    let mut rng = ChaCha12Rng::seed_from_u64(9);
+    let live = 32 + (whole.len() - 32) / frame * frame;
+    for _ in 0..200 {
+        let bit = usize::try_from(rng.next_u64() % (live as u64 * 8)).expect("small");
+        let mut flipped = whole.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&log, &flipped).expect("written");
+        let found = faults(&closed.data());
+        assert!(!found.is_empty(), "bit {bit} of {} unnoticed", whole.len() * 8);
+    }
+    fs::write(&log, &whole[..live - frame]).expect("cut");
+    let found = faults(&closed.data());
+    assert!(
+        found.iter().any(|fault| fault.contains("its log was cut")),
+        "{found:?}"
+    );
+    let refused = closed.opens().expect_err("refused").to_string();
+    assert!(
+        refused.contains("catalog.db is damaged") && refused.contains("were acknowledged"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn older_and_others_files_are_found_and_refused() {
+    let house = furnished();
+    Store::create(&house.dir, &spec("bank"), &key(2), signer()).expect("created");
+    let closed = Closed::cleanly(house);
+    let saved: Vec<(PathBuf, Vec<u8>)> = closed
+        .files()
+        .into_iter()
+        .map(|path| (path.clone(), fs::read(path).expect("readable")))
+        .collect();
+    let restore = || {
+        for (path, bytes) in &saved {
+            fs::write(path, bytes).expect("restored");
+        }
+    };
+    let refused = |what: &str| {
+        assert!(!faults(&closed.data()).is_empty(), "{what}");
+        let error = closed.opens().expect_err(what);
+        assert!(
+            matches!(error, StorageError::Damaged { .. } | StorageError::WrongKey(_)),
+            "{what}: {error}"
+        );
+        restore();
+        assert_eq!(faults(&closed.data()), Vec::<String>::new());
+    };
+    let [catalog, mark, first, second] = [0, 1, 2, 3].map(|at| &saved[at]);
+    for (path, _) in [catalog, mark] {
+        let name = path.file_name().expect("a name");
+        fs::copy(closed.data().join("tenants/bank").join(name), path).expect("copied");
+        refused("another tenant's file");
+    }
+    fs::write(&first.0, &second.1).expect("written");
+    fs::write(&second.0, &first.1).expect("written");
+    refused("segments changed places");
+    let mut pages = catalog.1.clone();
+    let (head, tail) = pages.split_at_mut(3 * PAGE_LEN);
+    head[PAGE_LEN..2 * PAGE_LEN].swap_with_slice(&mut tail[..PAGE_LEN]);
+    fs::write(&catalog.0, &pages).expect("written");
+    assert!(!faults(&closed.data()).is_empty(), "pages changed places");
+    restore();
+
+    // A later state, then the earlier catalog.
+    let dir = DataDir::open(closed.data()).expect("open");
+    let store = Store::open(&dir, &id("acme"), &key(1), signer()).expect("open");
+    store
+        .commit(vec![crate::storage::testing::erase("r9", "s5")])
+        .expect("committed")
+        .pop()
+        .expect("one")
+        .expect("erased");
+    drop((store, dir));
+    assert_eq!(faults(&closed.data()), Vec::<String>::new());
+    fs::write(&catalog.0, &catalog.1).expect("written");
+    let found = faults(&closed.data());
+    assert!(
+        found.iter().any(|fault| fault.contains("older file")),
+        "{found:?}"
+    );
+    assert!(closed.opens().is_err());
+}
+
+#[test]
+fn a_rollback_journal_that_somebody_put_there_is_not_played() {
+    let closed = Closed::cleanly(furnished());
+    let catalog = fs::read(closed.tenant().join("catalog.db")).expect("readable");
+    let journal = closed.tenant().join("catalog.db-journal");
+    // The header of a journal of one page of 512-byte sectors, and a page.
+    let mut bytes = vec![0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+    for word in [1, 0, 1, 512, 4_096_u32] {
+        bytes.extend_from_slice(&word.to_be_bytes());
+    }
+    bytes.resize(512, 0);
+    bytes.extend_from_slice(&1_u32.to_be_bytes());
+    bytes.extend_from_slice(&[0x5a; PAGE_LEN + 4]);
+    fs::write(&journal, bytes).expect("written");
+    let outcome = closed.opens();
+    assert_eq!(
+        fs::read(closed.tenant().join("catalog.db")).expect("readable"),
+        catalog
+    );
+    assert!(outcome.is_err(), "somebody's journal is told, not ignored");
+}
+
+#[test]
+fn a_file_that_the_catalog_does_not_have_is_told_and_no_fault() {
+    let closed = Closed::cleanly(furnished());
+    let orphan = closed.tenant().join("segments").join(file_name(Ulid::generate()));
+    fs::write(&orphan, b"left by a crash").expect("written");
+    let found = verified(&closed.data());
+    assert!(found.faults.is_empty());
+    assert_eq!(found.orphans, [orphan]);
+}
+
+#[test]
+fn a_wrong_key_is_told() {
+    let closed = Closed::cleanly(furnished());
+    let found = verify(&closed.data(), &id("acme"), &key(3));
+    assert!(!found.faults.is_empty());
+}
