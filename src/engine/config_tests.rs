@@ -25,6 +25,16 @@ fn the_configuration_wins_over_the_variable() {
     assert_eq!(Kernel::choose(None, Some("")), Ok(best));
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn an_emulated_kernel_is_never_the_best() {
+    let best = Kernel::choose(None, None).expect("there is one");
+    assert_eq!(
+        best == Kernel::Amx,
+        Kernel::Amx.is_supported() && amx::is_native()
+    );
+}
+
 #[test]
 fn an_unknown_kernel_is_named() {
     let refusal = Kernel::choose(None, Some("sse9"))

@@ -5,6 +5,9 @@
 //! looked at in the next pass: what is loaded and compared then keeps the core busy while the tiles are multiplied.
 #![expect(unsafe_code, reason = "tiles have no safe instructions")]
 
+#[cfg(all(test, target_os = "linux"))]
+mod emulation;
+
 use std::arch::asm;
 use std::arch::x86_64::{
     __cpuid, __cpuid_count, _MM_HINT_T0, _mm_prefetch, _mm512_and_si512, _mm512_maskz_loadu_epi8,
@@ -70,15 +73,27 @@ macro_rules! largest {
     };
 }
 
+/// Whether the process can use tiles of 8-bit integers; in tests also where they are emulated.
+pub(in crate::engine) fn is_available() -> bool {
+    #[cfg(all(test, target_os = "linux"))]
+    if !in_processor() {
+        return emulation::install();
+    }
+    is_native()
+}
+
 /// Whether the processor has tiles of 8-bit integers and the system permits the process to use them. It is asked once: threads that are started after
 /// it have tiles too.
-pub(in crate::engine) fn is_available() -> bool {
-    static AVAILABLE: OnceLock<bool> = OnceLock::new();
-    *AVAILABLE.get_or_init(|| {
-        let known = __cpuid(0).eax >= 7;
-        let features = if known { __cpuid_count(7, 0).edx } else { 0 };
-        features & (CPUID_AMX_TILE | CPUID_AMX_INT8) == CPUID_AMX_TILE | CPUID_AMX_INT8 && permit()
-    })
+pub(in crate::engine) fn is_native() -> bool {
+    static NATIVE: OnceLock<bool> = OnceLock::new();
+    *NATIVE.get_or_init(|| in_processor() && permit())
+}
+
+/// Whether the processor has tiles of 8-bit integers.
+fn in_processor() -> bool {
+    let known = __cpuid(0).eax >= 7;
+    let features = if known { __cpuid_count(7, 0).edx } else { 0 };
+    features & (CPUID_AMX_TILE | CPUID_AMX_INT8) == CPUID_AMX_TILE | CPUID_AMX_INT8
 }
 
 /// Asks the system for tiles; false where it refuses or knows none.

@@ -1,5 +1,5 @@
-//! Tests of the tiles of probes, and of what the kernel makes of blocks and passes that are not full. They are skipped, and say so, where the
-//! processor or the system has no AMX.
+//! Tests of the tiles of probes, and of what the kernel makes of blocks and passes that are not full. Where the processor
+//! has no AMX it is emulated; where that is not possible either they are skipped, and say so.
 
 use super::*;
 use crate::engine::cpu::refine::{Counts, Layout, avx512};
@@ -9,7 +9,7 @@ use crate::engine::samples::{dim, gallery, probes, quantized, resident};
 fn has_tiles() -> bool {
     let available = crate::engine::config::Kernel::Amx.is_supported();
     if !available {
-        println!("SKIPPED: this processor or system has no AMX int8");
+        println!("SKIPPED: no AMX int8, and no AVX-512 to emulate it beside");
     }
     available
 }
