@@ -10,6 +10,7 @@ pub mod capture;
 pub mod cert;
 pub mod config;
 pub mod connection;
+pub mod data;
 pub mod demo;
 pub mod enroll;
 pub mod erase;
@@ -73,6 +74,9 @@ pub enum Command {
     Stats(stats::Args),
     /// Show everything on a simulated population, on this machine alone
     Demo(demo::Args),
+    /// Look after a data directory on this machine
+    #[command(subcommand)]
+    Data(data::Command),
     /// Look at a configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -109,6 +113,7 @@ async fn dispatch(command: Command) -> Result<(), CliError> {
         Command::History(args) => history::run(args).await,
         Command::Stats(args) => stats::run(args).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Data(command) => data::run(&command),
         Command::Config(command) => config::run(&command),
     }
 }

@@ -9,6 +9,7 @@ mod init;
 mod listen;
 pub mod pki;
 pub mod tls;
+mod verify;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::config::{Config, LimitError};
 pub use self::init::init;
+pub use self::verify::{Verified, verify};
 use crate::engine::EngineError;
 use crate::front::error::FrontError;
 use crate::front::route::RouteError;

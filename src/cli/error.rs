@@ -45,6 +45,9 @@ pub enum CliError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// What is on disk is not what was written.
+    #[error("tenants that are not sound: {0}")]
+    Damaged(usize),
     /// Threads or sockets are missing.
     #[error("the asynchronous runtime can't start: {0}")]
     Runtime(std::io::Error),

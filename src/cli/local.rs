@@ -10,8 +10,9 @@ use crate::client::Credentials;
 use crate::config::{self, ConfigError};
 use crate::engine::{BackendChoice, Kernel};
 use crate::keys::provider::KekSource;
-use crate::model::id::PrincipalName;
+use crate::model::id::{PrincipalName, TenantId};
 use crate::model::principal::Principal;
+pub use crate::server::Verified;
 use crate::server::config::Config;
 use crate::server::pki::{IssuedCert, NodeKind, Pki, PkiError};
 use crate::server::{self, Mode, Server, ServerError};
@@ -174,6 +175,19 @@ impl Authority {
 /// Loads and checks a configuration as a server would.
 pub fn check(file: Option<&Path>) -> Result<Config, LocalError> {
     Ok(config::load(file)?)
+}
+
+/// Verifies a tenant of a data directory, or all of them.
+pub fn verify(
+    file: Option<&Path>,
+    data: Option<&Path>,
+    tenant: Option<&TenantId>,
+) -> Result<Vec<Verified>, LocalError> {
+    let mut config = config::load(file)?;
+    if let Some(data) = data {
+        data.clone_into(&mut config.data);
+    }
+    Ok(server::verify(&config, tenant)?)
 }
 
 /// Loads a configuration, sets up logging and starts a server. Returns when it is ready.

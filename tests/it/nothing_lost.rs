@@ -159,3 +159,54 @@ async fn a_repeated_request_is_done_once() {
     assert_eq!(operator.stats("acme").await.expect("figures").references, 1);
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_is_verified_beside_a_server_and_without_one() {
+    let world = World::prepare();
+    let child = Child::start(&world).await;
+    child.create_tenant("acme").await;
+    child.create_tenant("bank").await;
+    let mut operator = child.operator("acme").await;
+    for seed in 0..20 {
+        operator
+            .enroll(&format!("s-{seed}"), &palm(seed))
+            .await
+            .expect("enrolled");
+    }
+    let (code, text) = verify(&world);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.lines()
+            .any(|line| line.starts_with("acme") && line.ends_with("20 rows  sound")),
+        "{text}"
+    );
+    child.kill();
+    let (code, text) = verify(&world);
+    assert_eq!(code, Some(0), "{text}");
+    let catalog = world.tenant_path("bank").join("catalog.db");
+    let mut bytes = std::fs::read(&catalog).expect("readable");
+    bytes[5_000] ^= 1;
+    std::fs::write(&catalog, bytes).expect("written");
+    let (code, text) = verify(&world);
+    assert_eq!(code, Some(1), "{text}");
+    let named = "catalog.db is damaged: the page at byte 4096 fails authentication";
+    assert!(text.contains("bank: ") && text.contains(named), "{text}");
+    assert!(
+        text.lines()
+            .any(|line| line.starts_with("acme") && line.ends_with("sound")),
+        "{text}"
+    );
+}
+
+/// Exit code and standard output of `thenar data verify`.
+fn verify(world: &World) -> (Option<i32>, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_thenar"))
+        .args(["data", "verify", "--data"])
+        .arg(world.data())
+        .output()
+        .expect("started");
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).expect("text"),
+    )
+}

@@ -1,0 +1,97 @@
+//! `thenar data`: looks after a data directory, on the machine that has it.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::model::id::TenantId;
+
+use super::error::CliError;
+use super::local::{self, Verified};
+use super::output::{Output, table};
+
+/// What can be done with a data directory.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Check every page, block and row on disk against its authentication and the catalog; changes nothing, and a server may run meanwhile
+    Verify(Args),
+}
+
+/// Options of `data verify`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Data directory
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Configuration file, TOML; says where the key-encryption key comes from
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// This tenant alone
+    #[arg(long)]
+    tenant: Option<TenantId>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Runs it.
+pub fn run(command: &Command) -> Result<(), CliError> {
+    let Command::Verify(args) = command;
+    let verified = local::verify(args.config.as_deref(), args.data.as_deref(), args.tenant.as_ref())?;
+    args.output.print(&text(&verified), &answer(&verified))?;
+    match verified.iter().filter(|one| !is_sound(one)).count() {
+        0 => Ok(()),
+        damaged => Err(CliError::Damaged(damaged)),
+    }
+}
+
+fn is_sound((_, found): &Verified) -> bool {
+    found.as_ref().is_some_and(|found| found.faults.is_empty())
+}
+
+fn text(verified: &[Verified]) -> String {
+    let mut rows = Vec::new();
+    let mut notes = Vec::new();
+    for one @ (tenant, found) in verified {
+        let Some(found) = found else {
+            notes.push(format!("{tenant}: the keyring has no key of it"));
+            continue;
+        };
+        rows.push(vec![
+            tenant.to_string(),
+            format!("{} pages", found.pages),
+            format!("{} segments", found.segments),
+            format!("{} blocks", found.blocks),
+            format!("{} rows", found.placed + found.pending),
+            if is_sound(one) { "sound" } else { "DAMAGED" }.to_owned(),
+        ]);
+        for fault in &found.faults {
+            notes.push(format!("{tenant}: {fault}"));
+        }
+        for orphan in &found.orphans {
+            let path = orphan.display();
+            notes.push(format!(
+                "{tenant}: {path} is not in the catalog; the next start destroys it"
+            ));
+        }
+    }
+    table(&rows) + &notes.join("\n")
+}
+
+fn answer(verified: &[Verified]) -> Value {
+    let tenants = verified.iter().map(|one @ (tenant, found)| {
+        let mut answer = json!({"tenant": tenant, "sound": is_sound(one)});
+        if let (Some(found), Some(answer)) = (found, answer.as_object_mut()) {
+            let faults: Vec<String> = found.faults.iter().map(ToString::to_string).collect();
+            answer.extend([
+                ("pages".to_owned(), json!(found.pages)),
+                ("segments".to_owned(), json!(found.segments)),
+                ("blocks".to_owned(), json!(found.blocks)),
+                ("rows".to_owned(), json!(found.placed + found.pending)),
+                ("orphans".to_owned(), json!(found.orphans)),
+                ("faults".to_owned(), json!(faults)),
+            ]);
+        }
+        answer
+    });
+    json!({ "tenants": tenants.collect::<Vec<_>>() })
+}
