@@ -70,7 +70,7 @@ fn text(verified: &[Verified]) -> String {
         for orphan in &found.orphans {
             let path = orphan.display();
             notes.push(format!(
-                "{tenant}: {path} is not in the catalog; the next start destroys it"
+                "{tenant}: {path} is not in the catalog: it is being written, or the next start destroys it"
             ));
         }
     }

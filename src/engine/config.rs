@@ -160,7 +160,7 @@ pub struct EngineConfig {
     pub lock_memory: LockMemory,
     /// Probability, for each reference at or above the threshold, that the signs of its coordinates dismiss it. Above 0, at most 0.1.
     pub miss_probability: f64,
-    /// Whether the CPU keeps the signs a second time, in the order in which a lone probe reads them: D/8 + 2 bytes a row more.
+    /// Whether the CPU keeps the signs a second time, in the order in which stage 1 reads them: D/8 + 2 bytes a row more. Without them no scan begins with stage 1.
     pub sign_plane: bool,
 }
 

@@ -92,8 +92,9 @@ impl Keyring {
 
     /// Reads a keyring, authenticates all of it and clears away what a crash left beside it.
     pub fn open(path: &Path, kek: &SecretKey) -> Result<Self, KeyError> {
+        let keyring = Self::read(path, kek)?;
         file::clear(path)?;
-        Self::read(path, kek)
+        Ok(keyring)
     }
 
     /// The same beside a server that may be changing it: clears nothing away. Not for changes.

@@ -283,3 +283,17 @@ fn ten_thousand_tenants_fit() {
     );
     assert_eq!(reopened.body.read().tenants.len(), 10_001);
 }
+
+#[test]
+fn a_keyring_that_can_t_be_read_costs_no_copy_of_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (path, old) = (dir.path().join("keyring"), dir.path().join("keyring.old"));
+    let kek = SecretKey::random();
+    drop(Keyring::create(&path, &kek).expect("made"));
+    std::fs::copy(&path, &old).expect("copied");
+    std::fs::write(&path, "cut").expect("written");
+    assert!(Keyring::open(&path, &kek).is_err());
+    assert!(old.exists(), "the only good copy");
+    std::fs::rename(&old, &path).expect("put back");
+    Keyring::open(&path, &kek).map(drop).expect("sound");
+}

@@ -117,7 +117,7 @@ pub struct Engine {
     pub lock_memory: LockMemory,
     /// Probability with which a scan may miss a reference at or above the threshold, for tenants that allow it.
     pub miss_probability: f64,
-    /// Whether the CPU keeps the signs of the codes a second time, in the order in which a lone probe reads them.
+    /// Whether the CPU keeps the signs of the codes a second time, in the order in which the first stage reads them.
     pub sign_plane: bool,
 }
 

@@ -56,6 +56,14 @@ pub(super) fn sync_dir(path: &Path) -> Result<(), StorageError> {
         .map_err(|e| StorageError::io("fsync", path, e))
 }
 
+/// Makes durable what a file holds; one that is not there is well.
+pub(super) fn sync_if_there(path: &Path) -> Result<(), StorageError> {
+    match File::open(path).and_then(|file| file.sync_all()) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StorageError::io("fsync", path, e)),
+        _ => Ok(()),
+    }
+}
+
 /// Overwrites a file with zeros, makes that durable and unlinks it. One that is gone already is well.
 pub(super) fn destroy_file(path: &Path) -> Result<(), StorageError> {
     let mut file = match OpenOptions::new().write(true).open(path) {

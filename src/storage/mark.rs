@@ -2,7 +2,6 @@
 //! Written after each commit and never fsynced: it may be behind the catalog, never ahead of it.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use crate::keys::mac::{MAC_LEN, MacKey};
 use crate::keys::secret::SecretKey;
 
 /// The mark's file in a tenant's directory.
-const MARK_FILE: &str = "catalog.mark";
+pub(super) const MARK_FILE: &str = "catalog.mark";
 const MAGIC: [u8; 8] = *b"THNRMRK\x01";
 /// Within a sector, which a disk writes whole or not at all.
 const LEN: usize = MAGIC.len() + 8 + MAC_LEN;
@@ -76,11 +75,13 @@ pub(super) fn read(dir: &Path, data_key: &SecretKey) -> Result<u64, StorageError
         std::io::ErrorKind::NotFound => StorageError::damaged(&path, "the file is missing"),
         _ => StorageError::io("open", &path, e),
     })?;
-    let mut bytes = Vec::new();
-    file.take(LEN as u64 + 1)
-        .read_to_end(&mut bytes)
+    // In one piece: beside a server that may just be writing it.
+    let mut bytes = [0; LEN + 1];
+    let len = file
+        .read_at(&mut bytes, 0)
         .map_err(|e| StorageError::io("read", &path, e))?;
-    commits(&key(data_key), &bytes).ok_or_else(|| StorageError::damaged(&path, "it fails authentication"))
+    commits(&key(data_key), bytes.get(..len).expect("no more was read"))
+        .ok_or_else(|| StorageError::damaged(&path, "it fails authentication"))
 }
 
 fn key(data_key: &SecretKey) -> MacKey {

@@ -14,9 +14,9 @@ use super::catalog::pending::PendingSeal;
 use super::catalog::{schema, segments};
 use super::durable;
 use super::error::StorageError;
-use super::mark::Mark;
+use super::mark::{MARK_FILE, Mark};
 use super::segment::format::SegmentContext;
-use super::store::{CATALOG_FILE, Gallery, SEGMENTS_DIR, Shared, Store, Upkeep};
+use super::store::{CATALOG_FILE, Gallery, LOG_FILE, SEGMENTS_DIR, Shared, Store, Upkeep};
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
@@ -49,13 +49,18 @@ pub(super) fn open(
     if !catalog.exists() {
         return Err(StorageError::damaged(&catalog, "the file is missing"));
     }
+    // What a killed process wrote and did not fsync is recovered from the log as if it were durable; from here on it is.
+    durable::sync_if_there(&path.join(LOG_FILE))?;
+    durable::sync_dir(path)?;
     let located = |error| name_catalog(error, &catalog);
     let seal = Arc::new(PageSeal::new(data_key));
     let opened = connection::open_writer(&catalog, &seal).map_err(located);
     let (conn, (mark, marked)) = match (opened, Mark::open(path, data_key)) {
         (Ok(conn), mark) => (conn, mark?),
         // Where nothing opens it is the key that is wrong, not both files.
-        (Err(StorageError::Damaged { .. }), Err(StorageError::Damaged { .. })) => {
+        (Err(StorageError::Damaged { .. }), Err(StorageError::Damaged { .. }))
+            if path.join(MARK_FILE).exists() =>
+        {
             return Err(StorageError::WrongKey(id.clone()));
         }
         (Err(error), _) => return Err(error),
@@ -119,9 +124,28 @@ pub(super) fn name_catalog(error: StorageError, catalog: &Path) -> StorageError 
         StorageError::Damaged { path, fault } if path == Path::new(CATALOG_FILE) => {
             StorageError::damaged(catalog, fault)
         }
-        StorageError::Catalog(error) => StorageError::damaged(catalog, error.to_string()),
+        StorageError::Catalog(error) if is_sense(&error) => StorageError::damaged(catalog, error.to_string()),
         other => other,
     }
+}
+
+/// Whether an error is about what was read, and not about reading.
+fn is_sense(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseLocked, OutOfMemory, PermissionDenied, ReadOnly, SystemIoFailure,
+    };
+    !matches!(
+        error.sqlite_error_code(),
+        Some(
+            CannotOpen
+                | DatabaseBusy
+                | DatabaseLocked
+                | OutOfMemory
+                | PermissionDenied
+                | ReadOnly
+                | SystemIoFailure
+        )
+    )
 }
 
 #[cfg(test)]

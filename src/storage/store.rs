@@ -27,6 +27,8 @@ use crate::model::tenant::{TenantSpec, TenantStats};
 
 /// The catalog's file in a tenant's directory.
 pub(super) const CATALOG_FILE: &str = "catalog.db";
+/// Its write-ahead log.
+pub(super) const LOG_FILE: &str = "catalog.db-wal";
 /// The directory of segments in a tenant's directory.
 pub(super) const SEGMENTS_DIR: &str = "segments";
 

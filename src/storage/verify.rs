@@ -5,13 +5,15 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use ulid::Ulid;
 
 use super::catalog::code::{int, uint};
 use super::catalog::connection;
-use super::catalog::page::{PAGE_LEN, PageFault, PageSeal, Part};
+use super::catalog::page::{PAGE_LEN, PageFault, PageSeal, Spot};
 use super::catalog::pending::{self, PendingSeal};
 use super::catalog::schema;
 use super::catalog::segments::{self, SegmentEntry};
@@ -23,14 +25,19 @@ use super::place::RowId;
 use super::recover;
 use super::segment::format::{EXTENSION, Plane, SegmentContext, file_name};
 use super::segment::reader::{SegmentReader, split_exact};
-use super::store::{CATALOG_FILE, SEGMENTS_DIR, holes};
+use super::store::{CATALOG_FILE, LOG_FILE, SEGMENTS_DIR, holes};
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 
 /// The page that `SQLite` locks and never writes begins here.
 const LOCK_PAGE_AT: u64 = 1 << 30;
+/// Bytes of the log's header and of a frame's (`SQLite`, "The WAL File Format").
+const LOG_HEADER_LEN: usize = 32;
+const FRAME_HEADER_LEN: usize = 24;
 /// How often what a running server may just be changing is looked at before it counts as damaged.
 const TRIES: usize = 5;
+/// And how long it has in between.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
 /// Faults after which the rest of a tenant is not listed.
 const FAULTS_MAX: usize = 100;
 
@@ -70,7 +77,8 @@ impl Verification {
     }
 }
 
-/// Verifies a tenant of the data directory at `data`.
+/// Verifies a tenant of the data directory at `data`, which another process may serve. Never in the process that serves it: closing a file here would
+/// let go the locks that `SQLite` has on it.
 pub fn verify(data: &Path, tenant: &TenantId, data_key: &SecretKey) -> Verification {
     let mut found = Verification::default();
     let dir = data_dir::tenant_path(data, tenant);
@@ -92,7 +100,8 @@ fn pages(path: &Path, seal: &PageSeal, found: &mut Verification) {
     let Some(len) = found.note(len).map(|metadata| metadata.len()) else {
         return;
     };
-    if !len.is_multiple_of(PAGE_LEN as u64) {
+    let last = u32::try_from(len / PAGE_LEN as u64 + 1).unwrap_or(u32::MAX);
+    if !len.is_multiple_of(PAGE_LEN as u64) && !logged(&path.with_file_name(LOG_FILE)).contains(&last) {
         let fault = format!("it is {len} bytes long, which is no number of pages");
         found.faults.push(StorageError::damaged(path, fault));
     }
@@ -101,16 +110,42 @@ fn pages(path: &Path, seal: &PageSeal, found: &mut Verification) {
             continue;
         }
         found.pages += 1;
-        let is_authentic = |_| {
+        let spot = Spot::Catalog { offset };
+        let number = u32::try_from(offset / PAGE_LEN as u64 + 1).unwrap_or(u32::MAX);
+        let is_well = |n| {
+            if n > 0 {
+                thread::sleep(TRY_AGAIN);
+            }
             let mut page = [0; PAGE_LEN];
-            file.read_exact_at(&mut page, offset).is_ok() && seal.open(Part::Catalog, offset, &mut page)
+            file.read_exact_at(&mut page, offset).is_ok() && seal.open(spot, &mut page)
+                || logged(&path.with_file_name(LOG_FILE)).contains(&number)
         };
-        if !(0..TRIES).any(is_authentic) {
-            let part = Part::Catalog;
-            let fault = PageFault { part, offset }.to_string();
-            found.faults.push(StorageError::damaged(path, fault));
+        if !(0..TRIES).any(is_well) {
+            found
+                .faults
+                .push(StorageError::damaged(path, PageFault(spot).to_string()));
         }
     }
+}
+
+/// Pages that the log has a frame of. What the catalog has of them may be half written, or not at all, when a checkpoint was cut or is under
+/// way. That the frames are sound is seen when `SQLite` reads them.
+fn logged(log: &Path) -> BTreeSet<u32> {
+    let mut pages = BTreeSet::new();
+    let Ok(file) = File::open(log) else { return pages };
+    let (mut header, mut frame) = ([0; LOG_HEADER_LEN], [0; FRAME_HEADER_LEN]);
+    if file.read_exact_at(&mut header, 0).is_err() {
+        return pages;
+    }
+    let mut at = LOG_HEADER_LEN as u64;
+    while file.read_exact_at(&mut frame, at).is_ok() {
+        let ([number @ .., _, _, _, _], salts) = frame.split_first_chunk::<8>().expect("a header is longer");
+        if salts.first_chunk::<8>() == header.get(16..).and_then(|rest| rest.first_chunk()) {
+            pages.insert(u32::from_be_bytes(*number));
+        }
+        at += (FRAME_HEADER_LEN + PAGE_LEN) as u64;
+    }
+    pages
 }
 
 /// The catalog's rows, and through them the segments.

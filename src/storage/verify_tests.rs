@@ -180,11 +180,19 @@ fn a_log_that_lost_its_end_is_found_and_refused() {
         found.iter().any(|fault| fault.contains("its log was cut")),
         "{found:?}"
     );
+    let cut = fs::read(&log).expect("readable");
     let refused = closed.opens().expect_err("refused").to_string();
     assert!(
         refused.contains("catalog.db is damaged") && refused.contains("were acknowledged"),
         "{refused}"
     );
+    assert_eq!(
+        fs::read(&log).expect("still there"),
+        cut,
+        "whoever is refused changes nothing"
+    );
+    fs::write(&log, &whole).expect("restored");
+    closed.opens().expect("all of it is back");
 }
 
 #[test]
@@ -281,8 +289,50 @@ fn a_file_that_the_catalog_does_not_have_is_told_and_no_fault() {
 }
 
 #[test]
-fn a_wrong_key_is_told() {
+fn a_wrong_key_is_told_and_costs_nothing() {
     let closed = Closed::cleanly(furnished());
     let found = verify(&closed.data(), &id("acme"), &key(3));
     assert!(!found.faults.is_empty());
+    let closed = Closed {
+        tmp: furnished().crash_copy(),
+    };
+    let log = fs::read(closed.tenant().join("catalog.db-wal")).expect("there is a log");
+    let dir = DataDir::open(closed.data()).expect("open");
+    let refused = Store::open(&dir, &id("acme"), &key(3), signer()).err();
+    assert!(matches!(refused, Some(StorageError::WrongKey(_))), "{refused:?}");
+    drop(dir);
+    assert!(!verify(&closed.data(), &id("acme"), &key(3)).faults.is_empty());
+    assert_eq!(
+        fs::read(closed.tenant().join("catalog.db-wal")).expect("still there"),
+        log
+    );
+    closed.opens().expect("with the right key all is there");
+    assert_eq!(faults(&closed.data()), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_checkpoint_left_half_done_is_no_fault() {
+    let house = furnished();
+    let closed = Closed {
+        tmp: house.crash_copy(),
+    };
+    let catalog = closed.tenant().join("catalog.db");
+    let log = closed.tenant().join("catalog.db-wal");
+    let whole = fs::read(&catalog).expect("readable");
+    let logged = logged(&log);
+    assert!(!logged.is_empty());
+    for number in logged {
+        let at = usize::try_from(number - 1).expect("small") * PAGE_LEN;
+        let mut torn = whole.clone();
+        torn.resize(torn.len().max(at + PAGE_LEN), 0);
+        torn[at + 700..at + PAGE_LEN].fill(0);
+        fs::write(&catalog, torn).expect("written");
+        assert_eq!(faults(&closed.data()), Vec::<String>::new(), "page {number}");
+    }
+    let mut ragged = whole.clone();
+    ragged.truncate(whole.len() - 100);
+    fs::write(&catalog, &ragged).expect("written");
+    let last = u32::try_from(whole.len() / PAGE_LEN).expect("small");
+    let is_logged = super::logged(&log).contains(&last);
+    assert_eq!(faults(&closed.data()).is_empty(), is_logged);
 }

@@ -45,8 +45,6 @@ pub(super) fn measure(plan: &Plan, dim: Dimension, report: &mut Report) -> Resul
         batch_max,
         queue_max: batch_max * 4,
         resident_bytes_max: 1 << 42,
-        // The GPU has planes of its own; the host's are for its CPU.
-        sign_plane: false,
         ..EngineConfig::default()
     })?;
     report.backend = Some(engine.backend());

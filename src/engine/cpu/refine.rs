@@ -111,11 +111,14 @@ impl Batch {
                 values.extend_from_slice(&[*a, *c, *e, *g, *b, *d, *f, *h]);
             }
         }
-        let wide = if layout == Layout::Wide {
-            probes.iter().flat_map(|probe| wide(&probe.values)).collect()
-        } else {
-            Vec::new()
-        };
+        // Filled in place: what grows leaves copies behind.
+        let mut wide = Vec::new();
+        if layout == Layout::Wide {
+            wide.reserve_exact(dim * probes.len());
+            for probe in probes {
+                wide.extend(widened(&probe.values));
+            }
+        }
         let mut batch = Self {
             dim,
             values,
@@ -127,7 +130,11 @@ impl Batch {
             limits: probes.iter().map(|probe| probe.limit).collect(),
         };
         if layout >= Layout::Vectors {
-            batch.vectors = probes.iter().flat_map(|probe| vectors(&probe.values)).collect();
+            let len = vectors_len(dim);
+            batch.vectors = vec![Vector([0; VECTOR_LEN]); len * probes.len()];
+            for (probe, vectors) in probes.iter().zip(batch.vectors.chunks_exact_mut(len)) {
+                fill(vectors, &probe.values);
+            }
         }
         #[cfg(target_arch = "x86_64")]
         if layout >= Layout::Tiles {
@@ -159,7 +166,7 @@ impl Batch {
 }
 
 /// A probe in 16 bits: the even coordinates, then the odd ones.
-fn wide(values: &[i8]) -> impl Iterator<Item = i16> {
+fn widened(values: &[i8]) -> impl Iterator<Item = i16> {
     let half = |first: usize| {
         values
             .iter()
@@ -175,9 +182,8 @@ fn vectors_len(dim: usize) -> usize {
     dim.div_ceil(2 * VECTOR_LEN) * 2
 }
 
-/// A probe in the order of vectors.
-fn vectors(values: &[i8]) -> Vec<Vector> {
-    let mut vectors = vec![Vector([0; VECTOR_LEN]); vectors_len(values.len())];
+/// Puts a probe into vectors in their order.
+fn fill(vectors: &mut [Vector], values: &[i8]) {
     for ([even, odd], values) in vectors
         .as_chunks_mut::<2>()
         .0
@@ -188,7 +194,6 @@ fn vectors(values: &[i8]) -> Vec<Vector> {
             (*even, *odd) = (*a, *b);
         }
     }
-    vectors
 }
 
 /// Survivors of each probe so far, counted by all tasks together.

@@ -1,5 +1,7 @@
 //! Tests of the CPU kernels: each one gives the rows that the bound, stated plainly, lets through, and misses none.
 
+use half::f16;
+
 use super::*;
 use crate::engine::Survivors;
 use crate::engine::backend::Backend as _;
@@ -7,7 +9,7 @@ use crate::engine::config::Kernel;
 use crate::engine::cpu::CpuBackend;
 use crate::engine::cpu::kernel::functions;
 use crate::engine::samples::{
-    KINDS, check, dim, gallery, probes, quantized, resident, scan, scores, thresholds,
+    KINDS, check, dim, gallery, normalized, probes, quantized, resident, scan, scores, thresholds,
 };
 
 fn kernels() -> Vec<CpuBackend> {
@@ -51,6 +53,32 @@ fn every_kernel_keeps_every_row_at_or_above_the_threshold() {
                     for (survivors, threshold) in found.iter().zip(&thresholds) {
                         let what = format!("{} {kind} {d} x {n}", backend.name());
                         check(survivors, &scores, *threshold, &what);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Rows whose products are as large as they get, side by side, with themselves as probes: sums in 16 bits are full.
+#[test]
+fn the_largest_sums_are_kept() {
+    for d in [64, 256, 2_048] {
+        for held in [32, 64, d] {
+            let row: Vec<f32> = (0..d).map(|k| if k < held { 1.0 } else { 0.0 }).collect();
+            let row = normalized(row);
+            let rows: Vec<f16> = (0..40)
+                .flat_map(|_| row.iter().map(|x| f16::from_f32(*x)))
+                .collect();
+            let probe: Vec<f32> = rows[..d].iter().map(|x| x.to_f32()).collect();
+            let scores = scores(&probe, &rows);
+            for backend in &mut kernels() {
+                for count in [1, 5] {
+                    let batch: Vec<QuantizedProbe> =
+                        (0..count).map(|_| quantized(&probe, scores[0])).collect();
+                    for survivors in &scan_rows(backend, d, &rows, &batch) {
+                        let what = format!("{} {held} of {d}", backend.name());
+                        check(survivors, &scores, scores[0], &what);
                     }
                 }
             }

@@ -256,11 +256,11 @@ impl SignBatch {
     fn join(&mut self) {
         let words = self.entries.as_chunks::<2>().0.iter();
         let bytes = words.flat_map(|[low, high]| std::iter::zip(low.0, high.0));
-        self.bytes = bytes
-            .map(|(low, high)| {
-                std::array::from_fn(|signs| u16::from(low[signs % SUMS]) + u16::from(high[signs / SUMS]))
-            })
-            .collect();
+        // Filled in place: what grows leaves copies behind.
+        self.bytes.reserve_exact(self.entries.len() * WORD_BYTES / 2);
+        self.bytes.extend(bytes.map(|(low, high)| -> ByteSums {
+            std::array::from_fn(|signs| u16::from(low[signs % SUMS]) + u16::from(high[signs / SUMS]))
+        }));
     }
 
     /// Whether a row survives for a probe: the statement that every kernel repeats, two roundings and no fusing.

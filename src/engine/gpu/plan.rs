@@ -52,7 +52,9 @@ impl Tuning {
     /// The kernel for a piece of work.
     fn kernel(&self, work: &Work<'_>) -> Kernel {
         let probes = work.probes.len();
-        let by_sign = probes <= self.sign_probes_max
+        // Without signs the gallery has no α either, and stage 1 would dismiss nothing.
+        let by_sign = work.gallery.has_signs()
+            && probes <= self.sign_probes_max
             && work.rows.end - work.rows.start >= self.sign_rows_min
             && work.probes.iter().all(|probe| {
                 probe

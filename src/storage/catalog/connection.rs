@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::page::{PAGE_LEN, PageSeal};
@@ -18,6 +19,8 @@ use crate::storage::write::Durability;
 pub(in crate::storage) const READERS_MAX: usize = 4;
 /// How long a connection waits for another one's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a checkpoint waits for readers; all writes wait with it.
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(200);
 /// Page cache of a connection, in KiB. Ten thousand tenants have one each.
 const CACHE_KIB: u32 = 512;
 /// Page cache while an import inserts into the index of subject ids in no order, in KiB.
@@ -38,6 +41,7 @@ pub(in crate::storage) fn create_writer(
     conn.execute_batch(&format!(
         "PRAGMA page_size = {PAGE_LEN}; PRAGMA journal_mode = MEMORY;"
     ))?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     set_up_writer(conn)
 }
 
@@ -81,6 +85,8 @@ fn open(path: &Path, seal: &Arc<PageSeal>, access: OpenFlags) -> Result<Connecti
     // Connections are used by one thread at a time, so SQLite's own mutexes are left out.
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags_and_vfs(path, flags, vfs::NAME)?;
+    // Whoever is refused leaves the log as it is: what doesn't open with this key may with another. Before anything is read.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     vfs::seal(&conn, seal)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
@@ -105,6 +111,7 @@ impl Writer {
     pub(in crate::storage) fn new(conn: Connection, mark: Mark, marked: u64) -> Result<Self, StorageError> {
         let state = State::load(&conn)?;
         state.check_mark(marked)?;
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         mark.advance(state.commits);
         Ok(Self {
             conn,
@@ -179,10 +186,12 @@ impl Writer {
     pub(in crate::storage) fn checkpoint(&mut self) -> Result<bool, StorageError> {
         self.check_poison()?;
         self.set_durability(Durability::Power)?;
-        let busy: i64 = self
+        self.conn.busy_timeout(CHECKPOINT_WAIT)?;
+        let busy: rusqlite::Result<i64> = self
             .conn
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        Ok(busy == 0)
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        self.conn.busy_timeout(BUSY_TIMEOUT)?;
+        Ok(busy? == 0)
     }
 
     /// Runs `work` with room for an import's index pages.

@@ -10,22 +10,24 @@ pub(in crate::storage) const PAGE_LEN: usize = 4_096;
 /// Bytes at the end of a page that hold its digest.
 pub(in crate::storage) const RESERVED_LEN: usize = MAC_LEN;
 
-/// Which file a page is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::storage) enum Part {
-    /// `catalog.db`.
-    Catalog,
-    /// Its write-ahead log.
-    Log,
-}
+/// Bytes of a frame's header in the log that stay as they are: number of the page, size of the catalog after a commit, salts of the log.
+pub(in crate::storage) const FRAME_HEAD_LEN: usize = 16;
 
-impl Part {
-    fn name(self) -> &'static [u8] {
-        match self {
-            Self::Catalog => b"catalog",
-            Self::Log => b"log",
-        }
-    }
+/// Where a page is: its digest says so too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::storage) enum Spot {
+    /// In `catalog.db`.
+    Catalog {
+        /// Its first byte.
+        offset: u64,
+    },
+    /// In the write-ahead log.
+    Log {
+        /// Its first byte.
+        offset: u64,
+        /// What the header of its frame says of it.
+        head: [u8; FRAME_HEAD_LEN],
+    },
 }
 
 /// Authenticates the pages of one tenant's catalog.
@@ -39,22 +41,32 @@ impl PageSeal {
 
     /// Puts the digest into the last bytes of a page. `false` when they are in use.
     #[must_use]
-    pub(in crate::storage) fn seal(&self, part: Part, offset: u64, page: &mut [u8; PAGE_LEN]) -> bool {
+    pub(in crate::storage) fn seal(&self, spot: Spot, page: &mut [u8; PAGE_LEN]) -> bool {
         let (content, reserved) = split(page);
         if reserved.iter().any(|byte| *byte != 0) {
             return false;
         }
-        *reserved = self.0.digest(&[part.name(), &offset.to_le_bytes(), content]);
+        *reserved = match spot {
+            Spot::Catalog { offset } => self.0.digest(&[b"catalog", &offset.to_le_bytes(), content]),
+            Spot::Log { offset, head } => self.0.digest(&[b"log", &offset.to_le_bytes(), &head, content]),
+        };
         true
     }
 
     /// Checks the digest of a page and takes it out; `false`, and the page as it is, when it is another page's or none.
     #[must_use]
-    pub(in crate::storage) fn open(&self, part: Part, offset: u64, page: &mut [u8; PAGE_LEN]) -> bool {
+    pub(in crate::storage) fn open(&self, spot: Spot, page: &mut [u8; PAGE_LEN]) -> bool {
         let (content, reserved) = split(page);
-        let authentic = self
-            .0
-            .verify(&[part.name(), &offset.to_le_bytes(), content], reserved);
+        let authentic = match spot {
+            Spot::Catalog { offset } => {
+                let parts: [&[u8]; 3] = [b"catalog", &offset.to_le_bytes(), content];
+                self.0.verify(&parts, reserved)
+            }
+            Spot::Log { offset, head } => {
+                let parts: [&[u8]; 4] = [b"log", &offset.to_le_bytes(), &head, content];
+                self.0.verify(&parts, reserved)
+            }
+        };
         if authentic {
             *reserved = [0; RESERVED_LEN];
         }
@@ -67,18 +79,15 @@ fn split(page: &mut [u8; PAGE_LEN]) -> (&mut [u8], &mut [u8; RESERVED_LEN]) {
         .expect("a page is longer than its digest")
 }
 
-/// What a page was found to be.
+/// A page that is not what was written there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::storage) struct PageFault {
-    pub(in crate::storage) part: Part,
-    pub(in crate::storage) offset: u64,
-}
+pub(in crate::storage) struct PageFault(pub(in crate::storage) Spot);
 
 impl std::fmt::Display for PageFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (of, offset) = match self.part {
-            Part::Catalog => ("", self.offset),
-            Part::Log => (" of its log", self.offset),
+        let (offset, of) = match self.0 {
+            Spot::Catalog { offset } => (offset, ""),
+            Spot::Log { offset, .. } => (offset, " of its log"),
         };
         write!(f, "the page at byte {offset}{of} fails authentication")
     }

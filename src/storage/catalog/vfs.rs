@@ -1,9 +1,9 @@
 //! `SQLite`'s file layer with authenticated pages: each page of a catalog and of its log gets a digest when it is written and is checked when it is read.
 //! Everything else is done by the file layer of the system.
 //!
-//! Only whole pages carry content. What is shorter is the start of the catalog, read before its first page is, and the headers in the log, which the log's own
-//! checksums cover. A frame of the log is read with its header where `SQLite` looks for the log's end: there a page that fails is left as it is, so that
-//! the frame's checksum, made over a page without digest, fails too and the log ends.
+//! Only whole pages carry content. What is shorter is the start of the catalog, read before its first page is, and the headers in the log. A frame of the log
+//! is read with its header where `SQLite` looks for the log's end: one whose page fails is given the page number 0, which no frame has, so that the log ends
+//! before it. `secure_delete` sees to it that no page of a catalog was never written.
 #![expect(unsafe_code, reason = "SQLite asks for its file layer through C functions")]
 
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Once};
 
 use rusqlite::{Connection, ffi};
 
-use super::page::{PAGE_LEN, PageFault, PageSeal, Part, RESERVED_LEN, set_fault};
+use super::page::{FRAME_HEAD_LEN, PAGE_LEN, PageFault, PageSeal, RESERVED_LEN, Spot, set_fault};
 use crate::storage::error::StorageError;
 
 /// The name that `SQLite` knows this layer by.
@@ -21,19 +21,18 @@ pub(super) const NAME: &CStr = c"thenar";
 const SEAL: c_int = 0x7468;
 /// Bytes of a header in the log.
 const FRAME_HEADER_LEN: usize = 24;
-/// Longest read that is no page: the header of a catalog.
-const HEADER_LEN: usize = 100;
+/// The header of a catalog, which is read before its first page is.
+const HEADER_LEN: u64 = 100;
 
 /// A file of a catalog. The system's own file follows it in memory.
 #[repr(C)]
 struct SealedFile {
     /// Where `SQLite` looks for the methods.
     head: ffi::sqlite3_file,
-    part: Part,
+    /// Or the catalog itself.
+    is_log: bool,
     /// None until [`seal`] was called.
     seal: Option<Arc<PageSeal>>,
-    /// A page on its way to the file.
-    page: Box<[u8; PAGE_LEN]>,
 }
 
 /// Distance from a file to the system's own.
@@ -120,13 +119,13 @@ unsafe extern "C" fn open(
         (*file).pMethods = ptr::null();
         let system = ffi::sqlite3_vfs_find(ptr::null());
         let system_open = (*system).xOpen.expect("every layer opens files");
-        let (part, seal) = if flags & ffi::SQLITE_OPEN_MAIN_DB != 0 {
-            (Part::Catalog, None)
+        let (is_log, seal) = if flags & ffi::SQLITE_OPEN_MAIN_DB != 0 {
+            (false, None)
         } else if flags & ffi::SQLITE_OPEN_WAL != 0 {
             let Some(seal) = seal_of_catalog(name) else {
                 return ffi::SQLITE_CANTOPEN;
             };
-            (Part::Log, Some(seal))
+            (true, Some(seal))
         } else if flags & ffi::SQLITE_OPEN_MAIN_JOURNAL != 0 {
             // A catalog has a write-ahead log. A rollback journal was put there by somebody else.
             return ffi::SQLITE_CANTOPEN;
@@ -143,9 +142,8 @@ unsafe extern "C" fn open(
             head: ffi::sqlite3_file {
                 pMethods: &raw const METHODS,
             },
-            part,
+            is_log,
             seal,
-            page: Box::new([0; PAGE_LEN]),
         });
     }
     ffi::SQLITE_OK
@@ -200,14 +198,43 @@ unsafe extern "C" fn read(
     if code != ffi::SQLITE_OK && code != ffi::SQLITE_IOERR_SHORT_READ {
         return code;
     }
-    // SAFETY: `open` wrote the file; SQLite reads into `len` bytes of its own and nobody else has them.
-    let (sealed, bytes) = unsafe {
-        (
-            &*file.cast::<SealedFile>(),
-            std::slice::from_raw_parts_mut(to.cast::<u8>(), usize::try_from(len).unwrap_or(0)),
-        )
-    };
-    sealed.check(bytes, offset, code)
+    // SAFETY: SQLite reads into `len` bytes of its own and nobody else has them.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(to.cast::<u8>(), usize::try_from(len).unwrap_or(0)) };
+    let is_whole = code == ffi::SQLITE_OK;
+    let offset = offset.cast_unsigned();
+    match sealed(file) {
+        SealedFile { is_log: false, .. } if offset + bytes.len() as u64 <= HEADER_LEN => code,
+        SealedFile { is_log: true, .. } if !is_whole || bytes.len() < PAGE_LEN => code,
+        SealedFile {
+            is_log: true,
+            seal: Some(seal),
+            ..
+        } if bytes.len() == FRAME_HEADER_LEN + PAGE_LEN => {
+            let (header, page) = bytes.split_at_mut(FRAME_HEADER_LEN);
+            let spot = Spot::Log {
+                offset: offset + FRAME_HEADER_LEN as u64,
+                head: *header.first_chunk().expect("a header is longer"),
+            };
+            let page = page.try_into().expect("the rest of a frame");
+            if !seal.open(spot, page) {
+                header.fill(0);
+            }
+            code
+        }
+        own => {
+            let opened = spot(file, offset)
+                .zip(own.seal.as_ref())
+                .is_some_and(|(spot, seal)| {
+                    let page = <&mut [u8; PAGE_LEN]>::try_from(bytes).ok();
+                    let authentic = page.is_some_and(|page| seal.open(spot, page));
+                    if !authentic {
+                        set_fault(PageFault(spot));
+                    }
+                    authentic
+                });
+            if opened { code } else { ffi::SQLITE_IOERR_DATA }
+        }
+    }
 }
 
 unsafe extern "C" fn write(
@@ -216,59 +243,39 @@ unsafe extern "C" fn write(
     len: c_int,
     offset: ffi::sqlite3_int64,
 ) -> c_int {
-    // SAFETY: `open` wrote the file; SQLite writes `len` bytes that nobody changes meanwhile.
-    let (sealed, bytes) = unsafe {
-        (
-            &mut *file.cast::<SealedFile>(),
-            std::slice::from_raw_parts(from.cast::<u8>(), usize::try_from(len).unwrap_or(0)),
-        )
-    };
-    if sealed.part == Part::Log && bytes.len() < HEADER_LEN {
+    // SAFETY: SQLite writes `len` bytes that nobody changes meanwhile.
+    let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), usize::try_from(len).unwrap_or(0)) };
+    let own = sealed(file);
+    if own.is_log && bytes.len() < PAGE_LEN {
         return forward!(file.xWrite(from, len, offset));
     }
-    if !sealed.take(bytes, offset) {
+    let page = <[u8; PAGE_LEN]>::try_from(bytes).ok();
+    let spot = spot(file, offset.cast_unsigned());
+    let (Some(seal), Some(spot), Some(mut page)) = (&own.seal, spot, page) else {
+        return ffi::SQLITE_IOERR_WRITE;
+    };
+    if !seal.seal(spot, &mut page) {
         return ffi::SQLITE_IOERR_WRITE;
     }
-    let page = sealed.page.as_ptr().cast::<c_void>();
-    forward!(file.xWrite(page, len, offset))
+    forward!(file.xWrite(page.as_ptr().cast(), len, offset))
 }
 
-impl SealedFile {
-    /// What `SQLite` is told about bytes that the system has read with this code.
-    fn check(&self, bytes: &mut [u8], offset: i64, code: c_int) -> c_int {
-        let offset = offset.cast_unsigned();
-        if bytes.len() <= HEADER_LEN || (self.part == Part::Log && code != ffi::SQLITE_OK) {
-            return code;
-        }
-        let header_len = bytes.len().saturating_sub(PAGE_LEN);
-        let is_frame = self.part == Part::Log && header_len == FRAME_HEADER_LEN;
-        let page = bytes
-            .get_mut(header_len..)
-            .filter(|_| is_frame || header_len == 0)
-            .and_then(|page| <&mut [u8; PAGE_LEN]>::try_from(page).ok());
-        let page_at = offset + header_len as u64;
-        let authentic = match (&self.seal, page) {
-            (Some(seal), Some(page)) => seal.open(self.part, page_at, page),
-            _ => false,
-        };
-        if authentic || is_frame {
-            return code;
-        }
-        set_fault(PageFault {
-            part: self.part,
-            offset: page_at,
-        });
-        ffi::SQLITE_IOERR_DATA
-    }
+/// What is known of a file.
+fn sealed<'a>(file: *mut ffi::sqlite3_file) -> &'a SealedFile {
+    // SAFETY: `open` wrote it, and it stays until `close`; the methods that call this return before. The seal alone is ever changed, before the file is used.
+    unsafe { &*file.cast::<SealedFile>() }
+}
 
-    /// Seals a page that is to be written; `false` where it is none.
-    fn take(&mut self, bytes: &[u8], offset: i64) -> bool {
-        let (Some(seal), Ok(page)) = (&self.seal, <&[u8; PAGE_LEN]>::try_from(bytes)) else {
-            return false;
-        };
-        self.page.copy_from_slice(page);
-        seal.seal(self.part, offset.cast_unsigned(), &mut self.page)
+/// Where the page at an offset is; in the log its header, which is written before it, says more. None where that can't be read.
+fn spot(file: *mut ffi::sqlite3_file, offset: u64) -> Option<Spot> {
+    if !sealed(file).is_log {
+        return Some(Spot::Catalog { offset });
     }
+    let mut head = [0_u8; FRAME_HEAD_LEN];
+    let at = i64::try_from(offset.checked_sub(FRAME_HEADER_LEN as u64)?).ok()?;
+    let len = c_int::try_from(FRAME_HEAD_LEN).expect("small");
+    let code = forward!(file.xRead(head.as_mut_ptr().cast(), len, at));
+    (code == ffi::SQLITE_OK).then_some(Spot::Log { offset, head })
 }
 
 unsafe extern "C" fn file_control(
@@ -313,7 +320,8 @@ unsafe extern "C" fn sector_size(file: *mut ffi::sqlite3_file) -> c_int {
 }
 
 unsafe extern "C" fn device_characteristics(file: *mut ffi::sqlite3_file) -> c_int {
-    forward!(file.xDeviceCharacteristics())
+    // Parts of pages can't be checked.
+    forward!(file.xDeviceCharacteristics()) & !ffi::SQLITE_IOCAP_SUBPAGE_READ
 }
 
 unsafe extern "C" fn shm_map(
@@ -342,3 +350,7 @@ unsafe extern "C" fn shm_barrier(file: *mut ffi::sqlite3_file) {
 unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, delete: c_int) -> c_int {
     forward!(file.xShmUnmap(delete))
 }
+
+#[cfg(test)]
+#[path = "vfs_tests.rs"]
+mod tests;

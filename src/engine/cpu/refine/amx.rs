@@ -193,6 +193,9 @@ impl Drop for Scratch {
         for vector in &mut self.rows {
             vector.0.zeroize();
         }
+        for Sums(sums) in &mut *self.sums {
+            sums.zeroize();
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use std::arch::x86_64::{
     _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_zextsi128_si256,
 };
 
+use zeroize::Zeroize;
+
 use crate::engine::gallery::{Figure, PageView};
 
 use super::listed::{TOGETHER, fours};
@@ -29,6 +31,17 @@ const WORDS_IN_16_BITS: usize = 4;
 #[derive(Clone)]
 #[repr(align(32))]
 struct Lanes([u32; LANES]);
+
+/// Words of eight rows. Wiped when dropped.
+struct Strip(Vec<Lanes>);
+
+impl Drop for Strip {
+    fn drop(&mut self) {
+        for lanes in &mut self.0 {
+            lanes.0.zeroize();
+        }
+    }
+}
 
 /// Scans pages.
 pub(in crate::engine::cpu) fn pages(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
@@ -121,10 +134,11 @@ fn nibbles(bytes: &[u8]) -> (__m256i, __m256i) {
 fn scan(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
     let words = batch.dim / 8;
     let strip_len = LANES * batch.dim / 2;
-    let mut strip = vec![Lanes([0; LANES]); words];
+    let mut strip = Strip(vec![Lanes([0; LANES]); words]);
+    let Strip(strip) = &mut strip;
     for page in pages {
         for t in 0..page.len() / LANES {
-            transpose(&page.nibbles[t * strip_len..(t + 1) * strip_len], &mut strip);
+            transpose(&page.nibbles[t * strip_len..(t + 1) * strip_len], strip);
             let at = t * LANES;
             let (scale, residual) = figures_of(&page.figures[at..at + LANES]);
             let first_row = row_number(page, at);
@@ -132,14 +146,14 @@ fn scan(pages: &[PageView<'_>], batch: &Batch, hits: &mut Hits<'_>) {
             for (group, values) in groups.enumerate() {
                 let first = group * GROUP;
                 if values.len() == GROUP * batch.dim {
-                    for (i, dot) in dots::<GROUP>(&strip, values).into_iter().enumerate() {
+                    for (i, dot) in dots::<GROUP>(strip, values).into_iter().enumerate() {
                         let mask = mask(dot, scale, residual, batch.figures_of(first + i));
                         hits.add(first + i, first_row, mask);
                     }
                     continue;
                 }
                 for (i, values) in values.chunks(batch.dim).enumerate() {
-                    let [dot] = dots::<1>(&strip, values);
+                    let [dot] = dots::<1>(strip, values);
                     let mask = mask(dot, scale, residual, batch.figures_of(first + i));
                     hits.add(first + i, first_row, mask);
                 }
