@@ -91,6 +91,9 @@ fn torture(options: &Options, seed: u64, folder: &Path) -> Result<(), Failure> {
         println!("{}", serde_json::to_string(&report)?);
     }
     ended?;
+    if report.faults == 0 {
+        return Err("no call was made to fail: the library was not loaded, or the time is too short".into());
+    }
     if report.is_clean() {
         Ok(())
     } else {

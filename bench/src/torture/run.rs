@@ -197,7 +197,9 @@ impl<'a> Run<'a> {
         self.audit(&session, Scope::Sample(self.plan.sample)).await;
         let mut traffic = self.traffic(&session);
         tokio::time::sleep(self.some_ms(50, 500)).await;
-        if self.rng.random_bool(0.7) {
+        // Until each kind has struck once, every round has a fault.
+        let all_struck = self.driven.faulty_rounds.len() == Kind::ALL.len();
+        if !all_struck || self.rng.random_bool(0.7) {
             let kind = self.choose_kind();
             self.fault(&mut child, &session.deeds, kind).await?;
             // These change nothing that was refused, so that the server can be held to it before it ends.
