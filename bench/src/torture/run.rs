@@ -249,8 +249,14 @@ impl<'a> Run<'a> {
         }
         tokio::time::sleep(self.some_ms(20, 250)).await;
         self.site.control.lift()?;
+        // A call that had been chosen before is counted by then.
+        tokio::time::sleep(POLL * 5).await;
         let struck = self.site.control.struck()?;
         self.driven.struck(kind, struck);
+        if kind == Kind::TornWrite && struck > 0 {
+            // It kills right after it is counted.
+            child.ended().await?;
+        }
         if child.has_ended()? {
             if kind != Kind::TornWrite || struck == 0 {
                 self.ended_by_itself("during traffic");
