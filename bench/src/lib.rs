@@ -12,6 +12,7 @@ pub mod report;
 pub mod rows;
 pub mod tenants;
 pub mod timing;
+pub mod torture;
 
 use std::fmt::Display;
 use std::process::ExitCode;

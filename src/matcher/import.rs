@@ -202,10 +202,13 @@ impl Batch {
         self.importer()?
             .push(rows)
             .map_err(|error| tenant.storage_error(&error))?;
+        // In one step as the enrolments see it: those placed after these rows find them reserved.
+        let _in_order = tenant.apply.lock();
         let first = tenant
             .engine
             .append(tenant.gallery, codes)
             .map_err(|error| engine_error(tenant.id(), &error))?;
+        tenant.residency.write().reserve(first, count);
         self.placed.push((first, count));
         Ok(())
     }
@@ -248,6 +251,7 @@ impl Drop for Batch {
         let tenant = Arc::clone(&self.tenant);
         let clean = move || {
             for (first, count) in placed {
+                tenant.residency.write().release(first);
                 tenant.discard(first, count as usize);
             }
             drop(importer);

@@ -12,6 +12,8 @@ const VACANT_RUN_MAX: u32 = 64;
 #[derive(Debug, Default)]
 pub(super) struct Residency {
     extents: Vec<Extent>,
+    /// First row and count of rows that an import under way has placed: they may yet count.
+    reserved: Vec<(u32, u32)>,
 }
 
 #[derive(Debug)]
@@ -38,8 +40,19 @@ impl Extent {
 }
 
 impl Residency {
+    /// The rows `first..first + count` are those of an import that has not ended: no stretch may grow over them.
+    pub(super) fn reserve(&mut self, first: u32, count: u32) {
+        self.reserved.push((first, count));
+    }
+
+    /// The import of the rows from `first` has failed: they never count.
+    pub(super) fn release(&mut self, first: u32) {
+        self.reserved.retain(|reserved| reserved.0 != first);
+    }
+
     /// The rows `first..first + count` are the rows of a segment.
     pub(super) fn add_segment(&mut self, first: u32, segment: u32, count: u32) {
+        self.release(first);
         self.insert(Extent {
             first,
             rows: Rows::Segment { segment, count },
@@ -49,9 +62,12 @@ impl Residency {
     /// The rows from `first` are these references, which wait in the catalog.
     pub(super) fn add_pending(&mut self, first: u32, references: &[u64]) {
         if let Some(last) = self.extents.last_mut() {
-            let gap = first.checked_sub(last.first + last.count());
+            let end = last.first + last.count();
+            let gap = first.checked_sub(end);
+            let within_gap = |&(start, _): &(u32, u32)| (end..first).contains(&start);
             if let Rows::Pending(known) = &mut last.rows
                 && let Some(gap) = gap.filter(|gap| *gap <= VACANT_RUN_MAX)
+                && !self.reserved.iter().any(within_gap)
             {
                 known.extend(std::iter::repeat_n(VACANT, gap as usize));
                 known.extend_from_slice(references);

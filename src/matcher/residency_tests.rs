@@ -46,6 +46,33 @@ fn small_gaps_between_pending_rows_are_bridged() {
 }
 
 #[test]
+fn pending_rows_after_those_of_an_import_are_found_once_it_ends() {
+    for ends_well in [true, false] {
+        let mut residency = mixed();
+        residency.reserve(103, 40);
+        residency.add_pending(143, &[600]);
+        residency.add_pending(144, &[601]);
+        if ends_well {
+            residency.add_segment(103, 2, 40);
+            assert_eq!(residency.place(142), Some(Place::Segment { segment: 2, row: 39 }));
+        } else {
+            residency.release(103);
+            assert_eq!(residency.place(142), None);
+        }
+        assert_eq!(residency.place(143), Some(Place::Pending { reference: 600 }));
+        assert_eq!(residency.oldest_pending(10), Some(vec![501, 502, 507]));
+        residency.settle(3, 3);
+        assert_eq!(residency.oldest_pending(10), Some(vec![600, 601]));
+        residency.settle(4, 2);
+        assert_eq!(residency.place(144), Some(Place::Segment { segment: 4, row: 1 }));
+        // Nothing is reserved any more.
+        residency.add_pending(145, &[602]);
+        residency.add_pending(150, &[603]);
+        assert_eq!(residency.oldest_pending(10).map(|rows| rows.len()), Some(6));
+    }
+}
+
+#[test]
 fn settling_keeps_row_numbers() {
     let mut residency = mixed();
     assert_eq!(residency.oldest_pending(2), Some(vec![501, 502]));

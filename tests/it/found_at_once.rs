@@ -45,6 +45,42 @@ async fn many_enrolments_at_once_are_each_found_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn enrolments_beside_imports_are_found_at_once_and_stay_found() {
+    let world = World::start().await;
+    world.create_tenant("acme").await;
+    let mut tasks = Vec::new();
+    for worker in 1..5_u64 {
+        let mut operator = world.operator("acme").await;
+        tasks.push(tokio::spawn(async move {
+            let seeds = worker * 1_000..worker * 1_000 + 50;
+            for again in [false, true] {
+                for seed in seeds.clone() {
+                    let subject = format!("s-{seed}");
+                    if !again {
+                        operator.enroll(&subject, &palm(seed)).await.expect("enrolled");
+                    }
+                    let answer = operator.identify(&palm(seed)).await.expect("answered");
+                    assert_eq!((answer.decision(), answer.subject_id), (Decision::Match, subject));
+                }
+            }
+        }));
+    }
+    let mut operator = world.operator("acme").await;
+    for import in 0..60 {
+        let seeds = 100_000 + import * 10..100_000 + import * 10 + 10;
+        let rows: Vec<_> = seeds.map(|seed| (format!("i-{seed}"), palm(seed))).collect();
+        operator
+            .import(&format!("import-{import}"), &rows)
+            .await
+            .expect("imported");
+    }
+    for task in tasks {
+        task.await.expect("every palm was found");
+    }
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_import_is_found_at_once_and_survives_a_restart() {
     let world = World::start().await;
     world.create_tenant("acme").await;

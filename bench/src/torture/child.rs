@@ -1,0 +1,214 @@
+//! The server as a process: made, started with the faults' library before it, stopped, killed. Knows no request.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use thenar::client::Credentials;
+use thenar::model::principal::Principal;
+use thenar::server::pki::Pki;
+
+use super::faults::Control;
+use super::layout::{CONTROL_VARIABLE, DATA_VARIABLE};
+use crate::Failure;
+
+/// How often a start or an end is looked for.
+const POLL: Duration = Duration::from_millis(2);
+/// Longest start and longest end.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// Days that the certificates hold.
+const CERT_DAYS: u32 = 30;
+/// Lines of the server's log that are shown when it fails.
+const LOG_LINES_SHOWN: usize = 40;
+
+/// Files and programs of a run.
+pub struct Site {
+    data: PathBuf,
+    folder: PathBuf,
+    server: PathBuf,
+    library: PathBuf,
+    pki: Pki,
+    ca_pem: String,
+    /// What goes wrong.
+    pub control: Control,
+}
+
+impl Site {
+    /// Makes a data directory in `folder` with the server's own `init`.
+    pub fn make(folder: &Path, server: &Path, library: &Path) -> Result<Self, Failure> {
+        let folder = folder.canonicalize()?;
+        let data = folder.join("data");
+        let made = Command::new(server)
+            .arg("init")
+            .args([Path::new("--data"), &data])
+            .stdout(Stdio::null())
+            .status()?;
+        if !made.success() {
+            return Err(format!("thenar init failed: {made}").into());
+        }
+        if !library.exists() {
+            return Err(format!("{} is not there; start it by bench/torture", library.display()).into());
+        }
+        let site = Self {
+            pki: Pki::open(&data.join("tls"))?,
+            ca_pem: std::fs::read_to_string(data.join("tls/ca.pem"))?,
+            control: Control::create(&folder.join("control"))?,
+            server: server.to_owned(),
+            library: library.canonicalize()?,
+            data,
+            folder,
+        };
+        site.configure(128, 2)?;
+        Ok(site)
+    }
+
+    /// Writes the configuration of the next start: after how many rows it flushes, and how soon it has to purge.
+    pub fn configure(&self, flush_rows: u32, purge_seconds_max: u32) -> std::io::Result<()> {
+        let text = format!(
+            "[metrics]\nenabled = false\n[matcher]\nflush_rows = {flush_rows}\npurge_seconds_max = {purge_seconds_max}\n\
+             [engine]\nbackend = \"cpu\"\nlock_memory = \"off\"\n[log]\nfilter = \"warn\"\n"
+        );
+        std::fs::write(self.folder.join("thenar.toml"), text)
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// A certificate for who is at this path, `/tenant/acme/scanner/gate` say.
+    pub fn credentials(&self, path: &str) -> Result<Credentials, Failure> {
+        let issued = self.pki.issue(&Principal::from_path(path)?, CERT_DAYS)?;
+        Ok(Credentials {
+            ca_pem: self.ca_pem.clone(),
+            cert_pem: issued.cert_pem.clone(),
+            key_pem: issued.key_pem.clone(),
+        })
+    }
+
+    /// Starts a server; it is not ready yet.
+    pub fn spawn(&self) -> Result<Child, Failure> {
+        let address = self.address_file();
+        if address.exists() {
+            std::fs::remove_file(&address)?;
+        }
+        let log = OpenOptions::new().create(true).append(true).open(self.log())?;
+        let process = Command::new(&self.server)
+            .arg("serve")
+            .args([Path::new("--config"), &self.folder.join("thenar.toml")])
+            .args([Path::new("--data"), &self.data])
+            .args(["--listen", "127.0.0.1:0"])
+            .args([Path::new("--address-file"), &address])
+            .env("LD_PRELOAD", &self.library)
+            .env(CONTROL_VARIABLE, self.control.path())
+            .env(DATA_VARIABLE, &self.data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        Ok(Child {
+            process,
+            address_file: address,
+            started: Instant::now(),
+        })
+    }
+
+    /// The end of the server's log.
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read(self.log()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let from = lines.len().saturating_sub(LOG_LINES_SHOWN);
+        lines.get(from..).unwrap_or_default().join("\n")
+    }
+
+    /// Marks in the log what happens to the server.
+    pub fn note(&self, text: &str) {
+        let log: std::io::Result<File> = OpenOptions::new().create(true).append(true).open(self.log());
+        // The log helps a person; a run goes on without it.
+        let _ =
+            log.and_then(|mut log| std::io::Write::write_all(&mut log, format!("--- {text}\n").as_bytes()));
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("server.log")
+    }
+
+    fn address_file(&self) -> PathBuf {
+        self.folder.join("address")
+    }
+}
+
+/// How a start ended.
+pub enum Start {
+    /// It serves at this address, after so long.
+    Ready(String, Duration),
+    /// The process ended.
+    Ended(ExitStatus),
+    /// Neither within the time.
+    Silent,
+}
+
+/// A process. Dropped, it is killed.
+pub struct Child {
+    process: std::process::Child,
+    address_file: PathBuf,
+    started: Instant,
+}
+
+impl Child {
+    /// Waits until it is ready.
+    pub async fn ready(&mut self) -> std::io::Result<Start> {
+        while self.started.elapsed() < PATIENCE {
+            // The file appears whole.
+            if let Ok(address) = std::fs::read_to_string(&self.address_file) {
+                return Ok(Start::Ready(address.trim().to_owned(), self.started.elapsed()));
+            }
+            if let Some(status) = self.process.try_wait()? {
+                return Ok(Start::Ended(status));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(Start::Silent)
+    }
+
+    /// Whether it ended by itself.
+    pub fn has_ended(&mut self) -> std::io::Result<bool> {
+        Ok(self.process.try_wait()?.is_some())
+    }
+
+    /// SIGKILL, and what is left of it.
+    pub fn kill(&mut self) -> std::io::Result<()> {
+        self.process.kill()?;
+        self.process.wait().map(drop)
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) -> std::io::Result<()> {
+        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process has a number above 0"), Signal::TERM)?;
+        Ok(())
+    }
+
+    /// Waits for the end of a process that was told to end; `None` when it doesn't.
+    pub async fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        let asked = Instant::now();
+        while asked.elapsed() < PATIENCE {
+            if let Some(status) = self.process.try_wait()? {
+                return Ok(Some(status));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(None)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // An error means that it has ended.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
