@@ -21,12 +21,14 @@ use super::{convert, upkeep};
 use crate::engine::Engine;
 use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose};
+use crate::keys::secret::SecretKey;
 use crate::model::decision::SearchAnswer;
 use crate::model::id::TenantId;
 use crate::model::subject::SubjectRecord;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus};
 use crate::model::usage::UsageEvent;
 use crate::storage::data_dir::DataDir;
+use crate::storage::error::StorageError;
 use crate::storage::store::Store;
 use crate::storage::write::{Committed, Write};
 use crate::telemetry;
@@ -196,8 +198,11 @@ impl LocalNode {
             .keyring
             .get_or_create(&spec.id, Purpose::Data)
             .map_err(|error| NodeError::StorageRefused(error.to_string()))?;
-        let store = Store::create(&self.dir, spec, &data_key, self.keyring.signer())
-            .map_err(|error| node_error(&spec.id, &error))?;
+        let store = match Store::create(&self.dir, spec, &data_key, self.keyring.signer()) {
+            // Left by a making that failed once its directory had the name: nobody was told of it, so that nobody has used it.
+            Err(StorageError::TenantExists(_)) => self.take_up(spec, &data_key)?,
+            made => made.map_err(|error| node_error(&spec.id, &error))?,
+        };
         let tenant = load(store, &self.engine).map_err(|error| NodeError::TenantUnavailable {
             tenant: spec.id.clone(),
             reason: error.to_string(),
@@ -205,6 +210,16 @@ impl LocalNode {
         let status = tenant.status();
         self.tenants.write().insert(spec.id.clone(), Slot::Live(tenant));
         Ok(status)
+    }
+
+    /// Opens a tenant's directory that this node does not serve, if it is of the tenant that is asked for.
+    fn take_up(&self, spec: &TenantSpec, data_key: &SecretKey) -> Result<Store, NodeError> {
+        let store = Store::open(&self.dir, &spec.id, data_key, self.keyring.signer())
+            .map_err(|error| node_error(&spec.id, &error))?;
+        if convert::same_tenant(store.spec(), spec) {
+            return Ok(store);
+        }
+        Err(NodeError::TenantExists(spec.id.clone()))
     }
 
     /// The directory goes first, by a rename: a crash after it leaves a key without data, never data

@@ -1,4 +1,4 @@
-//! Tests of the node: what is protected with another rotation than the tenant's is refused before anything else.
+//! Tests of the node: what is protected with another rotation than the tenant's is refused before anything else; a tenant that was half made is made.
 
 use futures::{StreamExt, stream};
 
@@ -119,5 +119,27 @@ async fn writes_under_another_rotation_are_refused_and_leave_nothing() {
         .expect("enrolled");
     // A repetition is not answered from memory either.
     assert_stale(node.enroll(enrollment(transform(8), DIM)).await);
+    node.drain().await;
+}
+
+#[tokio::test]
+async fn a_tenant_whose_making_failed_at_its_end_is_taken_up_when_that_is_repeated() {
+    let (node, _dir) = node().await;
+    let mut spec = node.live(&tenant()).expect("there").spec.clone();
+    spec.id = "late".parse().expect("an id");
+    let key = node.keyring.get_or_create(&spec.id, Purpose::Data).expect("made");
+    // As far as a making comes that can't open what it made.
+    drop(Store::create(&node.dir, &spec, &key, node.keyring.signer()).expect("made"));
+    let unknown = node.tenant(&spec.id).await;
+    assert!(matches!(unknown, Err(NodeError::TenantUnknown(_))), "{unknown:?}");
+    let other = TenantSpec {
+        transform: transform(8),
+        ..spec.clone()
+    };
+    let refused = node.create_tenant(other).await;
+    assert!(matches!(refused, Err(NodeError::TenantExists(_))), "{refused:?}");
+    node.create_tenant(spec.clone()).await.expect("taken up");
+    let status = node.tenant(&spec.id).await.expect("there");
+    assert_eq!(status.state, TenantState::Ready);
     node.drain().await;
 }

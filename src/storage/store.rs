@@ -95,7 +95,12 @@ impl Store {
             let _ = data_dir::remove_tree(&built);
             return Err(error);
         }
-        Self::open(dir, &spec.id, data_key, signer)
+        let opened = Self::open(dir, &spec.id, data_key, signer);
+        if opened.is_err() {
+            // It is empty. Where it can't be removed now, it is there for whoever asks for it again.
+            let _ = dir.remove_tenant(&spec.id);
+        }
+        opened
     }
 
     /// Opens a tenant: checks its key, its catalog and the header of each segment, destroys files that a crash left

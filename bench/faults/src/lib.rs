@@ -1,5 +1,5 @@
-//! Interposes the system calls that change files, and makes some of those on one data directory fail as a shared file says. Linux alone; part of no server.
-#![cfg(target_os = "linux")]
+//! Interposes the system calls that change files, and makes some of those on one data directory fail as a shared file says. Linux with glibc alone; part of no server.
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 #![expect(
     unsafe_code,
     reason = "taking the place of C functions is calling C with pointers"

@@ -120,8 +120,9 @@ impl Churn {
         }
     }
 
-    /// After a restart: settles what is in doubt, repeats some of it, and compares all that are there. How many were in doubt.
-    pub async fn audit(&self, admin: &Client, beside: &[&str], mut rng: ChaCha8Rng) -> u64 {
+    /// Settles what is in doubt, repeats some of it, and compares all that are there. How many were in doubt. Without a restart before it
+    /// one whose making failed stays in doubt: its directory may be there for the next start.
+    pub async fn audit(&self, admin: &Client, beside: &[&str], restarted: bool, mut rng: ChaCha8Rng) -> u64 {
         let touched = self.ledger().take_touched();
         let in_doubt = self.ledger().in_doubt(&touched);
         let Some(there) = self.list(admin, beside).await else {
@@ -130,12 +131,15 @@ impl Churn {
         for number in &in_doubt {
             let state = self.ledger().state(*number);
             // One that was half dropped answers nobody until that is repeated, or the server starts anew.
-            let half = there.get(number) == Some(&false);
-            if !half {
+            let half_dropped = there.get(number) == Some(&false);
+            let half_made = !restarted && state == State::Enrolling && !there.contains_key(number);
+            if half_made {
+                self.ledger().touch(*number);
+            } else if !half_dropped {
                 self.ledger().settle(*number, there.contains_key(number));
-                if rng.random_bool(0.5) {
-                    continue;
-                }
+            }
+            if !half_dropped && rng.random_bool(0.5) {
+                continue;
             }
             let done = match state {
                 State::Enrolling => self.create(admin, *number).await,

@@ -208,6 +208,11 @@ impl Ledger {
         std::mem::take(&mut self.touched)
     }
 
+    /// It is as if its state had changed.
+    pub fn touch(&mut self, number: u64) {
+        self.touched.insert(number);
+    }
+
     /// Those in doubt among `numbers`.
     pub fn in_doubt(&self, numbers: &BTreeSet<u64>) -> Vec<u64> {
         let doubtful = |number: &&u64| matches!(self.state(**number), State::Enrolling | State::Erasing);

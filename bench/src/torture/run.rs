@@ -154,7 +154,7 @@ impl<'a> Run<'a> {
         progress("the last audits: everything, a clean restart, everything again");
         for _ in 0..2 {
             let (mut child, session) = self.start().await?;
-            self.audit(&session, Scope::Everything).await;
+            self.audit(&session, Scope::Everything, true).await;
             self.await_purges(&session.deeds).await;
             drop(session);
             self.stop(&mut child).await?;
@@ -194,7 +194,7 @@ impl<'a> Run<'a> {
             self.faulty_start().await?;
         }
         let (mut child, session) = self.start().await?;
-        self.audit(&session, Scope::Sample(self.plan.sample)).await;
+        self.audit(&session, Scope::Sample(self.plan.sample), true).await;
         let mut traffic = self.traffic(&session);
         tokio::time::sleep(self.some_ms(50, 500)).await;
         // Until each kind has struck once, every round has a fault.
@@ -206,7 +206,7 @@ impl<'a> Run<'a> {
             let harmless = matches!(kind, Kind::DiskFull | Kind::ShortWrite);
             if harmless && self.rng.random_bool(0.5) {
                 traffic.end().await;
-                self.audit(&session, Scope::Sample(self.plan.sample)).await;
+                self.audit(&session, Scope::Sample(self.plan.sample), false).await;
                 traffic = self.traffic(&session);
                 tokio::time::sleep(self.some_ms(50, 300)).await;
             }
@@ -415,10 +415,10 @@ impl<'a> Run<'a> {
         Ok(Session { deeds, admin })
     }
 
-    async fn audit(&mut self, session: &Session, scope: Scope) {
+    async fn audit(&mut self, session: &Session, scope: Scope, restarted: bool) {
         let beside = TENANTS.map(|(name, ..)| name);
         let rng = ChaCha8Rng::seed_from_u64(self.rng.random());
-        self.driven.in_doubt += self.churn.audit(&session.admin, &beside, rng).await;
+        self.driven.in_doubt += self.churn.audit(&session.admin, &beside, restarted, rng).await;
         let mut audits = JoinSet::new();
         for one in &session.deeds {
             let name = &one.tenant.name;
