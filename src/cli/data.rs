@@ -67,6 +67,11 @@ fn text(verified: &[Verified]) -> String {
         for fault in &found.faults {
             notes.push(format!("{tenant}: {fault}"));
         }
+        if is_sound(one) && !found.counted {
+            notes.push(format!(
+                "{tenant}: SKIPPED: its counters were not compared, since it was changed meanwhile"
+            ));
+        }
         for orphan in &found.orphans {
             let path = orphan.display();
             notes.push(format!(
@@ -87,6 +92,7 @@ fn answer(verified: &[Verified]) -> Value {
                 ("segments".to_owned(), json!(found.segments)),
                 ("blocks".to_owned(), json!(found.blocks)),
                 ("rows".to_owned(), json!(found.placed + found.pending)),
+                ("counted".to_owned(), json!(found.counted)),
                 ("orphans".to_owned(), json!(found.orphans)),
                 ("faults".to_owned(), json!(faults)),
             ]);

@@ -206,7 +206,12 @@ pub(super) fn check(survivors: &Survivors, scores: &[f32], threshold: f32, what:
 
 /// Host memory with one gallery.
 pub(super) fn resident(dim_count: usize, rows: &[f16]) -> (Residency, GalleryId) {
-    let mut residency = Residency::with_limits(LockMemory::Off, u64::MAX, true);
+    resident_with(dim_count, rows, true)
+}
+
+/// The same with or without the signs a second time.
+pub(super) fn resident_with(dim_count: usize, rows: &[f16], has_signs: bool) -> (Residency, GalleryId) {
+    let mut residency = Residency::with_limits(LockMemory::Off, u64::MAX, has_signs);
     let id = residency.open(dim(dim_count));
     let packed = PackedRows::pack(Codes::encode(dim(dim_count), rows)).expect("whole rows");
     residency.append(id, &packed).expect("memory");

@@ -208,7 +208,7 @@ impl Batch {
             .engine
             .append(tenant.gallery, codes)
             .map_err(|error| engine_error(tenant.id(), &error))?;
-        tenant.residency.write().reserve(first, count);
+        tenant.residency.write().reserve(first);
         self.placed.push((first, count));
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Which row of a gallery is which stored row. Rows never move: a flush turns a stretch of pending rows into a segment in place. Holds no codes.
 
+use std::collections::BTreeSet;
+
 use crate::storage::place::Place;
 
 /// Stands for a row that never counted, such as one of a refused enrolment: no reference has this number.
@@ -12,8 +14,8 @@ const VACANT_RUN_MAX: u32 = 64;
 #[derive(Debug, Default)]
 pub(super) struct Residency {
     extents: Vec<Extent>,
-    /// First row and count of rows that an import under way has placed: they may yet count.
-    reserved: Vec<(u32, u32)>,
+    /// First rows of the stretches that imports under way have placed: they may yet count.
+    reserved: BTreeSet<u32>,
 }
 
 #[derive(Debug)]
@@ -40,14 +42,14 @@ impl Extent {
 }
 
 impl Residency {
-    /// The rows `first..first + count` are those of an import that has not ended: no stretch may grow over them.
-    pub(super) fn reserve(&mut self, first: u32, count: u32) {
-        self.reserved.push((first, count));
+    /// The rows from `first` on are those of an import that has not ended: no stretch may grow over them.
+    pub(super) fn reserve(&mut self, first: u32) {
+        self.reserved.insert(first);
     }
 
     /// The import of the rows from `first` has failed: they never count.
     pub(super) fn release(&mut self, first: u32) {
-        self.reserved.retain(|reserved| reserved.0 != first);
+        self.reserved.remove(&first);
     }
 
     /// The rows `first..first + count` are the rows of a segment.
@@ -64,10 +66,9 @@ impl Residency {
         if let Some(last) = self.extents.last_mut() {
             let end = last.first + last.count();
             let gap = first.checked_sub(end);
-            let within_gap = |&(start, _): &(u32, u32)| (end..first).contains(&start);
             if let Rows::Pending(known) = &mut last.rows
                 && let Some(gap) = gap.filter(|gap| *gap <= VACANT_RUN_MAX)
-                && !self.reserved.iter().any(within_gap)
+                && self.reserved.range(end..first).next().is_none()
             {
                 known.extend(std::iter::repeat_n(VACANT, gap as usize));
                 known.extend_from_slice(references);

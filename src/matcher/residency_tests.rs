@@ -49,7 +49,7 @@ fn small_gaps_between_pending_rows_are_bridged() {
 fn pending_rows_after_those_of_an_import_are_found_once_it_ends() {
     for ends_well in [true, false] {
         let mut residency = mixed();
-        residency.reserve(103, 40);
+        residency.reserve(103);
         residency.add_pending(143, &[600]);
         residency.add_pending(144, &[601]);
         if ends_well {

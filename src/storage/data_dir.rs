@@ -1,5 +1,6 @@
 //! The data directory: its format, its lock and the tenants in it. Opens no tenant.
 
+use std::cmp::Ordering;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,7 +13,7 @@ use super::error::StorageError;
 use crate::model::id::TenantId;
 
 /// Version of the layout of the data directory.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_WORD: &str = "thenar";
 const LOCK_FILE: &str = "LOCK";
@@ -157,18 +158,23 @@ fn check_format(path: &Path) -> Result<(), StorageError> {
         }
         Err(e) => return Err(StorageError::io("read", &file, e)),
     };
-    let found = text
+    let found: u32 = text
         .strip_prefix(FORMAT_WORD)
         .and_then(|version| version.trim().parse().ok())
         .ok_or_else(|| StorageError::damaged(&file, format!("it says {:?}", text.trim())))?;
-    if found > FORMAT {
-        return Err(StorageError::NewerFormat {
+    match found.cmp(&FORMAT) {
+        Ordering::Less => Err(StorageError::OlderFormat {
             path: file,
             found,
             supported: FORMAT,
-        });
+        }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(StorageError::NewerFormat {
+            path: file,
+            found,
+            supported: FORMAT,
+        }),
     }
-    Ok(())
 }
 
 fn lock(path: &Path) -> Result<File, StorageError> {

@@ -38,22 +38,29 @@ fn init_happens_once() {
 }
 
 #[test]
-fn newer_and_damaged_formats_are_refused() {
+fn other_and_damaged_formats_are_refused() {
     let tmp = tempfile::tempdir().expect("a directory");
     DataDir::init(tmp.path()).expect("init");
-    fs::write(tmp.path().join(FORMAT_FILE), "thenar 2\n").expect("written");
+    fs::write(tmp.path().join(FORMAT_FILE), "thenar 3\n").expect("written");
     let newer = DataDir::open(tmp.path()).expect_err("newer");
     assert!(
         matches!(
             newer,
             StorageError::NewerFormat {
-                found: 2,
-                supported: 1,
+                found: 3,
+                supported: 2,
                 ..
             }
         ),
         "{newer}"
     );
+    fs::write(tmp.path().join(FORMAT_FILE), "thenar 1\n").expect("written");
+    let older = DataDir::open(tmp.path()).expect_err("older");
+    assert!(
+        matches!(older, StorageError::OlderFormat { found: 1, .. }),
+        "{older}"
+    );
+    assert!(tenants(tmp.path()).is_err());
     fs::write(tmp.path().join(FORMAT_FILE), "?").expect("written");
     let damaged = DataDir::open(tmp.path()).expect_err("damaged");
     assert!(damaged.to_string().contains("FORMAT is damaged"), "{damaged}");

@@ -39,6 +39,16 @@ pub enum StorageError {
         /// The newest that this release reads.
         supported: u32,
     },
+    /// Written by a build before the first release.
+    #[error("{} has format {found}; this release reads {supported}: make a new data directory and import the palms", path.display())]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The one that this release reads.
+        supported: u32,
+    },
     /// No such tenant on disk.
     #[error("tenant {0} has no directory")]
     TenantUnknown(TenantId),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ulid::Ulid;
 use zeroize::Zeroizing;
 
 use super::catalog::segments::{SegmentEntry, Tombstone};
@@ -13,7 +12,7 @@ use super::data_dir;
 use super::durable;
 use super::error::StorageError;
 use super::place::{RowId, RowPlanes, SegmentRows};
-use super::segment::format::{EXTENSION, Plane, file_name};
+use super::segment::format::{Plane, ulid_of};
 use super::segment::reader::{SegmentReader, split_exact};
 use super::segment::writer::{SegmentWriter, WrittenSegment};
 use super::store::{Live, Shared, Store, Unclaimed, Upkeep};
@@ -136,13 +135,7 @@ impl Shared {
     /// Destroys segment files that the catalog does not have: replaced ones, and those a crash or a failed write left.
     fn destroy_orphans(&self, held: &[Arc<Live>]) -> Result<(), StorageError> {
         for name in data_dir::list(&self.segments_path)? {
-            let ulid = name
-                .strip_suffix(EXTENSION)
-                .and_then(|stem| stem.strip_suffix('.'))
-                .and_then(|stem| Ulid::from_string(stem).ok());
-            let Some(ulid) = ulid.filter(|ulid| file_name(*ulid) == name) else {
-                continue;
-            };
+            let Some(ulid) = ulid_of(&name) else { continue };
             // In this order: an import leaves the set after its segments are in the gallery.
             let importing = self.importing.lock().contains(&ulid);
             let is = |live: &Arc<Live>| live.entry.ulid == ulid;

@@ -161,15 +161,7 @@ impl Store {
             refine: live.reader.open_plane(Plane::Refine)?,
             scale: live.reader.open_plane(Plane::Scale)?,
         };
-        let mut dead: BTreeSet<u32> = holes(&planes.scale).collect();
-        if dead.len() != live.entry.holes as usize {
-            let fault = format!(
-                "it has {} holes; the catalog has {}",
-                dead.len(),
-                live.entry.holes
-            );
-            return Err(StorageError::damaged(live.reader.path(), fault));
-        }
+        let mut dead = holes_of(&live.reader, live.entry, &planes.scale)?;
         dead.extend(live.dead.read().iter());
         Ok(LoadedSegment {
             planes,
@@ -222,6 +214,20 @@ impl Shared {
         *self.state.lock() = writer.state();
         done
     }
+}
+
+/// The holes of a segment, which must be as many as the catalog has.
+pub(super) fn holes_of(
+    reader: &SegmentReader,
+    entry: SegmentEntry,
+    scale: &[u8],
+) -> Result<BTreeSet<u32>, StorageError> {
+    let holes: BTreeSet<u32> = holes(scale).collect();
+    if holes.len() == entry.holes as usize {
+        return Ok(holes);
+    }
+    let fault = format!("it has {} holes; the catalog has {}", holes.len(), entry.holes);
+    Err(StorageError::damaged(reader.path(), fault))
 }
 
 /// Rows whose scale is zero.

@@ -9,11 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
-use ulid::Ulid;
 
 use super::catalog::code::{int, uint};
 use super::catalog::connection;
-use super::catalog::page::{PAGE_LEN, PageFault, PageSeal, Spot};
+use super::catalog::page::{FRAME_HEADER_LEN, LOG_HEADER_LEN, PAGE_LEN, PageFault, PageSeal, Spot};
 use super::catalog::pending::{self, PendingSeal};
 use super::catalog::schema;
 use super::catalog::segments::{self, SegmentEntry};
@@ -23,17 +22,14 @@ use super::error::StorageError;
 use super::mark;
 use super::place::RowId;
 use super::recover;
-use super::segment::format::{EXTENSION, Plane, SegmentContext, file_name};
+use super::segment::format::{Plane, SegmentContext, file_name, ulid_of};
 use super::segment::reader::{SegmentReader, split_exact};
-use super::store::{CATALOG_FILE, LOG_FILE, SEGMENTS_DIR, holes};
+use super::store::{CATALOG_FILE, LOG_FILE, SEGMENTS_DIR, holes_of};
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 
 /// The page that `SQLite` locks and never writes begins here.
 const LOCK_PAGE_AT: u64 = 1 << 30;
-/// Bytes of the log's header and of a frame's (`SQLite`, "The WAL File Format").
-const LOG_HEADER_LEN: usize = 32;
-const FRAME_HEADER_LEN: usize = 24;
 /// How often what a running server may just be changing is looked at before it counts as damaged.
 const TRIES: usize = 5;
 /// And how long it has in between.
@@ -56,6 +52,8 @@ pub struct Verification {
     pub pending: u64,
     /// Segment files that the catalog does not have: left by a crash or put there; the next start destroys them.
     pub orphans: Vec<PathBuf>,
+    /// Whether the catalog's counters were compared: not where it was changed meanwhile, or is damaged.
+    pub counted: bool,
     /// What is not as it was written.
     pub faults: Vec<StorageError>,
 }
@@ -181,6 +179,7 @@ fn rows(
     let after = State::load(&conn)?;
     if after == before && found.faults.is_empty() {
         totals(&conn, &after, &catalog, found)?;
+        found.counted = true;
     }
     Ok(())
 }
@@ -246,11 +245,7 @@ fn blocks(
         reader.open_plane(plane)?;
     }
     blocks += reader.block_count(Plane::Scale);
-    let gone: BTreeSet<u32> = holes(&reader.open_plane(Plane::Scale)?).collect();
-    if gone.len() != entry.holes as usize {
-        let fault = format!("it has {} holes; the catalog has {}", gone.len(), entry.holes);
-        return Err(StorageError::damaged(reader.path(), fault));
-    }
+    let gone = holes_of(&reader, entry, &reader.open_plane(Plane::Scale)?)?;
     blocks += reader.block_count(Plane::Exact);
     let exact = zeroize::Zeroizing::new(reader.open_plane(Plane::Exact)?);
     let stride = exact.len() / entry.rows as usize;
@@ -319,11 +314,8 @@ fn orphans(conn: &Connection, dir: &Path, found: &mut Verification) -> Result<()
     let files = data_dir::list(dir)?;
     let entries = segments::list(conn)?;
     for name in files {
-        let ulid = name
-            .strip_suffix(EXTENSION)
-            .and_then(|stem| stem.strip_suffix('.'))
-            .and_then(|stem| Ulid::from_string(stem).ok());
-        let known = ulid.is_some_and(|ulid| entries.iter().any(|entry| entry.ulid == ulid));
+        let Some(ulid) = ulid_of(&name) else { continue };
+        let known = entries.iter().any(|entry| entry.ulid == ulid);
         if !known && dir.join(&name).exists() {
             found.orphans.push(dir.join(name));
         }

@@ -4,6 +4,7 @@ use std::fs;
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
+use ulid::Ulid;
 
 use super::*;
 use crate::storage::data_dir::DataDir;
@@ -86,7 +87,7 @@ fn a_sound_tenant_is_sound_while_it_is_open_after_a_crash_and_after_a_stop() {
         (stats.references - stats.pending, stats.pending)
     );
     assert_eq!(open.segments, 2);
-    assert!(open.blocks >= 8 && open.pages > 10 && open.orphans.is_empty());
+    assert!(open.blocks >= 8 && open.pages > 10 && open.orphans.is_empty() && open.counted);
     let crashed = house.crash_copy();
     assert_eq!(faults(&crashed.path().join("data")), Vec::<String>::new());
     let closed = Closed::cleanly(house);
@@ -117,9 +118,7 @@ fn every_flipped_bit_is_found() {
             let found = faults(&closed.data());
             let name = file.file_name().expect("a name").to_string_lossy();
             assert!(
-                found
-                    .iter()
-                    .any(|fault| fault.contains(&*name) || fault.contains("does not open with this")),
+                found.iter().any(|fault| fault.contains(&*name)),
                 "bit {bit} of {name}: {found:?}"
             );
             tried += 1;
@@ -143,11 +142,10 @@ fn every_file_that_is_cut_short_is_found() {
             .collect::<Vec<_>>()
         {
             fs::write(&file, &whole[..usize::try_from(len).expect("small")]).expect("cut");
-            assert!(
-                !faults(&closed.data()).is_empty(),
-                "{} cut to {len}",
-                file.display()
-            );
+            let found = faults(&closed.data());
+            let name = file.file_name().expect("a name").to_string_lossy();
+            let is_named = found.iter().any(|fault| fault.contains(&*name));
+            assert!(is_named, "{name} cut to {len}: {found:?}");
         }
         fs::write(&file, &whole).expect("restored");
     }
@@ -283,6 +281,8 @@ fn a_file_that_the_catalog_does_not_have_is_told_and_no_fault() {
     let closed = Closed::cleanly(furnished());
     let orphan = closed.tenant().join("segments").join(file_name(Ulid::generate()));
     fs::write(&orphan, b"left by a crash").expect("written");
+    // No start destroys it.
+    fs::write(orphan.with_file_name("README"), b"not ours").expect("written");
     let found = verified(&closed.data());
     assert!(found.faults.is_empty());
     assert_eq!(found.orphans, [orphan]);

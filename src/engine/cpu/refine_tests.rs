@@ -4,12 +4,14 @@ use half::f16;
 
 use super::*;
 use crate::engine::Survivors;
-use crate::engine::backend::Backend as _;
+use crate::engine::backend::{Backend as _, Work};
+use crate::engine::bound::sign::quantile;
 use crate::engine::config::Kernel;
 use crate::engine::cpu::CpuBackend;
 use crate::engine::cpu::kernel::functions;
 use crate::engine::samples::{
-    KINDS, check, dim, gallery, normalized, probes, quantized, resident, scan, scores, thresholds,
+    KINDS, check, dim, gallery, normalized, probes, quantized, resident, resident_with, scan, scores,
+    thresholds,
 };
 
 fn kernels() -> Vec<CpuBackend> {
@@ -56,6 +58,34 @@ fn every_kernel_keeps_every_row_at_or_above_the_threshold() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Without the signs a second time stage 2 comes first, whatever the probe would allow.
+#[test]
+fn a_gallery_without_signs_is_scanned_by_every_kernel() {
+    let rows = gallery("random", 128, 1_030, 5);
+    let (residency, id) = resident_with(128, &rows, false);
+    let values = probes(&rows, 128, 2, 1).remove(1);
+    let probe = QuantizedProbe::new(&values.clone().into(), dim(128), 0.6, Some(quantile(128, 1e-4)));
+    let probe = probe.expect("a unit vector");
+    assert!(
+        probe.sign.is_some_and(|bound| bound.typical > 1.2),
+        "stage 1 would pay"
+    );
+    let scores = scores(&values, &rows);
+    for backend in &mut kernels() {
+        let view = residency.view(id).expect("open");
+        let work = Work {
+            gallery: view,
+            rows: 0..view.rows(),
+            probes: vec![&probe; 3],
+        };
+        let found = backend.scan(&[work]).expect("the CPU answers").remove(0);
+        assert!(!found.by_sign, "{}", backend.name());
+        for survivors in &found.survivors {
+            check(survivors, &scores, 0.6, &backend.name());
         }
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::engine::bound::QuantizedProbe;
 use crate::engine::bound::sign::quantile;
 use crate::engine::gallery::GalleryView;
-use crate::engine::samples::{dim, gallery, probes, resident};
+use crate::engine::samples::{dim, gallery, probes, resident, resident_with};
 
 fn probe(d: usize, threshold: f32, by_sign: bool) -> QuantizedProbe {
     let values = probes(&[], d, 1, 1).swap_remove(0);
@@ -52,6 +52,9 @@ fn kernels_are_chosen_by_batch_size_rows_and_bound() {
     let mut mixed = work(view, 0..1_000_000, &steep, 2);
     mixed.probes.push(&none);
     assert_eq!(tuning.kernel(&mixed), Kernel::Refine { probes: 4 });
+    let (without, id) = resident_with(256, &[], false);
+    let bare = work(without.view(id).expect("open"), 0..1_000_000, &steep, 1);
+    assert_eq!(tuning.kernel(&bare), Kernel::Refine { probes: 1 });
     let plain = Tuning::new(false, false);
     let large = work(view, 0..1_000_000, &steep, 70);
     assert_eq!(plain.kernel(&large), Kernel::Refine { probes: 16 });

@@ -10,7 +10,10 @@ pub(in crate::storage) const PAGE_LEN: usize = 4_096;
 /// Bytes at the end of a page that hold its digest.
 pub(in crate::storage) const RESERVED_LEN: usize = MAC_LEN;
 
-/// Bytes of a frame's header in the log that stay as they are: number of the page, size of the catalog after a commit, salts of the log.
+/// Bytes of the log's header and of a frame's (`SQLite`, "The WAL File Format").
+pub(in crate::storage) const LOG_HEADER_LEN: usize = 32;
+pub(in crate::storage) const FRAME_HEADER_LEN: usize = 24;
+/// Bytes of a frame's header that stay as they are: number of the page, size of the catalog after a commit, salts of the log.
 pub(in crate::storage) const FRAME_HEAD_LEN: usize = 16;
 
 /// Where a page is: its digest says so too.

@@ -12,15 +12,15 @@ use std::sync::{Arc, Once};
 
 use rusqlite::{Connection, ffi};
 
-use super::page::{FRAME_HEAD_LEN, PAGE_LEN, PageFault, PageSeal, RESERVED_LEN, Spot, set_fault};
+use super::page::{
+    FRAME_HEAD_LEN, FRAME_HEADER_LEN, PAGE_LEN, PageFault, PageSeal, RESERVED_LEN, Spot, set_fault,
+};
 use crate::storage::error::StorageError;
 
 /// The name that `SQLite` knows this layer by.
 pub(super) const NAME: &CStr = c"thenar";
 /// File control that hands a seal to a catalog's file; those below 100 are `SQLite`'s own.
 const SEAL: c_int = 0x7468;
-/// Bytes of a header in the log.
-const FRAME_HEADER_LEN: usize = 24;
 /// The header of a catalog, which is read before its first page is.
 const HEADER_LEN: u64 = 100;
 
@@ -202,7 +202,8 @@ unsafe extern "C" fn read(
     let bytes = unsafe { std::slice::from_raw_parts_mut(to.cast::<u8>(), usize::try_from(len).unwrap_or(0)) };
     let is_whole = code == ffi::SQLITE_OK;
     let offset = offset.cast_unsigned();
-    match sealed(file) {
+    // SAFETY: SQLite calls this with a file that is open.
+    match unsafe { sealed(file) } {
         SealedFile { is_log: false, .. } if offset + bytes.len() as u64 <= HEADER_LEN => code,
         SealedFile { is_log: true, .. } if !is_whole || bytes.len() < PAGE_LEN => code,
         SealedFile {
@@ -222,7 +223,7 @@ unsafe extern "C" fn read(
             code
         }
         own => {
-            let opened = spot(file, offset)
+            let opened = spot(own, file, offset)
                 .zip(own.seal.as_ref())
                 .is_some_and(|(spot, seal)| {
                     let page = <&mut [u8; PAGE_LEN]>::try_from(bytes).ok();
@@ -245,12 +246,13 @@ unsafe extern "C" fn write(
 ) -> c_int {
     // SAFETY: SQLite writes `len` bytes that nobody changes meanwhile.
     let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), usize::try_from(len).unwrap_or(0)) };
-    let own = sealed(file);
+    // SAFETY: SQLite calls this with a file that is open.
+    let own = unsafe { sealed(file) };
     if own.is_log && bytes.len() < PAGE_LEN {
         return forward!(file.xWrite(from, len, offset));
     }
     let page = <[u8; PAGE_LEN]>::try_from(bytes).ok();
-    let spot = spot(file, offset.cast_unsigned());
+    let spot = spot(own, file, offset.cast_unsigned());
     let (Some(seal), Some(spot), Some(mut page)) = (&own.seal, spot, page) else {
         return ffi::SQLITE_IOERR_WRITE;
     };
@@ -261,14 +263,17 @@ unsafe extern "C" fn write(
 }
 
 /// What is known of a file.
-fn sealed<'a>(file: *mut ffi::sqlite3_file) -> &'a SealedFile {
-    // SAFETY: `open` wrote it, and it stays until `close`; the methods that call this return before. The seal alone is ever changed, before the file is used.
+///
+/// # Safety
+/// `open` must have written it, and the answer may be used until `close`. The seal alone is ever changed, before anything is read or written.
+unsafe fn sealed<'a>(file: *mut ffi::sqlite3_file) -> &'a SealedFile {
+    // SAFETY: the caller's promise.
     unsafe { &*file.cast::<SealedFile>() }
 }
 
 /// Where the page at an offset is; in the log its header, which is written before it, says more. None where that can't be read.
-fn spot(file: *mut ffi::sqlite3_file, offset: u64) -> Option<Spot> {
-    if !sealed(file).is_log {
+fn spot(own: &SealedFile, file: *mut ffi::sqlite3_file, offset: u64) -> Option<Spot> {
+    if !own.is_log {
         return Some(Spot::Catalog { offset });
     }
     let mut head = [0_u8; FRAME_HEAD_LEN];

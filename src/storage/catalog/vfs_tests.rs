@@ -7,11 +7,11 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::storage::catalog::connection::{create_writer, open_reader, open_writer};
+use crate::storage::catalog::page::LOG_HEADER_LEN;
 use crate::storage::durable;
 use crate::storage::testing::key;
 
 const FRAME_LEN: usize = FRAME_HEADER_LEN + PAGE_LEN;
-const LOG_HEADER_LEN: usize = 32;
 
 /// A catalog with a table of its own.
 struct Case {

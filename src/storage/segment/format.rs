@@ -20,7 +20,7 @@ pub(in crate::storage) const BLOCK_LEN_MAX: usize = 4_096;
 /// Reference and subject behind each exact row.
 pub(in crate::storage) const ROW_ID_LEN: usize = 16;
 /// Extension of a segment file.
-pub(in crate::storage) const EXTENSION: &str = "seg";
+const EXTENSION: &str = "seg";
 /// The header is sealed as if it were block 0 of this plane.
 const HEADER_PLANE: u32 = u32::MAX;
 const HEADER_AUTHENTICATED_LEN: usize = HEADER_LEN - TAG_LEN;
@@ -315,6 +315,13 @@ pub(in crate::storage) enum HeaderFault {
 /// The name of a segment's file.
 pub(in crate::storage) fn file_name(ulid: Ulid) -> String {
     format!("{ulid}.{EXTENSION}")
+}
+
+/// Whose file has this name; `None` for a name that no segment's file has.
+pub(in crate::storage) fn ulid_of(name: &str) -> Option<Ulid> {
+    let stem = name.strip_suffix(EXTENSION)?.strip_suffix('.')?;
+    let ulid = Ulid::from_string(stem).ok()?;
+    (file_name(ulid) == name).then_some(ulid)
 }
 
 fn to_u32(size: usize) -> u32 {

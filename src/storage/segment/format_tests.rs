@@ -120,3 +120,20 @@ fn a_block_opens_only_in_its_place() {
     assert!(!opens(&seal, Plane::Refine, 3));
     assert!(!opens(&context().seal(Ulid::from_parts(1, 3)), Plane::Sign, 3));
 }
+
+#[test]
+fn only_names_of_segment_files_are_read_as_such() {
+    let ulid = Ulid::generate();
+    let name = file_name(ulid);
+    assert_eq!(ulid_of(&name), Some(ulid));
+    for other in [
+        name.to_lowercase(),
+        format!("{name}.tmp"),
+        ulid.to_string(),
+        format!("{ulid}seg"),
+        "README".to_owned(),
+        ".seg".to_owned(),
+    ] {
+        assert_eq!(ulid_of(&other), None, "{other}");
+    }
+}
