@@ -13,8 +13,9 @@ pub(in crate::storage) const RESERVED_LEN: usize = MAC_LEN;
 /// Bytes of the log's header and of a frame's (`SQLite`, "The WAL File Format").
 pub(in crate::storage) const LOG_HEADER_LEN: usize = 32;
 pub(in crate::storage) const FRAME_HEADER_LEN: usize = 24;
-/// Bytes of a frame's header that stay as they are: number of the page, size of the catalog after a commit, salts of the log.
-pub(in crate::storage) const FRAME_HEAD_LEN: usize = 16;
+/// Bytes of a frame's header that stay as they are: number of the page, size of the catalog after a commit. A transaction that goes back to a page
+/// that it has logged already gives the frames after that one their salts and checksums at its end.
+pub(in crate::storage) const FRAME_HEAD_LEN: usize = 8;
 
 /// Where a page is: its digest says so too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -189,6 +189,38 @@ fn mend_checksums(log: &mut [u8]) {
 }
 
 #[test]
+fn a_transaction_that_outgrows_the_cache_and_goes_back_to_its_pages_is_read() {
+    let case = Case::new("CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT UNIQUE, n INTEGER);");
+    // Four pages of cache: pages are logged before the commit, and logged again in the same place when they change again.
+    case.run("PRAGMA cache_size = 4; BEGIN;");
+    let of = |id: u64| format!("name-{}", id.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    for id in 0..3_000 {
+        let sql = "INSERT INTO t VALUES (?, ?, 0)";
+        case.conn
+            .execute(sql, rusqlite::params![i64::try_from(id).expect("small"), of(id)])
+            .expect("inserted");
+    }
+    case.run("UPDATE t SET n = n + 1; UPDATE t SET n = n + 1; COMMIT;");
+    let sound = |conn: &Connection| {
+        assert_eq!(text(conn, "PRAGMA integrity_check").expect("readable"), "ok");
+        assert_eq!(
+            text(conn, "SELECT sum(n) || '' FROM t").expect("readable"),
+            "6000"
+        );
+        for id in (0..3_000).step_by(100) {
+            let sql = format!("SELECT id || '' FROM t WHERE name = '{}'", of(id));
+            assert_eq!(text(conn, &sql).expect("readable"), id.to_string());
+        }
+    };
+    sound(&case.conn);
+    let (_dir, path) = case.crash(|_| ());
+    sound(&case.open(&path));
+    case.checkpoint();
+    sound(&case.conn);
+    sound(&open_reader(&case.dir.path().join("catalog.db"), &case.seal).expect("opened"));
+}
+
+#[test]
 fn without_its_seal_nothing_is_read_or_written() {
     let case = Case::new("CREATE TABLE t(id INTEGER PRIMARY KEY);");
     let path = case.dir.path().join("catalog.db");
