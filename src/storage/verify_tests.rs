@@ -9,7 +9,8 @@ use ulid::Ulid;
 use super::*;
 use crate::storage::data_dir::DataDir;
 use crate::storage::store::Store;
-use crate::storage::testing::{House, id, key, signer, spec};
+use crate::storage::testing::{House, enroll, id, key, signer, spec};
+use crate::storage::write::Write;
 
 /// A tenant with segments, pending rows, tombstones, holes and a history, and the files that hold it.
 fn furnished() -> House {
@@ -98,6 +99,32 @@ fn a_sound_tenant_is_sound_while_it_is_open_after_a_crash_and_after_a_stop() {
     let closed = verified(&closed.data());
     assert!(closed.faults.is_empty(), "{:?}", closed.faults);
     assert_eq!((closed.placed, closed.pending), (open.placed, open.pending));
+}
+
+/// A group whose pages are more than the cache has: they are logged before the commit, and some of them again.
+#[test]
+fn a_group_that_outgrows_the_cache_is_sound() {
+    let house = House::new();
+    let group = |from: u64| {
+        let subjects = (0..12_000).map(|n| (from + n).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let writes = subjects.map(|n| Write::Enroll(enroll(&format!("r{n}"), &format!("s{n}"), &[n])));
+        writes.collect::<Vec<_>>()
+    };
+    for from in [0, 100_000] {
+        let answers = house.store.commit(group(from)).expect("committed");
+        assert!(answers.iter().all(Result::is_ok));
+        let data = house.tmp.path().join("data");
+        assert_eq!(faults(&data), Vec::<String>::new());
+        assert_eq!(
+            faults(&house.crash_copy().path().join("data")),
+            Vec::<String>::new()
+        );
+    }
+    house.flush().expect("flushed");
+    let house = house.reopen();
+    let found = verified(&house.tmp.path().join("data"));
+    assert!(found.faults.is_empty(), "{:?}", found.faults);
+    assert_eq!(found.placed, 24_000);
 }
 
 #[test]
