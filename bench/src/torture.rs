@@ -1,14 +1,11 @@
 //! Tortures a server: kills it, makes its disk fail, and audits it against a model that is kept outside. Part of no server.
 
 pub mod audit;
-pub mod calls;
-pub mod child;
 pub mod churn;
 pub mod deeds;
 pub mod faults;
 pub mod layout;
 pub mod ledger;
-pub mod palms;
 pub mod report;
 pub mod run;
 pub mod traffic;

@@ -1,9 +1,10 @@
 //! Import: many new subjects at once, all or none. Segments are written as rows come; the catalog learns of them at the end, in one transaction.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use parking_lot::RwLock;
 
 use super::catalog::import::ImportedRows;
@@ -37,8 +38,8 @@ pub enum ImportStart {
 pub struct Importer {
     shared: Arc<Shared>,
     header: ImportWrite,
-    /// Everybody reserved so far.
-    subjects: HashMap<SubjectId, RowId>,
+    /// Everybody reserved so far, in order.
+    subjects: IndexMap<SubjectId, RowId>,
     /// Reserved and not pushed yet, in order.
     outstanding: VecDeque<RowId>,
     pushed: u64,
@@ -66,7 +67,7 @@ impl Store {
             None => ImportStart::New(Importer {
                 shared: Arc::clone(&self.0),
                 header,
-                subjects: HashMap::new(),
+                subjects: IndexMap::new(),
                 outstanding: VecDeque::new(),
                 pushed: 0,
                 file: None,
@@ -85,16 +86,7 @@ impl Importer {
         if all > self.header.rows {
             return Err(self.row_count(all));
         }
-        self.shared.readers.with(|conn| {
-            // One transaction: beginning and ending one a row takes longer than looking.
-            let tx = conn.unchecked_transaction()?;
-            for id in subject_ids {
-                if subject::handle(&tx, id)?.is_some() {
-                    return Err(exists(id));
-                }
-            }
-            Ok(())
-        })?;
+        self.refuse_known(subject_ids)?;
         let (reference, handle) = self.shared.writer.lock().reserve(count);
         let ids: Vec<RowId> = (1..=count)
             .map(|n| RowId {
@@ -109,6 +101,23 @@ impl Importer {
         }
         self.outstanding.extend(&ids);
         Ok(ids)
+    }
+
+    /// Refuses early who is enrolled already; the commit finds those who are enrolled meanwhile.
+    fn refuse_known(&self, subject_ids: &[SubjectId]) -> Result<(), StorageError> {
+        if self.shared.state.lock().subjects == 0 {
+            return Ok(());
+        }
+        self.shared.readers.with(|conn| {
+            // One transaction: beginning and ending one a row takes longer than looking.
+            let tx = conn.unchecked_transaction()?;
+            for id in subject_ids {
+                if subject::handle(&tx, id)?.is_some() {
+                    return Err(exists(id));
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Writes rows, which come in the order of their reservation.
@@ -150,15 +159,9 @@ impl Importer {
         if self.pushed != self.header.rows || !self.outstanding.is_empty() {
             return Err(self.row_count(self.pushed));
         }
-        let mut rows: Vec<(RowId, &SubjectId)> = self
-            .subjects
-            .iter()
-            .map(|(subject_id, id)| (*id, subject_id))
-            .collect();
-        rows.sort_unstable();
         let imported = ImportedRows {
             header: &self.header,
-            rows: &rows,
+            rows: self.subjects.as_slice(),
             segments: &self.written,
         };
         let shared = &*self.shared;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use tempfile::TempDir;
-use thenar_bench::torture::child::Site;
+use thenar_bench::live::child::Site;
+use thenar_bench::torture::faults::Control;
 use thenar_bench::torture::run::{Plan, Run};
 use thenar_bench::{Failure, exit, progress};
 
@@ -70,7 +71,8 @@ fn torture(options: &Options, seed: u64, folder: &Path) -> Result<(), Failure> {
     let beside = std::env::current_exe()?;
     let beside = |name: &str| beside.with_file_name(name);
     let server = options.server.clone().unwrap_or_else(|| beside("thenar"));
-    let site = Site::make(folder, &server, &beside(LIBRARY))?;
+    let mut site = Site::make(folder, &server)?;
+    let control = Control::create(&mut site, &folder.join("control"), &beside(LIBRARY))?;
     progress(format!(
         "seed {seed}, {} s, data in {}",
         options.seconds,
@@ -82,7 +84,7 @@ fn torture(options: &Options, seed: u64, folder: &Path) -> Result<(), Failure> {
         living_max: options.subjects,
         sample: options.sample,
     };
-    let mut run = Run::new(&site, plan)?;
+    let mut run = Run::new(&site, &control, plan)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(run.go());
     let report = run.tally().report(run.driven());

@@ -10,11 +10,11 @@ use rand_chacha::ChaCha8Rng;
 use thenar::client::{Client, api};
 use tonic::Code;
 
-use super::calls::{self, Fate, fate};
 use super::ledger::{Enrolled, Ledger};
-use super::palms::policy;
 use super::report::Tally;
 use super::verdict::{State, Wrong, number_of, subject_id};
+use crate::live::calls::{self, Fate, fate};
+use crate::live::palms::policy;
 
 /// What their names begin with.
 const PREFIX: &str = "churn";

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use thenar::client::api;
 use tonic::{Code, Status};
 
-use super::calls::{Badges, Desk, Fate, fate};
 use super::ledger::{Came, Enrolled, Ledger};
-use super::palms::Palms;
 use super::report::Tally;
 use super::verdict::{State, Wrong, judge_live, number_of, subject_id};
+use crate::live::calls::{Badges, Desk, Fate, fate};
+use crate::live::palms::Palms;
 
 /// A tenant outside the server.
 pub struct Tenant {

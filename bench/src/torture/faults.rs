@@ -2,9 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::layout::{COUNTDOWN, KIND, Kind, LEFT, STRUCK, WORDS};
+use super::layout::{CONTROL_VARIABLE, COUNTDOWN, DATA_VARIABLE, KIND, Kind, LEFT, STRUCK, WORDS};
+use crate::Failure;
+use crate::live::child::Site;
 
 /// Bytes of a word.
 const WORD: usize = 8;
@@ -22,28 +24,26 @@ pub fn name(kind: Kind) -> &'static str {
 
 /// The shared file. The server has it mapped; what is written here is seen there at once.
 pub struct Control {
-    path: PathBuf,
     file: File,
 }
 
 impl Control {
-    /// Makes the file.
-    pub fn create(path: &Path) -> std::io::Result<Self> {
+    /// Makes the file, and puts the library before the site's servers.
+    pub fn create(site: &mut Site, path: &Path, library: &Path) -> Result<Self, Failure> {
+        if !library.exists() {
+            return Err(format!("{} is not there; start it by bench/torture", library.display()).into());
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
             .open(path)?;
         file.set_len((WORDS * WORD) as u64)?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-        })
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
+        let data = site.data().to_owned();
+        site.set("LD_PRELOAD", library.canonicalize()?);
+        site.set(CONTROL_VARIABLE, path.canonicalize()?);
+        site.set(DATA_VARIABLE, data);
+        Ok(Self { file })
     }
 
     /// From now on this goes wrong, after so many calls and so often.

@@ -10,16 +10,16 @@ use thenar::client::{Client, Credentials, api};
 use tokio::task::JoinSet;
 
 use super::audit::{Scope, audit};
-use super::calls::{self, Badges, Desk};
-use super::child::{Child, Site, Start};
 use super::churn::Churn;
 use super::deeds::{Deeds, Tenant};
-use super::faults::name;
+use super::faults::{Control, name};
 use super::layout::Kind;
-use super::palms::{Palms, policy};
 use super::report::{Driven, Tally};
 use super::traffic::Traffic;
 use super::verdict::Wrong;
+use crate::live::calls::{self, Badges, Desk};
+use crate::live::child::{Child, Site, Start};
+use crate::live::palms::{Palms, policy};
 use crate::{Failure, progress};
 
 /// Tenants: name, dimension, whether its answers have to be proved.
@@ -33,8 +33,8 @@ const TENANTS: [(&str, usize, bool); 4] = [
 const FLUSH_ROWS: [u32; 4] = [16, 128, 1_024, 8_192];
 /// Seconds within which a purge is due, one of these a round: from a log that is cut all the time to one that only a full log cuts.
 const PURGE_SECONDS: [u32; 3] = [2, 10, 120];
-/// Both for the last audits, which wait for the purges.
-const LAST_SETTINGS: (u32, u32) = (128, 2);
+/// Both for the first start, and for the last audits, which wait for the purges.
+const QUIET_SETTINGS: (u32, u32) = (128, 2);
 /// How long a fault is waited for.
 const FAULT_WAIT_MAX: Duration = Duration::from_millis(1_500);
 /// How often it is looked for.
@@ -81,6 +81,7 @@ struct Session {
 /// A run.
 pub struct Run<'a> {
     site: &'a Site,
+    control: &'a Control,
     plan: Plan,
     tally: Arc<Tally>,
     tenants: Vec<Arc<Tenant>>,
@@ -95,7 +96,7 @@ pub struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// On a fresh data directory.
-    pub fn new(site: &'a Site, plan: Plan) -> Result<Self, Failure> {
+    pub fn new(site: &'a Site, control: &'a Control, plan: Plan) -> Result<Self, Failure> {
         let mut tenants = Vec::new();
         for (number, (tenant, dim, _)) in (0..).zip(TENANTS) {
             let badge = |role: &str| site.credentials(&format!("/tenant/{tenant}/{role}/torture"));
@@ -114,6 +115,7 @@ impl<'a> Run<'a> {
         let tally = Arc::<Tally>::default();
         Ok(Self {
             site,
+            control,
             plan,
             churn: Churn::new(Arc::clone(&tally)),
             administrator: site.credentials("/admin/torture")?,
@@ -150,7 +152,7 @@ impl<'a> Run<'a> {
                 self.tell();
             }
         }
-        self.site.configure(LAST_SETTINGS.0, LAST_SETTINGS.1)?;
+        self.site.configure(QUIET_SETTINGS.0, QUIET_SETTINGS.1)?;
         progress("the last audits: everything, a clean restart, everything again");
         for _ in 0..2 {
             let (mut child, session) = self.start().await?;
@@ -175,6 +177,7 @@ impl<'a> Run<'a> {
     }
 
     async fn make_tenants(&mut self) -> Result<(), Failure> {
+        self.site.configure(QUIET_SETTINGS.0, QUIET_SETTINGS.1)?;
         let (mut child, address) = self.start_bare().await?;
         let admin = calls::connect(&address, &self.administrator).await?;
         for (tenant, dim, deterministic) in TENANTS {
@@ -242,16 +245,16 @@ impl<'a> Run<'a> {
         };
         let countdown = self.rng.random_range(0..COUNTDOWN_MAX);
         self.site.note(&format!("{} after {countdown} calls", name(kind)));
-        self.site.control.arm(kind, countdown, strikes)?;
+        self.control.arm(kind, countdown, strikes)?;
         let armed = Instant::now();
-        while self.site.control.struck()? == 0 && armed.elapsed() < FAULT_WAIT_MAX && !child.has_ended()? {
+        while self.control.struck()? == 0 && armed.elapsed() < FAULT_WAIT_MAX && !child.has_ended()? {
             tokio::time::sleep(POLL).await;
         }
         tokio::time::sleep(self.some_ms(20, 250)).await;
-        self.site.control.lift()?;
+        self.control.lift()?;
         // A call that had been chosen before is counted by then.
         tokio::time::sleep(POLL * 5).await;
-        let struck = self.site.control.struck()?;
+        let struck = self.control.struck()?;
         self.driven.struck(kind, struck);
         if kind == Kind::TornWrite && struck > 0 {
             // It kills right after it is counted.
@@ -350,7 +353,7 @@ impl<'a> Run<'a> {
         let countdown = self.rng.random_range(0..COUNTDOWN_START_MAX);
         self.site
             .note(&format!("starts with {} after {countdown} calls", name(kind)));
-        self.site.control.arm(kind, countdown, strikes)?;
+        self.control.arm(kind, countdown, strikes)?;
         let mut child = self.site.spawn()?;
         let start = child.ready().await?;
         if let Start::Ready(address, _) = &start
@@ -358,11 +361,11 @@ impl<'a> Run<'a> {
         {
             let traffic = self.traffic(&session);
             tokio::time::sleep(self.some_ms(50, 200)).await;
-            self.driven.struck(kind, self.site.control.struck()?);
+            self.driven.struck(kind, self.control.struck()?);
             self.end(&mut child, End::Kill, &traffic).await?;
             traffic.end().await;
         } else {
-            self.driven.struck(kind, self.site.control.struck()?);
+            self.driven.struck(kind, self.control.struck()?);
             if !child.has_ended()? {
                 child.kill()?;
             }
@@ -370,7 +373,7 @@ impl<'a> Run<'a> {
                 self.killed();
             }
         }
-        self.site.control.lift()?;
+        self.control.lift()?;
         Ok(())
     }
 
@@ -387,7 +390,7 @@ impl<'a> Run<'a> {
     }
 
     async fn start_bare(&mut self) -> Result<(Child, String), Failure> {
-        self.site.control.lift()?;
+        self.control.lift()?;
         let mut child = self.site.spawn()?;
         let why = match child.ready().await? {
             Start::Ready(address, took) => {

@@ -31,13 +31,14 @@ pub(in crate::storage) fn enroll(
         });
     }
     check_lengths(write, dimension)?;
+    let mut inserts = subject::Inserts::prepare(conn)?;
     let consent = (subject::terms(conn, &write.consent)?, &write.consent);
     let handle = if let Some(known) = subject::handle(conn, &write.subject_id)? {
         subject::set_consent(conn, known, consent)?;
         known
     } else {
         let new = state.next_subject();
-        subject::insert(conn, new, &write.subject_id, consent, now)?;
+        inserts.subject(new, &write.subject_id, consent, now)?;
         state.subjects += 1;
         new
     };
@@ -59,7 +60,7 @@ pub(in crate::storage) fn enroll(
             place: None,
             sequence,
         };
-        subject::insert_reference(conn, &row, now)?;
+        inserts.reference(&row, now)?;
         pending::insert(conn, reference, &seal.seal(reference, &new.exact))?;
         references.push(reference);
     }

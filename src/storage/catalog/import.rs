@@ -1,5 +1,6 @@
 //! The catalog's part of an import: subjects and references of segments that are written already. Runs within a transaction of its caller.
 
+use indexmap::map::Slice;
 use rusqlite::{Connection, ErrorCode};
 
 use super::request::{self, Method};
@@ -18,7 +19,7 @@ pub(in crate::storage) struct ImportedRows<'a> {
     /// What holds for all of them.
     pub(in crate::storage) header: &'a ImportWrite,
     /// Who they are.
-    pub(in crate::storage) rows: &'a [(RowId, &'a SubjectId)],
+    pub(in crate::storage) rows: &'a Slice<SubjectId, RowId>,
     /// Their files, each full but the last.
     pub(in crate::storage) segments: &'a [WrittenSegment],
 }
@@ -42,20 +43,25 @@ pub(in crate::storage) fn import(
         .map(|written| segments::insert(conn, state, written))
         .collect::<Result<Vec<_>, _>>()?;
     let terms = subject::terms(conn, &header.consent)?;
-    let segment_rows = imported.rows.chunks(SEGMENT_ROWS_MAX as usize);
-    for (entry, rows) in entries.iter().zip(segment_rows) {
-        for (row, (id, subject_id)) in (0..).zip(rows) {
-            subject::insert(conn, id.subject, subject_id, (terms, &header.consent), now)
-                .map_err(|e| name_duplicate(e, subject_id))?;
-            let reference = subject::NewReference {
-                id: *id,
-                hand: header.hand,
-                capture: header.capture,
-                place: Some((entry.number, row)),
-                sequence,
-            };
-            subject::insert_reference(conn, &reference, now)?;
-        }
+    let mut inserts = subject::Inserts::prepare(conn)?;
+    let places = entries
+        .iter()
+        .flat_map(|entry| (0..SEGMENT_ROWS_MAX).map(|row| (entry.number, row)));
+    // One table after the other: that is faster than by turns.
+    for (subject_id, id) in imported.rows {
+        inserts
+            .subject(id.subject, subject_id, (terms, &header.consent), now)
+            .map_err(|e| name_duplicate(e, subject_id))?;
+    }
+    for (id, place) in imported.rows.values().zip(places) {
+        let reference = subject::NewReference {
+            id: *id,
+            hand: header.hand,
+            capture: header.capture,
+            place: Some(place),
+            sequence,
+        };
+        inserts.reference(&reference, now)?;
     }
     let rows = imported.rows.len() as u64;
     state.subjects += rows;

@@ -1,6 +1,6 @@
 //! Subjects with what hangs on them: consent, links, references. Reads, and the writes that enrolment and import share.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::code::{Coded, from_json, int, parsed, to_json, uint};
 use crate::model::consent::Consent;
@@ -43,29 +43,6 @@ pub(in crate::storage) fn id(conn: &Connection, handle: u64) -> rusqlite::Result
     conn.prepare_cached("SELECT subject_id FROM subject WHERE handle = ?")?
         .query_row([int(handle)], |row| parsed(row, 0))
         .optional()
-}
-
-/// Adds a subject with its first consent.
-pub(in crate::storage) fn insert(
-    conn: &Connection,
-    handle: u64,
-    id: &SubjectId,
-    (terms, consent): (i64, &Consent),
-    now: Timestamp,
-) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO subject (handle, subject_id, created_at, terms, consent_given_at, consent_expires_at)
-         VALUES (?, ?, ?, ?, ?, ?)",
-    )?
-    .execute(params![
-        int(handle),
-        id.as_str(),
-        now.0,
-        terms,
-        consent.given_at.0,
-        consent.expires_at.0
-    ])?;
-    Ok(())
 }
 
 /// Replaces a subject's consent.
@@ -117,29 +94,67 @@ pub(in crate::storage) struct NewReference {
     pub(in crate::storage) sequence: u64,
 }
 
-/// Adds a reference.
-pub(in crate::storage) fn insert_reference(
-    conn: &Connection,
-    new: &NewReference,
-    now: Timestamp,
-) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO reference (id, subject, hand, quality, captured_at, enrolled_at, pad, segment, row, sequence)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?
-    .execute(params![
-        int(new.id.reference),
-        int(new.id.subject),
-        new.hand.code(),
-        new.capture.quality,
-        new.capture.captured_at.0,
-        now.0,
-        new.capture.pad.code(),
-        new.place.map(|(segment, _)| segment),
-        new.place.map(|(_, row)| row),
-        int(new.sequence),
-    ])?;
-    Ok(())
+/// The statements that add subjects and references, looked up once for as many as come.
+pub(in crate::storage) struct Inserts<'conn> {
+    subject: CachedStatement<'conn>,
+    reference: CachedStatement<'conn>,
+}
+
+impl<'conn> Inserts<'conn> {
+    /// Looks them up.
+    pub(in crate::storage) fn prepare(conn: &'conn Connection) -> rusqlite::Result<Self> {
+        Ok(Self {
+            subject: conn.prepare_cached(
+                "INSERT INTO subject (handle, subject_id, created_at, terms, consent_given_at, consent_expires_at)
+                 VALUES (?, ?, ?, ?, ?, ?)",
+            )?,
+            reference: conn.prepare_cached(
+                "INSERT INTO reference
+                     (id, subject, hand, quality, captured_at, enrolled_at, pad, segment, row, sequence)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?,
+        })
+    }
+
+    /// Adds a subject with its first consent.
+    pub(in crate::storage) fn subject(
+        &mut self,
+        handle: u64,
+        id: &SubjectId,
+        (terms, consent): (i64, &Consent),
+        now: Timestamp,
+    ) -> rusqlite::Result<()> {
+        self.subject.execute(params![
+            int(handle),
+            id.as_str(),
+            now.0,
+            terms,
+            consent.given_at.0,
+            consent.expires_at.0
+        ])?;
+        Ok(())
+    }
+
+    /// Adds a reference.
+    pub(in crate::storage) fn reference(
+        &mut self,
+        new: &NewReference,
+        now: Timestamp,
+    ) -> rusqlite::Result<()> {
+        self.reference.execute(params![
+            int(new.id.reference),
+            int(new.id.subject),
+            new.hand.code(),
+            new.capture.quality,
+            new.capture.captured_at.0,
+            now.0,
+            new.capture.pad.code(),
+            new.place.map(|(segment, _)| segment),
+            new.place.map(|(_, row)| row),
+            int(new.sequence),
+        ])?;
+        Ok(())
+    }
 }
 
 /// Numbers and places of a subject's references, ascending.

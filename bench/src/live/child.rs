@@ -1,5 +1,6 @@
-//! The server as a process: made, started with the faults' library before it, stopped, killed. Knows no request.
+//! The server as a process: made, configured, started, stopped, killed. Knows no request.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -10,8 +11,6 @@ use thenar::client::Credentials;
 use thenar::model::principal::Principal;
 use thenar::server::pki::Pki;
 
-use super::faults::Control;
-use super::layout::{CONTROL_VARIABLE, DATA_VARIABLE};
 use crate::Failure;
 
 /// How often a start or an end is looked for.
@@ -28,16 +27,14 @@ pub struct Site {
     data: PathBuf,
     folder: PathBuf,
     server: PathBuf,
-    library: PathBuf,
+    environment: Vec<(&'static str, OsString)>,
     pki: Pki,
     ca_pem: String,
-    /// What goes wrong.
-    pub control: Control,
 }
 
 impl Site {
     /// Makes a data directory in `folder` with the server's own `init`.
-    pub fn make(folder: &Path, server: &Path, library: &Path) -> Result<Self, Failure> {
+    pub fn make(folder: &Path, server: &Path) -> Result<Self, Failure> {
         let folder = folder.canonicalize()?;
         let data = folder.join("data");
         let made = Command::new(server)
@@ -48,20 +45,20 @@ impl Site {
         if !made.success() {
             return Err(format!("thenar init failed: {made}").into());
         }
-        if !library.exists() {
-            return Err(format!("{} is not there; start it by bench/torture", library.display()).into());
-        }
         let site = Self {
             pki: Pki::open(&data.join("tls"))?,
             ca_pem: std::fs::read_to_string(data.join("tls/ca.pem"))?,
-            control: Control::create(&folder.join("control"))?,
             server: server.to_owned(),
-            library: library.canonicalize()?,
+            environment: Vec::new(),
             data,
             folder,
         };
-        site.configure(128, 2)?;
         Ok(site)
+    }
+
+    /// Sets a variable of the server's environment.
+    pub fn set(&mut self, variable: &'static str, value: impl Into<OsString>) {
+        self.environment.push((variable, value.into()));
     }
 
     /// Writes the configuration of the next start: after how many rows it flushes, and how soon it has to purge.
@@ -101,9 +98,7 @@ impl Site {
             .args([Path::new("--data"), &self.data])
             .args(["--listen", "127.0.0.1:0"])
             .args([Path::new("--address-file"), &address])
-            .env("LD_PRELOAD", &self.library)
-            .env(CONTROL_VARIABLE, self.control.path())
-            .env(DATA_VARIABLE, &self.data)
+            .envs(self.environment.iter().map(|(variable, value)| (variable, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
