@@ -13,7 +13,7 @@ use thenar::client::{Client, Credentials, api};
 use tokio::task::JoinSet;
 
 use crate::live::calls::{self, Badges, Desk};
-use crate::live::child::{Child, Site, Start};
+use crate::live::child::{Child, Site};
 use crate::live::palms::{Palms, bytes, consent, encoder, policy};
 use crate::timing::{Samples, Summary};
 use crate::{Failure, progress};
@@ -116,13 +116,13 @@ pub async fn measure(site: &Site, folder: &Path, plan: Plan) -> Result<Measured,
 
 impl Bench<'_> {
     async fn run(&self, folder: &Path) -> Result<Measured, Failure> {
-        let (mut child, address, _) = self.start().await?;
+        let (mut child, address, _) = self.site.start().await?;
         self.make_tenants(&address).await?;
         stop(&mut child).await?;
         progress("starts without rows");
         let ready_empty = self.starts(false).await?;
 
-        let (mut child, address, _) = self.start().await?;
+        let (mut child, address, _) = self.site.start().await?;
         progress("an fsync, and one enrolment after the other");
         let sync = syncs(&folder.join("sync"))?;
         let lone_enrolment = self.enrol_alone(&address).await?;
@@ -161,22 +161,11 @@ impl Bench<'_> {
         })
     }
 
-    async fn start(&self) -> Result<(Child, String, Duration), Failure> {
-        let mut child = self.site.spawn()?;
-        match child.ready().await? {
-            Start::Ready(address, took) => Ok((child, address, took)),
-            Start::Ended(status) => {
-                Err(format!("the server ended with {status}\n{}", self.site.log_tail()).into())
-            }
-            Start::Silent => Err(format!("the server is never ready\n{}", self.site.log_tail()).into()),
-        }
-    }
-
     /// Starts and ends it; the time of each start.
     async fn starts(&self, kill: bool) -> Result<Summary, Failure> {
         let mut samples = Samples::default();
         for _ in 0..STARTS {
-            let (mut child, _, took) = self.start().await?;
+            let (mut child, _, took) = self.site.start().await?;
             samples.push(took.as_secs_f64() * 1e3);
             if kill {
                 child.kill()?;

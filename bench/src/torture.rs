@@ -6,6 +6,7 @@ pub mod deeds;
 pub mod faults;
 pub mod layout;
 pub mod ledger;
+pub mod power;
 pub mod report;
 pub mod run;
 pub mod traffic;

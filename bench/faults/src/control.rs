@@ -66,6 +66,16 @@ pub(crate) fn strike_path(path: &[u8], call: Call) -> Option<Kind> {
     count(control.words, kind)
 }
 
+/// Whether an open file is in the folder and its name ends in another way.
+pub(crate) fn is_ours(fd: c_int, other: &[u8]) -> bool {
+    let mut path = [0; PATH_MAX];
+    let len = path_of(fd, &mut path);
+    let path = len.and_then(|len| path.get(..len));
+    control()
+        .zip(path)
+        .is_some_and(|(control, path)| is_within(path, &control.folder) && !path.ends_with(other))
+}
+
 fn control() -> Option<&'static Control> {
     static CONTROL: OnceLock<Option<Control>> = OnceLock::new();
     CONTROL.get_or_init(open).as_ref()

@@ -12,10 +12,12 @@ use libc::{iovec, off_t, off64_t, size_t, ssize_t};
 mod control;
 #[path = "../../src/torture/layout.rs"]
 mod layout;
+mod loss;
 mod real;
 
 use control::{Call, SECTOR};
 use layout::Kind;
+use loss::Change;
 use real::real;
 
 /// Fails a call.
@@ -25,8 +27,9 @@ fn fail(errno: c_int) -> c_int {
     -1
 }
 
-/// One write with whatever strikes it. `call` does the first so many bytes of it.
-fn struck(fd: c_int, count: size_t, call: impl Fn(size_t) -> ssize_t) -> ssize_t {
+/// One write of `count` bytes, which `change` says again, with whatever strikes it. `call` does the first so many bytes of it.
+fn struck(fd: c_int, count: size_t, change: Change, call: impl Fn(size_t) -> ssize_t) -> ssize_t {
+    loss::before(fd, change);
     match control::strike(fd, Call::Write(count)) {
         None => call(count),
         Some(Kind::ShortWrite) => call(count / 2),
@@ -39,6 +42,16 @@ fn struck(fd: c_int, count: size_t, call: impl Fn(size_t) -> ssize_t) -> ssize_t
         Some(Kind::DiskFull) => fail(libc::ENOSPC) as ssize_t,
         Some(Kind::WriteFails | Kind::SyncFails) => fail(libc::EIO) as ssize_t,
     }
+}
+
+/// An fsync: it fails or it is made.
+fn sync(fd: c_int, call: impl Fn() -> c_int) -> c_int {
+    let begun = loss::begin_sync(fd);
+    let outcome = refused(fd, Call::Sync, call);
+    if let Some(begun) = begun.filter(|_| outcome == 0) {
+        loss::synced(&begun);
+    }
+    outcome
 }
 
 /// Any other call: it fails or it is made.
@@ -60,7 +73,9 @@ pub unsafe extern "C" fn write(fd: c_int, buf: *const c_void, count: size_t) -> 
     type Real = unsafe extern "C" fn(c_int, *const c_void, size_t) -> ssize_t;
     let real = real!(c"write", Real);
     // SAFETY: the caller's own arguments, at most `count` bytes of them.
-    struck(fd, count, |count| unsafe { real(fd, buf, count) })
+    struck(fd, count, Change::Write(count), |count| unsafe {
+        real(fd, buf, count)
+    })
 }
 
 /// `pwrite(2)`
@@ -73,7 +88,9 @@ pub unsafe extern "C" fn pwrite(fd: c_int, buf: *const c_void, count: size_t, at
     type Real = unsafe extern "C" fn(c_int, *const c_void, size_t, off_t) -> ssize_t;
     let real = real!(c"pwrite", Real);
     // SAFETY: the caller's own arguments, at most `count` bytes of them.
-    struck(fd, count, |count| unsafe { real(fd, buf, count, at) })
+    struck(fd, count, Change::WriteAt(at, count), |count| unsafe {
+        real(fd, buf, count, at)
+    })
 }
 
 /// `pwrite64`
@@ -86,7 +103,9 @@ pub unsafe extern "C" fn pwrite64(fd: c_int, buf: *const c_void, count: size_t, 
     type Real = unsafe extern "C" fn(c_int, *const c_void, size_t, off64_t) -> ssize_t;
     let real = real!(c"pwrite64", Real);
     // SAFETY: the caller's own arguments, at most `count` bytes of them.
-    struck(fd, count, |count| unsafe { real(fd, buf, count, at) })
+    struck(fd, count, Change::WriteAt(at, count), |count| unsafe {
+        real(fd, buf, count, at)
+    })
 }
 
 /// `writev(2)`: struck as a write of its first part.
@@ -104,7 +123,10 @@ pub unsafe extern "C" fn writev(fd: c_int, parts: *const iovec, count: c_int) ->
     }
     // SAFETY: there is at least one part.
     let first = unsafe { *parts };
-    struck(fd, first.iov_len, |len| {
+    // SAFETY: the caller says that there are so many parts.
+    let all = unsafe { std::slice::from_raw_parts(parts, usize::try_from(count).unwrap_or(0)) };
+    let whole = Change::Write(all.iter().map(|part| part.iov_len).sum());
+    struck(fd, first.iov_len, whole, |len| {
         if len == first.iov_len {
             // SAFETY: the caller's own arguments.
             return unsafe { real(fd, parts, count) };
@@ -124,7 +146,7 @@ pub extern "C" fn fsync(fd: c_int) -> c_int {
     type Real = unsafe extern "C" fn(c_int) -> c_int;
     let real = real!(c"fsync", Real);
     // SAFETY: it takes no pointers.
-    refused(fd, Call::Sync, || unsafe { real(fd) })
+    sync(fd, || unsafe { real(fd) })
 }
 
 /// `fdatasync(2)`
@@ -133,7 +155,7 @@ pub extern "C" fn fdatasync(fd: c_int) -> c_int {
     type Real = unsafe extern "C" fn(c_int) -> c_int;
     let real = real!(c"fdatasync", Real);
     // SAFETY: it takes no pointers.
-    refused(fd, Call::Sync, || unsafe { real(fd) })
+    sync(fd, || unsafe { real(fd) })
 }
 
 /// `ftruncate(2)`
@@ -141,6 +163,7 @@ pub extern "C" fn fdatasync(fd: c_int) -> c_int {
 pub extern "C" fn ftruncate(fd: c_int, len: off_t) -> c_int {
     type Real = unsafe extern "C" fn(c_int, off_t) -> c_int;
     let real = real!(c"ftruncate", Real);
+    loss::before(fd, Change::Truncate(len));
     // SAFETY: it takes no pointers.
     refused(fd, Call::Truncate, || unsafe { real(fd, len) })
 }
@@ -150,6 +173,7 @@ pub extern "C" fn ftruncate(fd: c_int, len: off_t) -> c_int {
 pub extern "C" fn ftruncate64(fd: c_int, len: off64_t) -> c_int {
     type Real = unsafe extern "C" fn(c_int, off64_t) -> c_int;
     let real = real!(c"ftruncate64", Real);
+    loss::before(fd, Change::Truncate(len));
     // SAFETY: it takes no pointers.
     refused(fd, Call::Truncate, || unsafe { real(fd, len) })
 }

@@ -8,6 +8,7 @@ use clap::Parser;
 use tempfile::TempDir;
 use thenar_bench::live::child::Site;
 use thenar_bench::torture::faults::Control;
+use thenar_bench::torture::power::Power;
 use thenar_bench::torture::run::{Plan, Run};
 use thenar_bench::{Failure, exit, progress};
 
@@ -73,6 +74,7 @@ fn torture(options: &Options, seed: u64, folder: &Path) -> Result<(), Failure> {
     let server = options.server.clone().unwrap_or_else(|| beside("thenar"));
     let mut site = Site::make(folder, &server)?;
     let control = Control::create(&mut site, &folder.join("control"), &beside(LIBRARY))?;
+    let power = Power::create(&mut site, &folder.join("notes"))?;
     progress(format!(
         "seed {seed}, {} s, data in {}",
         options.seconds,
@@ -84,7 +86,7 @@ fn torture(options: &Options, seed: u64, folder: &Path) -> Result<(), Failure> {
         living_max: options.subjects,
         sample: options.sample,
     };
-    let mut run = Run::new(&site, &control, plan)?;
+    let mut run = Run::new(&site, (&control, &power), plan)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(run.go());
     let report = run.tally().report(run.driven());

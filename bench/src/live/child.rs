@@ -110,6 +110,17 @@ impl Site {
         })
     }
 
+    /// Starts a server and waits until it is ready: its process, its address, and how long that took.
+    pub async fn start(&self) -> Result<(Child, String, Duration), Failure> {
+        let mut child = self.spawn()?;
+        let why = match child.ready().await? {
+            Start::Ready(address, took) => return Ok((child, address, took)),
+            Start::Ended(status) => format!("it ended with {status}"),
+            Start::Silent => "it is never ready".to_owned(),
+        };
+        Err(format!("the server does not come up: {why}\n{}", self.log_tail()).into())
+    }
+
     /// The end of the server's log.
     pub fn log_tail(&self) -> String {
         let text = std::fs::read(self.log()).unwrap_or_default();

@@ -233,7 +233,11 @@ async fn strays(deeds: &Deeds, other: &Tenant, rng: &mut ChaCha8Rng) {
         }
         match deeds.desk.references(&id).await {
             Ok(None) => {}
-            other => deeds.broken(Wrong::Crossed, &id, format!("GetSubject was answered {other:?}")),
+            Ok(Some(_)) => deeds.broken(Wrong::Crossed, &id, "GetSubject knows it".to_owned()),
+            Err(status) => {
+                let text = format!("GetSubject failed: {}", status.message());
+                deeds.broken(Wrong::Unexpected, &id, text);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is done to one tenant: sends, and writes the outcome into the model. Chooses nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use thenar::client::api;
 use tonic::{Code, Status};
@@ -10,6 +11,11 @@ use super::report::Tally;
 use super::verdict::{State, Wrong, judge_live, number_of, subject_id};
 use crate::live::calls::{Badges, Desk, Fate, fate};
 use crate::live::palms::Palms;
+
+/// Once the disk has room again, a write has to be done within this time.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How often it is tried.
+const ROOM_POLL: Duration = Duration::from_millis(2);
 
 /// A tenant outside the server.
 pub struct Tenant {
@@ -90,9 +96,22 @@ impl Deeds {
             );
         }
         ledger.enrolled(number, answer);
-        ledger.answered(request, Some(number));
+        ledger.answered(request, Some(number), true);
         self.tally.acknowledge(|counts| counts.enrolled += 1);
         true
+    }
+
+    /// A write that the full disk refused may be repeated as soon as there is room.
+    pub async fn enroll_with_room_again(&self) {
+        let lifted = Instant::now();
+        let number = self.tenant.ledger().begin_enroll();
+        while !self.enroll(number).await {
+            if lifted.elapsed() > ROOM_WAIT_MAX {
+                let text = "an enrolment is still refused though the disk has room again".to_owned();
+                return self.broken(Wrong::Unexpected, &self.id(number), text);
+            }
+            tokio::time::sleep(ROOM_POLL).await;
+        }
     }
 
     /// Imports subjects that were begun, or repeats that. Whether it was acknowledged.
@@ -195,7 +214,7 @@ impl Deeds {
         let subject = found
             .as_deref()
             .and_then(|found| number_of(&self.tenant.name, found));
-        self.tenant.ledger().answered(request, subject);
+        self.tenant.ledger().answered(request, subject, false);
         self.tally.acknowledge(|counts| counts.answered += 1);
         Some(found)
     }
@@ -249,7 +268,7 @@ impl Deeds {
         }
         match answer {
             Ok(_) => {
-                ledger.answered(request, Some(number));
+                ledger.answered(request, Some(number), false);
                 self.tally.acknowledge(|counts| counts.answered += 1);
                 true
             }

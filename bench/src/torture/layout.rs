@@ -1,4 +1,4 @@
-//! The few words that the driver and the preloaded library share through a file. Reads and writes nothing itself.
+//! The few words that the driver and the preloaded library share through files. Reads and writes nothing itself.
 //!
 //! Five little-endian words of 8 bytes. The driver writes all others before `KIND`, and the library looks at nothing while that is 0.
 
@@ -19,6 +19,16 @@ pub const WORDS: usize = 5;
 pub const CONTROL_VARIABLE: &str = "FAULTS_OF_THENAR_CONTROL";
 /// Environment variable with the data directory, without links in its path.
 pub const DATA_VARIABLE: &str = "FAULTS_OF_THENAR_DATA";
+
+/// Environment variable with the path of the notes about changes; without it none are made.
+pub const LOSS_VARIABLE: &str = "FAULTS_OF_THENAR_LOSS";
+/// Words of 8 bytes, little-endian, that a note begins with: what it is, the file's number and time of birth (in nanoseconds), its size before, an offset,
+/// and how many bytes follow.
+pub const NOTE_WORDS: usize = 6;
+/// A change: these bytes stood at the offset before it.
+pub const CHANGED: u64 = 1;
+/// An fsync that succeeded: what was noted of the file before this offset of the notes is durable.
+pub const SYNCED: u64 = 2;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

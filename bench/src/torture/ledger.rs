@@ -51,6 +51,8 @@ pub struct Event {
     pub request: String,
     /// Whom it named.
     pub subject: Option<u64>,
+    /// Whether a loss of power leaves it in the history.
+    pub durable: bool,
 }
 
 /// One tenant's.
@@ -220,8 +222,19 @@ impl Ledger {
     }
 
     /// An answer was given that the history has to have.
-    pub fn answered(&mut self, request: String, subject: Option<u64>) {
-        self.events.push(Event { request, subject });
+    pub fn answered(&mut self, request: String, subject: Option<u64>, durable: bool) {
+        self.events.push(Event {
+            request,
+            subject,
+            durable,
+        });
+    }
+
+    /// Answers whose events survive the process alone may be missing from now on.
+    pub fn power_lost(&mut self) {
+        let checked = self.events.get(..self.events_checked).unwrap_or_default();
+        self.events_checked = checked.iter().filter(|event| event.durable).count();
+        self.events.retain(|event| event.durable);
     }
 
     /// Answers that the history must have now, since the last time or since the beginning. Whoever is not there for certain may be

@@ -101,8 +101,8 @@ fn the_history_owes_nothing_about_those_who_left() {
     let mut ledger = Ledger::new("acme");
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let number = enrolled(&mut ledger);
-    ledger.answered("r-1".to_owned(), Some(number));
-    ledger.answered("r-2".to_owned(), None);
+    ledger.answered("r-1".to_owned(), Some(number), true);
+    ledger.answered("r-2".to_owned(), None, false);
     assert_eq!(ledger.events(false).len(), 2);
     ledger.events_checked();
     assert!(ledger.events(false).is_empty());
@@ -113,4 +113,21 @@ fn the_history_owes_nothing_about_those_who_left() {
         .map(|event| event.request)
         .collect();
     assert_eq!(left, ["r-2"]);
+}
+
+#[test]
+fn a_loss_of_power_may_take_events_that_are_not_durable() {
+    let mut ledger = Ledger::new("acme");
+    ledger.answered("r-1".to_owned(), None, false);
+    ledger.answered("r-2".to_owned(), None, true);
+    ledger.events_checked();
+    ledger.answered("r-3".to_owned(), None, false);
+    ledger.answered("r-4".to_owned(), None, true);
+    ledger.power_lost();
+    let requests = |all| -> Vec<String> {
+        let events = ledger.events(all).into_iter();
+        events.map(|event| event.request).collect()
+    };
+    assert_eq!(requests(true), ["r-2", "r-4"]);
+    assert_eq!(requests(false), ["r-4"]);
 }

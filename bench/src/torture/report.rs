@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::faults;
 use super::layout::Kind;
+use super::power::Lost;
 use super::verdict::Wrong;
 use crate::machine::Machine;
 
@@ -156,6 +157,10 @@ pub struct Driven {
     pub kills_while_starting: u64,
     /// Kills while a SIGTERM was obeyed.
     pub kills_while_stopping: u64,
+    /// Kills that a loss of power went with.
+    pub power_losses: u64,
+    /// Sectors that they took back.
+    pub sectors_lost: u64,
     /// Clean stops.
     pub stops: u64,
     /// Strikes by kind.
@@ -174,6 +179,12 @@ pub struct Driven {
 }
 
 impl Driven {
+    /// Counts a loss of power.
+    pub fn power_lost(&mut self, lost: Lost) {
+        self.power_losses += 1;
+        self.sectors_lost += lost.sectors;
+    }
+
     /// Counts the strikes of a round.
     pub fn struck(&mut self, kind: Kind, strikes: u64) {
         if strikes > 0 {
@@ -236,6 +247,8 @@ impl Report {
             "  in the middle of a stop",
             driven.kills_while_stopping.to_string(),
         );
+        row("  with a loss of power", driven.power_losses.to_string());
+        row("sectors lost by those", driven.sectors_lost.to_string());
         row("clean stops", driven.stops.to_string());
         row("faults", self.faults.to_string());
         for (kind, strikes) in &driven.faults {

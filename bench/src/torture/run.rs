@@ -14,6 +14,7 @@ use super::churn::Churn;
 use super::deeds::{Deeds, Tenant};
 use super::faults::{Control, name};
 use super::layout::Kind;
+use super::power::Power;
 use super::report::{Driven, Tally};
 use super::traffic::Traffic;
 use super::verdict::Wrong;
@@ -39,13 +40,13 @@ const QUIET_SETTINGS: (u32, u32) = (128, 2);
 const FAULT_WAIT_MAX: Duration = Duration::from_millis(1_500);
 /// How often it is looked for.
 const POLL: Duration = Duration::from_millis(2);
+/// Kills that a loss of power goes with.
+const POWER_SHARE: f64 = 0.4;
 /// Calls that go well before a fault strikes traffic, at most; and before it strikes a start.
 const COUNTDOWN_MAX: u64 = 400;
 const COUNTDOWN_START_MAX: u64 = 30;
 /// Strikes of a kind that is not noticed.
 const SHORT_WRITES_MAX: u64 = 200;
-/// Once the disk has room again, a write has to be done within this time.
-const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Erasures have to be purged at the end within this time.
 const PURGE_WAIT_MAX: Duration = Duration::from_secs(30);
 /// The line about progress comes every so many rounds.
@@ -82,6 +83,7 @@ struct Session {
 pub struct Run<'a> {
     site: &'a Site,
     control: &'a Control,
+    power: &'a Power,
     plan: Plan,
     tally: Arc<Tally>,
     tenants: Vec<Arc<Tenant>>,
@@ -90,13 +92,19 @@ pub struct Run<'a> {
     rng: ChaCha8Rng,
     driven: Driven,
     rounds: u64,
+    /// Since the last start on a sound disk.
+    power_was_lost: bool,
     /// How long a start takes, about: what a kill in its middle aims at.
     start_time: Duration,
 }
 
 impl<'a> Run<'a> {
     /// On a fresh data directory.
-    pub fn new(site: &'a Site, control: &'a Control, plan: Plan) -> Result<Self, Failure> {
+    pub fn new(
+        site: &'a Site,
+        (control, power): (&'a Control, &'a Power),
+        plan: Plan,
+    ) -> Result<Self, Failure> {
         let mut tenants = Vec::new();
         for (number, (tenant, dim, _)) in (0..).zip(TENANTS) {
             let badge = |role: &str| site.credentials(&format!("/tenant/{tenant}/{role}/torture"));
@@ -116,6 +124,7 @@ impl<'a> Run<'a> {
         Ok(Self {
             site,
             control,
+            power,
             plan,
             churn: Churn::new(Arc::clone(&tally)),
             administrator: site.credentials("/admin/torture")?,
@@ -127,6 +136,7 @@ impl<'a> Run<'a> {
                 ..Driven::default()
             },
             rounds: 0,
+            power_was_lost: false,
             start_time: Duration::from_millis(300),
         })
     }
@@ -265,32 +275,17 @@ impl<'a> Run<'a> {
                 self.ended_by_itself("during traffic");
             }
         } else if kind == Kind::DiskFull && struck > 0 {
-            self.room_again(deeds).await;
-        }
-        Ok(())
-    }
-
-    /// A write that the full disk refused may be repeated as soon as there is room.
-    async fn room_again(&mut self, deeds: &[Deeds]) {
-        for deeds in deeds {
-            let lifted = Instant::now();
-            let number = deeds.tenant.ledger().begin_enroll();
-            while !deeds.enroll(number).await {
-                if lifted.elapsed() > ROOM_WAIT_MAX {
-                    let id = deeds.id(number);
-                    let text = "an enrolment is still refused though the disk has room again".to_owned();
-                    deeds.broken(Wrong::Unexpected, &id, text);
-                    break;
-                }
-                tokio::time::sleep(POLL).await;
+            for deeds in deeds {
+                deeds.enroll_with_room_again().await;
             }
         }
+        Ok(())
     }
 
     async fn end(&mut self, child: &mut Child, end: End, traffic: &Traffic) -> Result<(), Failure> {
         if child.has_ended()? {
             // A torn write did it, or that was counted.
-            self.killed();
+            self.killed()?;
             return Ok(());
         }
         match end {
@@ -298,7 +293,7 @@ impl<'a> Run<'a> {
                 tokio::time::sleep(self.some_ms(0, 100)).await;
                 self.site.note("SIGKILL");
                 child.kill()?;
-                self.killed();
+                self.killed()?;
                 Ok(())
             }
             End::Stop => {
@@ -312,7 +307,7 @@ impl<'a> Run<'a> {
                 tokio::time::sleep(self.some_ms(0, 60)).await;
                 child.kill()?;
                 self.driven.kills_while_stopping += 1;
-                self.killed();
+                self.killed()?;
                 Ok(())
             }
         }
@@ -341,7 +336,7 @@ impl<'a> Run<'a> {
             self.site.note("SIGKILL while starting");
             child.kill()?;
             self.driven.kills_while_starting += 1;
-            self.killed();
+            self.killed()?;
         }
         Ok(())
     }
@@ -370,7 +365,7 @@ impl<'a> Run<'a> {
                 child.kill()?;
             }
             if kind == Kind::TornWrite || !matches!(start, Start::Ended(_)) {
-                self.killed();
+                self.killed()?;
             }
         }
         self.control.lift()?;
@@ -379,6 +374,11 @@ impl<'a> Run<'a> {
 
     /// Starts on a disk that works, which has to succeed, and connects for every tenant.
     async fn start(&mut self) -> Result<(Child, Session), Failure> {
+        if std::mem::take(&mut self.power_was_lost) {
+            self.tenants
+                .iter()
+                .for_each(|tenant| tenant.ledger().power_lost());
+        }
         let (child, address) = self.start_bare().await?;
         let session = self.connect(&address).await?;
         Ok((child, session))
@@ -391,18 +391,11 @@ impl<'a> Run<'a> {
 
     async fn start_bare(&mut self) -> Result<(Child, String), Failure> {
         self.control.lift()?;
-        let mut child = self.site.spawn()?;
-        let why = match child.ready().await? {
-            Start::Ready(address, took) => {
-                self.start_time = took;
-                let ms = u64::try_from(took.as_millis())?;
-                self.driven.ready_ms_max = self.driven.ready_ms_max.max(ms);
-                return Ok((child, address));
-            }
-            Start::Ended(status) => format!("it ended with {status}"),
-            Start::Silent => "it is never ready".to_owned(),
-        };
-        Err(format!("the server does not come back: {why}\n{}", self.site.log_tail()).into())
+        let (child, address, took) = self.site.start().await?;
+        self.start_time = took;
+        let ms = u64::try_from(took.as_millis())?;
+        self.driven.ready_ms_max = self.driven.ready_ms_max.max(ms);
+        Ok((child, address))
     }
 
     async fn connect(&self, address: &str) -> Result<Session, Failure> {
@@ -469,8 +462,16 @@ impl<'a> Run<'a> {
         self.tally.broken(Wrong::Unexpected, "-", "server", text);
     }
 
-    fn killed(&self) {
+    /// Counts a kill; sometimes the power goes with it.
+    fn killed(&mut self) -> Result<(), Failure> {
         self.tally.kills.fetch_add(1, Ordering::Relaxed);
+        if self.rng.random_bool(POWER_SHARE) {
+            self.site.note("loss of power");
+            self.driven.power_lost(self.power.lose(&mut self.rng)?);
+            self.power_was_lost = true;
+            return Ok(());
+        }
+        self.power.keep()
     }
 
     fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
