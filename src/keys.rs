@@ -10,4 +10,5 @@ pub mod mac;
 pub mod provider;
 pub mod receipt;
 pub mod secret;
+pub mod stream;
 pub mod transform;

@@ -17,6 +17,9 @@ mod file;
 /// Version of the file's format.
 pub const KEYRING_FORMAT: u32 = 1;
 
+/// What the signer's seed is bound to.
+const SIGNER_PLACE: [&str; 1] = ["receipt signer"];
+
 /// What a key of a tenant is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -78,7 +81,7 @@ impl Keyring {
         let envelope = Envelope::new(kek);
         let signer = SecretKey::random();
         let body = Body {
-            signer: envelope.wrap(&signer, &["receipt signer"]),
+            signer: envelope.wrap(&signer, &SIGNER_PLACE),
             tenants: BTreeMap::new(),
         };
         file::create(path, &whole(&envelope, &body))?;
@@ -99,12 +102,16 @@ impl Keyring {
 
     /// The same beside a server that may be changing it: clears nothing away. Not for changes.
     pub fn read(path: &Path, kek: &SecretKey) -> Result<Self, KeyError> {
+        Self::parse(path, &file::read(path)?, kek)
+    }
+
+    /// Reads the text of a keyring, which errors call by `path`. Where no file has that name it can't be changed.
+    pub fn parse(path: &Path, text: &str, kek: &SecretKey) -> Result<Self, KeyError> {
         let damaged = |problem: String| KeyError::Damaged {
             path: path.to_owned(),
             problem,
         };
-        let text = file::read(path)?;
-        let format = serde_json::from_str::<FormatOnly>(&text).map_err(|error| damaged(error.to_string()))?;
+        let format = serde_json::from_str::<FormatOnly>(text).map_err(|error| damaged(error.to_string()))?;
         if format.format != KEYRING_FORMAT {
             return Err(KeyError::Format {
                 path: path.to_owned(),
@@ -112,10 +119,10 @@ impl Keyring {
                 expected: KEYRING_FORMAT,
             });
         }
-        let parsed: KeyringFile = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        let parsed: KeyringFile = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
         let envelope = Envelope::new(kek);
         let signer = envelope
-            .unwrap(&parsed.body.signer, &["receipt signer"])
+            .unwrap(&parsed.body.signer, &SIGNER_PLACE)
             .map_err(|_| KeyError::WrongKek {
                 path: path.to_owned(),
             })?;
@@ -179,7 +186,45 @@ impl Keyring {
         Ok(())
     }
 
-    /// Signs erasure receipts with the server's key.
+    /// The text of a keyring with the same signer and the keys of some tenants, wrapped by another key-encryption key.
+    pub fn rewrapped(
+        &self,
+        kek: &SecretKey,
+        keeps: impl Fn(&TenantId) -> bool,
+    ) -> Result<String, KeyError> {
+        let envelope = Envelope::new(kek);
+        let body = self.body.read();
+        let signer = self
+            .envelope
+            .unwrap(&body.signer, &SIGNER_PLACE)
+            .map_err(|_| KeyError::WrongKek {
+                path: self.path.clone(),
+            })?;
+        let mut tenants = BTreeMap::new();
+        for (tenant, keys) in body.tenants.iter().filter(|(tenant, _)| keeps(tenant)) {
+            let mut rewrapped = BTreeMap::new();
+            for (purpose, wrapped) in keys {
+                let key = self.unwrap(wrapped, tenant, *purpose)?;
+                let place = ["tenant", tenant.as_str(), purpose.as_str()];
+                rewrapped.insert(*purpose, envelope.wrap(&key, &place));
+            }
+            tenants.insert(tenant.clone(), rewrapped);
+        }
+        let signer = envelope.wrap(&signer, &SIGNER_PLACE);
+        Ok(whole(&envelope, &Body { signer, tenants }))
+    }
+
+    /// Writes such a keyring as a new file; durable when it returns. One that is there already is refused.
+    pub fn save_as(
+        &self,
+        path: &Path,
+        kek: &SecretKey,
+        keeps: impl Fn(&TenantId) -> bool,
+    ) -> Result<(), KeyError> {
+        file::create(path, &self.rewrapped(kek, keeps)?)
+    }
+
+    /// Signs erasure receipts and the erasure journal with the server's key.
     pub fn signer(&self) -> ReceiptSigner {
         self.signer.clone()
     }

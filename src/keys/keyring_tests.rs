@@ -297,3 +297,42 @@ fn a_keyring_that_can_t_be_read_costs_no_copy_of_it() {
     std::fs::rename(&old, &path).expect("put back");
     Keyring::open(&path, &kek).map(drop).expect("sound");
 }
+
+#[test]
+fn a_rewrapped_keyring_has_the_same_keys_under_another_key() {
+    let fixture = Fixture::new();
+    let keyring = fixture.create();
+    let (acme, other) = (tenant("acme"), tenant("other"));
+    for id in [&acme, &other] {
+        keyring.get_or_create(id, Purpose::Data).expect("made");
+    }
+    let backup_kek = SecretKey::from_bytes([7; 32]);
+    let text = keyring.rewrapped(&backup_kek, |id| *id == acme).expect("text");
+    let path = Path::new("the backup");
+    assert!(matches!(
+        Keyring::parse(path, &text, &fixture.kek),
+        Err(KeyError::WrongKek { .. })
+    ));
+    let backed_up = Keyring::parse(path, &text, &backup_kek).expect("opens");
+    for purpose in Purpose::ALL {
+        assert_eq!(
+            backed_up.get(&acme, purpose).expect("opens"),
+            keyring.get(&acme, purpose).expect("opens")
+        );
+        assert_eq!(backed_up.get(&other, purpose).expect("well"), None);
+    }
+    let restored = fixture.dir.path().join("restored");
+    let kek = SecretKey::from_bytes([8; 32]);
+    backed_up.save_as(&restored, &kek, |_| true).expect("written");
+    assert!(
+        backed_up.save_as(&restored, &kek, |_| true).is_err(),
+        "overwrites nothing"
+    );
+    let restored = Keyring::open(&restored, &kek).expect("opens");
+    assert_eq!(
+        restored.get(&acme, Purpose::Link).expect("opens"),
+        keyring.get(&acme, Purpose::Link).expect("opens")
+    );
+    let signature = keyring.signer().sign_entry("{}");
+    assert!(restored.signer().verify_entry("{}", &signature), "the signer is the same");
+}

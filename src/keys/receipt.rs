@@ -1,12 +1,16 @@
-//! Signatures of erasure receipts: Ed25519 (RFC 8032) over the receipt's JSON. Says nothing about what a receipt claims.
+//! Signatures of erasure receipts and of the erasure journal: Ed25519 (RFC 8032) over their JSON. Says nothing about what they claim.
 
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use thiserror::Error;
 
+use super::encoding::{from_hex, to_hex};
 use super::secret::SecretKey;
 use crate::model::erasure::{ErasureReceipt, SignedReceipt};
+
+/// Stands before what is signed of an entry of the journal, so that it never passes for a receipt, which begins with a brace.
+const JOURNAL_DOMAIN: &[u8] = b"thenar erasure journal 1\0";
 
 /// Why a receipt does not stand.
 #[derive(Debug, Error)]
@@ -40,6 +44,24 @@ impl ReceiptSigner {
             public_key: self.0.public_key().as_ref().to_vec(),
         }
     }
+
+    /// Signs an entry of the erasure journal, in hexadecimal.
+    pub fn sign_entry(&self, entry_json: &str) -> String {
+        to_hex(self.0.sign(&journal_text(entry_json)).as_ref())
+    }
+
+    /// Whether this signer made the signature of an entry of the erasure journal.
+    pub fn verify_entry(&self, entry_json: &str, signature: &str) -> bool {
+        from_hex(signature).is_some_and(|signature| {
+            UnparsedPublicKey::new(&ED25519, self.0.public_key().as_ref())
+                .verify(&journal_text(entry_json), &signature)
+                .is_ok()
+        })
+    }
+}
+
+fn journal_text(entry_json: &str) -> Vec<u8> {
+    [JOURNAL_DOMAIN, entry_json.as_bytes()].concat()
 }
 
 /// Checks the signature against the public key in the receipt and returns what was signed. Whoever

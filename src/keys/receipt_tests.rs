@@ -36,3 +36,19 @@ fn a_changed_text_signature_or_key_does_not() {
     key.public_key = other.public_key;
     assert!(matches!(verify(&key), Err(ReceiptError::Signature)));
 }
+
+#[test]
+fn an_entry_of_the_journal_verifies_with_its_text_and_its_signer_alone() {
+    let (signer, other) = (
+        ReceiptSigner::new(&SecretKey::from_bytes([1; 32])),
+        ReceiptSigner::new(&SecretKey::from_bytes([2; 32])),
+    );
+    let signature = signer.sign_entry("{}");
+    assert!(signer.verify_entry("{}", &signature));
+    assert!(!signer.verify_entry("{ }", &signature));
+    assert!(!other.verify_entry("{}", &signature));
+    assert!(!signer.verify_entry("{}", "no signature"));
+    // A receipt's signature is none of an entry with the same text.
+    let receipt = signer.sign(&receipt());
+    assert!(!signer.verify_entry(&receipt.receipt_json, &to_hex(&receipt.signature)));
+}
