@@ -3,6 +3,8 @@
 //! [`data_dir::DataDir`] is the directory that one process holds; [`store::Store`] is one tenant in it.
 //! The layout of every file is in `docs/format.md`.
 
+pub mod archive;
+pub mod backup;
 mod catalog;
 mod commit;
 pub mod data_dir;
@@ -10,12 +12,14 @@ mod durable;
 pub mod error;
 mod flush;
 pub mod import;
+pub mod journal;
 mod map;
 mod mark;
 pub mod place;
 mod purge;
 mod read;
 mod recover;
+pub mod restore;
 mod segment;
 pub mod store;
 pub mod verify;

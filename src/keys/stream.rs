@@ -15,6 +15,7 @@ use super::secret::SecretKey;
 
 /// First bytes of a stream; the last of them is the version.
 const MAGIC: [u8; 8] = *b"THNRBAK\x01";
+const VERSION: u8 = 1;
 const SALT_LEN: usize = 32;
 /// Bytes before the first frame.
 const HEADER_LEN: usize = MAGIC.len() + SALT_LEN + TAG_LEN;
@@ -30,7 +31,7 @@ pub enum StreamError {
     #[error("it is not a sealed stream of thenar")]
     NotAStream,
     /// Written by a newer release.
-    #[error("it has version {0}; this release reads {version}: use the newer release that wrote it", version = MAGIC[7])]
+    #[error("it has version {0}; this release reads {VERSION}: use the newer release that wrote it")]
     Newer(u8),
     /// The header fails authentication.
     #[error("it does not open with this key: the key is another one, or its first {HEADER_LEN} bytes were changed")]
@@ -135,15 +136,15 @@ impl<R: Read> SealedReader<R> {
             .split_last_chunk::<TAG_LEN>()
             .expect("a header is longer than its tag");
         let ([name @ .., version], salt) = rest.split_first_chunk::<8>().expect("the magic comes first");
-        let [expected @ .., newest] = &MAGIC;
+        let [expected @ .., _] = &MAGIC;
         if len < MAGIC.len() || name != expected {
             return Err(StreamError::NotAStream.into());
         }
-        if version > newest {
+        if *version > VERSION {
             return Err(StreamError::Newer(*version).into());
         }
         let sealer = sealer(key, salt);
-        let is_authentic = version == newest
+        let is_authentic = *version == VERSION
             && sealer
                 .open_at(nonce(HEADER_NUMBER, false), &MAGIC, &mut [], tag)
                 .is_ok();

@@ -16,6 +16,7 @@ use super::tenant::Tenant;
 use crate::engine::code::Codes;
 use crate::model::id::RequestId;
 use crate::model::signature::Signature;
+use crate::storage::error::StorageError;
 use crate::storage::place::Place;
 use crate::storage::write::{Committed, Write};
 use crate::telemetry;
@@ -177,9 +178,13 @@ impl Tenant {
         metrics::histogram!(telemetry::COMMIT_WRITES).record(members.len() as f64);
         let mut next = first;
         let mut answers = Vec::with_capacity(committed.len());
+        let mut erased = Vec::new();
         for (outcome, member) in committed.into_iter().zip(members) {
             let row = next;
             next += row_count(member.rows);
+            if matches!(outcome, Ok(Committed::Erased { .. })) {
+                erased.push(answers.len());
+            }
             match &outcome {
                 Ok(Committed::Enrolled {
                     answer,
@@ -196,6 +201,14 @@ impl Tenant {
                 _ => self.discard(row, member.rows),
             }
             answers.push(outcome.map_err(|error| write_error(self.id(), &member.request, error)));
+        }
+        if !erased.is_empty()
+            && let Err(error) = self.journal.record_erasures(&self.store)
+        {
+            let refusal = unjournalled(&error);
+            for at in erased {
+                *answers.get_mut(at).expect("one answer a write") = Err(refusal.clone());
+            }
         }
         Ok(answers)
     }
@@ -243,6 +256,14 @@ impl Tenant {
         self.purge_wanted.store(true, Ordering::Release);
         Ok(())
     }
+}
+
+/// An erasure that is done and must not be acknowledged yet.
+fn unjournalled(error: &StorageError) -> NodeError {
+    NodeError::StorageRefused(format!(
+        "the person is erased, but the erasure journal can't be written, so that a restored backup would bring the person back: {error}; \
+         repeat the request"
+    ))
 }
 
 /// What is needed of a write after the store took it.

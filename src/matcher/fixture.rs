@@ -16,6 +16,7 @@ use crate::model::subject::{Capture, Hand, PadVerdict};
 use crate::model::tenant::{TenantSpec, TransformId};
 use crate::model::timestamp::Timestamp;
 use crate::storage::data_dir::DataDir;
+use crate::storage::journal::{JOURNAL_FILE, Journal};
 
 pub(super) const DIM: usize = 32;
 
@@ -78,7 +79,8 @@ pub(super) async fn node() -> (Arc<LocalNode>, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a directory");
     let data = dir.path().join("data");
     DataDir::init(&data).expect("made");
-    let keyring = Keyring::create(&dir.path().join("keyring"), &SecretKey::from_bytes([1; 32]));
+    let keyring = Keyring::create(&dir.path().join("keyring"), &SecretKey::from_bytes([1; 32])).expect("made");
+    let journal = Journal::open(&dir.path().join(JOURNAL_FILE), keyring.signer()).expect("made");
     let engine = Engine::start(EngineConfig {
         backend: BackendChoice::Cpu,
         threads: 1,
@@ -87,7 +89,8 @@ pub(super) async fn node() -> (Arc<LocalNode>, tempfile::TempDir) {
     });
     let node = LocalNode::open(
         DataDir::open(&data).expect("opened"),
-        Arc::new(keyring.expect("made")),
+        Arc::new(keyring),
+        journal,
         engine.expect("started"),
         MatcherConfig::default(),
     )

@@ -13,6 +13,7 @@ use crate::engine::code::Codes;
 use crate::engine::{Engine, EngineError, GalleryId};
 use crate::model::signature::Dimension;
 use crate::storage::error::StorageError;
+use crate::storage::journal::Journal;
 use crate::storage::place::{LoadedSegment, Place, RowPlanes};
 use crate::storage::store::Store;
 
@@ -31,10 +32,10 @@ pub(super) enum LoadError {
 }
 
 /// Makes a store's whole gallery resident.
-pub(super) fn load(store: Store, engine: &Engine) -> Result<Arc<Tenant>, LoadError> {
+pub(super) fn load(store: Store, journal: &Arc<Journal>, engine: &Engine) -> Result<Arc<Tenant>, LoadError> {
     let gallery = engine.open_gallery(store.spec().dimension)?;
     match fill(&store, engine, gallery) {
-        Ok(residency) => Ok(Tenant::new(store, engine.clone(), gallery, residency)),
+        Ok(residency) => Ok(Tenant::new(store, Arc::clone(journal), engine.clone(), gallery, residency)),
         Err(error) => {
             engine.close_gallery(gallery)?;
             Err(error)

@@ -26,9 +26,11 @@ use crate::model::decision::SearchAnswer;
 use crate::model::id::TenantId;
 use crate::model::subject::SubjectRecord;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus};
+use crate::model::timestamp::Timestamp;
 use crate::model::usage::UsageEvent;
 use crate::storage::data_dir::DataDir;
 use crate::storage::error::StorageError;
+use crate::storage::journal::Journal;
 use crate::storage::store::Store;
 use crate::storage::write::{Committed, Write};
 use crate::telemetry;
@@ -63,6 +65,7 @@ enum Slot {
 pub struct LocalNode {
     dir: DataDir,
     keyring: Arc<Keyring>,
+    journal: Arc<Journal>,
     engine: Engine,
     config: MatcherConfig,
     tenants: RwLock<BTreeMap<TenantId, Slot>>,
@@ -78,16 +81,18 @@ impl LocalNode {
     pub fn open(
         dir: DataDir,
         keyring: Arc<Keyring>,
+        journal: Journal,
         engine: Engine,
         config: MatcherConfig,
     ) -> Result<Arc<Self>, NodeError> {
         let ids = dir
             .tenants()
             .map_err(|error| NodeError::StorageRefused(error.to_string()))?;
+        let journal = Arc::new(journal);
         let tenants = ids
             .into_par_iter()
             .map(|id| {
-                let slot = open_tenant(&dir, &keyring, &engine, &id).map_or_else(
+                let slot = open_tenant(&dir, &keyring, &journal, &engine, &id).map_or_else(
                     |reason| {
                         tracing::error!(tenant = %id, reason, "tenant is unavailable");
                         Slot::Broken(reason)
@@ -100,6 +105,7 @@ impl LocalNode {
         let node = Arc::new(Self {
             dir,
             keyring,
+            journal,
             engine,
             config,
             tenants: RwLock::new(tenants),
@@ -203,7 +209,7 @@ impl LocalNode {
             Err(StorageError::TenantExists(_)) => self.take_up(spec, &data_key)?,
             made => made.map_err(|error| node_error(&spec.id, &error))?,
         };
-        let tenant = load(store, &self.engine).map_err(|error| NodeError::TenantUnavailable {
+        let tenant = load(store, &self.journal, &self.engine).map_err(|error| NodeError::TenantUnavailable {
             tenant: spec.id.clone(),
             reason: error.to_string(),
         })?;
@@ -229,10 +235,11 @@ impl LocalNode {
         let _one_at_a_time = self.changing.lock();
         let Some(slot) = self.tenants.write().remove(id) else {
             // A drop that was cut off after its directory went is ended here.
-            return match self.keyring.get(id, Purpose::Data).map_err(keys)? {
-                Some(_) => self.keyring.destroy(id).map_err(keys),
-                None => Err(NodeError::TenantUnknown(id.clone())),
-            };
+            if self.keyring.get(id, Purpose::Data).map_err(keys)?.is_none() {
+                return Err(NodeError::TenantUnknown(id.clone()));
+            }
+            self.record_drop(id, None)?;
+            return self.keyring.destroy(id).map_err(keys);
         };
         if let Slot::Live(tenant) = &slot {
             tenant.retire();
@@ -252,13 +259,29 @@ impl LocalNode {
             // Out of reach already; the rest goes when the directory is opened next.
             tracing::warn!(tenant = %id, %error, "files of a dropped tenant are left for the next start");
         }
+        let created_at = match &slot {
+            Slot::Live(tenant) => Some(tenant.spec.created_at),
+            Slot::Broken(_) => None,
+        };
+        // Before the keys go: as long as they are there, a drop that is repeated comes here again.
+        self.record_drop(id, created_at)?;
         self.keyring.destroy(id).map_err(keys)
+    }
+
+    fn record_drop(&self, id: &TenantId, created_at: Option<Timestamp>) -> Result<(), NodeError> {
+        self.journal.record_drop(id, created_at).map_err(|error| {
+            NodeError::StorageRefused(format!(
+                "the tenant is gone, but the erasure journal can't be written, so that a restored backup would bring it back: \
+                 {error}; repeat the request"
+            ))
+        })
     }
 }
 
 fn open_tenant(
     dir: &DataDir,
     keyring: &Keyring,
+    journal: &Arc<Journal>,
     engine: &Engine,
     id: &TenantId,
 ) -> Result<Arc<Tenant>, String> {
@@ -267,7 +290,13 @@ fn open_tenant(
         .map_err(|error| error.to_string())?
         .ok_or_else(|| "the keyring holds no data key of this tenant".to_owned())?;
     let store = Store::open(dir, id, &data_key, keyring.signer()).map_err(|error| error.to_string())?;
-    load(store, engine).map_err(|error| error.to_string())
+    match journal.record_erasures(&store) {
+        Err(error @ StorageError::Outdated { .. }) => return Err(error.to_string()),
+        // The gallery can be searched all the same. The next erasure writes what is missing, or is refused.
+        Err(error) => tracing::error!(tenant = %id, %error, "erasures are missing in the erasure journal"),
+        Ok(()) => {}
+    }
+    load(store, journal, engine).map_err(|error| error.to_string())
 }
 
 #[async_trait]

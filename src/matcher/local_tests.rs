@@ -7,7 +7,6 @@ use crate::matcher::fixture::*;
 use crate::matcher::node::NewReference;
 use crate::model::subject::Hand;
 use crate::model::tenant::TransformId;
-use crate::model::timestamp::Timestamp;
 use crate::model::usage::{Outcome, UsageKind};
 
 fn query(transform: TransformId, dimension: usize) -> SearchQuery {

@@ -14,6 +14,7 @@ use crate::engine::{Engine, GalleryId};
 use crate::model::id::TenantId;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus, TransformId};
 use crate::storage::error::StorageError;
+use crate::storage::journal::Journal;
 use crate::storage::store::Store;
 
 /// A tenant that was loaded.
@@ -22,6 +23,8 @@ pub(super) struct Tenant {
     pub(super) spec: TenantSpec,
     /// Its catalog and segments.
     pub(super) store: Store,
+    /// Where its erasures are noted before they are acknowledged.
+    pub(super) journal: Arc<Journal>,
     /// Where its codes are.
     pub(super) engine: Engine,
     /// Which of the engine's galleries is its own.
@@ -41,11 +44,18 @@ pub(super) struct Tenant {
 }
 
 impl Tenant {
-    pub(super) fn new(store: Store, engine: Engine, gallery: GalleryId, residency: Residency) -> Arc<Self> {
+    pub(super) fn new(
+        store: Store,
+        journal: Arc<Journal>,
+        engine: Engine,
+        gallery: GalleryId,
+        residency: Residency,
+    ) -> Arc<Self> {
         let purge_wanted = AtomicBool::new(store.erasures_pending() > 0);
         Arc::new(Self {
             spec: store.spec().clone(),
             store,
+            journal,
             engine,
             gallery,
             residency: RwLock::new(residency),

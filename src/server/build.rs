@@ -20,6 +20,7 @@ use crate::matcher::local::{LocalNode, MatcherConfig};
 use crate::matcher::node::Node;
 use crate::matcher::remote::RemoteNode;
 use crate::storage::data_dir::DataDir;
+use crate::storage::journal::Journal;
 use crate::telemetry;
 
 /// Longest time to a connection with a match node.
@@ -92,9 +93,10 @@ fn open(config: &Config, mode: Mode) -> Result<Opened, ServerError> {
     if mode == Mode::Front {
         return Ok((keyring, None, None));
     }
+    let journal = Journal::open(&config.journal_path(), keyring.signer())?;
     let engine = Engine::start(engine_config(config))?;
     let devices = engine.watch_devices();
-    let node = LocalNode::open(dir, Arc::clone(&keyring), engine, matcher_config(config))?;
+    let node = LocalNode::open(dir, Arc::clone(&keyring), journal, engine, matcher_config(config))?;
     Ok((keyring, Some(node), Some(devices)))
 }
 

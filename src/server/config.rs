@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::engine::{BackendChoice, EngineConfig, Kernel, LockMemory};
 use crate::keys::provider::KekSource;
 use crate::model::id::TenantId;
+use crate::storage::journal::JOURNAL_FILE;
 
 mod check;
 
@@ -41,6 +42,10 @@ pub struct Config {
     pub tls: Tls,
     /// The key that opens the keyring; `None` takes `DATA/kek`.
     pub kek: Option<KekSource>,
+    /// The key that backups are sealed with; `None` takes that of the keyring.
+    pub backup_kek: Option<KekSource>,
+    /// What is on disk.
+    pub storage: Storage,
     /// Search.
     pub engine: Engine,
     /// Upkeep of galleries.
@@ -95,6 +100,14 @@ pub struct Tls {
     pub node_cert: Option<PathBuf>,
     /// Its key.
     pub node_key: Option<PathBuf>,
+}
+
+/// What is on disk.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Storage {
+    /// The erasure journal; `None` keeps it in the data directory.
+    pub journal: Option<PathBuf>,
 }
 
 /// Search.
@@ -194,6 +207,8 @@ impl Default for Config {
             matching: Matching::default(),
             tls: Tls::default(),
             kek: None,
+            backup_kek: None,
+            storage: Storage::default(),
             engine: Engine::default(),
             matcher: Matcher::default(),
             front: Front::default(),
@@ -288,5 +303,16 @@ impl Config {
         self.kek
             .clone()
             .unwrap_or_else(|| KekSource::File(self.data.join("kek")))
+    }
+
+    /// The key that backups are sealed with.
+    pub fn backup_kek_source(&self) -> KekSource {
+        self.backup_kek.clone().unwrap_or_else(|| self.kek_source())
+    }
+
+    /// Where the erasure journal is.
+    pub fn journal_path(&self) -> PathBuf {
+        let path = self.storage.journal.clone();
+        path.unwrap_or_else(|| self.data.join(JOURNAL_FILE))
     }
 }

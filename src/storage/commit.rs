@@ -82,22 +82,24 @@ impl Shared {
                 let tenant = (&self.pending_seal, self.spec.dimension);
                 enroll::enroll(conn, state, tenant, write, now)
             }
-            Write::Erase(write) => {
-                let context = EraseContext {
-                    tenant: &self.spec.id,
-                    signer: &self.signer,
-                    row_digest: &|segment, row| {
-                        let live = self.live(segment, row)?;
-                        Ok(erase::sha256(live.reader.sealed_row(row)))
-                    },
-                };
-                erase::erase(conn, state, &context, write, now)
-            }
+            Write::Erase(write) => self.erasing(|context| erase::erase(conn, state, context, write, now)),
             Write::Usage(event) => {
                 usage::record(conn, state, event)?;
                 Ok(Committed::Recorded)
             }
         }
+    }
+
+    /// Runs `work` with what an erasure needs.
+    pub(super) fn erasing<T>(&self, work: impl FnOnce(&EraseContext<'_>) -> T) -> T {
+        work(&EraseContext {
+            tenant: &self.spec.id,
+            signer: &self.signer,
+            row_digest: &|segment, row| {
+                let live = self.live(segment, row)?;
+                Ok(erase::sha256(live.reader.sealed_row(row)))
+            },
+        })
     }
 
     fn bury(&self, removed: &[Place]) -> Result<(), StorageError> {

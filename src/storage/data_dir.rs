@@ -123,6 +123,11 @@ impl DataDir {
 /// Tenants that have a directory in the data directory at `path`, by id. Neither locks nor clears anything.
 pub fn tenants(path: &Path) -> Result<Vec<TenantId>, StorageError> {
     check_format(path)?;
+    written_tenants(path)
+}
+
+/// The same where no format was written yet.
+pub(super) fn written_tenants(path: &Path) -> Result<Vec<TenantId>, StorageError> {
     let names = list(&path.join(TENANTS_DIR))?;
     let mut tenants: Vec<TenantId> = names.iter().filter_map(|name| name.parse().ok()).collect();
     tenants.sort();

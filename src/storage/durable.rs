@@ -102,8 +102,12 @@ fn remove_if_there(path: &Path) -> Result<(), StorageError> {
     }
 }
 
-fn sync_parent(path: &Path) -> Result<(), StorageError> {
-    sync_dir(path.parent().expect("a file stands in a directory"))
+/// Makes the name of a file durable.
+pub(super) fn sync_parent(path: &Path) -> Result<(), StorageError> {
+    let parent = path.parent().expect("a file stands in a directory");
+    // A bare name stands in the working directory.
+    let is_bare = parent.as_os_str().is_empty();
+    sync_dir(if is_bare { Path::new(".") } else { parent })
 }
 
 #[cfg(test)]

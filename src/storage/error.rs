@@ -58,6 +58,19 @@ pub enum StorageError {
     /// The data key is not the one the tenant was created with.
     #[error("tenant {0} does not open with this data key: the keyring is not the one it was created with")]
     WrongKey(TenantId),
+    /// A tenant's files are older than the erasure journal.
+    #[error("tenant {tenant} is older than the erasure journal {}: {problem}; restore it from a backup with that journal", journal.display())]
+    Outdated {
+        /// The tenant.
+        tenant: TenantId,
+        /// The journal.
+        journal: PathBuf,
+        /// What the journal has and the tenant has not.
+        problem: String,
+    },
+    /// Segments were replaced in every try to copy them.
+    #[error("tenant {0} is purged faster than it can be copied; back it up once more")]
+    Restless(TenantId),
     /// A file is not what was written.
     #[error("{} is damaged: {fault}; restore it from a backup", path.display())]
     Damaged {

@@ -24,13 +24,13 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// Makes the mark of a new tenant; durable when it returns, its name when the directory is.
-    pub(super) fn create(dir: &Path, data_key: &SecretKey) -> Result<(), StorageError> {
+    /// Makes the mark of a tenant with so many transactions; durable when it returns, its name when the directory is.
+    pub(super) fn create(dir: &Path, data_key: &SecretKey, commits: u64) -> Result<(), StorageError> {
         let path = dir.join(MARK_FILE);
         let file = durable::create_file(&path)?;
         let key = key(data_key);
         let mark = Self { path, file, key };
-        mark.write(0)
+        mark.write(commits)
             .and_then(|()| mark.file.sync_all())
             .map_err(|e| StorageError::io("write", &mark.path, e))
     }

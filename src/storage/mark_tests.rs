@@ -12,7 +12,7 @@ fn text(error: Option<StorageError>) -> String {
 fn the_last_number_comes_back() {
     let dir = tempfile::tempdir().expect("a folder");
     let key = SecretKey::random();
-    Mark::create(dir.path(), &key).expect("made");
+    Mark::create(dir.path(), &key, 0).expect("made");
     let (mark, commits) = Mark::open(dir.path(), &key).expect("there");
     assert_eq!(commits, 0);
     for commits in [1, 2, 70_000] {
@@ -31,7 +31,7 @@ fn any_other_byte_length_or_key_is_refused_by_name() {
         missing.contains("catalog.mark is damaged: the file is missing"),
         "{missing}"
     );
-    Mark::create(dir.path(), &key).expect("made");
+    Mark::create(dir.path(), &key, 0).expect("made");
     let file = dir.path().join(MARK_FILE);
     let whole = fs::read(&file).expect("readable");
     assert_eq!(whole.len(), LEN);

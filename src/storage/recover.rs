@@ -32,7 +32,7 @@ pub(super) fn build(path: &Path, spec: &TenantSpec, data_key: &SecretKey) -> Res
     schema::create(&conn)?;
     conn.execute("INSERT INTO tenant (id, spec) VALUES (1, ?)", [to_json(spec)])?;
     conn.close().map_err(|(_, e)| e)?;
-    Mark::create(path, data_key)
+    Mark::create(path, data_key, 0)
 }
 
 /// Opens a tenant's directory.

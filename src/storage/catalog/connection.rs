@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -35,14 +36,42 @@ pub(in crate::storage) fn create_writer(
     path: &Path,
     seal: &Arc<PageSeal>,
 ) -> Result<Connection, StorageError> {
+    let conn = open_empty(path, seal)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    set_up_writer(conn)
+}
+
+/// Opens an empty file that becomes a catalog.
+fn open_empty(path: &Path, seal: &Arc<PageSeal>) -> Result<Connection, StorageError> {
     let conn = open(path, seal, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     vfs::reserve(&conn)?;
     // The one transaction before there is a log has no journal in a file.
     conn.execute_batch(&format!(
         "PRAGMA page_size = {PAGE_LEN}; PRAGMA journal_mode = MEMORY;"
     ))?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-    set_up_writer(conn)
+    Ok(conn)
+}
+
+/// A file that a catalog is copied to. What else has it open must not be closed before this is.
+pub(in crate::storage) struct CopyTarget(Connection);
+
+impl CopyTarget {
+    /// Opens an empty file, which may lose its name from then on.
+    pub(in crate::storage) fn open(path: &Path, seal: &Arc<PageSeal>) -> Result<Self, StorageError> {
+        let conn = open_empty(path, seal)?;
+        conn.pragma_update(None, "synchronous", "OFF")?;
+        Ok(Self(conn))
+    }
+
+    /// Copies a catalog as the transaction of `from` sees it: each page is authenticated and gets its digest as one of a file without a log.
+    pub(in crate::storage) fn fill(mut self, from: &Connection) -> Result<(), StorageError> {
+        let step = Backup::new(from, &mut self.0)?.step(-1)?;
+        if step == StepResult::Done {
+            return Ok(());
+        }
+        let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        Err(StorageError::Catalog(rusqlite::Error::SqliteFailure(busy, None)))
+    }
 }
 
 /// Opens a catalog for writing.

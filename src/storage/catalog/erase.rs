@@ -6,17 +6,17 @@ use aws_lc_rs::digest;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::code::{int, parsed, uint};
+use super::code::{from_json, int, parsed, uint};
 use super::request::{self, Method};
 use super::state::State;
 use super::{pending, subject, usage};
 use crate::keys::receipt::{self, ReceiptSigner};
 use crate::model::erasure::{ErasureReceipt, ErasureState, SignedReceipt};
-use crate::model::id::TenantId;
+use crate::model::id::{SubjectId, TenantId};
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::{StorageError, WriteError};
 use crate::storage::place::Place;
-use crate::storage::write::{Committed, EraseAnswer, EraseWrite};
+use crate::storage::write::{Committed, EraseAnswer, EraseWrite, SubjectKey};
 
 /// What an erasure needs beside the catalog.
 pub(in crate::storage) struct EraseContext<'a> {
@@ -47,7 +47,23 @@ pub(in crate::storage) fn erase(
         let answer = find(conn, erasure)?.ok_or(WriteError::SubjectUnknown)?;
         return Ok(committed(answer, Vec::new(), true));
     }
-    let handle = subject::resolve(conn, &write.subject)?.ok_or(WriteError::SubjectUnknown)?;
+    let (answer, removed) = forget(conn, state, context, &write.subject, now)?;
+    let stored = StoredAnswer {
+        erasure: answer.erasure,
+    };
+    request::insert(conn, asked, &stored, None, now)?;
+    Ok(committed(answer, removed, false))
+}
+
+/// Erases under the next number; also gives where the rows were. An unknown subject changes nothing.
+pub(in crate::storage) fn forget(
+    conn: &Connection,
+    state: &mut State,
+    context: &EraseContext<'_>,
+    subject: &SubjectKey,
+    now: Timestamp,
+) -> Result<(EraseAnswer, Vec<Place>), StorageError> {
+    let handle = subject::resolve(conn, subject)?.ok_or(WriteError::SubjectUnknown)?;
     let subject_id = subject::id(conn, handle)?.ok_or(WriteError::SubjectUnknown)?;
     let rows = subject::places(conn, handle)?;
     let digests = rows
@@ -73,12 +89,7 @@ pub(in crate::storage) fn erase(
     insert(conn, &answer, state.next_sequence())?;
     remove_subject(conn, state, handle, answer.erasure, &rows)?;
     state.erasures_open += 1;
-    let stored = StoredAnswer {
-        erasure: answer.erasure,
-    };
-    request::insert(conn, asked, &stored, None, now)?;
-    let removed = rows.into_iter().map(|(_, place)| place).collect();
-    Ok(committed(answer, removed, false))
+    Ok((answer, rows.into_iter().map(|(_, place)| place).collect()))
 }
 
 /// An erasure as it is now.
@@ -92,6 +103,23 @@ pub(in crate::storage) fn find(conn: &Connection, erasure: u64) -> rusqlite::Res
     )?
     .query_row([erasure], answer)
     .optional()
+}
+
+/// Number, change, subject and time of up to `limit` erasures numbered above `after` and up to `to`, in order.
+pub(in crate::storage) fn between(
+    conn: &Connection,
+    after: u64,
+    to: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<(u64, u64, SubjectId, Timestamp)>> {
+    conn.prepare_cached(
+        "SELECT id, sequence, subject_id, receipt FROM erasure WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+    )?
+    .query_map(params![int(after), int(to), int(limit as u64)], |row| {
+        let receipt: ErasureReceipt = from_json(3, row.get_ref(3)?.as_str()?)?;
+        Ok((uint(row, 0)?, uint(row, 1)?, parsed(row, 2)?, receipt.erased_at))
+    })?
+    .collect()
 }
 
 /// Numbers of the erasures that are not purged.

@@ -38,23 +38,54 @@ impl SegmentReader {
             .get(..HEADER_LEN)
             .expect("the length was checked")
             .to_vec();
-        match seal.header_fault(&page, &layout) {
-            None => {}
-            Some(HeaderFault::Text(fault)) => return Err(StorageError::damaged(&path, fault)),
-            Some(HeaderFault::Newer(found)) => {
-                return Err(StorageError::NewerFormat {
-                    path,
-                    found,
-                    supported: VERSION,
-                });
-            }
-        }
-        Ok(Self {
+        let reader = Self {
             path,
             map,
             seal,
             layout,
-        })
+        };
+        reader.check_header(&page)?;
+        Ok(reader)
+    }
+
+    fn check_header(&self, page: &[u8]) -> Result<(), StorageError> {
+        match self.seal.header_fault(page, &self.layout) {
+            None => Ok(()),
+            Some(HeaderFault::Text(fault)) => Err(StorageError::damaged(&self.path, fault)),
+            Some(HeaderFault::Newer(found)) => Err(StorageError::NewerFormat {
+                path: self.path.clone(),
+                found,
+                supported: VERSION,
+            }),
+        }
+    }
+
+    /// Hands the file on as it is, piece by piece from its beginning to its end. Each piece is copied out and the copy is authenticated, so that a file
+    /// that is overwritten meanwhile is found and not copied.
+    pub(in crate::storage) fn copy(
+        &self,
+        mut to: impl FnMut(&[u8]) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let bytes = |at: usize, len: usize| {
+            let bytes = self.map.bytes().get(at..at + len);
+            bytes.expect("the length was checked")
+        };
+        let header = bytes(0, HEADER_LEN).to_vec();
+        self.check_header(&header)?;
+        to(&header)?;
+        let (mut piece, mut plain) = (Vec::new(), Zeroizing::new(Vec::new()));
+        for plane in Plane::ALL {
+            let layout = self.layout.plane(plane);
+            for block in 0..(self.layout.rows as usize).div_ceil(layout.block_rows) {
+                let (at, len) = layout.block(block);
+                piece.clear();
+                piece.extend_from_slice(bytes(at, len + TAG_LEN));
+                plain.clear();
+                self.append_sealed(plane, block, &piece, &mut plain)?;
+                to(&piece)?;
+            }
+        }
+        Ok(())
     }
 
     /// The file.
@@ -158,6 +189,17 @@ impl SegmentReader {
             .bytes()
             .get(at..at + len + TAG_LEN)
             .expect("the length was checked");
+        self.append_sealed(plane, block, bytes, out)
+    }
+
+    /// Opens a block and its tag.
+    fn append_sealed(
+        &self,
+        plane: Plane,
+        block: usize,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), StorageError> {
         let (sealed, tag) = bytes
             .split_last_chunk::<TAG_LEN>()
             .expect("a block ends with its tag");

@@ -1,0 +1,200 @@
+//! The erasure journal: one line for every erasure and every dropped tenant of a data directory, kept apart from the data, so that a restore of an older
+//! backup brings nobody back. Holds no palm; applies nothing (`restore` does).
+//!
+//! An entry is appended after the catalog's transaction and before the caller is told. What a crash left out in between is appended from the catalog's
+//! receipts when the tenant is opened, and when the erasure is repeated. Only the last number of each tenant is kept in memory.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+
+use self::entry::{DropEntry, Entry, ErasureEntry};
+use super::durable;
+use super::error::StorageError;
+use super::store::Store;
+use crate::keys::receipt::ReceiptSigner;
+use crate::model::id::TenantId;
+use crate::model::timestamp::Timestamp;
+
+pub mod entry;
+
+/// The journal's file in a data directory, unless it is elsewhere.
+pub const JOURNAL_FILE: &str = "erasures.journal";
+/// Entries appended at once.
+const APPEND_MAX: usize = 1_024;
+/// A tenant as it was made once: another one of the same name has another time.
+type Incarnation = (TenantId, Timestamp);
+
+/// The journal of a data directory that this process holds.
+pub struct Journal {
+    path: PathBuf,
+    signer: ReceiptSigner,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    /// Locked by `flock`.
+    file: File,
+    /// Bytes that are durable and sound. What stands behind them is left of an append that failed, and is written over.
+    len: u64,
+    /// The last erasure of each tenant that ever was.
+    last: BTreeMap<Incarnation, u64>,
+    dropped: BTreeSet<Incarnation>,
+}
+
+impl Journal {
+    /// Opens the journal, or makes one, and reads it. What a loss of power left of an append at its end is cut off; any other line that is not as it was
+    /// written, or that another keyring's key signed, is refused with its number.
+    pub fn open(path: &Path, signer: ReceiptSigner) -> Result<Self, StorageError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(|e| StorageError::io("open", path, e))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StorageError::InUse {
+                    path: path.to_owned(),
+                    pid: None,
+                });
+            }
+            Err(TryLockError::Error(e)) => return Err(StorageError::io("lock", path, e)),
+        }
+        durable::sync_parent(path)?;
+        let mut last = BTreeMap::new();
+        let mut dropped = BTreeSet::new();
+        let len = entry::read(path, &signer, |entry| {
+            match entry {
+                Entry::Erasure(erasure) => {
+                    last.insert((erasure.tenant, erasure.created_at), erasure.erasure);
+                }
+                Entry::Drop(drop) => dropped.extend(drop.created_at.map(|at| (drop.tenant, at))),
+            }
+            Ok(())
+        })?;
+        let found = file.metadata().map_err(|e| StorageError::io("examine", path, e))?;
+        if found.len() > len {
+            let cut = found.len() - len;
+            tracing::warn!(path = %path.display(), bytes = cut, "an entry of the erasure journal that was cut off is removed");
+            file.set_len(len)
+                .and_then(|()| file.sync_all())
+                .map_err(|e| StorageError::io("cut", path, e))?;
+        }
+        let inner = Inner {
+            file,
+            len,
+            last,
+            dropped,
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            signer,
+            inner: Mutex::new(inner),
+        })
+    }
+
+    /// Appends the erasures that a tenant's catalog has and the journal has not; they are durable when it returns. A tenant that is older than the
+    /// journal says is refused: whoever was erased since would be back.
+    pub fn record_erasures(&self, store: &Store) -> Result<(), StorageError> {
+        let spec = store.spec();
+        let incarnation = (spec.id.clone(), spec.created_at);
+        let outdated = |problem: String| StorageError::Outdated {
+            tenant: spec.id.clone(),
+            journal: self.path.clone(),
+            problem,
+        };
+        let mut inner = self.inner.lock();
+        if inner.dropped.contains(&incarnation) {
+            return Err(outdated("it was dropped".to_owned()));
+        }
+        // Read under the lock, so that nobody appends more than that meanwhile.
+        let newest = store.last_erasure();
+        let mut last = inner.last.get(&incarnation).copied().unwrap_or(0);
+        if newest.cmp(&last) == Ordering::Less {
+            return Err(outdated(format!(
+                "its last erasure is number {newest}, that of the journal {last}"
+            )));
+        }
+        while last < newest {
+            let entries: Vec<Entry> = store
+                .erasures_between(last, newest, APPEND_MAX)?
+                .into_iter()
+                .map(Entry::Erasure)
+                .collect();
+            last = match entries.last() {
+                Some(Entry::Erasure(erasure)) => erasure.erasure,
+                // Numbers that a restore passed over.
+                _ => newest,
+            };
+            self.append(&mut inner, &entries)?;
+            inner.last.insert(incarnation.clone(), last);
+        }
+        Ok(())
+    }
+
+    /// Appends that a tenant was dropped; durable when it returns. `created_at` is known where its catalog could be read.
+    pub fn record_drop(
+        &self,
+        tenant: &TenantId,
+        created_at: Option<Timestamp>,
+    ) -> Result<(), StorageError> {
+        let mut inner = self.inner.lock();
+        let entry = Entry::Drop(DropEntry {
+            tenant: tenant.clone(),
+            created_at,
+            dropped_at: Timestamp::now(),
+        });
+        self.append(&mut inner, &[entry])?;
+        inner.dropped.extend(created_at.map(|at| (tenant.clone(), at)));
+        Ok(())
+    }
+
+    fn append(&self, inner: &mut Inner, entries: &[Entry]) -> Result<(), StorageError> {
+        let text: String = entries.iter().map(|entry| entry.line(&self.signer)).collect();
+        // Nothing of an append that failed may stand behind this one.
+        inner
+            .file
+            .set_len(inner.len)
+            .and_then(|()| inner.file.write_all_at(text.as_bytes(), inner.len))
+            .and_then(|()| inner.file.sync_data())
+            .map_err(|e| StorageError::io("write", &self.path, e))?;
+        inner.len += text.len() as u64;
+        Ok(())
+    }
+}
+
+impl Store {
+    /// The number of the last erasure.
+    pub(super) fn last_erasure(&self) -> u64 {
+        self.0.state.lock().last_erasure
+    }
+
+    /// Up to `limit` erasures numbered above `after` and up to `to`, in order.
+    fn erasures_between(&self, after: u64, to: u64, limit: usize) -> Result<Vec<ErasureEntry>, StorageError> {
+        let spec = self.spec();
+        self.0.readers.with(|conn| {
+            let erasures = super::catalog::erase::between(conn, after, to, limit)?;
+            let entry = |(erasure, sequence, subject_id, erased_at)| ErasureEntry {
+                tenant: spec.id.clone(),
+                created_at: spec.created_at,
+                erasure,
+                sequence,
+                subject_id,
+                erased_at,
+            };
+            Ok(erasures.into_iter().map(entry).collect())
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

@@ -1,0 +1,166 @@
+//! Entries of the erasure journal, their text and how a whole file of them is read. Writes nothing.
+//!
+//! A line is `{"entry":ENTRY,"signature":"HEX"}`, ENTRY one of `{"erasure":{..}}` and `{"drop":{..}}`, without white space and with its fields in this
+//! order: one content has one text, so that no byte of a line is free.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::keys::receipt::ReceiptSigner;
+use crate::model::id::{SubjectId, TenantId};
+use crate::model::timestamp::Timestamp;
+use crate::storage::error::StorageError;
+
+/// Longest line; a real one has less than half of it.
+const LINE_LEN_MAX: u64 = 1_024;
+/// Lines that are read and verified at once.
+const LINES_AT_ONCE: usize = 4_096;
+/// Most bytes that a loss of power can leave of one append.
+const TORN_LEN_MAX: u64 = 1 << 20;
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum Entry {
+    /// A person was erased.
+    Erasure(ErasureEntry),
+    /// A tenant was dropped.
+    Drop(DropEntry),
+}
+
+/// An erasure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErasureEntry {
+    /// Whose person it was.
+    pub tenant: TenantId,
+    /// When this tenant was made.
+    pub created_at: Timestamp,
+    /// Number of the erasure within the tenant, ascending from entry to entry.
+    pub erasure: u64,
+    /// Number of the change within the tenant.
+    pub sequence: u64,
+    /// Who.
+    pub subject_id: SubjectId,
+    /// When.
+    pub erased_at: Timestamp,
+}
+
+/// The end of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DropEntry {
+    /// Which.
+    pub tenant: TenantId,
+    /// When this tenant was made; `None` where that could not be read any more, and all that were made before the drop are meant.
+    pub created_at: Option<Timestamp>,
+    /// When it was dropped.
+    pub dropped_at: Timestamp,
+}
+
+impl DropEntry {
+    /// Whether a tenant of this name that was made then is the one.
+    pub fn is_of(&self, created_at: Timestamp) -> bool {
+        match self.created_at {
+            Some(at) => at == created_at,
+            None => created_at <= self.dropped_at,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    entry: Entry,
+    signature: String,
+}
+
+impl Entry {
+    /// Its signed line.
+    pub(super) fn line(&self, signer: &ReceiptSigner) -> String {
+        let text = json(self);
+        format!("{{\"entry\":{text},\"signature\":\"{}\"}}\n", signer.sign_entry(&text))
+    }
+
+    /// Reads a line that this signer signed.
+    fn parse(line: &[u8], signer: &ReceiptSigner) -> Option<Self> {
+        let text = line.strip_suffix(b"\n")?;
+        let line: Line = serde_json::from_slice(text).ok()?;
+        let is_own = json(&line).as_bytes() == text && signer.verify_entry(&json(&line.entry), &line.signature);
+        is_own.then_some(line.entry)
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("entries have no maps")
+}
+
+/// Reads a journal from its beginning and hands each entry on. Gives the length of its sound lines, which is less than the file's where the end was
+/// torn. Any other line that is not as it was written, comes out of order or was signed with another key is refused with its number.
+pub fn read(
+    path: &Path,
+    signer: &ReceiptSigner,
+    mut each: impl FnMut(Entry) -> Result<(), StorageError>,
+) -> Result<u64, StorageError> {
+    let failed = |e| StorageError::io("read", path, e);
+    let file = File::open(path).map_err(|e| StorageError::io("open", path, e))?;
+    let file_len = file.metadata().map_err(failed)?.len();
+    let mut file = BufReader::new(file);
+    let mut last: BTreeMap<(TenantId, Timestamp), u64> = BTreeMap::new();
+    let (mut number, mut len) = (0_u64, 0_u64);
+    loop {
+        let lines = lines(&mut file).map_err(failed)?;
+        if lines.is_empty() {
+            return Ok(len);
+        }
+        let entries: Vec<Option<Entry>> =
+            lines.par_iter().map(|line| Entry::parse(line, signer)).collect();
+        for (line, entry) in lines.iter().zip(entries) {
+            number += 1;
+            let fault = |fault: &str| Err(StorageError::damaged(path, format!("line {number} {fault}")));
+            match entry {
+                Some(Entry::Erasure(erasure)) => {
+                    let before = last.entry((erasure.tenant.clone(), erasure.created_at)).or_default();
+                    if erasure.erasure <= *before {
+                        return fault("comes out of order");
+                    }
+                    *before = erasure.erasure;
+                    each(Entry::Erasure(erasure))?;
+                }
+                Some(entry) => each(entry)?,
+                None if is_torn(line) && file_len - len <= TORN_LEN_MAX => return Ok(len),
+                None => {
+                    return fault("is not as it was written, or another keyring's key has signed it");
+                }
+            }
+            len += line.len() as u64;
+        }
+    }
+}
+
+fn lines(file: &mut impl BufRead) -> std::io::Result<Vec<Vec<u8>>> {
+    let mut lines = Vec::new();
+    while lines.len() < LINES_AT_ONCE {
+        let mut line = Vec::new();
+        if file.by_ref().take(LINE_LEN_MAX).read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
+/// Whether a line is what a loss of power leaves of an append that nobody was told of: it has no end, or blocks of it were never written.
+fn is_torn(line: &[u8]) -> bool {
+    let has_no_end = line.last() != Some(&b'\n') && (line.len() as u64) < LINE_LEN_MAX;
+    has_no_end || line.contains(&0)
+}
+
+#[cfg(test)]
+#[path = "entry_tests.rs"]
+mod tests;
