@@ -1,5 +1,6 @@
 //! The composition root: builds every layer, listens, reports health, drains. Holds no rule of its own.
 
+mod backup;
 mod build;
 pub mod config;
 mod counted;
@@ -8,6 +9,7 @@ mod health;
 mod init;
 mod listen;
 pub mod pki;
+mod restore;
 pub mod tls;
 mod verify;
 
@@ -20,8 +22,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use self::backup::{BackedUp, BackupError, backup};
 use self::config::{Config, LimitError};
 pub use self::init::init;
+pub use self::restore::{Restored, restore};
 pub use self::verify::{Verified, verify};
 use crate::engine::EngineError;
 use crate::front::error::FrontError;
@@ -51,6 +55,9 @@ pub enum ServerError {
     /// From the data directory.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// From a backup or its restoration.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// From the keys.
     #[error(transparent)]
     Keys(#[from] KeyError),

@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -169,6 +170,17 @@ impl Journal {
         inner.len += text.len() as u64;
         Ok(())
     }
+}
+
+/// Writes the entries of one journal to a new file; durable when it returns. A file that is there already is refused.
+pub fn copy(from: &Path, to: &Path, signer: &ReceiptSigner) -> Result<(), StorageError> {
+    let len = entry::read(from, signer, |_| Ok(()))?;
+    let source = File::open(from).map_err(|e| StorageError::io("open", from, e))?;
+    let mut copy = durable::create_file(to)?;
+    io::copy(&mut source.take(len), &mut copy)
+        .and_then(|_| copy.sync_all())
+        .map_err(|e| StorageError::io("write", to, e))?;
+    durable::sync_parent(to)
 }
 
 impl Store {

@@ -1,0 +1,145 @@
+//! `thenar data backup`: all that a data directory holds as one sealed stream, beside a running server or without one. Changes nothing.
+//!
+//! The keyring in it is wrapped by the key that the stream is sealed with, so that the loss of the key-encryption key loses no backup that was sealed with
+//! another one. The key file itself is never in it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::ServerError;
+use super::config::Config;
+use crate::keys::keyring::{Keyring, Purpose};
+use crate::keys::stream::SealedWriter;
+use crate::model::id::TenantId;
+use crate::model::timestamp::Timestamp;
+use crate::storage::archive::{ArchiveWriter, EntryName, is_plain, write_failed};
+use crate::storage::backup::{Snapshot, backup as backup_tenant};
+use crate::storage::data_dir;
+use crate::storage::error::StorageError;
+
+/// Largest keyring, certificate and manifest: far more than ten thousand tenants take.
+pub(super) const SMALL_LEN_MAX: u64 = 256 << 20;
+
+/// Why a backup was not made or not restored.
+#[derive(Debug, Error)]
+pub enum BackupError {
+    /// A tenant whose files nobody can read.
+    #[error("tenant {0}: the keyring has no key of it")]
+    KeyMissing(TenantId),
+    /// A file of the certificates' directory.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Something is where the backup is to be restored to.
+    #[error("{} is there already; nothing was changed: restore into a directory that is new or empty, but for the file `kek`", .0.display())]
+    Occupied(PathBuf),
+    /// A journal that would be written over, or go unused.
+    #[error("the erasure journal {} is there already: name it with --journal, or move it away", .0.display())]
+    JournalThere(PathBuf),
+    /// The backup is authentic and incomplete, or names what it has not.
+    #[error("the backup is not what this release makes: {0}")]
+    Content(String),
+    /// What was restored is not sound.
+    #[error("tenant {tenant} was restored and is not sound: {faults}")]
+    Unsound {
+        /// The tenant.
+        tenant: TenantId,
+        /// All that was found.
+        faults: String,
+    },
+}
+
+/// What a backup holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// When it was begun.
+    pub made_at: Timestamp,
+    /// Tenants, each as it was at one moment after that.
+    pub tenants: Vec<Snapshot>,
+}
+
+/// What was backed up.
+#[derive(Debug)]
+pub struct BackedUp {
+    /// As it stands at the end of the backup.
+    pub manifest: Manifest,
+    /// Bytes before they were sealed.
+    pub bytes: u64,
+}
+
+/// Backs up some tenants, or all of them when none is named. One that is damaged is an error that names file and place; the others can be named then.
+pub fn backup(config: &Config, tenants: &[TenantId], to: &mut dyn Write) -> Result<BackedUp, ServerError> {
+    let made_at = Timestamp::now();
+    // Listed before the keyring is read: a key is made before its tenant.
+    let all = data_dir::tenants(&config.data)?;
+    let chosen: BTreeSet<&TenantId> = if tenants.is_empty() { &all } else { tenants }
+        .iter()
+        .collect();
+    if let Some(unknown) = chosen.iter().find(|tenant| !all.contains(tenant)) {
+        return Err(StorageError::TenantUnknown((*unknown).clone()).into());
+    }
+    let key = config.kek_source().load()?;
+    let keyring = Keyring::read(&config.data.join("keyring"), &key)?;
+    let backup_key = config.backup_kek_source().load()?;
+    let mut sealed = SealedWriter::new(to, &backup_key).map_err(write_failed)?;
+    let mut archive = ArchiveWriter::new(&mut sealed);
+    // The keys of a front have no tenants beside them.
+    let keeps = |tenant: &TenantId| tenants.is_empty() || chosen.contains(tenant);
+    let text = keyring.rewrapped(&backup_key, keeps)?;
+    archive.put(&EntryName::Keyring, text.as_bytes())?;
+    tls_files(&config.data.join("tls"), &mut archive)?;
+    let mut manifest = Manifest {
+        made_at,
+        tenants: Vec::new(),
+    };
+    for tenant in chosen {
+        let data_key = keyring
+            .get(tenant, Purpose::Data)?
+            .ok_or_else(|| BackupError::KeyMissing(tenant.clone()))?;
+        // One that was dropped meanwhile is left out.
+        let snapshot = backup_tenant(&config.data, tenant, &data_key, &mut archive)?;
+        manifest.tenants.extend(snapshot);
+    }
+    let text = serde_json::to_vec(&manifest).expect("a manifest has no maps");
+    archive.put(&EntryName::Manifest, &text)?;
+    let bytes = archive.finish()?;
+    sealed.finish().map_err(write_failed)?;
+    Ok(BackedUp { manifest, bytes })
+}
+
+/// Certificates and their keys, where there are any.
+fn tls_files(dir: &Path, archive: &mut ArchiveWriter<'_>) -> Result<(), ServerError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| BackupError::File { path, source }
+    };
+    if !dir.exists() {
+        return Ok(());
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed(dir))? {
+        let entry = entry.map_err(failed(dir))?;
+        let is_file = entry.file_type().map_err(failed(dir))?.is_file();
+        names.extend(entry.file_name().into_string().ok().filter(|name| is_file && is_plain(name)));
+    }
+    names.sort();
+    for name in names {
+        let path = dir.join(&name);
+        let mut content = zeroize::Zeroizing::new(Vec::new());
+        fs::File::open(&path)
+            .and_then(|mut file| file.read_to_end(&mut content))
+            .map_err(failed(&path))?;
+        archive.put(&EntryName::Tls(name), &content)?;
+    }
+    Ok(())
+}
