@@ -37,6 +37,10 @@ fn every_command_parses() {
         "thenar stats acme",
         "thenar demo --palms 1000 --dim 512 --scanners 4 --seconds 1 --backend cpu --kernel portable --data d --json",
         "thenar config check --config thenar.toml",
+        "thenar data verify --data d --tenant acme",
+        "thenar data backup --data d --tenant acme --tenant other --to -",
+        "thenar data restore - --data d --journal j",
+        "thenar data restore b --data d --without-journal --json",
     ] {
         assert!(parses(line), "{line}");
     }
@@ -67,6 +71,10 @@ fn slips_are_refused() {
         "thenar enroll --left a.npy",
         "thenar import p.npy --hand left",
         "thenar demo --palms 0",
+        "thenar data backup --data d",
+        "thenar data restore b --data d",
+        "thenar data restore b --journal j",
+        "thenar data restore b --data d --journal j --without-journal",
         "thenar demo --backend tpu",
     ] {
         assert!(!parses(line), "{line}");

@@ -10,11 +10,22 @@ use super::error::CliError;
 use super::local::{self, Verified};
 use super::output::{Output, table};
 
+mod backup;
+mod restore;
+
+/// Said where backups have no key of their own.
+const NO_BACKUP_KEY: &str =
+    "no `backup_kek` is configured: backups are sealed with the key-encryption key, and whoever loses that loses them too";
+
 /// What can be done with a data directory.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Check every page, block and row on disk against its authentication and the catalog; changes nothing, and a server may run meanwhile
     Verify(Args),
+    /// Write all of it, or some tenants, to a sealed backup; a server may run meanwhile
+    Backup(backup::Args),
+    /// Make a data directory out of a backup, without those who were erased after it
+    Restore(restore::Args),
 }
 
 /// Options of `data verify`.
@@ -35,9 +46,21 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(command: &Command) -> Result<(), CliError> {
-    let Command::Verify(args) = command;
-    let verified = local::verify(args.config.as_deref(), args.data.as_deref(), args.tenant.as_ref())?;
-    args.output.print(&text(&verified), &answer(&verified))?;
+    match command {
+        Command::Verify(args) => verify(args),
+        Command::Backup(args) => backup::run(args),
+        Command::Restore(args) => restore::run(args),
+    }
+}
+
+fn verify(args: &Args) -> Result<(), CliError> {
+    let (verified, has_backup_key) =
+        local::verify(args.config.as_deref(), args.data.as_deref(), args.tenant.as_ref())?;
+    let mut text = text(&verified);
+    if !has_backup_key {
+        text = text.trim_end().to_owned() + "\n" + NO_BACKUP_KEY;
+    }
+    args.output.print(&text, &answer(&verified, has_backup_key))?;
     match verified.iter().filter(|one| !is_sound(one)).count() {
         0 => Ok(()),
         damaged => Err(CliError::Damaged(damaged)),
@@ -82,7 +105,7 @@ fn text(verified: &[Verified]) -> String {
     table(&rows) + &notes.join("\n")
 }
 
-fn answer(verified: &[Verified]) -> Value {
+fn answer(verified: &[Verified], has_backup_key: bool) -> Value {
     let tenants = verified.iter().map(|one @ (tenant, found)| {
         let mut answer = json!({"tenant": tenant, "sound": is_sound(one)});
         if let (Some(found), Some(answer)) = (found, answer.as_object_mut()) {
@@ -99,5 +122,5 @@ fn answer(verified: &[Verified]) -> Value {
         }
         answer
     });
-    json!({ "tenants": tenants.collect::<Vec<_>>() })
+    json!({ "tenants": tenants.collect::<Vec<_>>(), "backup_key": has_backup_key })
 }

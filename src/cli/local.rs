@@ -1,6 +1,7 @@
 //! The seam to the server on this machine: data directory, certificates, configuration, start and stop.
 //! Every call from the command line into `server`, `config` and `telemetry` stands here.
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use crate::engine::{BackendChoice, Kernel};
 use crate::keys::provider::KekSource;
 use crate::model::id::{PrincipalName, TenantId};
 use crate::model::principal::Principal;
-pub use crate::server::Verified;
+pub use crate::server::{BackedUp, Restored, Verified};
 use crate::server::config::Config;
 use crate::server::pki::{IssuedCert, NodeKind, Pki, PkiError};
 use crate::server::{self, Mode, Server, ServerError};
@@ -177,17 +178,43 @@ pub fn check(file: Option<&Path>) -> Result<Config, LocalError> {
     Ok(config::load(file)?)
 }
 
-/// Verifies a tenant of a data directory, or all of them.
-pub fn verify(
-    file: Option<&Path>,
-    data: Option<&Path>,
-    tenant: Option<&TenantId>,
-) -> Result<Vec<Verified>, LocalError> {
+/// A configuration, with the data directory that was named.
+fn config_of(file: Option<&Path>, data: Option<&Path>) -> Result<Config, LocalError> {
     let mut config = config::load(file)?;
     if let Some(data) = data {
         data.clone_into(&mut config.data);
     }
-    Ok(server::verify(&config, tenant)?)
+    Ok(config)
+}
+
+/// Backs up some tenants of a data directory, or all of them.
+pub fn backup(
+    file: Option<&Path>,
+    data: Option<&Path>,
+    tenants: &[TenantId],
+    to: &mut dyn Write,
+) -> Result<BackedUp, LocalError> {
+    Ok(server::backup(&config_of(file, data)?, tenants, to)?)
+}
+
+/// Makes a data directory out of a backup.
+pub fn restore(
+    file: Option<&Path>,
+    data: &Path,
+    journal: Option<&Path>,
+    from: &mut dyn Read,
+) -> Result<Restored, LocalError> {
+    Ok(server::restore(&config_of(file, Some(data))?, journal, from)?)
+}
+
+/// Verifies a tenant of a data directory, or all of them; also says whether backups have a key of their own.
+pub fn verify(
+    file: Option<&Path>,
+    data: Option<&Path>,
+    tenant: Option<&TenantId>,
+) -> Result<(Vec<Verified>, bool), LocalError> {
+    let config = config_of(file, data)?;
+    Ok((server::verify(&config, tenant)?, config.backup_kek.is_some()))
 }
 
 /// Loads a configuration, sets up logging and starts a server. Returns when it is ready.

@@ -48,6 +48,7 @@ fn an_entry_of_the_journal_verifies_with_its_text_and_its_signer_alone() {
     assert!(!signer.verify_entry("{ }", &signature));
     assert!(!other.verify_entry("{}", &signature));
     assert!(!signer.verify_entry("{}", "no signature"));
+    assert!(!signer.verify_entry("{}", &signature.to_uppercase()));
     // A receipt's signature is none of an entry with the same text.
     let receipt = signer.sign(&receipt());
     assert!(!signer.verify_entry(&receipt.receipt_json, &to_hex(&receipt.signature)));

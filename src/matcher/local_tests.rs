@@ -8,6 +8,7 @@ use crate::matcher::node::NewReference;
 use crate::model::subject::Hand;
 use crate::model::tenant::TransformId;
 use crate::model::usage::{Outcome, UsageKind};
+use crate::storage::journal::JOURNAL_FILE;
 
 fn query(transform: TransformId, dimension: usize) -> SearchQuery {
     SearchQuery {
@@ -140,5 +141,55 @@ async fn a_tenant_whose_making_failed_at_its_end_is_taken_up_when_that_is_repeat
     node.create_tenant(spec.clone()).await.expect("taken up");
     let status = node.tenant(&spec.id).await.expect("there");
     assert_eq!(status.state, TenantState::Ready);
+    node.drain().await;
+}
+
+fn erasure(request: &str) -> Erasure {
+    Erasure {
+        tenant: tenant(),
+        request_id: request.parse().expect("an id"),
+        request_digest: [6; 32],
+        subject: SubjectRef::Id("ada".parse().expect("an id")),
+    }
+}
+
+#[tokio::test]
+async fn an_erasure_is_acknowledged_once_the_journal_has_it() {
+    let (node, dir) = node().await;
+    node.enroll(enrollment(transform(7), DIM))
+        .await
+        .expect("enrolled");
+    node.journal.set_broken(true);
+    let refused = node.erase(erasure("erase")).await;
+    let Err(NodeError::StorageRefused(reason)) = &refused else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        reason.contains("the person is erased") && reason.contains("repeat the request"),
+        "{reason}"
+    );
+    let found = node.search(query(transform(7), DIM)).await.expect("answered");
+    assert!(found.candidates.is_empty(), "erased all the same");
+    let again = node.erase(erasure("erase")).await;
+    assert!(matches!(again, Err(NodeError::StorageRefused(_))), "{again:?}");
+    node.journal.set_broken(false);
+    assert_eq!(node.erase(erasure("erase")).await.expect("noted").erasure, 1);
+    let journal = std::fs::read_to_string(dir.path().join(JOURNAL_FILE)).expect("readable");
+    assert!(journal.lines().count() == 1 && journal.contains("\"ada\""), "{journal}");
+    node.drain().await;
+}
+
+#[tokio::test]
+async fn a_drop_is_acknowledged_once_the_journal_has_it() {
+    let (node, dir) = node().await;
+    node.journal.set_broken(true);
+    let refused = node.drop_tenant(&tenant()).await;
+    assert!(matches!(refused, Err(NodeError::StorageRefused(_))), "{refused:?}");
+    node.journal.set_broken(false);
+    node.drop_tenant(&tenant()).await.expect("noted");
+    let unknown = node.drop_tenant(&tenant()).await;
+    assert!(matches!(unknown, Err(NodeError::TenantUnknown(_))), "{unknown:?}");
+    let journal = std::fs::read_to_string(dir.path().join(JOURNAL_FILE)).expect("readable");
+    assert!(journal.lines().count() == 1 && journal.contains("dropped_at"), "{journal}");
     node.drain().await;
 }

@@ -158,6 +158,13 @@ impl Journal {
         Ok(())
     }
 
+    /// Lets appends fail, as a medium does that was taken away, or work again.
+    #[cfg(test)]
+    pub(crate) fn set_broken(&self, is_broken: bool) {
+        let file = OpenOptions::new().read(true).write(!is_broken).open(&self.path);
+        self.inner.lock().file = file.expect("openable");
+    }
+
     fn append(&self, inner: &mut Inner, entries: &[Entry]) -> Result<(), StorageError> {
         let text: String = entries.iter().map(|entry| entry.line(&self.signer)).collect();
         // Nothing of an append that failed may stand behind this one.

@@ -1,0 +1,120 @@
+//! Tests of what a restore does again: erasures come under their numbers and with their times, and leave no row in the files.
+
+use super::*;
+use crate::model::timestamp::Timestamp;
+use crate::storage::archive::{ArchiveWriter, EntryName};
+use crate::storage::backup::backup;
+use crate::storage::testing::{House, files, id, key, signer};
+
+fn backed_up(house: &House) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut archive = ArchiveWriter::new(&mut bytes);
+    let data = house.tmp.path().join("data");
+    backup(&data, &id("acme"), &key(1), &mut archive).expect("sound");
+    archive.finish().expect("written");
+    bytes
+}
+
+fn entry(erasure: u64, subject: &str) -> ErasureEntry {
+    ErasureEntry {
+        tenant: id("acme"),
+        created_at: Timestamp(1),
+        erasure,
+        sequence: 0,
+        subject_id: id(subject),
+        erased_at: Timestamp(i64::try_from(erasure).expect("small")),
+    }
+}
+
+/// Writes the files of a backup into a directory that is no data directory yet.
+fn unpack(bytes: &[u8], data: &Path) -> Result<Snapshot, StorageError> {
+    let mut from = bytes;
+    let mut archive = ArchiveReader::new(&mut from);
+    loop {
+        match archive.next_entry()?.expect("a catalog comes") {
+            EntryName::Segment(tenant, ulid) => write_segment(data, &tenant, ulid, &mut archive)?,
+            EntryName::Catalog(tenant) => return write_catalog(data, &tenant, &key(1), &mut archive),
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn erasures_are_done_again_and_their_rows_leave_the_files() {
+    let house = House::new();
+    house.flushed(10);
+    house.enroll("pending", 50);
+    house.erase("s1");
+    let bytes = backed_up(&house);
+    let before: Vec<u8> = bytes.windows(8).position(|w| w == b"THNRSEG\0").map_or(Vec::new(), |at| {
+        bytes[at + 4_096..at + 4_096 + 64].to_vec()
+    });
+    let tmp = tempfile::tempdir().expect("a directory");
+    let data = tmp.path().join("data");
+    let snapshot = unpack(&bytes, &data).expect("written");
+    assert_eq!(snapshot.last_erasure, 1);
+    let later = [
+        entry(2, "s2"),
+        entry(3, "came-later"),
+        entry(4, "pending"),
+        entry(5, "s2"),
+        entry(9, "s9"),
+        entry(10, "came-later"),
+    ];
+    let (erased, found) = finish(&data, &id("acme"), &key(1), signer(), &later).expect("finished");
+    assert_eq!(erased, 3);
+    assert!(found.faults.is_empty() && found.counted, "{:?}", found.faults);
+    data_dir::DataDir::init(&data).expect("made");
+    let again = House::open(tmp);
+    for (subject, is_there) in [("s1", false), ("s2", false), ("pending", false), ("s9", false), ("s3", true)] {
+        let record = again.store.subject(&SubjectKey::Id(id(subject))).expect("read");
+        assert_eq!(record.is_some(), is_there, "{subject}");
+    }
+    for (erasure, subject) in [(1, Some("s1")), (2, Some("s2")), (3, None), (4, Some("pending")), (5, None), (9, Some("s9"))] {
+        let answer = again.store.erasure(erasure).expect("read");
+        assert_eq!(answer.as_ref().map(|answer| answer.subject_id.as_str()), subject, "{erasure}");
+        let Some(answer) = answer else { continue };
+        assert!(answer.purged);
+        let receipt = crate::keys::receipt::verify(&answer.receipt).expect("signed");
+        assert_eq!(receipt.erasure, erasure);
+        if erasure > 1 {
+            assert_eq!(receipt.erased_at, entry(erasure, "x").erased_at);
+        }
+    }
+    assert_eq!(again.erase("s3").0.erasure, 11, "no number is given out twice");
+    assert_eq!(files(&again.path().join(SEGMENTS_DIR)).len(), 1);
+    assert_eq!(before.len(), 64);
+    assert!(again.files_with(&before).is_empty(), "the backup's segment is gone");
+}
+
+#[test]
+fn a_restored_tenant_has_a_mark_and_nothing_is_written_over() {
+    let house = House::new();
+    house.flushed(5);
+    let bytes = backed_up(&house);
+    let tmp = tempfile::tempdir().expect("a directory");
+    let data = tmp.path().join("data");
+    let snapshot = unpack(&bytes, &data).expect("written");
+    let dir = data_dir::tenant_path(&data, &id("acme"));
+    assert_eq!(crate::storage::mark::read(&dir, &key(1)).expect("there"), snapshot.commits);
+    let again = unpack(&bytes, &data).expect_err("there already").to_string();
+    assert!(again.contains("can't create"), "{again}");
+    assert_eq!(written(&data).expect("listed"), [id("acme")]);
+    discard(&data, &id("acme")).expect("removed");
+    assert_eq!(written(&data).expect("listed"), []);
+}
+
+#[test]
+fn a_catalog_of_another_tenant_or_key_is_refused() {
+    let house = House::new();
+    let bytes = backed_up(&house);
+    let tmp = tempfile::tempdir().expect("a directory");
+    for (tenant, key) in [("other", key(1)), ("acme", key(2))] {
+        let mut from = &bytes[..];
+        let mut archive = ArchiveReader::new(&mut from);
+        archive.next_entry().expect("read");
+        let data = tmp.path().join(tenant);
+        let error = write_catalog(&data, &id(tenant), &key, &mut archive).expect_err("refused");
+        assert!(matches!(error, StorageError::Damaged { .. }), "{error}");
+    }
+}

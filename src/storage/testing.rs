@@ -59,7 +59,7 @@ impl House {
         Self::open(tmp)
     }
 
-    fn open(tmp: TempDir) -> Self {
+    pub(super) fn open(tmp: TempDir) -> Self {
         let dir = DataDir::open(tmp.path().join("data")).expect("open");
         let store = Store::open(&dir, &id("acme"), &key(1), signer()).expect("open");
         Self { tmp, dir, store }

@@ -160,7 +160,3 @@ fn is_torn(line: &[u8]) -> bool {
     let has_no_end = line.last() != Some(&b'\n') && (line.len() as u64) < LINE_LEN_MAX;
     has_no_end || line.contains(&0)
 }
-
-#[cfg(test)]
-#[path = "entry_tests.rs"]
-mod tests;
