@@ -14,8 +14,7 @@ mod backup;
 mod restore;
 
 /// Said where backups have no key of their own.
-const NO_BACKUP_KEY: &str =
-    "no `backup_kek` is configured: backups are sealed with the key-encryption key, and whoever loses that loses them too";
+const NO_BACKUP_KEY: &str = "no `backup_kek` is configured: backups are sealed with the key-encryption key, and whoever loses that loses them too";
 
 /// What can be done with a data directory.
 #[derive(Debug, clap::Subcommand)]

@@ -13,10 +13,10 @@ use crate::engine::{BackendChoice, Kernel};
 use crate::keys::provider::KekSource;
 use crate::model::id::{PrincipalName, TenantId};
 use crate::model::principal::Principal;
-pub use crate::server::{BackedUp, Restored, Verified};
 use crate::server::config::Config;
 use crate::server::pki::{IssuedCert, NodeKind, Pki, PkiError};
 use crate::server::{self, Mode, Server, ServerError};
+pub use crate::server::{BackedUp, Restored, Verified};
 use crate::telemetry;
 
 /// Data directory when none is named.

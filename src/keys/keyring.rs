@@ -187,11 +187,7 @@ impl Keyring {
     }
 
     /// The text of a keyring with the same signer and the keys of some tenants, wrapped by another key-encryption key.
-    pub fn rewrapped(
-        &self,
-        kek: &SecretKey,
-        keeps: impl Fn(&TenantId) -> bool,
-    ) -> Result<String, KeyError> {
+    pub fn rewrapped(&self, kek: &SecretKey, keeps: impl Fn(&TenantId) -> bool) -> Result<String, KeyError> {
         let envelope = Envelope::new(kek);
         let body = self.body.read();
         let signer = self

@@ -334,5 +334,8 @@ fn a_rewrapped_keyring_has_the_same_keys_under_another_key() {
         keyring.get(&acme, Purpose::Link).expect("opens")
     );
     let signature = keyring.signer().sign_entry("{}");
-    assert!(restored.signer().verify_entry("{}", &signature), "the signer is the same");
+    assert!(
+        restored.signer().verify_entry("{}", &signature),
+        "the signer is the same"
+    );
 }

@@ -34,7 +34,9 @@ pub enum StreamError {
     #[error("it has version {0}; this release reads {VERSION}: use the newer release that wrote it")]
     Newer(u8),
     /// The header fails authentication.
-    #[error("it does not open with this key: the key is another one, or its first {HEADER_LEN} bytes were changed")]
+    #[error(
+        "it does not open with this key: the key is another one, or its first {HEADER_LEN} bytes were changed"
+    )]
     Key,
     /// A frame fails authentication.
     #[error("frame {0} fails authentication: it was changed, cut off or moved")]

@@ -84,7 +84,10 @@ fn every_flipped_bit_is_found() {
         let error = opened(&flipped, &key(1)).expect_err("changed");
         match bit / 8 {
             0..7 => assert_eq!(error, StreamError::NotAStream, "bit {bit}"),
-            7 => assert!(matches!(error, StreamError::Newer(_) | StreamError::Key), "bit {bit}"),
+            7 => assert!(
+                matches!(error, StreamError::Newer(_) | StreamError::Key),
+                "bit {bit}"
+            ),
             8..HEADER_LEN => assert_eq!(error, StreamError::Key, "bit {bit}"),
             _ => assert_eq!(error, StreamError::Frame(0), "bit {bit}"),
         }
@@ -94,7 +97,11 @@ fn every_flipped_bit_is_found() {
         let mut flipped = whole.clone();
         flipped[at] ^= 0x10;
         let frame = ((at - HEADER_LEN) / SEALED_LEN) as u64;
-        assert_eq!(opened(&flipped, &key(1)), Err(StreamError::Frame(frame)), "byte {at}");
+        assert_eq!(
+            opened(&flipped, &key(1)),
+            Err(StreamError::Frame(frame)),
+            "byte {at}"
+        );
     }
 }
 
@@ -106,7 +113,10 @@ fn a_stream_that_was_cut_anywhere_is_no_shorter_stream() {
         let beside = borders.flat_map(|at| [at - 1, at, at + 1, at + TAG_LEN, at + TAG_LEN + 1]);
         for cut in beside.chain([0, 7, 8, whole.len() - 1]) {
             if cut < whole.len() {
-                assert!(opened(&whole[..cut], &key(1)).is_err(), "{len} bytes cut at {cut}");
+                assert!(
+                    opened(&whole[..cut], &key(1)).is_err(),
+                    "{len} bytes cut at {cut}"
+                );
             }
         }
     }

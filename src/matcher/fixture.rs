@@ -79,7 +79,8 @@ pub(super) async fn node() -> (Arc<LocalNode>, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a directory");
     let data = dir.path().join("data");
     DataDir::init(&data).expect("made");
-    let keyring = Keyring::create(&dir.path().join("keyring"), &SecretKey::from_bytes([1; 32])).expect("made");
+    let keyring =
+        Keyring::create(&dir.path().join("keyring"), &SecretKey::from_bytes([1; 32])).expect("made");
     let journal = Journal::open(&dir.path().join(JOURNAL_FILE), keyring.signer()).expect("made");
     let engine = Engine::start(EngineConfig {
         backend: BackendChoice::Cpu,

@@ -35,7 +35,13 @@ pub(super) enum LoadError {
 pub(super) fn load(store: Store, journal: &Arc<Journal>, engine: &Engine) -> Result<Arc<Tenant>, LoadError> {
     let gallery = engine.open_gallery(store.spec().dimension)?;
     match fill(&store, engine, gallery) {
-        Ok(residency) => Ok(Tenant::new(store, Arc::clone(journal), engine.clone(), gallery, residency)),
+        Ok(residency) => Ok(Tenant::new(
+            store,
+            Arc::clone(journal),
+            engine.clone(),
+            gallery,
+            residency,
+        )),
         Err(error) => {
             engine.close_gallery(gallery)?;
             Err(error)

@@ -209,10 +209,11 @@ impl LocalNode {
             Err(StorageError::TenantExists(_)) => self.take_up(spec, &data_key)?,
             made => made.map_err(|error| node_error(&spec.id, &error))?,
         };
-        let tenant = load(store, &self.journal, &self.engine).map_err(|error| NodeError::TenantUnavailable {
-            tenant: spec.id.clone(),
-            reason: error.to_string(),
-        })?;
+        let tenant =
+            load(store, &self.journal, &self.engine).map_err(|error| NodeError::TenantUnavailable {
+                tenant: spec.id.clone(),
+                reason: error.to_string(),
+            })?;
         let status = tenant.status();
         self.tenants.write().insert(spec.id.clone(), Slot::Live(tenant));
         Ok(status)

@@ -175,7 +175,10 @@ async fn an_erasure_is_acknowledged_once_the_journal_has_it() {
     node.journal.set_broken(false);
     assert_eq!(node.erase(erasure("erase")).await.expect("noted").erasure, 1);
     let journal = std::fs::read_to_string(dir.path().join(JOURNAL_FILE)).expect("readable");
-    assert!(journal.lines().count() == 1 && journal.contains("\"ada\""), "{journal}");
+    assert!(
+        journal.lines().count() == 1 && journal.contains("\"ada\""),
+        "{journal}"
+    );
     node.drain().await;
 }
 
@@ -184,12 +187,18 @@ async fn a_drop_is_acknowledged_once_the_journal_has_it() {
     let (node, dir) = node().await;
     node.journal.set_broken(true);
     let refused = node.drop_tenant(&tenant()).await;
-    assert!(matches!(refused, Err(NodeError::StorageRefused(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(NodeError::StorageRefused(_))),
+        "{refused:?}"
+    );
     node.journal.set_broken(false);
     node.drop_tenant(&tenant()).await.expect("noted");
     let unknown = node.drop_tenant(&tenant()).await;
     assert!(matches!(unknown, Err(NodeError::TenantUnknown(_))), "{unknown:?}");
     let journal = std::fs::read_to_string(dir.path().join(JOURNAL_FILE)).expect("readable");
-    assert!(journal.lines().count() == 1 && journal.contains("dropped_at"), "{journal}");
+    assert!(
+        journal.lines().count() == 1 && journal.contains("dropped_at"),
+        "{journal}"
+    );
     node.drain().await;
 }

@@ -82,9 +82,7 @@ pub fn backup(config: &Config, tenants: &[TenantId], to: &mut dyn Write) -> Resu
     let made_at = Timestamp::now();
     // Listed before the keyring is read: a key is made before its tenant.
     let all = data_dir::tenants(&config.data)?;
-    let chosen: BTreeSet<&TenantId> = if tenants.is_empty() { &all } else { tenants }
-        .iter()
-        .collect();
+    let chosen: BTreeSet<&TenantId> = if tenants.is_empty() { &all } else { tenants }.iter().collect();
     if let Some(unknown) = chosen.iter().find(|tenant| !all.contains(tenant)) {
         return Err(StorageError::TenantUnknown((*unknown).clone()).into());
     }
@@ -130,7 +128,13 @@ fn tls_files(dir: &Path, archive: &mut ArchiveWriter<'_>) -> Result<(), ServerEr
     for entry in fs::read_dir(dir).map_err(failed(dir))? {
         let entry = entry.map_err(failed(dir))?;
         let is_file = entry.file_type().map_err(failed(dir))?.is_file();
-        names.extend(entry.file_name().into_string().ok().filter(|name| is_file && is_plain(name)));
+        names.extend(
+            entry
+                .file_name()
+                .into_string()
+                .ok()
+                .filter(|name| is_file && is_plain(name)),
+        );
     }
     names.sort();
     for name in names {

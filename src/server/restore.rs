@@ -43,7 +43,12 @@ pub fn restore(
     let mut sealed = SealedReader::new(from, &backup_key).map_err(read_failed)?;
     let target = Target::begin(config, journal)?;
     let mut received = Received::default();
-    let keyring = received.read(&target, journal, &backup_key, &mut ArchiveReader::new(&mut sealed))?;
+    let keyring = received.read(
+        &target,
+        journal,
+        &backup_key,
+        &mut ArchiveReader::new(&mut sealed),
+    )?;
     let manifest = received.check()?;
     received.clear(&target)?;
     let later = Later::read(journal, &keyring, &received.tenants)?;
@@ -141,7 +146,9 @@ impl Received {
         if manifest.tenants.iter().eq(self.tenants.values()) {
             return Ok(manifest);
         }
-        Err(odd("its manifest names other tenants, or other states of them, than it holds"))
+        Err(odd(
+            "its manifest names other tenants, or other states of them, than it holds",
+        ))
     }
 
     /// Removes segments of tenants that were dropped while they were backed up: their catalog never came.
@@ -187,9 +194,10 @@ impl Later {
                 }
                 Entry::Drop(drop) => {
                     let of = tenants.get(&drop.tenant);
-                    later
-                        .dropped
-                        .extend(of.filter(|of| drop.is_of(of.created_at)).map(|of| of.tenant.clone()));
+                    later.dropped.extend(
+                        of.filter(|of| drop.is_of(of.created_at))
+                            .map(|of| of.tenant.clone()),
+                    );
                 }
             }
             Ok(())

@@ -120,7 +120,8 @@ fn copy(
             if let Err(error) = segments.copy(*entry, archive) {
                 // What the catalog names at this moment was replaced by nobody.
                 let is_damage = matches!(error, StorageError::Damaged { .. });
-                let is_named = || segments::list(&conn).map(|now| now.iter().any(|now| now.ulid == entry.ulid));
+                let is_named =
+                    || segments::list(&conn).map(|now| now.iter().any(|now| now.ulid == entry.ulid));
                 if !is_damage || is_named()? {
                     return Err(error);
                 }

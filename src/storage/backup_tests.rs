@@ -56,7 +56,11 @@ fn restored(bytes: &[u8]) -> (Snapshot, House) {
     }
     let (erased, found) = restore::finish(&data, &id("acme"), &key(1), signer(), &[]).expect("sound");
     assert_eq!(erased, 0);
-    assert!(found.faults.is_empty() && found.orphans.is_empty(), "{:?}", found.faults);
+    assert!(
+        found.faults.is_empty() && found.orphans.is_empty(),
+        "{:?}",
+        found.faults
+    );
     assert!(found.counted);
     data_dir::DataDir::init(&data).expect("made");
     (snapshot.expect("a catalog came"), House::open(tmp))
@@ -69,7 +73,12 @@ fn what_is_restored_is_what_was_there() {
     let snapshot = written(&house, &mut bytes).expect("sound").expect("there");
     let stats = house.store.stats().expect("figures");
     assert_eq!(
-        (snapshot.subjects, snapshot.references, snapshot.sequence, snapshot.segments),
+        (
+            snapshot.subjects,
+            snapshot.references,
+            snapshot.sequence,
+            snapshot.segments
+        ),
         (stats.subjects, stats.references, stats.sequence, stats.segments)
     );
     assert_eq!(snapshot.last_erasure, 2);
@@ -117,7 +126,9 @@ struct Meddler<'a> {
 impl Write for Meddler<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.bytes.extend_from_slice(bytes);
-        if bytes.starts_with(b"THNRSEG") && let Some(n) = self.times.next() {
+        if bytes.starts_with(b"THNRSEG")
+            && let Some(n) = self.times.next()
+        {
             self.house.enroll(&format!("new{n}"), 1_000 + n);
             self.house.erase(&format!("s{n}"));
             self.house.store.purge().expect("purged");

@@ -81,7 +81,9 @@ impl Journal {
             }
             Ok(())
         })?;
-        let found = file.metadata().map_err(|e| StorageError::io("examine", path, e))?;
+        let found = file
+            .metadata()
+            .map_err(|e| StorageError::io("examine", path, e))?;
         if found.len() > len {
             let cut = found.len() - len;
             tracing::warn!(path = %path.display(), bytes = cut, "an entry of the erasure journal that was cut off is removed");
@@ -142,11 +144,7 @@ impl Journal {
     }
 
     /// Appends that a tenant was dropped; durable when it returns. `created_at` is known where its catalog could be read.
-    pub fn record_drop(
-        &self,
-        tenant: &TenantId,
-        created_at: Option<Timestamp>,
-    ) -> Result<(), StorageError> {
+    pub fn record_drop(&self, tenant: &TenantId, created_at: Option<Timestamp>) -> Result<(), StorageError> {
         let mut inner = self.inner.lock();
         let entry = Entry::Drop(DropEntry {
             tenant: tenant.clone(),

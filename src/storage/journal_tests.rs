@@ -118,7 +118,10 @@ fn an_append_that_fails_is_told_and_made_up_for_by_the_next() {
     journal.record_erasures(&house.store).expect("appended");
     house.erase("s2");
     journal.set_broken(true);
-    let error = journal.record_erasures(&house.store).expect_err("broken").to_string();
+    let error = journal
+        .record_erasures(&house.store)
+        .expect_err("broken")
+        .to_string();
     assert!(error.contains("journal"), "{error}");
     journal.set_broken(false);
     // Half of it may have been written.
@@ -140,7 +143,11 @@ fn a_last_line_that_was_torn_is_cut_and_any_other_damage_refused_by_line() {
     }
     drop(journal);
     let whole = fs::read(desk.path()).expect("readable");
-    let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').expect("lines") + 1;
+    let last = whole[..whole.len() - 1]
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .expect("lines")
+        + 1;
     for end in last..whole.len() {
         fs::write(desk.path(), &whole[..end]).expect("written");
         let journal = desk.open().expect("cut");
@@ -179,8 +186,14 @@ fn a_journal_of_another_keyring_or_process_is_refused() {
     assert!(matches!(busy, StorageError::InUse { .. }), "{busy}");
     drop(journal);
     let other = ReceiptSigner::new(&SecretKey::from_bytes([3; 32]));
-    let error = Journal::open(&desk.path(), other).err().expect("foreign").to_string();
-    assert!(error.contains("line 1 ") && error.contains("another keyring"), "{error}");
+    let error = Journal::open(&desk.path(), other)
+        .err()
+        .expect("foreign")
+        .to_string();
+    assert!(
+        error.contains("line 1 ") && error.contains("another keyring"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -209,7 +222,10 @@ fn files_that_are_older_than_the_journal_are_refused() {
     journal.record_erasures(&house.store).expect("appended");
     let error = journal.record_erasures(&older.store).expect_err("older");
     assert!(matches!(error, StorageError::Outdated { .. }), "{error}");
-    assert!(error.to_string().contains("number 1, that of the journal 2"), "{error}");
+    assert!(
+        error.to_string().contains("number 1, that of the journal 2"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -223,7 +239,10 @@ fn a_dropped_tenant_is_noted_and_the_next_of_its_name_is_another() {
     drop(journal);
     let journal = desk.open().expect("opened");
     assert_eq!(desk.subjects(), ["1 s1", "drop acme"]);
-    let error = journal.record_erasures(&house.store).expect_err("dropped").to_string();
+    let error = journal
+        .record_erasures(&house.store)
+        .expect_err("dropped")
+        .to_string();
     assert!(error.contains("it was dropped"), "{error}");
     let House { dir, store, .. } = &house;
     store.close();

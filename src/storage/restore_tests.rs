@@ -46,9 +46,10 @@ fn erasures_are_done_again_and_their_rows_leave_the_files() {
     house.enroll("pending", 50);
     house.erase("s1");
     let bytes = backed_up(&house);
-    let before: Vec<u8> = bytes.windows(8).position(|w| w == b"THNRSEG\0").map_or(Vec::new(), |at| {
-        bytes[at + 4_096..at + 4_096 + 64].to_vec()
-    });
+    let before: Vec<u8> = bytes
+        .windows(8)
+        .position(|w| w == b"THNRSEG\0")
+        .map_or(Vec::new(), |at| bytes[at + 4_096..at + 4_096 + 64].to_vec());
     let tmp = tempfile::tempdir().expect("a directory");
     let data = tmp.path().join("data");
     let snapshot = unpack(&bytes, &data).expect("written");
@@ -66,13 +67,30 @@ fn erasures_are_done_again_and_their_rows_leave_the_files() {
     assert!(found.faults.is_empty() && found.counted, "{:?}", found.faults);
     data_dir::DataDir::init(&data).expect("made");
     let again = House::open(tmp);
-    for (subject, is_there) in [("s1", false), ("s2", false), ("pending", false), ("s9", false), ("s3", true)] {
+    for (subject, is_there) in [
+        ("s1", false),
+        ("s2", false),
+        ("pending", false),
+        ("s9", false),
+        ("s3", true),
+    ] {
         let record = again.store.subject(&SubjectKey::Id(id(subject))).expect("read");
         assert_eq!(record.is_some(), is_there, "{subject}");
     }
-    for (erasure, subject) in [(1, Some("s1")), (2, Some("s2")), (3, None), (4, Some("pending")), (5, None), (9, Some("s9"))] {
+    for (erasure, subject) in [
+        (1, Some("s1")),
+        (2, Some("s2")),
+        (3, None),
+        (4, Some("pending")),
+        (5, None),
+        (9, Some("s9")),
+    ] {
         let answer = again.store.erasure(erasure).expect("read");
-        assert_eq!(answer.as_ref().map(|answer| answer.subject_id.as_str()), subject, "{erasure}");
+        assert_eq!(
+            answer.as_ref().map(|answer| answer.subject_id.as_str()),
+            subject,
+            "{erasure}"
+        );
         let Some(answer) = answer else { continue };
         assert!(answer.purged);
         let receipt = crate::keys::receipt::verify(&answer.receipt).expect("signed");
@@ -84,7 +102,10 @@ fn erasures_are_done_again_and_their_rows_leave_the_files() {
     assert_eq!(again.erase("s3").0.erasure, 11, "no number is given out twice");
     assert_eq!(files(&again.path().join(SEGMENTS_DIR)).len(), 1);
     assert_eq!(before.len(), 64);
-    assert!(again.files_with(&before).is_empty(), "the backup's segment is gone");
+    assert!(
+        again.files_with(&before).is_empty(),
+        "the backup's segment is gone"
+    );
 }
 
 #[test]
@@ -96,7 +117,10 @@ fn a_restored_tenant_has_a_mark_and_nothing_is_written_over() {
     let data = tmp.path().join("data");
     let snapshot = unpack(&bytes, &data).expect("written");
     let dir = data_dir::tenant_path(&data, &id("acme"));
-    assert_eq!(crate::storage::mark::read(&dir, &key(1)).expect("there"), snapshot.commits);
+    assert_eq!(
+        crate::storage::mark::read(&dir, &key(1)).expect("there"),
+        snapshot.commits
+    );
     let again = unpack(&bytes, &data).expect_err("there already").to_string();
     assert!(again.contains("can't create"), "{again}");
     assert_eq!(written(&data).expect("listed"), [id("acme")]);

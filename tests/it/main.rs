@@ -9,6 +9,7 @@
 mod harness;
 
 mod bad_input;
+mod brought_back;
 mod exact;
 mod found_at_once;
 mod investigations;

@@ -51,7 +51,8 @@ pub fn run(args: &Args) -> Result<(), CliError> {
     if let Some(answer) = answer.as_object_mut() {
         answer.insert("file".to_owned(), json!(path));
     }
-    args.output.print(&text(&done, &path.display().to_string()), &answer)
+    args.output
+        .print(&text(&done, &path.display().to_string()), &answer)
 }
 
 /// The file that is meant.
@@ -93,7 +94,8 @@ fn to_file(
     buffered.flush().map_err(failed)?;
     drop(buffered);
     file.as_file().sync_all().map_err(failed)?;
-    file.persist_noclobber(path).map_err(|error| failed(error.error))?;
+    file.persist_noclobber(path)
+        .map_err(|error| failed(error.error))?;
     File::open(parent)
         .and_then(|parent| parent.sync_all())
         .map_err(failed)?;

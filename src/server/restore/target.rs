@@ -67,8 +67,14 @@ impl Target {
     pub(super) fn write_tls(&self, name: &str, content: &[u8]) -> Result<(), ServerError> {
         let dir = self.path.join("tls");
         let path = dir.join(name);
-        let is_public = Path::new(name).extension().is_some_and(|extension| extension == "pem");
-        let write = if is_public { files::write_public } else { files::write_private };
+        let is_public = Path::new(name)
+            .extension()
+            .is_some_and(|extension| extension == "pem");
+        let write = if is_public {
+            files::write_public
+        } else {
+            files::write_private
+        };
         files::create_private_dir(&dir)
             .and_then(|()| write(&path, content))
             .map_err(failed(&path))?;

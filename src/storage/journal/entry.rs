@@ -84,14 +84,18 @@ impl Entry {
     /// Its signed line.
     pub(super) fn line(&self, signer: &ReceiptSigner) -> String {
         let text = json(self);
-        format!("{{\"entry\":{text},\"signature\":\"{}\"}}\n", signer.sign_entry(&text))
+        format!(
+            "{{\"entry\":{text},\"signature\":\"{}\"}}\n",
+            signer.sign_entry(&text)
+        )
     }
 
     /// Reads a line that this signer signed.
     fn parse(line: &[u8], signer: &ReceiptSigner) -> Option<Self> {
         let text = line.strip_suffix(b"\n")?;
         let line: Line = serde_json::from_slice(text).ok()?;
-        let is_own = json(&line).as_bytes() == text && signer.verify_entry(&json(&line.entry), &line.signature);
+        let is_own =
+            json(&line).as_bytes() == text && signer.verify_entry(&json(&line.entry), &line.signature);
         is_own.then_some(line.entry)
     }
 }
@@ -118,14 +122,15 @@ pub fn read(
         if lines.is_empty() {
             return Ok(len);
         }
-        let entries: Vec<Option<Entry>> =
-            lines.par_iter().map(|line| Entry::parse(line, signer)).collect();
+        let entries: Vec<Option<Entry>> = lines.par_iter().map(|line| Entry::parse(line, signer)).collect();
         for (line, entry) in lines.iter().zip(entries) {
             number += 1;
             let fault = |fault: &str| Err(StorageError::damaged(path, format!("line {number} {fault}")));
             match entry {
                 Some(Entry::Erasure(erasure)) => {
-                    let before = last.entry((erasure.tenant.clone(), erasure.created_at)).or_default();
+                    let before = last
+                        .entry((erasure.tenant.clone(), erasure.created_at))
+                        .or_default();
                     if erasure.erasure <= *before {
                         return fault("comes out of order");
                     }

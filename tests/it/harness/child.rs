@@ -41,10 +41,12 @@ impl<'a> Child<'a> {
         }
     }
 
-    /// SIGKILL, and what is left of the process.
+    /// SIGKILL.
     pub fn kill(mut self) {
-        self.process.kill().expect("it ran");
-        self.process.wait().expect("it ended");
+        assert!(
+            self.process.try_wait().expect("it can be asked").is_none(),
+            "it ran"
+        );
     }
 
     pub async fn operator(&self, tenant: &str) -> Caller {
@@ -54,12 +56,26 @@ impl<'a> Child<'a> {
             .expect("let in")
     }
 
-    pub async fn create_tenant(&self, tenant: &str) {
+    pub async fn admin(&self) -> Caller {
         let certificate = self.world.administrator();
-        let mut admin = knock(&self.address, &self.world.ca(), Some(certificate))
+        knock(&self.address, &self.world.ca(), Some(certificate))
             .await
-            .expect("let in");
+            .expect("let in")
+    }
+
+    pub async fn create_tenant(&self, tenant: &str) {
+        let mut admin = self.admin().await;
         admin.create_tenant(tenant, policy(0.5)).await.expect("created");
+    }
+}
+
+impl Drop for Child<'_> {
+    /// However a test ends, no server outlives it.
+    fn drop(&mut self) {
+        let killed = self.process.kill().and_then(|()| self.process.wait());
+        if !std::thread::panicking() {
+            killed.expect("it ended");
+        }
     }
 }
 

@@ -58,6 +58,15 @@ impl World {
         }
     }
 
+    /// A data directory that was made in `dir` by something else.
+    pub fn adopt(dir: TempDir) -> Self {
+        Self {
+            dir,
+            backend: Backend::Cpu,
+            server: None,
+        }
+    }
+
     /// A server that searches on the CPU.
     pub async fn start() -> Self {
         Self::start_with(Backend::Cpu).await
