@@ -20,6 +20,7 @@ pub mod identify;
 pub mod import;
 pub mod init;
 pub mod investigate;
+pub mod keys;
 pub mod local;
 pub mod npy;
 pub mod output;
@@ -77,6 +78,9 @@ pub enum Command {
     /// Look after a data directory on this machine
     #[command(subcommand)]
     Data(data::Command),
+    /// Change keys
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Look at a configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -114,6 +118,7 @@ async fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Stats(args) => stats::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Data(command) => data::run(&command),
+        Command::Keys(command) => keys::run(&command),
         Command::Config(command) => config::run(&command),
     }
 }

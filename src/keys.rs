@@ -4,6 +4,7 @@ pub mod aead;
 pub mod encoding;
 pub mod envelope;
 pub mod error;
+mod file;
 pub mod keyring;
 pub mod link;
 pub mod mac;

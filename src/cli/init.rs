@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::keys::provider::KekSource;
-
 use super::error::CliError;
+use super::keys::KekOptions;
 use super::local;
 use super::output::Output;
 
@@ -22,26 +21,15 @@ pub struct Args {
     /// Name or address that the server's certificate carries beside localhost; may be given again
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
-    /// Environment variable that holds the key-encryption key; without it and --kek-command a file is made in the directory
-    #[arg(long, value_name = "VARIABLE", conflicts_with = "kek_command")]
-    kek_env: Option<String>,
-    /// Command that prints the key-encryption key, its arguments after it
-    #[arg(long, value_name = "COMMAND", num_args = 1.., value_terminator = ";")]
-    kek_command: Option<Vec<String>>,
+    #[command(flatten)]
+    kek: KekOptions,
     #[command(flatten)]
     output: Output,
 }
 
-impl Args {
-    fn kek(&self) -> Option<KekSource> {
-        let env = self.kek_env.clone().map(KekSource::Env);
-        env.or_else(|| self.kek_command.clone().map(KekSource::Command))
-    }
-}
-
 /// Runs it.
 pub fn run(args: &Args) -> Result<(), CliError> {
-    let kek = args.kek();
+    let kek = args.kek.source();
     local::init(&args.data, &args.trust_domain, &args.names, kek.as_ref())?;
     let keys = match kek {
         Some(_) => format!(

@@ -187,6 +187,15 @@ fn config_of(file: Option<&Path>, data: Option<&Path>) -> Result<Config, LocalEr
     Ok(config)
 }
 
+/// Wraps the keyring by another key-encryption key. Gives where that comes from.
+pub fn rotate_kek(
+    file: Option<&Path>,
+    data: Option<&Path>,
+    to: Option<&KekSource>,
+) -> Result<KekSource, LocalError> {
+    Ok(server::rotate_kek(&config_of(file, data)?, to)?)
+}
+
 /// Backs up some tenants of a data directory, or all of them.
 pub fn backup(
     file: Option<&Path>,

@@ -46,7 +46,9 @@ pub enum KeyError {
         problem: String,
     },
     /// Another key, or damage where the key is checked.
-    #[error("the key-encryption key does not open this keyring ({path})")]
+    #[error(
+        "the key-encryption key does not open this keyring ({path}); where a file `kek.next` lies beside the key, a rotation was cut off: repeat it"
+    )]
     WrongKek {
         /// The keyring.
         path: PathBuf,
@@ -59,6 +61,9 @@ pub enum KeyError {
         /// Where and how.
         problem: String,
     },
+    /// A rotation that is not told the new key, and has no file to put one into.
+    #[error("the present key-encryption key is not in a file: say where the new one comes from")]
+    NoNewKek,
     /// The keyring is of another version of the format.
     #[error(
         "{path} has keyring format {found}; this program reads format {expected}; use the program that wrote it or a newer one"

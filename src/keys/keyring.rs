@@ -8,11 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::envelope::Envelope;
 use super::error::KeyError;
+use super::file;
 use super::receipt::ReceiptSigner;
 use super::secret::SecretKey;
 use crate::model::id::TenantId;
-
-mod file;
 
 /// Version of the file's format.
 pub const KEYRING_FORMAT: u32 = 1;
@@ -208,6 +207,11 @@ impl Keyring {
         }
         let signer = envelope.wrap(&signer, &SIGNER_PLACE);
         Ok(whole(&envelope, &Body { signer, tenants }))
+    }
+
+    /// Wraps all keys by another key-encryption key; durable when it returns. What was wrapped by the old one is overwritten.
+    pub fn rewrap(self, kek: &SecretKey) -> Result<(), KeyError> {
+        file::replace(&self.path, &self.rewrapped(kek, |_| true)?)
     }
 
     /// Writes such a keyring as a new file; durable when it returns. One that is there already is refused.

@@ -1,8 +1,8 @@
 //! Where the key-encryption key comes from: a file, the environment, or a command, so that any KMS or vault fits. Never stores what it read.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::encoding::{from_base64, from_hex, to_hex};
 use super::error::KeyError;
+use super::file;
 use super::secret::{SECRET_LEN, SecretKey};
 
 /// How long a key command may take.
@@ -53,17 +54,28 @@ impl KekSource {
     pub fn create_file(path: &Path) -> Result<SecretKey, KeyError> {
         let key = SecretKey::random();
         let text = Zeroizing::new(to_hex(key.expose()) + "\n");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(KeyError::io(path))?;
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(KeyError::io(path))?;
+        file::create(path, &text)?;
         Ok(key)
     }
+
+    /// The key that a key file will have next: a new random one in a file beside it, `<name>.next`, or the one that is there already.
+    pub fn next_of_file(path: &Path) -> Result<SecretKey, KeyError> {
+        let next = next(path);
+        if next.exists() {
+            load_file(&next)
+        } else {
+            Self::create_file(&next)
+        }
+    }
+
+    /// Puts the next key in the place of the present one, which is overwritten. Durable when it returns.
+    pub fn promote_next_of_file(path: &Path) -> Result<(), KeyError> {
+        file::promote(&next(path), path)
+    }
+}
+
+fn next(path: &Path) -> PathBuf {
+    file::beside(path, ".next")
 }
 
 fn load_file(path: &Path) -> Result<SecretKey, KeyError> {

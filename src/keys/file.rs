@@ -1,4 +1,4 @@
-//! The keyring's file: replaced whole and atomically, mode 0600, old copies overwritten. Knows text alone, no keys.
+//! The files of the keyring and of the key-encryption key: replaced whole and atomically, mode 0600, old copies overwritten. Knows text alone, no keys.
 //!
 //! A change writes `<name>.new`, syncs it, gives the file of before the second name `<name>.old`, renames the new one
 //! over the first, syncs the directory, and overwrites and removes `<name>.old`. Whatever a crash leaves under the
@@ -35,13 +35,19 @@ pub(super) fn clear(path: &Path) -> Result<(), KeyError> {
 
 /// Puts `text` in the place of the present content; durable, and the old content gone, when it returns.
 pub(super) fn replace(path: &Path, text: &str) -> Result<(), KeyError> {
-    let (new, old) = (beside(path, ".new"), beside(path, ".old"));
+    let new = beside(path, ".new");
     // Left by an earlier change that failed halfway.
     wipe(&new)?;
-    wipe(&old)?;
     write_new(&new, text)?;
+    promote(&new, path)
+}
+
+/// Puts a durable file in the place of another; durable, and the old content gone, when it returns.
+pub(super) fn promote(new: &Path, path: &Path) -> Result<(), KeyError> {
+    let old = beside(path, ".old");
+    wipe(&old)?;
     fs::hard_link(path, &old).map_err(KeyError::io(&old))?;
-    fs::rename(&new, path).map_err(KeyError::io(path))?;
+    fs::rename(new, path).map_err(KeyError::io(path))?;
     sync_directory(path)?;
     wipe(&old)
 }
@@ -96,7 +102,8 @@ fn sync_directory(path: &Path) -> Result<(), KeyError> {
         .map_err(KeyError::io(directory))
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// The path with something behind its name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)

@@ -1,0 +1,76 @@
+//! `thenar keys`: puts new keys in the place of old ones.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::keys::provider::KekSource;
+
+use super::error::CliError;
+use super::local;
+use super::output::Output;
+
+/// What can be done with keys.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Put a new key in the place of an old one
+    #[command(subcommand)]
+    Rotate(Rotate),
+}
+
+/// Which key.
+#[derive(Debug, clap::Subcommand)]
+pub enum Rotate {
+    /// The key-encryption key: wraps the keyring anew, on this machine, while no server runs; no palm is touched
+    Kek(KekArgs),
+}
+
+/// Where a key-encryption key comes from, if not from a file in the data directory.
+#[derive(Debug, clap::Args)]
+pub struct KekOptions {
+    /// Environment variable that holds the key-encryption key; without it and --kek-command a key file is made
+    #[arg(long, value_name = "VARIABLE", conflicts_with = "kek_command")]
+    kek_env: Option<String>,
+    /// Command that prints the key-encryption key, its arguments after it
+    #[arg(long, value_name = "COMMAND", num_args = 1.., value_terminator = ";")]
+    kek_command: Option<Vec<String>>,
+}
+
+impl KekOptions {
+    /// The source, where one was named.
+    pub fn source(&self) -> Option<KekSource> {
+        let env = self.kek_env.clone().map(KekSource::Env);
+        env.or_else(|| self.kek_command.clone().map(KekSource::Command))
+    }
+}
+
+/// Options of `keys rotate kek`. The source that is named is that of the new key.
+#[derive(Debug, clap::Args)]
+pub struct KekArgs {
+    /// Data directory
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Configuration file, TOML; says where the present key comes from
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    kek: KekOptions,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Runs it.
+pub fn run(command: &Command) -> Result<(), CliError> {
+    let Command::Rotate(Rotate::Kek(args)) = command;
+    let to = args.kek.source();
+    let now = local::rotate_kek(args.config.as_deref(), args.data.as_deref(), to.as_ref())?;
+    let text = match &now {
+        KekSource::File(path) => format!("{} holds a new key, and the keyring is wrapped by it", path.display()),
+        KekSource::Env(_) | KekSource::Command(_) => {
+            "the keyring is wrapped by the new key: set `kek` in the configuration as it was given here, then destroy the old key".to_owned()
+        }
+    };
+    let backups = "backups that were sealed with the old key need the old key still";
+    args.output
+        .print(&format!("{text}\n{backups}"), &json!({"kek": now}))
+}
