@@ -26,6 +26,7 @@ pub mod npy;
 pub mod output;
 pub mod policy;
 pub mod progress;
+pub mod receipt;
 pub mod serve;
 pub mod show;
 pub mod stats;
@@ -69,6 +70,9 @@ pub enum Command {
     Investigate(investigate::Args),
     /// Forget a subject
     Erase(erase::Args),
+    /// Look at receipts of erasures
+    #[command(subcommand)]
+    Receipt(receipt::Command),
     /// Where and when palms were used
     History(history::Args),
     /// Figures of a tenant
@@ -114,6 +118,7 @@ async fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Verify(args) => verify::run(args).await,
         Command::Investigate(args) => investigate::run(args).await,
         Command::Erase(args) => erase::run(args).await,
+        Command::Receipt(command) => receipt::run(&command),
         Command::History(args) => history::run(args).await,
         Command::Stats(args) => stats::run(args).await,
         Command::Demo(args) => demo::run(args).await,

@@ -10,6 +10,7 @@ mod init;
 mod kek;
 mod listen;
 pub mod pki;
+mod receipt;
 mod restore;
 pub mod tls;
 mod verify;
@@ -27,12 +28,14 @@ pub use self::backup::{BackedUp, BackupError, Manifest, backup};
 use self::config::{Config, LimitError};
 pub use self::init::init;
 pub use self::kek::rotate_kek;
+pub use self::receipt::{CheckedReceipt, Verdict, check_receipt, check_receipt_of};
 pub use self::restore::{Restored, restore};
 pub use self::verify::{Verified, verify};
 use crate::engine::EngineError;
 use crate::front::error::FrontError;
 use crate::front::route::RouteError;
 use crate::keys::error::KeyError;
+use crate::keys::receipt::ReceiptError;
 use crate::matcher::local::LocalNode;
 use crate::matcher::node::NodeError;
 use crate::storage::error::StorageError;
@@ -63,6 +66,9 @@ pub enum ServerError {
     /// From the keys.
     #[error(transparent)]
     Keys(#[from] KeyError),
+    /// From a receipt.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
     /// From the certificates.
     #[error(transparent)]
     Pki(#[from] pki::PkiError),

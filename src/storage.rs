@@ -3,6 +3,7 @@
 //! [`data_dir::DataDir`] is the directory that one process holds; [`store::Store`] is one tenant in it.
 //! The layout of every file is in `docs/format.md`.
 
+pub mod absence;
 pub mod archive;
 pub mod backup;
 mod catalog;
@@ -22,6 +23,7 @@ mod recover;
 pub mod restore;
 mod segment;
 pub mod store;
+mod traces;
 pub mod verify;
 pub mod write;
 

@@ -48,6 +48,17 @@ pub enum CliError {
     /// What is on disk is not what was written.
     #[error("tenants that are not sound: {0}")]
     Damaged(usize),
+    /// A file that is no receipt.
+    #[error("{path}: {problem}")]
+    NotAReceipt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A receipt whose rows are still there.
+    #[error("{0}")]
+    ReceiptFails(&'static str),
     /// Threads or sockets are missing.
     #[error("the asynchronous runtime can't start: {0}")]
     Runtime(std::io::Error),

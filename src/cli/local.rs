@@ -11,12 +11,13 @@ use crate::client::Credentials;
 use crate::config::{self, ConfigError};
 use crate::engine::{BackendChoice, Kernel};
 use crate::keys::provider::KekSource;
+use crate::model::erasure::SignedReceipt;
 use crate::model::id::{PrincipalName, TenantId};
 use crate::model::principal::Principal;
 use crate::server::config::Config;
 use crate::server::pki::{IssuedCert, NodeKind, Pki, PkiError};
 use crate::server::{self, Mode, Server, ServerError};
-pub use crate::server::{BackedUp, Restored, Verified};
+pub use crate::server::{BackedUp, CheckedReceipt, Restored, Verdict, Verified};
 use crate::telemetry;
 
 /// Data directory when none is named.
@@ -224,6 +225,19 @@ pub fn verify(
 ) -> Result<(Vec<Verified>, bool), LocalError> {
     let config = config_of(file, data)?;
     Ok((server::verify(&config, tenant)?, config.backup_kek.is_some()))
+}
+
+/// Checks a receipt: with the keyring of a data directory, or with a public key and without one.
+pub fn check_receipt(
+    file: Option<&Path>,
+    data: Option<&Path>,
+    public_key: Option<&[u8]>,
+    signed: &SignedReceipt,
+) -> Result<CheckedReceipt, LocalError> {
+    if let Some(public_key) = public_key {
+        return Ok(server::check_receipt_of(public_key, data, signed)?);
+    }
+    Ok(server::check_receipt(&config_of(file, data)?, signed)?)
 }
 
 /// Loads a configuration, sets up logging and starts a server. Returns when it is ready.

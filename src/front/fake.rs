@@ -340,6 +340,8 @@ impl Node for FakeNode {
                     purged_at: None,
                     state: ErasureState::Erased,
                     sealed_row_sha256: Vec::new(),
+                    sealed_row_search: Vec::new(),
+                    removed: None,
                 }),
                 subject_id,
                 purged: false,

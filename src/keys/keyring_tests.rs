@@ -96,6 +96,8 @@ fn the_signer_stays() {
         purged_at: None,
         state: ErasureState::Erased,
         sealed_row_sha256: Vec::new(),
+        sealed_row_search: Vec::new(),
+        removed: None,
     };
     let before = fixture.create().signer().sign(&receipt);
     let after = fixture.open().expect("opens").signer().sign(&receipt);

@@ -18,6 +18,9 @@ pub enum ReceiptError {
     /// The signature is not of this key over these bytes.
     #[error("the receipt's signature does not fit its text and public key")]
     Signature,
+    /// Signed with another key.
+    #[error("the receipt is signed with another key than expected")]
+    Stranger,
     /// Signed, but not a receipt.
     #[error("the signed text is not a receipt: {0}")]
     Text(#[from] serde_json::Error),
@@ -34,6 +37,11 @@ impl ReceiptSigner {
         Self(Arc::new(pair))
     }
 
+    /// The public key, 32 bytes.
+    pub fn public_key(&self) -> &[u8] {
+        self.0.public_key().as_ref()
+    }
+
     /// Signs a receipt.
     pub fn sign(&self, receipt: &ErasureReceipt) -> SignedReceipt {
         let receipt_json = serde_json::to_string(receipt).expect("a receipt has no map with odd keys");
@@ -41,7 +49,7 @@ impl ReceiptSigner {
         SignedReceipt {
             receipt_json,
             signature,
-            public_key: self.0.public_key().as_ref().to_vec(),
+            public_key: self.public_key().to_vec(),
         }
     }
 
@@ -57,8 +65,15 @@ impl ReceiptSigner {
     }
 }
 
-/// Checks the signature against the public key in the receipt and returns what was signed. Whoever
-/// checks compares the public key with the server's, which it learned before.
+/// Checks that the receipt is signed with this public key, which whoever checks learned before, and returns what was signed.
+pub fn verify_of(signed: &SignedReceipt, public_key: &[u8]) -> Result<ErasureReceipt, ReceiptError> {
+    if signed.public_key != public_key {
+        return Err(ReceiptError::Stranger);
+    }
+    verify(signed)
+}
+
+/// Checks the signature against the public key in the receipt alone and returns what was signed.
 pub fn verify(signed: &SignedReceipt) -> Result<ErasureReceipt, ReceiptError> {
     UnparsedPublicKey::new(&ED25519, &signed.public_key)
         .verify(signed.receipt_json.as_bytes(), &signed.signature)

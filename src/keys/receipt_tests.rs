@@ -13,6 +13,8 @@ fn receipt() -> ErasureReceipt {
         purged_at: None,
         state: ErasureState::Erased,
         sealed_row_sha256: vec!["00".repeat(32)],
+        sealed_row_search: Vec::new(),
+        removed: None,
     }
 }
 
@@ -52,4 +54,30 @@ fn an_entry_of_the_journal_verifies_with_its_text_and_its_signer_alone() {
     // A receipt's signature is none of an entry with the same text.
     let receipt = signer.sign(&receipt());
     assert!(!signer.verify_entry(&receipt.receipt_json, &to_hex(&receipt.signature)));
+}
+
+#[test]
+fn a_receipt_of_another_key_is_told_apart() {
+    let [own, other] = [1, 2].map(|seed| ReceiptSigner::new(&SecretKey::from_bytes([seed; 32])));
+    let mut signed = other.sign(&receipt());
+    assert!(verify_of(&signed, other.public_key()).is_ok());
+    assert!(matches!(
+        verify_of(&signed, own.public_key()),
+        Err(ReceiptError::Stranger)
+    ));
+    // Who writes another key into it changes nothing for the better.
+    signed.public_key = own.public_key().to_vec();
+    assert!(matches!(
+        verify_of(&signed, own.public_key()),
+        Err(ReceiptError::Signature)
+    ));
+}
+
+#[test]
+fn a_receipt_of_an_earlier_release_is_read_and_signed_anew_without_claiming_more() {
+    let text = r#"{"erasure":1,"tenant":"acme","subject_id":"s-1","erased_at":5,"purged_at":null,"state":"erased","sealed_row_sha256":["00"]}"#;
+    let read: ErasureReceipt = serde_json::from_str(text).expect("a receipt");
+    assert_eq!((read.removed, read.sealed_row_search.len()), (None, 0));
+    let signer = ReceiptSigner::new(&SecretKey::from_bytes([1; 32]));
+    assert_eq!(signer.sign(&read).receipt_json, text);
 }

@@ -32,6 +32,36 @@ pub struct ErasureReceipt {
     pub state: ErasureState,
     /// SHA-256 of each sealed row as it stood in its file (ciphertext, so that the receipt reveals nothing), in hexadecimal.
     pub sealed_row_sha256: Vec<String>,
+    /// How to look for each of these rows in a file; empty in receipts of earlier releases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealed_row_search: Vec<SearchKey>,
+    /// What went with the rows; absent in receipts of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Removed>,
+}
+
+/// How to look for a sealed row in a file: the fingerprint slides, SHA-256 confirms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchKey {
+    /// Length of the sealed row.
+    pub bytes: u32,
+    /// Its polynomial fingerprint (docs/format.md), 16 hexadecimal digits.
+    pub fingerprint: String,
+}
+
+/// What an erasure removed from the catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// The subject's number within the tenant, never given out again.
+    pub subject_handle: u64,
+    /// References.
+    pub references: u64,
+    /// Links.
+    pub links: u64,
+    /// Events of the history.
+    pub usage_events: u64,
+    /// Remembered answers to the subject's enrolments.
+    pub stored_answers: u64,
 }
 
 /// A receipt and its signature.

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::catalog::erase::{self, EraseContext};
+use super::catalog::erase::{self, EraseContext, Trace};
 use super::catalog::state::State;
 use super::catalog::{enroll, request, usage};
 use super::error::{StorageError, WriteError};
@@ -95,9 +95,9 @@ impl Shared {
         work(&EraseContext {
             tenant: &self.spec.id,
             signer: &self.signer,
-            row_digest: &|segment, row| {
+            trace: &|segment, row| {
                 let live = self.live(segment, row)?;
-                Ok(erase::sha256(live.reader.sealed_row(row)))
+                Ok(Trace::of(live.reader.sealed_row(row)))
             },
         })
     }

@@ -106,6 +106,9 @@ pub enum StorageError {
     /// Rows that don't fit the tenant or each other: a defect of the caller.
     #[error("rows are refused: {0}")]
     Rows(String),
+    /// A receipt that does not say what to look for.
+    #[error("nothing can be looked for by this receipt: {0}")]
+    Receipt(String),
     /// The write is not possible as the gallery stands.
     #[error(transparent)]
     Write(#[from] WriteError),

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::catalog::code::{int, uint};
 use super::catalog::connection;
+use super::catalog::erase;
 use super::catalog::page::{FRAME_HEADER_LEN, LOG_HEADER_LEN, PAGE_LEN, PageFault, PageSeal, Spot};
 use super::catalog::pending::{self, PendingSeal};
 use super::catalog::schema;
@@ -25,6 +26,7 @@ use super::recover;
 use super::segment::format::{Plane, SegmentContext, file_name, ulid_of};
 use super::segment::reader::{SegmentReader, split_exact};
 use super::store::{CATALOG_FILE, LOG_FILE, SEGMENTS_DIR, holes_of};
+use crate::keys::receipt;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 
@@ -174,6 +176,7 @@ fn rows(
         found.note(outcome);
     }
     pending_rows(&conn, &PendingSeal::new(tenant, data_key), found)?;
+    receipts(&conn, &catalog, found)?;
     orphans(&conn, &segments_path, found)?;
     // Counted where nothing was changed meanwhile.
     let after = State::load(&conn)?;
@@ -305,6 +308,28 @@ fn pending_rows(conn: &Connection, seal: &PendingSeal, found: &mut Verification)
             found.note(seal.open(reference, &sealed).map(drop));
             found.pending += 1;
         }
+    }
+    Ok(())
+}
+
+/// Every receipt is signed, and of the erasure that it stands by.
+fn receipts(conn: &Connection, catalog: &Path, found: &mut Verification) -> Result<(), StorageError> {
+    for erasure in erase::all(conn)? {
+        let Some(stored) = erase::find(conn, erasure)? else {
+            continue;
+        };
+        let fault = match receipt::verify(&stored.receipt) {
+            Err(error) => error.to_string(),
+            Ok(signed)
+                if (signed.erasure, &signed.subject_id, signed.purged_at.is_some())
+                    != (erasure, &stored.subject_id, stored.purged) =>
+            {
+                "its receipt is of another one".to_owned()
+            }
+            Ok(_) => continue,
+        };
+        let fault = format!("erasure {erasure}: {fault}");
+        found.faults.push(StorageError::damaged(catalog, fault));
     }
     Ok(())
 }

@@ -363,3 +363,22 @@ fn what_a_checkpoint_left_half_done_is_no_fault() {
     let is_logged = super::logged(&log).contains(&last);
     assert_eq!(faults(&closed.data()).is_empty(), is_logged);
 }
+
+#[test]
+fn a_receipt_that_is_not_what_was_signed_is_found() {
+    for change in [
+        "UPDATE erasure SET receipt = replace(receipt, 's3', 's5') WHERE id = 1",
+        "UPDATE erasure SET signature = zeroblob(64) WHERE id = 2",
+        "UPDATE erasure SET subject_id = 's5' WHERE id = 1",
+        "UPDATE erasure SET receipt = (SELECT receipt FROM erasure WHERE id = 2),
+            signature = (SELECT signature FROM erasure WHERE id = 2) WHERE id = 1",
+    ] {
+        let house = furnished();
+        let writer = house.store.0.writer.lock();
+        assert_eq!(writer.connection().execute(change, []).expect("changed"), 1);
+        drop(writer);
+        let faults = faults(&house.crash_copy().path().join("data"));
+        assert_eq!(faults.len(), 1, "{change}: {faults:?}");
+        assert!(faults[0].contains(": erasure "), "{faults:?}");
+    }
+}

@@ -17,4 +17,5 @@ mod measured;
 mod nothing_left;
 mod nothing_lost;
 mod nothing_shared;
+mod receipts;
 mod split_tiers;

@@ -1,7 +1,5 @@
 //! Erasure in the catalog: everything of a subject goes, a receipt and tombstones stay. Runs within a transaction of its caller.
 
-use std::fmt::Write as _;
-
 use aws_lc_rs::digest;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
@@ -10,12 +8,14 @@ use super::code::{from_json, int, parsed, uint};
 use super::request::{self, Method};
 use super::state::State;
 use super::{pending, subject, usage};
+use crate::keys::encoding::to_hex;
 use crate::keys::receipt::{self, ReceiptSigner};
-use crate::model::erasure::{ErasureReceipt, ErasureState, SignedReceipt};
+use crate::model::erasure::{ErasureReceipt, ErasureState, Removed, SearchKey, SignedReceipt};
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::{StorageError, WriteError};
 use crate::storage::place::Place;
+use crate::storage::traces;
 use crate::storage::write::{Committed, EraseAnswer, EraseWrite, SubjectKey};
 
 /// What an erasure needs beside the catalog.
@@ -24,8 +24,24 @@ pub(in crate::storage) struct EraseContext<'a> {
     pub(in crate::storage) tenant: &'a TenantId,
     /// Signs the receipt.
     pub(in crate::storage) signer: &'a ReceiptSigner,
-    /// SHA-256 of a sealed row (segment, row) as it stands in its file.
-    pub(in crate::storage) row_digest: &'a dyn Fn(u32, u32) -> Result<[u8; 32], StorageError>,
+    /// What a receipt says of a sealed row (segment, row) as it stands in its file.
+    pub(in crate::storage) trace: &'a dyn Fn(u32, u32) -> Result<Trace, StorageError>,
+}
+
+/// What a receipt says of a sealed row.
+pub(in crate::storage) struct Trace {
+    sha256: String,
+    search: SearchKey,
+}
+
+impl Trace {
+    /// Of these bytes.
+    pub(in crate::storage) fn of(sealed: &[u8]) -> Self {
+        Self {
+            sha256: to_hex(&sha256(sealed)),
+            search: traces::search_key(sealed),
+        }
+    }
 }
 
 /// What is kept of an answered erasure; the rest is in its receipt.
@@ -66,10 +82,15 @@ pub(in crate::storage) fn forget(
     let handle = subject::resolve(conn, subject)?.ok_or(WriteError::SubjectUnknown)?;
     let subject_id = subject::id(conn, handle)?.ok_or(WriteError::SubjectUnknown)?;
     let rows = subject::places(conn, handle)?;
-    let digests = rows
+    let traces = rows
         .iter()
-        .map(|(reference, place)| digest_of(conn, context, *reference, *place))
-        .collect::<Result<_, _>>()?;
+        .map(|(reference, place)| trace_of(conn, context, *reference, *place))
+        .collect::<Result<Vec<_>, _>>()?;
+    let (sealed_row_sha256, sealed_row_search) = traces
+        .into_iter()
+        .map(|trace| (trace.sha256, trace.search))
+        .unzip();
+    let removed = remove_subject(conn, state, handle, &rows)?;
     state.last_erasure += 1;
     let receipt = ErasureReceipt {
         erasure: state.last_erasure,
@@ -78,7 +99,9 @@ pub(in crate::storage) fn forget(
         erased_at: now,
         purged_at: None,
         state: ErasureState::Erased,
-        sealed_row_sha256: digests,
+        sealed_row_sha256,
+        sealed_row_search,
+        removed: Some(removed),
     };
     let answer = EraseAnswer {
         erasure: receipt.erasure,
@@ -87,7 +110,7 @@ pub(in crate::storage) fn forget(
         receipt: context.signer.sign(&receipt),
     };
     insert(conn, &answer, state.next_sequence())?;
-    remove_subject(conn, state, handle, answer.erasure, &rows)?;
+    bury(conn, answer.erasure, &rows)?;
     state.erasures_open += 1;
     Ok((answer, rows.into_iter().map(|(_, place)| place).collect()))
 }
@@ -120,6 +143,13 @@ pub(in crate::storage) fn between(
         Ok((uint(row, 0)?, uint(row, 1)?, parsed(row, 2)?, receipt.erased_at))
     })?
     .collect()
+}
+
+/// Numbers of all erasures.
+pub(in crate::storage) fn all(conn: &Connection) -> rusqlite::Result<Vec<u64>> {
+    conn.prepare_cached("SELECT id FROM erasure ORDER BY id")?
+        .query_map([], |row| uint(row, 0))?
+        .collect()
 }
 
 /// Numbers of the erasures that are not purged.
@@ -168,24 +198,19 @@ pub(in crate::storage) fn mark_purged(
     Ok(true)
 }
 
-fn digest_of(
+fn trace_of(
     conn: &Connection,
     context: &EraseContext<'_>,
     reference: u64,
     place: Place,
-) -> Result<String, StorageError> {
-    let digest = match place {
-        Place::Segment { segment, row } => (context.row_digest)(segment, row)?,
+) -> Result<Trace, StorageError> {
+    match place {
+        Place::Segment { segment, row } => (context.trace)(segment, row),
         Place::Pending { .. } => {
             let sealed = pending::sealed(conn, reference)?.ok_or_else(|| pending::missing(reference))?;
-            sha256(&sealed)
+            Ok(Trace::of(&sealed))
         }
-    };
-    let mut text = String::with_capacity(2 * digest.len());
-    for byte in digest {
-        write!(text, "{byte:02x}").expect("a string takes all text");
     }
-    Ok(text)
 }
 
 /// SHA-256.
@@ -212,13 +237,34 @@ fn insert(conn: &Connection, answer: &EraseAnswer, sequence: u64) -> rusqlite::R
     Ok(())
 }
 
+/// Deletes all that hangs on a subject and counts it.
 fn remove_subject(
     conn: &Connection,
     state: &mut State,
     handle: u64,
-    erasure: u64,
     rows: &[(u64, Place)],
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Removed> {
+    for (reference, _) in rows {
+        if pending::remove(conn, *reference)? {
+            state.pending -= 1;
+        }
+    }
+    state.references -= rows.len() as u64;
+    state.subjects -= 1;
+    let delete = |sql| conn.prepare_cached(sql)?.execute([int(handle)]);
+    let removed = Removed {
+        subject_handle: handle,
+        references: delete("DELETE FROM reference WHERE subject = ?")? as u64,
+        links: delete("DELETE FROM link WHERE subject = ?")? as u64,
+        usage_events: usage::remove(conn, handle)?,
+        stored_answers: request::scrub(conn, handle)?,
+    };
+    delete("DELETE FROM subject WHERE handle = ?")?;
+    Ok(removed)
+}
+
+/// Leaves a tombstone of each row of an erasure.
+fn bury(conn: &Connection, erasure: u64, rows: &[(u64, Place)]) -> rusqlite::Result<()> {
     for (reference, place) in rows {
         let (segment, row) = match *place {
             Place::Segment { segment, row } => (Some(segment), Some(row)),
@@ -227,22 +273,7 @@ fn remove_subject(
         };
         conn.prepare_cached("INSERT INTO tombstone (reference, erasure, segment, row) VALUES (?, ?, ?, ?)")?
             .execute(params![int(*reference), int(erasure), segment, row])?;
-        if pending::remove(conn, *reference)? {
-            state.pending -= 1;
-        }
     }
-    state.references -= rows.len() as u64;
-    state.subjects -= 1;
-    for delete in [
-        "DELETE FROM reference WHERE subject = ?",
-        "DELETE FROM link WHERE subject = ?",
-    ] {
-        conn.prepare_cached(delete)?.execute([int(handle)])?;
-    }
-    usage::remove(conn, handle)?;
-    request::scrub(conn, handle)?;
-    conn.prepare_cached("DELETE FROM subject WHERE handle = ?")?
-        .execute([int(handle)])?;
     Ok(())
 }
 

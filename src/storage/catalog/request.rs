@@ -81,11 +81,12 @@ pub(in crate::storage) fn insert(
     Ok(())
 }
 
-/// Wipes answers and digests of a subject's requests; their ids stay, so that a repetition is still known as one.
-pub(in crate::storage) fn scrub(conn: &Connection, subject: u64) -> rusqlite::Result<()> {
-    conn.prepare_cached("UPDATE request SET digest = x'', answer = NULL, subject = NULL WHERE subject = ?")?
+/// Wipes answers and digests of a subject's requests and counts them; their ids stay, so that a repetition is still known as one.
+pub(in crate::storage) fn scrub(conn: &Connection, subject: u64) -> rusqlite::Result<u64> {
+    let wiped = conn
+        .prepare_cached("UPDATE request SET digest = x'', answer = NULL, subject = NULL WHERE subject = ?")?
         .execute([int(subject)])?;
-    Ok(())
+    Ok(wiped as u64)
 }
 
 /// Removes some outdated answers. Rows are numbered in the order of time, so that the oldest come first.

@@ -78,11 +78,12 @@ pub(in crate::storage) fn page(
     Ok((rows.into_iter().map(|(_, event)| event).collect(), next))
 }
 
-/// Deletes the history of a subject.
-pub(in crate::storage) fn remove(conn: &Connection, subject: u64) -> rusqlite::Result<()> {
-    conn.prepare_cached("DELETE FROM usage WHERE subject = ?")?
+/// Deletes the history of a subject and counts its events.
+pub(in crate::storage) fn remove(conn: &Connection, subject: u64) -> rusqlite::Result<u64> {
+    let removed = conn
+        .prepare_cached("DELETE FROM usage WHERE subject = ?")?
         .execute([int(subject)])?;
-    Ok(())
+    Ok(removed as u64)
 }
 
 fn event(row: &Row<'_>) -> rusqlite::Result<(u64, UsageEvent)> {

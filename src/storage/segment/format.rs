@@ -17,6 +17,8 @@ pub(in crate::storage) const VERSION: u32 = 1;
 pub(in crate::storage) const HEADER_LEN: usize = 4_096;
 /// Most plaintext bytes of a block, unless a single row is longer.
 pub(in crate::storage) const BLOCK_LEN_MAX: usize = 4_096;
+/// Where the header says how many rows there are.
+pub(in crate::storage) const ROWS_AT: u64 = 64;
 /// Reference and subject behind each exact row.
 pub(in crate::storage) const ROW_ID_LEN: usize = 16;
 /// Extension of a segment file.

@@ -170,16 +170,20 @@ impl SegmentReader {
         })
     }
 
-    /// A row of the exact plane as it stands in the file, encrypted.
-    pub(in crate::storage) fn sealed_row(&self, row: u32) -> &[u8] {
+    /// First byte of a row of the exact plane in the file.
+    pub(in crate::storage) fn row_offset(&self, row: u32) -> usize {
         let layout = self.layout.plane(Plane::Exact);
         let row = row as usize;
         let (at, _) = layout.block(row / layout.block_rows);
-        let from = at + row % layout.block_rows * layout.stride;
-        self.map
-            .bytes()
-            .get(from..from + layout.stride)
-            .expect("the row is within the file")
+        at + row % layout.block_rows * layout.stride
+    }
+
+    /// A row of the exact plane as it stands in the file, encrypted.
+    pub(in crate::storage) fn sealed_row(&self, row: u32) -> &[u8] {
+        let from = self.row_offset(row);
+        let stride = self.layout.plane(Plane::Exact).stride;
+        let sealed = self.map.bytes().get(from..from + stride);
+        sealed.expect("the row is within the file")
     }
 
     fn append_block(&self, plane: Plane, block: usize, out: &mut Vec<u8>) -> Result<(), StorageError> {
