@@ -15,6 +15,7 @@ pub mod demo;
 pub mod enroll;
 pub mod erase;
 pub mod error;
+pub mod export;
 pub mod history;
 pub mod identify;
 pub mod import;
@@ -73,6 +74,8 @@ pub enum Command {
     /// Look at receipts of erasures
     #[command(subcommand)]
     Receipt(receipt::Command),
+    /// Everything that is held on a subject as one JSON document (right of access); operators only
+    Export(export::Args),
     /// Where and when palms were used
     History(history::Args),
     /// Figures of a tenant
@@ -118,6 +121,7 @@ async fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Verify(args) => verify::run(args).await,
         Command::Investigate(args) => investigate::run(args).await,
         Command::Erase(args) => erase::run(args).await,
+        Command::Export(args) => export::run(args).await,
         Command::Receipt(command) => receipt::run(&command),
         Command::History(args) => history::run(args).await,
         Command::Stats(args) => stats::run(args).await,

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use crate::client::api::erase_request::Subject;
 use crate::client::{Client, api};
 use crate::model::id::{RequestId, SubjectId, TenantId};
@@ -66,13 +64,7 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     if let Some(seconds) = args.wait {
         answer = purged(&client, &tenant, answer.erasure, Duration::from_secs(seconds)).await?;
     }
-    let json = json!({
-        "erasure": answer.erasure,
-        "state": show::erasure_state(answer.state()),
-        "receipt_json": answer.receipt_json,
-        "signature": show::hex(&answer.signature),
-        "public_key": show::hex(&answer.public_key),
-    });
+    let json = show::erasure(&answer);
     if let Some(path) = &args.receipt {
         std::fs::write(path, format!("{json}\n")).map_err(|e| CliError::file(path, e))?;
     }

@@ -45,7 +45,8 @@ pub async fn run(args: Args) -> Result<(), CliError> {
         Some(id) => Some(subject(&client, &tenant, id).await?),
         None => None,
     };
-    let events = events(&client, &tenant, &subject_id, args.limit).await?;
+    let limit = usize::try_from(args.limit).expect("32 bits fit in usize");
+    let events = events(&client, &tenant, &subject_id, limit).await?;
     let rows: Vec<Vec<String>> = events.iter().map(show::event_row).collect();
     let mut text = subject.as_ref().map(show::subject_text).unwrap_or_default();
     text.push_str(&table(&rows));
@@ -67,17 +68,17 @@ async fn subject(client: &Client, tenant: &str, id: &SubjectId) -> Result<api::S
     Ok(client.enrollment().get_subject(request).await?.into_inner())
 }
 
-async fn events(
+/// Events, newest first, up to `limit`.
+pub async fn events(
     client: &Client,
     tenant: &str,
     subject_id: &str,
-    limit: u32,
+    limit: usize,
 ) -> Result<Vec<api::UsageEvent>, CliError> {
-    let limit = usize::try_from(limit).expect("32 bits fit in usize");
     let mut events = Vec::new();
     let mut page_token = String::new();
     while events.len() < limit {
-        let missing = u32::try_from(limit - events.len()).expect("at most limit");
+        let missing = u32::try_from(limit - events.len()).unwrap_or(u32::MAX);
         let request = api::ListUsageRequest {
             tenant: tenant.to_owned(),
             subject_id: subject_id.to_owned(),

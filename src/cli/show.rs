@@ -29,6 +29,17 @@ pub fn erasure_state(state: api::ErasureState) -> &'static str {
     short(state.as_str_name(), "ERASURE_STATE_")
 }
 
+/// An erasure with its signed receipt as JSON, as `thenar receipt verify` reads it.
+pub fn erasure(answer: &api::EraseResponse) -> Value {
+    json!({
+        "erasure": answer.erasure,
+        "state": erasure_state(answer.state()),
+        "receipt_json": answer.receipt_json,
+        "signature": hex(&answer.signature),
+        "public_key": hex(&answer.public_key),
+    })
+}
+
 fn short(name: &'static str, prefix: &str) -> &'static str {
     name.strip_prefix(prefix).unwrap_or(name)
 }

@@ -22,6 +22,8 @@ pub enum Method {
     GetErasure,
     /// What is held on a subject.
     GetSubject,
+    /// All that is held on a subject, with every link.
+    ExportSubject,
     /// The history.
     ListUsage,
     /// Takes many subjects in.
@@ -40,7 +42,7 @@ pub enum Method {
 
 impl Method {
     /// All methods.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Identify,
         Self::Verify,
         Self::Investigate,
@@ -48,6 +50,7 @@ impl Method {
         Self::Erase,
         Self::GetErasure,
         Self::GetSubject,
+        Self::ExportSubject,
         Self::ListUsage,
         Self::Import,
         Self::CreateTenant,
@@ -68,6 +71,7 @@ impl Method {
             Self::Erase => ("Erase", &[Enroller, Operator]),
             Self::GetErasure => ("GetErasure", &[Enroller, Operator]),
             Self::GetSubject => ("GetSubject", &[Enroller, Operator]),
+            Self::ExportSubject => ("ExportSubject", &[Operator]),
             Self::ListUsage => ("ListUsage", &[Enroller, Operator]),
             Self::Import => ("Import", &[Operator]),
             Self::CreateTenant => ("CreateTenant", &[Admin]),

@@ -13,7 +13,7 @@ fn caller(path: &str) -> Caller {
 }
 
 /// Method, then whether scanner, enroller, operator, tenant's admin may call it.
-const MATRIX: [(Method, [bool; 4]); 14] = [
+const MATRIX: [(Method, [bool; 4]); 15] = [
     (Method::Identify, [true, false, true, false]),
     (Method::Verify, [true, false, true, false]),
     (Method::Investigate, [false, false, true, false]),
@@ -21,6 +21,7 @@ const MATRIX: [(Method, [bool; 4]); 14] = [
     (Method::Erase, [false, true, true, false]),
     (Method::GetErasure, [false, true, true, false]),
     (Method::GetSubject, [false, true, true, false]),
+    (Method::ExportSubject, [false, false, true, false]),
     (Method::ListUsage, [false, true, true, false]),
     (Method::Import, [false, false, true, false]),
     (Method::CreateTenant, [false, false, false, true]),

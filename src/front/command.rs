@@ -179,6 +179,16 @@ pub struct SubjectView {
     pub links: Vec<Link>,
 }
 
+/// All that is held on a subject, beside its history and the receipts of its erasures.
+pub struct SubjectExport {
+    /// The subject with all of its links; `None` when it is not enrolled, and was.
+    pub subject: Option<SubjectView>,
+    /// Coordinates of each reference.
+    pub dimension: Dimension,
+    /// Earlier erasures of a subject of this id, ascending.
+    pub erasures: Vec<u64>,
+}
+
 /// A tenant to be created.
 pub struct CreateTenant {
     /// Its id.

@@ -358,6 +358,16 @@ impl Node for FakeNode {
         })
     }
 
+    async fn erasures_of(&self, tenant: &TenantId, subject: &SubjectId) -> Result<Vec<u64>, NodeError> {
+        self.on("erasures_of", tenant, |tenant| {
+            let of = tenant
+                .erasures
+                .iter()
+                .filter(|erased| erased.subject_id == *subject);
+            Ok(of.map(|erased| erased.erasure).collect())
+        })
+    }
+
     async fn subject(&self, tenant: &TenantId, subject: &SubjectRef) -> Result<SubjectRecord, NodeError> {
         self.on("subject", tenant, |tenant| {
             let subject_id = tenant.find(subject)?;

@@ -2,12 +2,12 @@
 
 use super::Front;
 use super::authorize::{self, Method};
-use super::command::{SubjectSelector, SubjectView};
+use super::command::{SubjectExport, SubjectSelector, SubjectView};
 use super::error::FrontError;
-use super::identify::open_links;
+use super::identify::{open_all_links, open_links};
 use super::identity::Caller;
 use super::tenants::Tenant;
-use crate::matcher::node::{Erased, Erasure, SubjectRef, UsagePage, UsageQuery};
+use crate::matcher::node::{Erased, Erasure, NodeError, SubjectRef, UsagePage, UsageQuery};
 use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::principal::Role;
 use crate::model::reject::Rejected;
@@ -70,6 +70,39 @@ impl Front {
         let mut record = self.heard(&tenant, answer)?;
         let links = open_links(&tenant, &member, std::mem::take(&mut record.links))?;
         Ok(SubjectView { record, links })
+    }
+
+    /// All that is held on a subject, with every link. One that was erased and is not enrolled again is known by its erasures.
+    pub async fn export(
+        &self,
+        caller: &Caller,
+        named: Option<TenantId>,
+        subject: SubjectSelector,
+    ) -> Result<SubjectExport, FrontError> {
+        let member = authorize::gallery(caller, Method::ExportSubject, named.as_ref())?;
+        let tenant = self.tenant_of(&member).await?;
+        let node = self.routes.node(tenant.id())?;
+        let reference = reference(&tenant, &subject);
+        let found = node.subject(tenant.id(), &reference).await;
+        let (view, erasures_of) = match (found, subject) {
+            (Err(NodeError::SubjectUnknown(_)), SubjectSelector::Id(id)) => (None, id),
+            (answer, _) => {
+                let mut record = self.heard(&tenant, answer)?;
+                let links = open_all_links(&tenant, std::mem::take(&mut record.links))?;
+                let id = record.subject_id.clone();
+                (Some(SubjectView { record, links }), id)
+            }
+        };
+        let answer = node.erasures_of(tenant.id(), &erasures_of).await;
+        let erasures = self.heard(&tenant, answer)?;
+        if view.is_none() && erasures.is_empty() {
+            return Err(NodeError::SubjectUnknown(tenant.id().clone()).into());
+        }
+        Ok(SubjectExport {
+            subject: view,
+            dimension: tenant.spec.dimension,
+            erasures,
+        })
     }
 
     /// A page of the history, newest first: of one subject, or for operators of everybody.

@@ -4,7 +4,6 @@ use super::*;
 use crate::front::command::Enroll;
 use crate::front::fixture::*;
 use crate::keys::receipt::verify;
-use crate::matcher::node::NodeError;
 use crate::model::link::{Link, LinkKind};
 
 const ENROLLER: &str = "/tenant/acme/enroller/e";
@@ -155,4 +154,54 @@ async fn an_erasure_whose_answer_got_lost_still_outdates_what_is_remembered() {
         .await;
     assert!(result.is_err());
     assert_ne!(epoch(), before);
+}
+
+#[tokio::test]
+async fn an_export_has_every_link_and_the_erasures_of_the_id() {
+    let fixture = with_ada().await;
+    let export = async |path: &str, selector: SubjectSelector| {
+        let answer = fixture.front.export(&caller(path), None, selector).await;
+        answer.map_err(|error| error.to_string())
+    };
+    let ada = || SubjectSelector::Id(id("ada"));
+    let by_link = SubjectSelector::Link(link(LinkKind::PhoneNumber, "+43"));
+    for selector in [ada(), by_link] {
+        let found = export(OPERATOR, selector).await.expect("known");
+        let view = found.subject.expect("enrolled");
+        let values: Vec<&str> = view.links.iter().map(Link::value).collect();
+        assert_eq!(values, ["+43", "tok"], "whatever the policy hands to operators");
+        assert!(view.record.links.is_empty(), "nothing sealed leaves the front");
+        assert_eq!((found.dimension.get(), found.erasures.len()), (DIM, 0));
+    }
+    for path in [ENROLLER, "/tenant/acme/admin/a", "/admin/root"] {
+        let error = export(path, ada()).await.err().expect("refused");
+        assert!(error.contains("ExportSubject"), "{path}: {error}");
+    }
+    let erased = fixture.front.erase(&caller(OPERATOR), None, id("e"), ada()).await;
+    let number = erased.expect("erased").erasure;
+    let found = export(OPERATOR, ada()).await.expect("known by the erasure");
+    assert!(found.subject.is_none());
+    assert_eq!(found.erasures, [number]);
+    for unknown in [
+        SubjectSelector::Id(id("bob")),
+        SubjectSelector::Link(link(LinkKind::PhoneNumber, "+43")),
+    ] {
+        let error = export(OPERATOR, unknown).await.err().expect("refused");
+        assert!(error.contains("unknown"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_export_that_could_not_look_is_an_error() {
+    let fixture = with_ada().await;
+    for call in ["subject", "erasures_of"] {
+        let down = NodeError::TenantUnavailable {
+            tenant: id("acme"),
+            reason: "damaged".to_owned(),
+        };
+        fixture.node.fail(call, down);
+        let selector = SubjectSelector::Id(id("ada"));
+        let answer = fixture.front.export(&caller(OPERATOR), None, selector).await;
+        assert!(answer.is_err(), "{call}");
+    }
 }

@@ -23,7 +23,7 @@ use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose};
 use crate::keys::secret::SecretKey;
 use crate::model::decision::SearchAnswer;
-use crate::model::id::TenantId;
+use crate::model::id::{SubjectId, TenantId};
 use crate::model::subject::SubjectRecord;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus};
 use crate::model::timestamp::Timestamp;
@@ -386,6 +386,15 @@ impl Node for Arc<LocalNode> {
             found
                 .map(convert::erased)
                 .ok_or(NodeError::ErasureUnknown(erasure))
+        })
+        .await
+    }
+
+    async fn erasures_of(&self, tenant: &TenantId, subject: &SubjectId) -> Result<Vec<u64>, NodeError> {
+        let (tenant, subject) = (self.live(tenant)?, subject.clone());
+        blocking(move || {
+            let found = tenant.store.erasures_of(&subject);
+            found.map_err(|error| tenant.storage_error(&error))
         })
         .await
     }

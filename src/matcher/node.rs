@@ -47,6 +47,8 @@ pub trait Node: Send + Sync + 'static {
     async fn erase(&self, erasure: Erasure) -> Result<Erased, NodeError>;
     /// The receipt of an earlier erasure as it is now.
     async fn erasure(&self, tenant: &TenantId, erasure: u64) -> Result<Erased, NodeError>;
+    /// Numbers of the erasures of a subject of this id, ascending; none when there was none.
+    async fn erasures_of(&self, tenant: &TenantId, subject: &SubjectId) -> Result<Vec<u64>, NodeError>;
     /// What is held on a subject.
     async fn subject(&self, tenant: &TenantId, subject: &SubjectRef) -> Result<SubjectRecord, NodeError>;
     /// Records events; they survive the end of the process when it returns.

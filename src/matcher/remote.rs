@@ -22,7 +22,7 @@ use super::node::{
     Node, NodeError, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
 };
 use crate::model::decision::SearchAnswer;
-use crate::model::id::TenantId;
+use crate::model::id::{SubjectId, TenantId};
 use crate::model::reject::Rejected;
 use crate::model::subject::SubjectRecord;
 use crate::model::tenant::{TenantSpec, TenantStatus};
@@ -194,6 +194,16 @@ impl Node for RemoteNode {
         let answer = self.client.clone().get_erasure(request).await;
         let answer = answer.map_err(|status| self.refused(&status))?;
         self.parsed(from_proto::erased(answer.into_inner()))
+    }
+
+    async fn erasures_of(&self, tenant: &TenantId, subject: &SubjectId) -> Result<Vec<u64>, NodeError> {
+        let request = pb::ListErasuresRequest {
+            tenant: tenant.to_string(),
+            subject_id: subject.to_string(),
+        };
+        let answer = self.client.clone().list_erasures(request).await;
+        let answer = answer.map_err(|status| self.refused(&status))?;
+        Ok(answer.into_inner().erasures)
     }
 
     async fn subject(&self, tenant: &TenantId, subject: &SubjectRef) -> Result<SubjectRecord, NodeError> {

@@ -1,4 +1,4 @@
-//! Enroll, Erase, `GetErasure`, `GetSubject`, `ListUsage` and Import. Parses, asks the front, answers.
+//! Enroll, Erase, `GetErasure`, `GetSubject`, `ExportSubject`, `ListUsage` and Import. Parses, asks the front, answers.
 
 use std::sync::Arc;
 
@@ -80,6 +80,23 @@ impl Enrollment for EnrollmentRoom {
             let answer = self.rooms.front.subject(&caller, tenant, subject).await;
             let answer = answer.map_err(|error| status::from_front(&error, &text))?;
             Ok(Response::new(to_proto::subject(&answer)))
+        })
+        .await
+    }
+
+    async fn export_subject(
+        &self,
+        request: Request<pb::ExportSubjectRequest>,
+    ) -> Result<Response<pb::ExportSubjectResponse>, Status> {
+        observed("ExportSubject", async {
+            let caller = self.rooms.caller(&request)?;
+            let message = request.into_inner();
+            let tenant: Option<TenantId> = optional_id(&message.tenant).map_err(refused)?;
+            let subject = from_proto::export_subject(message.subject).map_err(refused)?;
+            let text = request_id::made().to_string();
+            let answer = self.rooms.front.export(&caller, tenant, subject).await;
+            let answer = answer.map_err(|error| status::from_front(&error, &text))?;
+            Ok(Response::new(to_proto::export(answer)))
         })
         .await
     }

@@ -132,6 +132,18 @@ pub fn get_subject(subject: Option<pb::get_subject_request::Subject>) -> Result<
     }
 }
 
+/// The subject of an export.
+pub fn export_subject(
+    subject: Option<pb::export_subject_request::Subject>,
+) -> Result<SubjectSelector, Rejected> {
+    match required("subject", subject)? {
+        pb::export_subject_request::Subject::SubjectId(id) => Ok(SubjectSelector::Id(id.parse()?)),
+        pb::export_subject_request::Subject::Link(message) => {
+            Ok(SubjectSelector::Link(link("link", message)?))
+        }
+    }
+}
+
 /// A tenant to be created.
 pub fn create_tenant(request: pb::CreateTenantRequest) -> Result<CreateTenant, Rejected> {
     Ok(CreateTenant {

@@ -11,7 +11,7 @@ use super::observe::{observed, to_the_end};
 use super::{caller, deadline, status};
 use crate::matcher::node::{ImportChunk, Node, NodeError};
 use crate::matcher::remote::{from_proto, to_proto, vocabulary};
-use crate::model::id::TenantId;
+use crate::model::id::{SubjectId, TenantId};
 use crate::model::reject::Rejected;
 use crate::proto::matching::v1 as pb;
 use crate::proto::matching::v1::match_server::Match;
@@ -206,6 +206,21 @@ impl Match for MatchRoom {
                 .await
                 .map_err(failed)?;
             Ok(Response::new(to_proto::erased(answer)))
+        })
+        .await
+    }
+
+    async fn list_erasures(
+        &self,
+        request: Request<pb::ListErasuresRequest>,
+    ) -> Result<Response<pb::ListErasuresResponse>, Status> {
+        observed("match.ListErasures", async {
+            let message = request.into_inner();
+            let tenant: TenantId = message.tenant.parse().map_err(refused)?;
+            let subject: SubjectId = message.subject_id.parse().map_err(refused)?;
+            let found = self.node.erasures_of(&tenant, &subject).await;
+            let erasures = found.map_err(failed)?;
+            Ok(Response::new(pb::ListErasuresResponse { erasures }))
         })
         .await
     }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::front::command::{Enrollment, Identified, Investigated, SubjectView, TenantView, Verified};
+use crate::front::command::{
+    Enrollment, Identified, Investigated, SubjectExport, SubjectView, TenantView, Verified,
+};
 use crate::matcher::node::{Erased, Imported, UsagePage};
 use crate::matcher::remote::to_proto::state;
 use crate::matcher::remote::vocabulary::{
@@ -156,6 +158,15 @@ pub fn subject(view: &SubjectView) -> pb::Subject {
         consent: Some(consent_to_proto(&record.consent)),
         references: record.references.iter().map(reference_to_proto).collect(),
         links: view.links.iter().map(link).collect(),
+    }
+}
+
+/// All that is held on a subject.
+pub fn export(export: SubjectExport) -> pb::ExportSubjectResponse {
+    pb::ExportSubjectResponse {
+        subject: export.subject.as_ref().map(subject),
+        dimension: u32::try_from(export.dimension.get()).expect("at most DIM_MAX"),
+        erasures: export.erasures,
     }
 }
 

@@ -105,6 +105,11 @@ impl Store {
         })
     }
 
+    /// Numbers of the erasures of a subject of this id, ascending. Looks at every erasure of the tenant.
+    pub fn erasures_of(&self, subject: &SubjectId) -> Result<Vec<u64>, StorageError> {
+        self.0.readers.with(|conn| Ok(erase::of_subject(conn, subject)?))
+    }
+
     /// An erasure as it is now; `None` when the number was never given out.
     pub fn erasure(&self, erasure: u64) -> Result<Option<EraseAnswer>, StorageError> {
         self.0.readers.with(|conn| Ok(erase::find(conn, erasure)?))

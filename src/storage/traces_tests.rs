@@ -36,15 +36,15 @@ fn of_earlier_release(rows: &[Vec<u8>]) -> ErasureReceipt {
     }
 }
 
-fn dimension() -> Option<Dimension> {
-    Some(Dimension::new(DIM).expect("valid"))
+fn dimension() -> Dimension {
+    Dimension::new(DIM).expect("valid")
 }
 
 #[test]
 fn rows_are_found_at_every_offset_with_and_without_fingerprints() {
     let rows = [random(2 * DIM + 16, 1), random(2 * DIM + 28, 2)];
     for receipt in [receipt(&rows), of_earlier_release(&rows)] {
-        let traces = Traces::new(&receipt, dimension()).expect("readable");
+        let traces = Traces::new(&receipt, Some(dimension())).expect("readable");
         for (row, at) in rows.iter().zip([0, 517, 900]) {
             let mut bytes = random(900 + row.len(), 3);
             bytes.splice(at..at + row.len(), row.iter().copied());
@@ -86,7 +86,7 @@ fn receipts_that_do_not_say_what_to_look_for_are_refused() {
     let change = |change: &dyn Fn(&mut ErasureReceipt)| {
         let mut receipt = receipt(&rows);
         change(&mut receipt);
-        Traces::new(&receipt, dimension()).is_err()
+        Traces::new(&receipt, Some(dimension())).is_err()
     };
     assert!(change(&|receipt| drop(receipt.sealed_row_search.pop())));
     assert!(change(&|receipt| receipt.sealed_row_search[0].bytes = 0));

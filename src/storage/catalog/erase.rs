@@ -145,6 +145,13 @@ pub(in crate::storage) fn between(
     .collect()
 }
 
+/// Numbers of the erasures of a subject of this id.
+pub(in crate::storage) fn of_subject(conn: &Connection, subject: &SubjectId) -> rusqlite::Result<Vec<u64>> {
+    conn.prepare_cached("SELECT id FROM erasure WHERE subject_id = ? ORDER BY id")?
+        .query_map([subject.as_str()], |row| uint(row, 0))?
+        .collect()
+}
+
 /// Numbers of all erasures.
 pub(in crate::storage) fn all(conn: &Connection) -> rusqlite::Result<Vec<u64>> {
     conn.prepare_cached("SELECT id FROM erasure ORDER BY id")?
