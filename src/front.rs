@@ -25,6 +25,7 @@ pub mod identify;
 pub mod identity;
 pub mod import;
 pub mod investigate;
+pub mod retention;
 pub mod route;
 pub mod subjects;
 mod tenants;

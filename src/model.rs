@@ -8,6 +8,7 @@ pub mod link;
 pub mod policy;
 pub mod principal;
 pub mod reject;
+pub mod retention;
 pub mod signature;
 pub mod subject;
 pub mod tenant;

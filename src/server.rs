@@ -12,6 +12,7 @@ mod listen;
 pub mod pki;
 mod receipt;
 mod restore;
+mod retention;
 pub mod tls;
 mod verify;
 
@@ -110,6 +111,7 @@ pub struct Server {
     health: health::Health,
     stop: CancellationToken,
     listener: JoinHandle<Result<(), ServerError>>,
+    retention: Option<JoinHandle<()>>,
     drain_max: Duration,
 }
 
@@ -133,6 +135,13 @@ impl Server {
             tokio::spawn(health.clone().follow(devices));
         }
         let stop = CancellationToken::new();
+        let retention = match &tiers.served {
+            build::Served::Front(front) => {
+                let every = Duration::from_secs(config.front.retention_seconds);
+                Some(retention::spawn(Arc::clone(front), every, stop.clone()))
+            }
+            build::Served::Match(_) => None,
+        };
         let listener = listen::spawn(&config, socket, &tiers, &health, &stop)?;
         health.ready().await;
         tracing::info!(%address, ?mode, backend = tiers.backend(), "ready");
@@ -142,6 +151,7 @@ impl Server {
             health,
             stop,
             listener,
+            retention,
             drain_max: Duration::from_secs(config.drain_seconds_max),
         })
     }
@@ -169,6 +179,11 @@ impl Server {
             let _ = listener.await;
             Ok(())
         };
+        if let Some(retention) = self.retention
+            && let Err(error) = retention.await
+        {
+            tracing::error!(%error, "the retention ended early");
+        }
         if let Some(node) = &self.node {
             node.drain().await;
         }

@@ -29,3 +29,6 @@ pub mod write;
 
 #[cfg(test)]
 mod testing;
+
+#[cfg(test)]
+mod due_tests;

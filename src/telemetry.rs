@@ -29,6 +29,8 @@ pub const COMMIT_WRITES: &str = "thenar_commit_writes";
 pub const COMMIT_SECONDS: &str = "thenar_commit_seconds";
 /// Erasures whose files are clean.
 pub const ERASURES_PURGED: &str = "thenar_erasures_purged_total";
+/// Subjects erased as a policy's retention says.
+pub const RETENTION_ERASURES: &str = "thenar_retention_erasures_total";
 /// Tenants by `state`.
 pub const TENANTS: &str = "thenar_tenants";
 /// Whether a GPU can be used, by `device`.
@@ -66,6 +68,7 @@ pub fn describe() {
     describe_histogram!(COMMIT_WRITES, "Writes of one transaction");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time of one transaction");
     describe_counter!(ERASURES_PURGED, "Erasures whose files are clean");
+    describe_counter!(RETENTION_ERASURES, "Subjects erased as a policy's retention says");
     describe_gauge!(TENANTS, "Tenants by state");
     describe_gauge!(DEVICE_UP, "1 for a GPU that can be used, by device");
     describe_gauge!(DEVICE_FULL, "1 for a GPU whose memory did not suffice, by device");

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use crate::client::api;
 use crate::client::api::policy::ThresholdRule;
-use crate::model::policy::MARGIN_MAX;
+use crate::model::policy::{IDLE_DAYS_MAX, MARGIN_MAX};
 use crate::model::principal::Role;
 
 use super::capture::LinkKindOption;
@@ -37,6 +37,12 @@ pub struct PolicyOptions {
     /// Prove every answer: never skip a reference with a probability, however small
     #[arg(long)]
     pub deterministic: bool,
+    /// Erase who was neither enrolled nor recognised for so many days
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=i64::from(IDLE_DAYS_MAX)))]
+    pub idle_days_max: Option<u32>,
+    /// Erase whose consent has ended
+    #[arg(long)]
+    pub consent_end: bool,
     /// Links that Identify hands to a role, as scanner=badge-id,loyalty-id; may be given again
     #[arg(long = "grant", value_name = "ROLE=KIND,…")]
     pub grants: Vec<GrantOption>,
@@ -72,6 +78,10 @@ impl PolicyOptions {
             link_grants: self.grants.iter().map(GrantOption::message).collect(),
             threshold_rule: Some(rule),
             deterministic: self.deterministic,
+            retention: (self.idle_days_max.is_some() || self.consent_end).then(|| api::Retention {
+                idle_days_max: self.idle_days_max.unwrap_or_default(),
+                consent_end: self.consent_end,
+            }),
         })
     }
 }

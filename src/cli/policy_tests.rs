@@ -74,3 +74,19 @@ fn grants_name_a_role_and_kinds() {
         assert!(parse(&["--grant", bad]).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn retention_is_asked_for_by_options() {
+    let retention = |options: &[&str]| {
+        let policy = parse(options).expect("valid").message().expect("valid");
+        policy
+            .retention
+            .map(|asked| (asked.idle_days_max, asked.consent_end))
+    };
+    assert_eq!(retention(&[]), None);
+    assert_eq!(retention(&["--consent-end"]), Some((0, true)));
+    assert_eq!(retention(&["--idle-days-max", "90"]), Some((90, false)));
+    for days in ["0", "36501"] {
+        assert!(parse(&["--idle-days-max", days]).is_err());
+    }
+}

@@ -254,6 +254,7 @@ pub fn tenant_text(tenant: &api::Tenant) -> String {
                 "deterministic or probabilistic"
             },
         ),
+        pair("retention", &retention_text(policy.retention)),
         pair("created", &time(tenant.create_time.as_ref())),
         pair("rotation", &format!("version {}", tenant.transform_version)),
     ];
@@ -261,6 +262,18 @@ pub fn tenant_text(tenant: &api::Tenant) -> String {
         rows.insert(2, pair("reason", &tenant.reason));
     }
     table(&rows)
+}
+
+fn retention_text(retention: Option<api::Retention>) -> String {
+    let retention = retention.unwrap_or_default();
+    let idle =
+        (retention.idle_days_max > 0).then(|| format!("{} days without a use", retention.idle_days_max));
+    let ended = retention.consent_end.then(|| "the end of the consent".to_owned());
+    match (idle, ended) {
+        (None, None) => "until erased".to_owned(),
+        (Some(one), None) | (None, Some(one)) => format!("until {one}"),
+        (Some(idle), Some(ended)) => format!("until {idle}, or {ended}"),
+    }
 }
 
 /// A tenant as JSON.
@@ -284,6 +297,10 @@ pub fn tenant(tenant: &api::Tenant) -> Value {
         "quality_min": policy.quality_min,
         "pad_required": policy.pad_required,
         "deterministic": policy.deterministic,
+        "retention": policy.retention.map(|retention| json!({
+            "idle_days_max": retention.idle_days_max,
+            "consent_end": retention.consent_end,
+        })),
         "create_time": time(tenant.create_time.as_ref()),
         "transform_version": tenant.transform_version,
     })

@@ -15,6 +15,7 @@ use crate::model::decision::{Candidate, Certificate, SearchAnswer};
 use crate::model::erasure::{ErasureReceipt, ErasureState};
 use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::link::{LinkKind, SealedLink};
+use crate::model::retention::Due;
 use crate::model::subject::{Hand, ReferenceInfo, SubjectRecord};
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus, TransformId};
 use crate::model::timestamp::Timestamp;
@@ -28,6 +29,10 @@ pub(super) struct FakeTenant {
     pub(super) usage: Vec<UsageEvent>,
     pub(super) enrolled: BTreeMap<RequestId, ([u8; 32], Enrolled)>,
     pub(super) erasures: Vec<Erased>,
+    /// Until when consents hold.
+    pub(super) consents: BTreeMap<SubjectId, Timestamp>,
+    /// Who renews the consent just before the next erasure.
+    pub(super) returns: Option<SubjectId>,
 }
 
 /// What the fake node holds, and what it was asked.
@@ -139,6 +144,11 @@ impl FakeTenant {
         .ok_or_else(|| NodeError::SubjectUnknown(self.spec.id.clone()))
     }
 
+    fn is_due(&self, subject: &SubjectId, due: &Due) -> bool {
+        let ended = self.consents.get(subject).zip(due.consent_ended_by());
+        ended.is_some_and(|(at, by)| *at <= by)
+    }
+
     fn links_of(&self, subject: &SubjectId, kinds: &[LinkKind]) -> Vec<SealedLink> {
         let own = self
             .links
@@ -181,6 +191,8 @@ impl Node for FakeNode {
             usage: Vec::new(),
             enrolled: BTreeMap::new(),
             erasures: Vec::new(),
+            consents: BTreeMap::new(),
+            returns: None,
         });
         let same = TenantSpec {
             created_at,
@@ -323,9 +335,27 @@ impl Node for FakeNode {
         })
     }
 
+    async fn due(&self, tenant: &TenantId, due: Due, limit: usize) -> Result<Vec<SubjectId>, NodeError> {
+        self.on("due", tenant, |tenant| {
+            let mut found: Vec<SubjectId> = tenant.rows.iter().map(|row| row.0.clone()).collect();
+            found.retain(|id| tenant.is_due(id, &due));
+            found.truncate(limit);
+            Ok(found)
+        })
+    }
+
     async fn erase(&self, erasure: Erasure) -> Result<Erased, NodeError> {
         self.on("erase", &erasure.tenant, |tenant| {
             let subject_id = tenant.find(&erasure.subject)?;
+            if let Some(subject_id) = tenant.returns.take() {
+                tenant.consents.insert(subject_id, Timestamp(i64::MAX));
+            }
+            if erasure
+                .only_if
+                .is_some_and(|due| !tenant.is_due(&subject_id, &due))
+            {
+                return Err(NodeError::NotDue(erasure.tenant.clone()));
+            }
             tenant.rows.retain(|row| row.0 != subject_id);
             tenant.links.retain(|link| link.0 != subject_id);
             let number = tenant.erasures.len() as u64 + 1;

@@ -104,6 +104,7 @@ pub(super) fn create(tenant: &str) -> CreateTenant {
                 (Role::Operator, vec![LinkKind::PaymentToken, LinkKind::AccountId]),
             ]),
             deterministic: false,
+            retention: crate::model::policy::Retention::default(),
         },
     }
 }

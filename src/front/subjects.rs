@@ -31,6 +31,7 @@ impl Front {
             request_id,
             request_digest: tenant.digests.erase(&subject),
             subject: reference(&tenant, &subject),
+            only_if: None,
         };
         let answer = self.routes.node(tenant.id())?.erase(erasure).await;
         // After the erasure, for an answer found before it must not stay; and whatever came of it, for the

@@ -82,6 +82,11 @@ impl Tenants {
         }
     }
 
+    /// All tenants that are known.
+    pub(super) fn all(&self) -> Vec<Arc<Tenant>> {
+        self.known.load().values().cloned().collect()
+    }
+
     /// A tenant that is known already.
     pub(super) fn get(&self, id: &TenantId) -> Option<Arc<Tenant>> {
         self.known.load().get(id).cloned()

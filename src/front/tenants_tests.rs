@@ -45,6 +45,7 @@ impl Fixture {
                 pad_required: false,
                 links: std::collections::BTreeMap::new(),
                 deterministic: false,
+                retention: crate::model::policy::Retention::default(),
             },
             created_at: Timestamp(1),
             id,

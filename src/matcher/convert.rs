@@ -62,6 +62,7 @@ pub(super) fn erase_write(erasure: Erasure) -> EraseWrite {
         request_id: erasure.request_id,
         request_digest: erasure.request_digest,
         subject: subject_key(erasure.subject),
+        only_if: erasure.only_if,
     }
 }
 

@@ -49,6 +49,7 @@ pub(super) fn engine_error(tenant: &TenantId, error: &EngineError) -> NodeError 
 pub(super) fn write_error(tenant: &TenantId, request: &RequestId, error: WriteError) -> NodeError {
     match error {
         WriteError::SubjectUnknown => NodeError::SubjectUnknown(tenant.clone()),
+        WriteError::NotDue => NodeError::NotDue(tenant.clone()),
         WriteError::SubjectExists { subject_id } => NodeError::SubjectExists { subject_id },
         WriteError::LinkTaken(kind) => NodeError::LinkTaken(kind),
         WriteError::RequestIdReused => NodeError::RequestIdReused(request.clone()),

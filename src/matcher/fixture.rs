@@ -108,6 +108,7 @@ pub(super) async fn node() -> (Arc<LocalNode>, tempfile::TempDir) {
             pad_required: true,
             links: BTreeMap::new(),
             deterministic: false,
+            retention: crate::model::policy::Retention::default(),
         },
         created_at: Timestamp(1),
     };

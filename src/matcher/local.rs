@@ -24,6 +24,7 @@ use crate::keys::keyring::{Keyring, Purpose};
 use crate::keys::secret::SecretKey;
 use crate::model::decision::SearchAnswer;
 use crate::model::id::{SubjectId, TenantId};
+use crate::model::retention::Due;
 use crate::model::subject::SubjectRecord;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus};
 use crate::model::timestamp::Timestamp;
@@ -386,6 +387,16 @@ impl Node for Arc<LocalNode> {
             found
                 .map(convert::erased)
                 .ok_or(NodeError::ErasureUnknown(erasure))
+        })
+        .await
+    }
+
+    async fn due(&self, tenant: &TenantId, due: Due, limit: usize) -> Result<Vec<SubjectId>, NodeError> {
+        let tenant = self.live(tenant)?;
+        blocking(move || {
+            tenant.check()?;
+            let found = tenant.store.due(due, limit);
+            found.map_err(|error| tenant.storage_error(&error))
         })
         .await
     }

@@ -12,6 +12,7 @@ use crate::model::erasure::SignedReceipt;
 use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::link::{LinkKind, SealedLink};
 use crate::model::reject::Rejected;
+use crate::model::retention::Due;
 use crate::model::signature::Signature;
 use crate::model::subject::{Capture, Hand, SubjectRecord};
 use crate::model::tenant::{TenantSpec, TenantStatus, TransformId};
@@ -45,6 +46,8 @@ pub trait Node: Send + Sync + 'static {
     async fn import(&self, header: ImportHeader, chunks: ImportStream) -> Result<Imported, NodeError>;
     /// Forgets a subject; durable and found by no search when it returns.
     async fn erase(&self, erasure: Erasure) -> Result<Erased, NodeError>;
+    /// Subjects who are due by a retention, at most `limit`, those first who have been for longest.
+    async fn due(&self, tenant: &TenantId, due: Due, limit: usize) -> Result<Vec<SubjectId>, NodeError>;
     /// The receipt of an earlier erasure as it is now.
     async fn erasure(&self, tenant: &TenantId, erasure: u64) -> Result<Erased, NodeError>;
     /// Numbers of the erasures of a subject of this id, ascending; none when there was none.
@@ -225,6 +228,8 @@ pub struct Erasure {
     pub request_digest: [u8; 32],
     /// Who.
     pub subject: SubjectRef,
+    /// Only while the subject is due; [`NodeError::NotDue`] otherwise.
+    pub only_if: Option<Due>,
 }
 
 /// An erasure that is done, with its receipt.
@@ -281,6 +286,9 @@ pub enum NodeError {
     /// No such subject.
     #[error("subject is unknown with tenant {0}")]
     SubjectUnknown(TenantId),
+    /// The subject is not due to be erased, or not any more.
+    #[error("a subject of tenant {0} is not due to be erased")]
+    NotDue(TenantId),
     /// An import brings a subject that is there already.
     #[error("subject {subject_id} exists already")]
     SubjectExists {

@@ -117,6 +117,7 @@ async fn erase(node: &Arc<LocalNode>, subject: &str) {
         request_id: format!("erase-{subject}").parse().expect("an id"),
         request_digest: [5; 32],
         subject: SubjectRef::Id(subject.parse().expect("an id")),
+        only_if: None,
     };
     node.erase(erasure).await.expect("erased");
 }

@@ -24,6 +24,7 @@ use super::node::{
 use crate::model::decision::SearchAnswer;
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::reject::Rejected;
+use crate::model::retention::Due;
 use crate::model::subject::SubjectRecord;
 use crate::model::tenant::{TenantSpec, TenantStatus};
 use crate::model::usage::UsageEvent;
@@ -194,6 +195,17 @@ impl Node for RemoteNode {
         let answer = self.client.clone().get_erasure(request).await;
         let answer = answer.map_err(|status| self.refused(&status))?;
         self.parsed(from_proto::erased(answer.into_inner()))
+    }
+
+    async fn due(&self, tenant: &TenantId, due: Due, limit: usize) -> Result<Vec<SubjectId>, NodeError> {
+        let request = pb::ListDueRequest {
+            tenant: tenant.to_string(),
+            due: Some(to_proto::due(due)),
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+        };
+        let answer = self.client.clone().list_due(request).await;
+        let answer = answer.map_err(|status| self.refused(&status))?.into_inner();
+        self.parsed(answer.subject_ids.iter().map(|id| id.parse()).collect())
     }
 
     async fn erasures_of(&self, tenant: &TenantId, subject: &SubjectId) -> Result<Vec<u64>, NodeError> {

@@ -30,6 +30,28 @@ pub enum ThresholdRule {
     },
 }
 
+/// Longest time without a use that may be asked for, in days.
+pub const IDLE_DAYS_MAX: u32 = 36_500;
+
+/// When the server erases a subject by itself. Nothing of it by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// So many days after the last interaction: an enrolment, or a use that matched the person; 1 to 36,500.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_days_max: Option<u32>,
+    /// When the term of the consent has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub consent_end: bool,
+}
+
+impl Retention {
+    /// Whether nobody is ever due.
+    pub fn is_off(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What a tenant decides for itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,6 +70,9 @@ pub struct Policy {
     /// those who don't ask for it, have none stored.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deterministic: bool,
+    /// When subjects are erased without being asked for. Stored as `deterministic` is.
+    #[serde(default, skip_serializing_if = "Retention::is_off")]
+    pub retention: Retention,
 }
 
 impl Policy {
@@ -91,6 +116,14 @@ impl Policy {
                     format!("{role}: links are granted to scanner, enroller or operator, each kind once"),
                 ));
             }
+        }
+        if let Some(days) = self.retention.idle_days_max
+            && !(1..=IDLE_DAYS_MAX).contains(&days)
+        {
+            return Err(Rejected::new(
+                "policy.retention.idle_days_max",
+                format!("{days} is not from 1 to {IDLE_DAYS_MAX}"),
+            ));
         }
         if self.quality_min > QUALITY_MAX {
             return Err(Rejected::new(

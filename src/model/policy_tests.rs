@@ -10,6 +10,7 @@ fn policy() -> Policy {
         pad_required: false,
         links: BTreeMap::from([(Role::Scanner, vec![LinkKind::LoyaltyId])]),
         deterministic: false,
+        retention: Retention::default(),
     }
 }
 
@@ -79,8 +80,31 @@ fn a_policy_of_before_a_setting_was_there_is_read_and_written_as_it_was() {
     assert_eq!(serde_json::to_string(&read).expect("json"), old);
     let proved = Policy {
         deterministic: true,
+        retention: Retention::default(),
         ..read
     };
     let text = serde_json::to_string(&proved).expect("json");
     assert_eq!(serde_json::from_str::<Policy>(&text).expect("same"), proved);
+}
+
+#[test]
+fn retention_is_off_unless_asked_for_and_has_limits() {
+    assert!(policy().retention.is_off());
+    let with = |idle_days_max| Policy {
+        retention: Retention {
+            idle_days_max,
+            consent_end: true,
+        },
+        ..policy()
+    };
+    for days in [None, Some(1), Some(IDLE_DAYS_MAX)] {
+        let kept = with(days);
+        kept.check().expect("within the limits");
+        let text = serde_json::to_string(&kept).expect("json");
+        assert_eq!(serde_json::from_str::<Policy>(&text).expect("same"), kept);
+    }
+    for days in [0, IDLE_DAYS_MAX + 1] {
+        let refusal = with(Some(days)).check().expect_err("refused");
+        assert_eq!(refusal.field, "policy.retention.idle_days_max");
+    }
 }

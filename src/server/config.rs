@@ -154,6 +154,8 @@ pub struct Front {
     pub answers_seconds_max: u64,
     /// Bytes of rotations in memory; those of further tenants are derived again when needed.
     pub rotations_bytes_max: u64,
+    /// How often subjects are looked for who are due by their tenant's retention, in seconds.
+    pub retention_seconds: u64,
 }
 
 /// A match node as a front reaches it.
@@ -275,6 +277,7 @@ impl Default for Front {
             answers_max: 100_000,
             answers_seconds_max: 300,
             rotations_bytes_max: 1 << 30,
+            retention_seconds: 60,
         }
     }
 }

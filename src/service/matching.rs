@@ -210,6 +210,24 @@ impl Match for MatchRoom {
         .await
     }
 
+    async fn list_due(
+        &self,
+        request: Request<pb::ListDueRequest>,
+    ) -> Result<Response<pb::ListDueResponse>, Status> {
+        observed("match.ListDue", async {
+            let message = request.into_inner();
+            let tenant: TenantId = message.tenant.parse().map_err(refused)?;
+            let due = vocabulary::required("due", message.due)
+                .and_then(from_proto::due)
+                .map_err(refused)?;
+            let limit = usize::try_from(message.limit).expect("32 bits fit");
+            let found = self.node.due(&tenant, due, limit).await.map_err(failed)?;
+            let subject_ids = found.into_iter().map(String::from).collect();
+            Ok(Response::new(pb::ListDueResponse { subject_ids }))
+        })
+        .await
+    }
+
     async fn list_erasures(
         &self,
         request: Request<pb::ListErasuresRequest>,

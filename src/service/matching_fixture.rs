@@ -12,7 +12,8 @@ use crate::model::decision::SearchAnswer;
 use crate::model::decision::{Candidate, Certificate};
 use crate::model::erasure::SignedReceipt;
 use crate::model::link::{LinkKind, SealedLink};
-use crate::model::policy::{Policy, ThresholdRule};
+use crate::model::policy::{Policy, Retention, ThresholdRule};
+use crate::model::retention::Due;
 use crate::model::signature::{Dimension, Encoder, Signature};
 use crate::model::subject::SubjectRecord;
 use crate::model::subject::{Capture, Hand, PadVerdict, ReferenceInfo};
@@ -55,6 +56,7 @@ pub(super) fn spec() -> TenantSpec {
             pad_required: true,
             links: [(crate::model::principal::Role::Scanner, vec![LinkKind::BadgeId])].into(),
             deterministic: true,
+            retention: due().retention,
         },
         created_at: Timestamp(-1_500_001),
     }
@@ -203,6 +205,17 @@ pub(super) fn erasure() -> Erasure {
             kind: LinkKind::PhoneNumber,
             lookup: [8; 32],
         },
+        only_if: Some(due()),
+    }
+}
+
+pub(super) fn due() -> Due {
+    Due {
+        retention: Retention {
+            idle_days_max: Some(90),
+            consent_end: true,
+        },
+        as_of: Timestamp(1_700_000_000_000_001),
     }
 }
 
@@ -302,6 +315,11 @@ impl Node for FakeNode {
     }
     async fn erasure(&self, _: &TenantId, erasure: u64) -> Result<Erased, NodeError> {
         Err(NodeError::ErasureUnknown(erasure))
+    }
+    async fn due(&self, _: &TenantId, given: Due, limit: usize) -> Result<Vec<SubjectId>, NodeError> {
+        expect_same("due", &given, &due())?;
+        expect_same("limit", &limit, &7)?;
+        Ok(vec!["ada".parse().expect("an id"), "bob".parse().expect("an id")])
     }
     async fn erasures_of(&self, tenant: &TenantId, subject: &SubjectId) -> Result<Vec<u64>, NodeError> {
         expect_same("subject", &subject.as_str(), &"ada")?;

@@ -108,6 +108,11 @@ async fn writes_and_records_cross_unchanged() {
         node.subject(&tenant(), &subject).await.expect("answers"),
         record()
     );
+    let found = node.due(&tenant(), due(), 7).await.expect("answers");
+    assert_eq!(
+        found.iter().map(SubjectId::as_str).collect::<Vec<_>>(),
+        ["ada", "bob"]
+    );
     let ada = "ada".parse().expect("an id");
     let erasures = node.erasures_of(&tenant(), &ada).await.expect("answers");
     assert_eq!(erasures, [3, 4]);

@@ -92,6 +92,9 @@ fn node(error: &NodeError) -> Line {
         NodeError::SubjectUnknown(tenant) => {
             Line::new(Code::NotFound, Reason::SubjectUnknown).with("tenant", tenant)
         }
+        NodeError::NotDue(tenant) => {
+            Line::new(Code::FailedPrecondition, Reason::NotDue).with("tenant", tenant)
+        }
         NodeError::SubjectExists { subject_id } => {
             Line::new(Code::AlreadyExists, Reason::SubjectExists).with("subject_id", subject_id)
         }

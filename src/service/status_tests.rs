@@ -40,6 +40,11 @@ fn node_errors() -> Vec<(NodeError, Code, Reason)> {
             Reason::SubjectUnknown,
         ),
         (
+            NodeError::NotDue(tenant()),
+            Code::FailedPrecondition,
+            Reason::NotDue,
+        ),
+        (
             NodeError::SubjectExists {
                 subject_id: "ada".parse().expect("an id"),
             },
@@ -120,6 +125,7 @@ fn known(error: &NodeError) {
         | NodeError::TenantExists(_)
         | NodeError::TransformStale { .. }
         | NodeError::SubjectUnknown(_)
+        | NodeError::NotDue(_)
         | NodeError::SubjectExists { .. }
         | NodeError::ErasureUnknown(_)
         | NodeError::LinkTaken(_)
@@ -279,5 +285,5 @@ fn reasons_are_read_back_and_unique() {
         assert_eq!(Reason::from_text(reason.as_str()), Some(*reason));
     }
     assert_eq!(Reason::from_text("NO_SUCH"), None);
-    assert_eq!(Reason::ALL.len(), 19);
+    assert_eq!(Reason::ALL.len(), 20);
 }

@@ -84,7 +84,7 @@ impl Shared {
             }
             Write::Erase(write) => self.erasing(|context| erase::erase(conn, state, context, write, now)),
             Write::Usage(event) => {
-                usage::record(conn, state, event)?;
+                usage::record(conn, state, event, now)?;
                 Ok(Committed::Recorded)
             }
         }

@@ -229,6 +229,7 @@ fn an_erasure_takes_all_of_the_subject_and_nobody_else() {
         request_id: id("e1"),
         request_digest: [0; 32],
         subject: badge.clone(),
+        only_if: None,
     });
     house.one(by_link).expect("erased");
     let house = house.crash();

@@ -133,6 +133,9 @@ pub enum WriteError {
     /// No such subject, or it was erased since the request was first answered.
     #[error("the subject is unknown")]
     SubjectUnknown,
+    /// The subject is not due to be erased.
+    #[error("the subject is not due to be erased")]
+    NotDue,
     /// An import brings a subject that is there already, or twice.
     #[error("subject {subject_id} exists already")]
     SubjectExists {

@@ -10,7 +10,9 @@ use super::store::{Live, Shared, Store};
 use super::write::{CandidateInfo, EraseAnswer, SubjectKey};
 use crate::model::id::SubjectId;
 use crate::model::link::LinkKind;
+use crate::model::retention::Due;
 use crate::model::subject::SubjectRecord;
+use crate::model::timestamp::Timestamp;
 use crate::model::usage::UsageEvent;
 
 /// Most events of a page of the history.
@@ -103,6 +105,12 @@ impl Store {
             };
             Ok(usage::page(conn, handle, before, limit)?)
         })
+    }
+
+    /// Up to `limit` subjects who are due, those first who have been for longest.
+    pub fn due(&self, due: Due, limit: usize) -> Result<Vec<SubjectId>, StorageError> {
+        let due = due.no_later_than(Timestamp::now());
+        self.0.readers.with(|conn| Ok(subject::due(conn, &due, limit)?))
     }
 
     /// Numbers of the erasures of a subject of this id, ascending. Looks at every erasure of the tenant.

@@ -67,6 +67,7 @@ pub(super) fn open(
     };
     schema::check(&conn, &catalog).map_err(located)?;
     let spec = read_spec(&conn, &catalog, id).map_err(located)?;
+    schema::migrate(&conn).map_err(located)?;
     let entries = segments::list(&conn).map_err(|e| located(e.into()))?;
     let mut dead: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
     for tombstone in segments::tombstones(&conn).map_err(|e| located(e.into()))? {

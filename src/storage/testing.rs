@@ -209,6 +209,7 @@ pub(super) fn spec(tenant: &str) -> TenantSpec {
             pad_required: false,
             links: std::collections::BTreeMap::new(),
             deterministic: false,
+            retention: crate::model::policy::Retention::default(),
         },
         created_at: Timestamp(1),
     }
@@ -325,6 +326,7 @@ pub(super) fn erase(request: &str, subject: &str) -> Write {
         request_id: id::<RequestId>(request),
         request_digest: sha256(request.as_bytes()),
         subject: SubjectKey::Id(id::<SubjectId>(subject)),
+        only_if: None,
     })
 }
 

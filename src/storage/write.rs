@@ -8,6 +8,7 @@ use crate::model::consent::Consent;
 use crate::model::erasure::SignedReceipt;
 use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::{LinkKind, SealedLink};
+use crate::model::retention::Due;
 use crate::model::subject::{Capture, Hand};
 use crate::model::usage::UsageEvent;
 
@@ -76,6 +77,8 @@ pub struct EraseWrite {
     pub request_digest: [u8; 32],
     /// Who.
     pub subject: SubjectKey,
+    /// Only while the subject is due.
+    pub only_if: Option<Due>,
 }
 
 /// How a subject is named.

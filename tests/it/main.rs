@@ -19,4 +19,5 @@ mod nothing_left;
 mod nothing_lost;
 mod nothing_shared;
 mod receipts;
+mod retention;
 mod split_tiers;

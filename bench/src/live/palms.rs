@@ -115,6 +115,7 @@ pub fn policy(deterministic: bool) -> api::Policy {
         pad_required: false,
         link_grants: Vec::new(),
         deterministic,
+        retention: None,
     }
 }
 

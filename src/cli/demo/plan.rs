@@ -135,6 +135,7 @@ impl Plan {
                 pad_required: true,
                 link_grants: Vec::new(),
                 deterministic: false,
+                retention: None,
                 threshold_rule: Some(ThresholdRule::TargetFpir(api::TargetFpir {
                     fpir,
                     gallery_size: self.palms,

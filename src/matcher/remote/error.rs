@@ -46,6 +46,8 @@ reasons! {
     TransformStale = "TRANSFORM_STALE",
     /// No such subject.
     SubjectUnknown = "SUBJECT_UNKNOWN",
+    /// A subject is not due to be erased. Between front and match alone.
+    NotDue = "NOT_DUE",
     /// An import brings a subject that is there already.
     SubjectExists = "SUBJECT_EXISTS",
     /// No such erasure.
@@ -119,6 +121,7 @@ fn from_parts(reason: Reason, metadata: &HashMap<String, String>) -> Option<Node
         Reason::TenantExists => NodeError::TenantExists(tenant()?),
         Reason::TransformStale => NodeError::TransformStale { tenant: tenant()? },
         Reason::SubjectUnknown => NodeError::SubjectUnknown(tenant()?),
+        Reason::NotDue => NodeError::NotDue(tenant()?),
         Reason::SubjectExists => NodeError::SubjectExists {
             subject_id: metadata.get("subject_id")?.parse().ok()?,
         },

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::vocabulary::{
     certificate_from_proto, consent_from_proto, digest, encoder_from_proto, hand_from_proto, hand_required,
     link_kind_from_proto, optional_id, pad_from_proto, policy_from_proto, quality, reference_from_proto,
-    required, time_from_proto, usage_from_proto,
+    required, retention_from_proto, time_from_proto, usage_from_proto,
 };
 use crate::matcher::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, IMPORT_CHUNK_ROWS_MAX, ImportChunk, ImportHeader,
@@ -15,6 +15,7 @@ use crate::model::decision::{CANDIDATES_MAX, Candidate, SearchAnswer};
 use crate::model::erasure::SignedReceipt;
 use crate::model::link::SealedLink;
 use crate::model::reject::Rejected;
+use crate::model::retention::Due;
 use crate::model::signature::{Dimension, Signature};
 use crate::model::subject::{Capture, SubjectRecord};
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus, TransformId};
@@ -265,6 +266,15 @@ pub fn erase(request: pb::EraseRequest) -> Result<Erasure, Rejected> {
         request_id: request.request_id.parse()?,
         request_digest: digest("request_digest", &request.request_digest)?,
         subject: subject_ref(request.subject)?,
+        only_if: request.only_if.map(due).transpose()?,
+    })
+}
+
+/// Who is due.
+pub fn due(due: pb::Due) -> Result<Due, Rejected> {
+    Ok(Due {
+        retention: retention_from_proto(due.retention),
+        as_of: time_from_proto("due.as_of", due.as_of)?,
     })
 }
 

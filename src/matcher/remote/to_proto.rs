@@ -4,7 +4,7 @@ use prost::bytes::Bytes;
 
 use super::vocabulary::{
     certificate_to_proto, consent_to_proto, encoder_to_proto, hand_to_proto, link_kind_to_proto,
-    pad_to_proto, policy_to_proto, reference_to_proto, time_to_proto, usage_to_proto,
+    pad_to_proto, policy_to_proto, reference_to_proto, retention_to_proto, time_to_proto, usage_to_proto,
 };
 use crate::matcher::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, NewReference, RankQuery,
@@ -12,6 +12,7 @@ use crate::matcher::node::{
 };
 use crate::model::decision::{Candidate, SearchAnswer};
 use crate::model::link::SealedLink;
+use crate::model::retention::Due;
 use crate::model::subject::{Capture, SubjectRecord};
 use crate::model::tenant::{TenantSpec, TenantState, TenantStatus, TransformId};
 use crate::proto::{matching::v1 as pb, v1};
@@ -230,6 +231,15 @@ pub fn erase(erasure: &Erasure) -> pb::EraseRequest {
         request_id: erasure.request_id.to_string(),
         request_digest: Bytes::copy_from_slice(&erasure.request_digest),
         subject: Some(subject_ref(&erasure.subject)),
+        only_if: erasure.only_if.map(due),
+    }
+}
+
+/// Who is due.
+pub fn due(due: Due) -> pb::Due {
+    pb::Due {
+        retention: retention_to_proto(due.retention),
+        as_of: Some(time_to_proto(due.as_of)),
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::model::consent::{Consent, ConsentMethod};
 use crate::model::decision::{Certificate, RetakeReason};
 use crate::model::link::LinkKind;
-use crate::model::policy::{Policy, ThresholdRule};
+use crate::model::policy::{Policy, Retention, ThresholdRule};
 use crate::model::principal::Role;
 use crate::model::reject::Rejected;
 use crate::model::signature::Encoder;
@@ -233,6 +233,23 @@ pub fn certificate_to_proto(certificate: Certificate) -> pb::Certificate {
     pb::Certificate { proof: Some(proof) }
 }
 
+/// When subjects are erased without being asked for.
+pub fn retention_from_proto(retention: Option<pb::Retention>) -> Retention {
+    let retention = retention.unwrap_or_default();
+    Retention {
+        idle_days_max: Some(retention.idle_days_max).filter(|days| *days > 0),
+        consent_end: retention.consent_end,
+    }
+}
+
+/// See [`retention_from_proto`].
+pub fn retention_to_proto(retention: Retention) -> Option<pb::Retention> {
+    (!retention.is_off()).then(|| pb::Retention {
+        idle_days_max: retention.idle_days_max.unwrap_or_default(),
+        consent_end: retention.consent_end,
+    })
+}
+
 /// A tenant's policy, every limit of it checked.
 pub fn policy_from_proto(policy: Option<pb::Policy>) -> Result<Policy, Rejected> {
     let policy = required("policy", policy)?;
@@ -274,6 +291,7 @@ pub fn policy_from_proto(policy: Option<pb::Policy>) -> Result<Policy, Rejected>
         pad_required: policy.pad_required,
         links,
         deterministic: policy.deterministic,
+        retention: retention_from_proto(policy.retention),
     };
     policy.check()?;
     Ok(policy)
@@ -298,6 +316,7 @@ pub fn policy_to_proto(policy: &Policy) -> pb::Policy {
         link_grants: link_grants.collect(),
         threshold_rule: Some(threshold_rule),
         deterministic: policy.deterministic,
+        retention: retention_to_proto(policy.retention),
     }
 }
 

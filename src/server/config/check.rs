@@ -93,6 +93,7 @@ impl Config {
             1,
             86_400,
         )?;
+        within("front.retention_seconds", self.front.retention_seconds, 1, 86_400)?;
         if self.engine.queue_max < self.engine.batch_max {
             return limit(
                 "engine.queue_max",

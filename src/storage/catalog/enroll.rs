@@ -35,6 +35,7 @@ pub(in crate::storage) fn enroll(
     let consent = (subject::terms(conn, &write.consent)?, &write.consent);
     let handle = if let Some(known) = subject::handle(conn, &write.subject_id)? {
         subject::set_consent(conn, known, consent)?;
+        subject::touch(conn, known, now)?;
         known
     } else {
         let new = state.next_subject();

@@ -9,7 +9,7 @@ use crate::storage::error::StorageError;
 /// `PRAGMA application_id`: "thnr".
 const APPLICATION_ID: i32 = 0x7468_6E72;
 /// `PRAGMA user_version`: version of the tables.
-pub(in crate::storage) const VERSION: u32 = 1;
+pub(in crate::storage) const VERSION: u32 = 2;
 
 const TABLES: &str = "
 CREATE TABLE tenant(
@@ -44,8 +44,11 @@ CREATE TABLE subject(
     created_at INTEGER NOT NULL,
     terms INTEGER NOT NULL REFERENCES terms(id),
     consent_given_at INTEGER NOT NULL,
-    consent_expires_at INTEGER NOT NULL
+    consent_expires_at INTEGER NOT NULL,
+    last_used INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX subject_consent_end ON subject(consent_expires_at);
+CREATE INDEX subject_last_used ON subject(last_used);
 CREATE TABLE reference(
     id INTEGER PRIMARY KEY,
     subject INTEGER NOT NULL REFERENCES subject(handle),
@@ -119,6 +122,33 @@ CREATE TABLE request(
 CREATE INDEX request_subject ON request(subject) WHERE subject IS NOT NULL;
 ";
 
+/// From version 1, which did not keep when a subject was last seen: an enrolment, or a use with outcome match or done.
+const FROM_1: &str = "
+ALTER TABLE subject ADD COLUMN last_used INTEGER NOT NULL DEFAULT 0;
+UPDATE subject SET last_used = max(
+    created_at,
+    ifnull((SELECT max(enrolled_at) FROM reference WHERE subject = handle), 0),
+    ifnull((SELECT max(at) FROM usage WHERE subject = handle AND outcome IN (1, 6)), 0)
+);
+CREATE INDEX subject_consent_end ON subject(consent_expires_at);
+CREATE INDEX subject_last_used ON subject(last_used);
+";
+
+/// Brings the tables of an earlier release, which [`check`] let through, to this one's.
+pub(in crate::storage) fn migrate(conn: &Connection) -> Result<(), StorageError> {
+    if version(conn)? < VERSION {
+        conn.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {FROM_1} PRAGMA user_version = {VERSION}; COMMIT;"
+        ))?;
+    }
+    Ok(())
+}
+
+fn version(conn: &Connection) -> rusqlite::Result<u32> {
+    let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(u32::try_from(found).unwrap_or(u32::MAX))
+}
+
 /// Makes the tables in an empty catalog.
 pub(in crate::storage) fn create(conn: &Connection) -> Result<(), StorageError> {
     conn.execute_batch(&format!(
@@ -129,11 +159,11 @@ pub(in crate::storage) fn create(conn: &Connection) -> Result<(), StorageError> 
 
 /// Checks that the file is a catalog that this release reads.
 pub(in crate::storage) fn check(conn: &Connection, path: &Path) -> Result<(), StorageError> {
-    let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    if pragma("application_id")? != i64::from(APPLICATION_ID) {
+    let id: i64 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if id != i64::from(APPLICATION_ID) {
         return Err(StorageError::damaged(path, "it is not a catalog of thenar"));
     }
-    let found = u32::try_from(pragma("user_version")?).unwrap_or(u32::MAX);
+    let found = version(conn)?;
     if found > VERSION {
         return Err(StorageError::NewerFormat {
             path: path.to_owned(),

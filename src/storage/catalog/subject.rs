@@ -6,6 +6,7 @@ use super::code::{Coded, from_json, int, parsed, to_json, uint};
 use crate::model::consent::Consent;
 use crate::model::id::SubjectId;
 use crate::model::link::{LinkKind, SealedLink};
+use crate::model::retention::{Due, LAST_USED_SLACK};
 use crate::model::subject::{Capture, Hand, ReferenceInfo, SubjectRecord};
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
@@ -63,6 +64,55 @@ pub(in crate::storage) fn set_consent(
     Ok(())
 }
 
+/// Notes an interaction. One that is noted already is left, unless it is long ago; and a clock that jumped back takes nothing back.
+pub(in crate::storage) fn touch(conn: &Connection, handle: u64, now: Timestamp) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE subject SET last_used = ? WHERE handle = ? AND last_used < ?")?
+        .execute(params![now.0, int(handle), now.minus(LAST_USED_SLACK).0])?;
+    Ok(())
+}
+
+/// Up to `limit` subjects who are due, those first who have been for longest.
+pub(in crate::storage) fn due(
+    conn: &Connection,
+    due: &Due,
+    limit: usize,
+) -> rusqlite::Result<Vec<SubjectId>> {
+    let mut found = Vec::new();
+    for (column, by) in [
+        ("consent_expires_at", due.consent_ended_by()),
+        ("last_used", due.idle_since()),
+    ] {
+        let Some(by) = by else { continue };
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut statement = conn.prepare_cached(&format!(
+            "SELECT subject_id FROM subject WHERE {column} <= ? ORDER BY {column} LIMIT ?"
+        ))?;
+        for id in statement.query_map(params![by.0, limit], |row| parsed(row, 0))? {
+            let id = id?;
+            if !found.contains(&id) {
+                found.push(id);
+            }
+        }
+    }
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// Whether a subject is due.
+pub(in crate::storage) fn is_due(conn: &Connection, handle: u64, due: &Due) -> rusqlite::Result<bool> {
+    conn.prepare_cached(
+        "SELECT ifnull(consent_expires_at <= ?2, 0) OR ifnull(last_used <= ?3, 0) FROM subject WHERE handle = ?1",
+    )?
+    .query_row(
+        params![
+            int(handle),
+            due.consent_ended_by().map(|at| at.0),
+            due.idle_since().map(|at| at.0)
+        ],
+        |row| row.get(0),
+    )
+}
+
 /// The number of what a consent was given to. The same for many subjects, personal to none, and kept.
 pub(in crate::storage) fn terms(conn: &Connection, consent: &Consent) -> rusqlite::Result<i64> {
     let method = to_json(&consent.method);
@@ -105,8 +155,9 @@ impl<'conn> Inserts<'conn> {
     pub(in crate::storage) fn prepare(conn: &'conn Connection) -> rusqlite::Result<Self> {
         Ok(Self {
             subject: conn.prepare_cached(
-                "INSERT INTO subject (handle, subject_id, created_at, terms, consent_given_at, consent_expires_at)
-                 VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO subject
+                     (handle, subject_id, created_at, terms, consent_given_at, consent_expires_at, last_used)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?3)",
             )?,
             reference: conn.prepare_cached(
                 "INSERT INTO reference

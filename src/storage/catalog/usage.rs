@@ -7,7 +7,7 @@ use super::state::State;
 use super::subject;
 use crate::model::id::{SiteId, SubjectId};
 use crate::model::timestamp::Timestamp;
-use crate::model::usage::UsageEvent;
+use crate::model::usage::{Outcome, UsageEvent};
 use crate::storage::error::StorageError;
 
 /// Records an event of a known subject, or of none.
@@ -41,11 +41,16 @@ pub(in crate::storage) fn record(
     conn: &Connection,
     state: &mut State,
     event: &UsageEvent,
+    now: Timestamp,
 ) -> Result<(), StorageError> {
     let subject = match &event.subject_id {
         Some(id) => subject::handle(conn, id)?,
         None => None,
     };
+    // Who was claimed in vain was not there.
+    if let (Some(handle), Outcome::Match) = (subject, event.outcome) {
+        subject::touch(conn, handle, now)?;
+    }
     Ok(insert(conn, state, event, subject)?)
 }
 

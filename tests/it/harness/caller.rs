@@ -239,6 +239,19 @@ impl Caller {
             .map(Response::into_inner)
     }
 
+    /// Waits until there is an erasure of this number, and its files are clean.
+    pub async fn await_erasure(&mut self, erasure: u64) -> v1::EraseResponse {
+        let known = async {
+            while let Err(status) = self.erasure(erasure).await {
+                assert_eq!(status.code(), tonic::Code::NotFound, "{status:?}");
+            }
+        };
+        tokio::time::timeout(PATIENCE, known)
+            .await
+            .expect("erased within the bound");
+        self.await_purged(erasure).await
+    }
+
     /// Waits until the files are clean.
     pub async fn await_purged(&mut self, erasure: u64) -> v1::EraseResponse {
         let purged = async {

@@ -84,5 +84,6 @@ pub fn policy(threshold: f32) -> v1::Policy {
         pad_required: false,
         link_grants: Vec::new(),
         deterministic: false,
+        retention: None,
     }
 }

@@ -96,6 +96,7 @@ impl World {
         config.matching.address = ([127, 0, 0, 1], 0).into();
         config.metrics.enabled = false;
         config.matcher.purge_seconds_max = 2;
+        config.front.retention_seconds = 1;
         config.engine.backend = match self.backend {
             Backend::Cpu => BackendChoice::Cpu,
             Backend::Gpu => BackendChoice::Gpu,
