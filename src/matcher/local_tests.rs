@@ -150,6 +150,7 @@ fn erasure(request: &str) -> Erasure {
         request_id: request.parse().expect("an id"),
         request_digest: [6; 32],
         subject: SubjectRef::Id("ada".parse().expect("an id")),
+        only_if: None,
     }
 }
 

@@ -63,6 +63,13 @@ pub(in crate::storage) fn erase(
         let answer = find(conn, erasure)?.ok_or(WriteError::SubjectUnknown)?;
         return Ok(committed(answer, Vec::new(), true));
     }
+    if let Some(due) = write.only_if {
+        let handle = subject::resolve(conn, &write.subject)?.ok_or(WriteError::SubjectUnknown)?;
+        // In the same transaction, so that a consent or a use that came since it was found due saves the subject.
+        if !subject::is_due(conn, handle, &due.no_later_than(now))? {
+            return Err(WriteError::NotDue.into());
+        }
+    }
     let (answer, removed) = forget(conn, state, context, &write.subject, now)?;
     let stored = StoredAnswer {
         erasure: answer.erasure,
@@ -81,12 +88,6 @@ pub(in crate::storage) fn forget(
 ) -> Result<(EraseAnswer, Vec<Place>), StorageError> {
     let handle = subject::resolve(conn, subject)?.ok_or(WriteError::SubjectUnknown)?;
     let subject_id = subject::id(conn, handle)?.ok_or(WriteError::SubjectUnknown)?;
-    // In the same transaction, so that a consent or a use that came since it was found due saves the subject.
-    if let Some(due) = write.only_if
-        && !subject::is_due(conn, handle, &due.no_later_than(now))?
-    {
-        return Err(WriteError::NotDue.into());
-    }
     let rows = subject::places(conn, handle)?;
     let traces = rows
         .iter()
