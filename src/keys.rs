@@ -13,3 +13,4 @@ pub mod receipt;
 pub mod secret;
 pub mod stream;
 pub mod transform;
+mod vault;

@@ -4,6 +4,7 @@ mod backup;
 mod build;
 pub mod config;
 mod counted;
+mod dump;
 mod files;
 mod health;
 mod init;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::backup::{BackedUp, BackupError, Manifest, backup};
 use self::config::{Config, LimitError};
+pub use self::dump::forbid_core_dumps;
 pub use self::init::init;
 pub use self::kek::rotate_kek;
 pub use self::receipt::{CheckedReceipt, Verdict, check_receipt, check_receipt_of};

@@ -12,6 +12,8 @@ pub mod data_dir;
 mod durable;
 pub mod error;
 mod flush;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod import;
 pub mod journal;
 mod map;

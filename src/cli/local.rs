@@ -245,6 +245,7 @@ pub async fn start(file: Option<&Path>, overrides: &Overrides, mode: Mode) -> Re
     let mut config = config::load(file)?;
     overrides.apply(&mut config, mode);
     telemetry::init_logging(&config.log.filter, config.log.json).map_err(ServerError::Log)?;
+    server::forbid_core_dumps();
     Ok(Server::start(config, mode).await?)
 }
 

@@ -14,6 +14,14 @@ use crate::model::signature::{Dimension, ElementType, Signature};
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 1 << 20;
+/// First bytes of a file, up to the version.
+const MAGIC: [u8; 6] = *b"\x93NUMPY";
+/// Longest text of a header, in bytes: what `NumPy` itself reads. A table's has about 120.
+const HEADER_BYTES_MAX: usize = 10_000;
+/// Most brackets that a header opens. A table's opens two; the parser takes time and stack that grow with how deep they stand.
+const HEADER_BRACKETS_MAX: usize = 8;
+/// Most decimal digits in a header: the size of an element and a shape whose product is within 64 bits.
+const HEADER_DIGITS_MAX: usize = 20;
 
 /// A checked header: a C-ordered, little-endian table of half or single precision, as long as it says.
 #[derive(Debug, Clone)]
@@ -59,7 +67,8 @@ impl Matrix {
             return Err(refuse(Problem::Empty));
         }
         let mut reader = BufReader::new(file);
-        let header = NpyHeader::from_reader(&mut reader).map_err(|e| refuse(Problem::Header(e)))?;
+        let bytes = read_header(&mut reader).map_err(|e| refuse(Problem::Header(e)))?;
+        let header = NpyHeader::from_reader(&bytes[..]).map_err(|e| refuse(Problem::Header(e)))?;
         let element =
             element_type(&header.dtype()).ok_or_else(|| refuse(Problem::Type(header.dtype().descr())))?;
         let (rows, columns) =
@@ -74,7 +83,7 @@ impl Matrix {
             .map_err(|_| Rejected::new("dimension", format!("{columns} is too large")))
             .and_then(Dimension::new)
             .map_err(|e| refuse(Problem::Dimension(e)))?;
-        let data_start = reader.stream_position().map_err(|e| refuse(Problem::Read(e)))?;
+        let data_start = bytes.len() as u64;
         let matrix = Self {
             path: path.to_owned(),
             data_start,
@@ -134,6 +143,57 @@ impl Matrix {
         }
         Ok(())
     }
+}
+
+/// The bytes of a header that its parser can be trusted with: it believes the length that a file states, and nests as deep as the text does.
+fn read_header(file: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    let refused = |problem: String| std::io::Error::new(std::io::ErrorKind::InvalidData, problem);
+    let mut bytes = vec![0; MAGIC.len() + 4];
+    file.read_exact(&mut bytes)
+        .map_err(|_| refused("it is too short for one".to_owned()))?;
+    let (magic, version, length) = match *bytes.as_slice() {
+        [a, b, c, d, e, f, version, _, low, high] => (
+            [a, b, c, d, e, f],
+            version,
+            u32::from(u16::from_le_bytes([low, high])),
+        ),
+        _ => unreachable!("as long as it was made"),
+    };
+    if magic != MAGIC {
+        return Err(refused("it does not begin with \\x93NUMPY".to_owned()));
+    }
+    let length = if version == 1 {
+        length
+    } else {
+        // From version 2 on the length has four bytes.
+        let mut rest = [0; 2];
+        file.read_exact(&mut rest)?;
+        bytes.extend_from_slice(&rest);
+        length | u32::from(u16::from_le_bytes(rest)) << 16
+    };
+    let start = bytes.len();
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length > HEADER_BYTES_MAX {
+        return Err(refused(format!(
+            "its length is {length} bytes; at most {HEADER_BYTES_MAX} are read"
+        )));
+    }
+    bytes.resize(start + length, 0);
+    let text = bytes.get_mut(start..).expect("just made");
+    file.read_exact(text)?;
+    let count = |of: fn(&u8) -> bool| text.iter().filter(|byte| of(byte)).count();
+    let brackets = count(|byte| b"([{".contains(byte));
+    let digits = count(u8::is_ascii_digit);
+    // Anything but decimal digits, as 0xff, is no shape that `NumPy` writes.
+    let radix = text
+        .windows(2)
+        .any(|pair| matches!(pair, [b'0', b'x' | b'X' | b'o' | b'O' | b'b' | b'B']));
+    if brackets > HEADER_BRACKETS_MAX || digits > HEADER_DIGITS_MAX || radix {
+        return Err(refused(format!(
+            "it opens {brackets} brackets and has {digits} digits; at most {HEADER_BRACKETS_MAX} and {HEADER_DIGITS_MAX} decimal ones are read"
+        )));
+    }
+    Ok(bytes)
 }
 
 fn element_type(dtype: &DType) -> Option<ElementType> {

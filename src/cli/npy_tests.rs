@@ -215,3 +215,29 @@ fn ids_that_are_too_few_double_or_malformed_are_refused() {
     assert!(text.contains("line 2") && text.contains("subject_id"), "{text}");
     assert!(told(b"a b\n", 1).contains("line 1"));
 }
+
+#[test]
+fn a_header_that_its_parser_can_not_be_trusted_with_is_refused() {
+    let files = Files::new();
+    // The length field alone: nothing of that size is there, nor made room for.
+    let mut bytes = b"\x93NUMPY\x02\x00".to_vec();
+    bytes.extend(u32::MAX.to_le_bytes());
+    refused(&files.write("rows.npy", &bytes), &["4294967295 bytes", "10000"]);
+    // Each level would double the parser's time; a thousand would end its stack.
+    for depth in [7, 40, 2_000] {
+        let shape = "[".repeat(depth) + &"]".repeat(depth);
+        refused(
+            &files.npy("<f4", false, &shape, &[]),
+            &[if depth == 7 { "shape" } else { "brackets" }],
+        );
+    }
+    // A product beyond 64 bits.
+    refused(
+        &files.npy("<f4", false, "(4294967296, 4294967296)", &[]),
+        &["21 digits", "20"],
+    );
+    refused(
+        &files.npy("<f4", false, "(0xffffffffff, 0xffffffffff)", &[]),
+        &["decimal"],
+    );
+}

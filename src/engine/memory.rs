@@ -174,10 +174,12 @@ impl Arena {
                 reason: error.to_string(),
             }),
             Err(error) => {
+                let others: usize = self.slabs.iter().flatten().map(|slab| slab.place.len()).sum();
                 tracing::warn!(
                     %error,
-                    bytes = place.len(),
-                    "codes are not locked in memory and may reach swap; raise RLIMIT_MEMLOCK"
+                    bytes = others + place.len(),
+                    "codes are not locked in memory and may reach swap; raise RLIMIT_MEMLOCK to more than these bytes, \
+                     and to engine.resident_bytes_max for galleries that grow"
                 );
                 self.lock = LockMemory::Off;
                 Ok(())

@@ -23,7 +23,7 @@ pub struct Sealer(LessSafeKey);
 impl Sealer {
     /// Prepares a key.
     pub fn new(key: &SecretKey) -> Self {
-        let key = UnboundKey::new(&AES_256_GCM, key.expose()).expect("the key has 32 bytes");
+        let key = UnboundKey::new(&AES_256_GCM, key.expose().as_slice()).expect("the key has 32 bytes");
         Self(LessSafeKey::new(key))
     }
 

@@ -24,7 +24,7 @@ impl Envelope {
 
     /// Wraps a key for one place: hexadecimal nonce, ciphertext and tag.
     pub fn wrap(&self, key: &SecretKey, place: &[&str]) -> String {
-        to_hex(&self.sealer.seal(&context(place), key.expose()))
+        to_hex(&self.sealer.seal(&context(place), key.expose().as_slice()))
     }
 
     /// Unwraps what [`Envelope::wrap`] made for this place.

@@ -14,7 +14,7 @@ pub struct MacKey(hmac::Key);
 impl MacKey {
     /// Prepares a key.
     pub fn new(key: &SecretKey) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, key.expose()))
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_slice()))
     }
 
     /// The digest of the parts. Each is preceded by its length, so that no two lists give the same input.

@@ -53,7 +53,7 @@ impl KekSource {
     /// Makes a key file with a new random key, mode 0600. A file that is there already is left alone and refused.
     pub fn create_file(path: &Path) -> Result<SecretKey, KeyError> {
         let key = SecretKey::random();
-        let text = Zeroizing::new(to_hex(key.expose()) + "\n");
+        let text = Zeroizing::new(to_hex(key.expose().as_slice()) + "\n");
         file::create(path, &text)?;
         Ok(key)
     }

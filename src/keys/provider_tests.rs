@@ -108,3 +108,23 @@ fn sources_have_a_text_form() {
         assert_eq!(read, source);
     }
 }
+
+#[test]
+fn the_example_of_a_command_gives_the_key_or_says_why_not() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    fs::write(dir.path().join("kek"), format!("{BASE64}\n")).expect("written");
+    let run = |directory: &str, name: &str| {
+        let argv = ["env", directory, "examples/kek-command.sh", name];
+        KekSource::Command(argv.map(str::to_owned).to_vec()).load()
+    };
+    let given = format!("CREDENTIALS_DIRECTORY={}", dir.path().display());
+    assert_eq!(run(&given, "kek").expect("a key"), key());
+    for (directory, name, words) in [
+        (given.as_str(), "other", "exit status: 66"),
+        (given.as_str(), "../kek", "exit status: 64"),
+        ("CREDENTIALS_DIRECTORY=", "kek", "exit status: 78"),
+    ] {
+        let error = run(directory, name).expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}

@@ -33,7 +33,8 @@ pub struct ReceiptSigner(Arc<Ed25519KeyPair>);
 impl ReceiptSigner {
     /// The signer with this seed.
     pub fn new(seed: &SecretKey) -> Self {
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed.expose()).expect("every 32 bytes are a seed");
+        let pair =
+            Ed25519KeyPair::from_seed_unchecked(seed.expose().as_slice()).expect("every 32 bytes are a seed");
         Self(Arc::new(pair))
     }
 

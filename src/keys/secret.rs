@@ -1,35 +1,39 @@
-//! A 256-bit secret and what is derived from it. Wiped when dropped, compared in constant time, never shown.
+//! A 256-bit secret and what is derived from it. Lies in the vault, wiped when dropped, compared in constant time, never shown.
 
 use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use aws_lc_rs::rand;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::vault::Place;
 
 /// Bytes of a secret.
 pub const SECRET_LEN: usize = 32;
 
 /// 32 secret bytes.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct SecretKey([u8; SECRET_LEN]);
+#[derive(Clone)]
+pub struct SecretKey(Place);
 
 impl SecretKey {
     /// A new secret from the operating system's generator.
     pub fn random() -> Self {
-        let mut bytes = [0; SECRET_LEN];
-        rand::fill(&mut bytes).expect("the operating system's generator answers");
-        Self(bytes)
+        let mut bytes = Zeroizing::new([0; SECRET_LEN]);
+        rand::fill(bytes.as_mut_slice()).expect("the operating system's generator answers");
+        Self(Place::new(&bytes))
     }
 
     /// Takes bytes that come from elsewhere.
-    pub fn from_bytes(bytes: [u8; SECRET_LEN]) -> Self {
-        Self(bytes)
+    pub fn from_bytes(mut bytes: [u8; SECRET_LEN]) -> Self {
+        let place = Place::new(&bytes);
+        bytes.zeroize();
+        Self(place)
     }
 
-    /// The bytes, for the modules of `keys` alone.
-    pub(in crate::keys) fn expose(&self) -> &[u8; SECRET_LEN] {
-        &self.0
+    /// A copy of the bytes, for the modules of `keys` alone.
+    pub(in crate::keys) fn expose(&self) -> Zeroizing<[u8; SECRET_LEN]> {
+        self.0.get()
     }
 
     /// HKDF-SHA-256 (RFC 5869) with this secret as input and `info` as context. Each part is preceded by
@@ -41,13 +45,13 @@ impl SecretKey {
             context.extend_from_slice(&(part.len() as u64).to_le_bytes());
             context.extend_from_slice(part);
         }
-        let mut derived = Self([0; SECRET_LEN]);
+        let mut derived = Zeroizing::new([0; SECRET_LEN]);
         Salt::new(HKDF_SHA256, b"thenar")
-            .extract(&self.0)
+            .extract(self.expose().as_slice())
             .expand(&[&context], OutputLen)
-            .and_then(|okm| okm.fill(&mut derived.0))
+            .and_then(|okm| okm.fill(derived.as_mut_slice()))
             .expect("32 bytes are within HKDF's limit");
-        derived
+        Self(Place::new(&derived))
     }
 }
 
@@ -61,7 +65,7 @@ impl KeyType for OutputLen {
 
 impl PartialEq for SecretKey {
     fn eq(&self, other: &Self) -> bool {
-        verify_slices_are_equal(&self.0, &other.0).is_ok()
+        verify_slices_are_equal(self.expose().as_slice(), other.expose().as_slice()).is_ok()
     }
 }
 

@@ -20,7 +20,7 @@ fn derivation_has_a_known_answer() {
     // Computed with another implementation of RFC 5869.
     let derived = SecretKey::from_bytes([1; SECRET_LEN]).derive(&[b"segment", b"x"]);
     assert_eq!(
-        crate::keys::encoding::to_hex(derived.expose()),
+        crate::keys::encoding::to_hex(derived.expose().as_slice()),
         "fbcd3c005f6507a10f45ed199018adfce4b15cc8c85ef968a83e4e2ee6cd622a"
     );
 }

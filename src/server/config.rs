@@ -68,7 +68,7 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Connections at once.
     pub connections_max: usize,
-    /// Largest request, in bytes.
+    /// Largest message of an import, in bytes; other requests have a fixed limit (256 KiB) besides.
     pub message_bytes_max: usize,
     /// Longest TLS handshake, in seconds.
     pub handshake_seconds_max: u64,

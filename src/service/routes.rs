@@ -1,7 +1,10 @@
 //! Which services a listener offers, with the limits of their messages. Listens to nothing.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use tonic::codegen::{Service, http};
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
@@ -19,16 +22,54 @@ use crate::proto::v1::admin_server::AdminServer;
 use crate::proto::v1::enrollment_server::EnrollmentServer;
 use crate::proto::v1::identity_server::IdentityServer;
 
-/// The public API. `message_bytes_max` bounds a request.
+/// Largest request but for imports, in bytes: 16 signatures of 2,048 coordinates take 128 KiB. What is decoded can take some
+/// hundred times as much memory (an empty signature is 2 bytes of a message), before anybody has looked at who asks.
+const REQUEST_BYTES_MAX: usize = 256 << 10;
+/// The method whose messages may be larger.
+const IMPORT_PATH: &str = "/thenar.v1.Enrollment/Import";
+
+/// The public API. `message_bytes_max` bounds a message of an import and, where it is the smaller one, any request.
 pub fn public(rooms: Rooms, message_bytes_max: usize) -> Routes {
+    let request_bytes_max = REQUEST_BYTES_MAX.min(message_bytes_max);
+    let enrollment = EnrollmentServer::new(EnrollmentRoom::new(rooms.clone()));
     Routes::new(
-        IdentityServer::new(IdentityRoom::new(rooms.clone())).max_decoding_message_size(message_bytes_max),
+        IdentityServer::new(IdentityRoom::new(rooms.clone())).max_decoding_message_size(request_bytes_max),
     )
-    .add_service(
-        EnrollmentServer::new(EnrollmentRoom::new(rooms.clone()))
-            .max_decoding_message_size(message_bytes_max),
-    )
-    .add_service(AdminServer::new(AdminRoom::new(rooms)).max_decoding_message_size(message_bytes_max))
+    .add_service(ByPath {
+        imports: enrollment.clone().max_decoding_message_size(message_bytes_max),
+        others: enrollment.max_decoding_message_size(request_bytes_max),
+    })
+    .add_service(AdminServer::new(AdminRoom::new(rooms)).max_decoding_message_size(request_bytes_max))
+}
+
+/// One service under two limits.
+#[derive(Clone)]
+struct ByPath<S> {
+    imports: S,
+    others: S,
+}
+
+impl<S: NamedService> NamedService for ByPath<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S: Service<http::Request<B>>, B> Service<http::Request<B>> for ByPath<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // Both are one room and ready together.
+        self.others.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        if request.uri().path() == IMPORT_PATH {
+            self.imports.call(request)
+        } else {
+            self.others.call(request)
+        }
+    }
 }
 
 /// The internal API of a match node, for fronts of this trust domain alone.

@@ -311,7 +311,7 @@ async fn a_message_over_the_limit_and_a_deadline_that_passed_are_refused() {
     let world = World::start().await;
     world.create_tenant("acme").await;
     let mut caller = world.operator("acme").await;
-    let huge = identify(&mut caller, |p| p.data = vec![0; 32 << 20].into())
+    let huge = identify(&mut caller, |p| p.data = vec![0; 256 << 10].into())
         .await
         .expect_err("too large");
     assert!(

@@ -8,4 +8,4 @@ mod world;
 pub use caller::Caller;
 pub use child::Child;
 pub use palms::{DIM, consent, contains, dot, palm, policy, signature};
-pub use world::{Backend, World};
+pub use world::{Backend, World, copy_tree};

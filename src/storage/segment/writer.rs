@@ -48,7 +48,16 @@ impl SegmentWriter {
         context: &SegmentContext,
         rows: u32,
     ) -> Result<Self, StorageError> {
-        let ulid = Ulid::generate();
+        Self::create_as(dir, context, Ulid::generate(), rows)
+    }
+
+    /// The same under a ULID that no file of this tenant ever had.
+    pub(in crate::storage) fn create_as(
+        dir: &Path,
+        context: &SegmentContext,
+        ulid: Ulid,
+        rows: u32,
+    ) -> Result<Self, StorageError> {
         let path = dir.join(file_name(ulid));
         let layout = Layout::new(context.dimension, rows);
         let file = durable::create_file(&path)?;

@@ -139,23 +139,46 @@ impl Caller {
         subject_id: &str,
         values: &[f32],
     ) -> Answer<v1::EnrollResponse> {
-        let mut consent = consent();
-        consent.give_time = Some(prost_types::Timestamp {
-            seconds: 1_700_000_000,
-            nanos: 0,
-        });
-        consent.expire_time = Some(prost_types::Timestamp {
-            seconds: 4_000_000_000,
-            nanos: 0,
-        });
         let request = v1::EnrollRequest {
             request_id: request_id.into(),
             subject_id: subject_id.into(),
             signatures: vec![repeatable(values)],
-            consent: Some(consent),
+            consent: Some(lasting_consent()),
             ..Default::default()
         };
         self.enrollment.enroll(request).await.map(Response::into_inner)
+    }
+
+    /// With a badge.
+    pub async fn enroll_linked(
+        &mut self,
+        subject_id: &str,
+        values: &[f32],
+        badge: &str,
+    ) -> Answer<v1::EnrollResponse> {
+        let request = v1::EnrollRequest {
+            request_id: fresh_request_id(),
+            subject_id: subject_id.into(),
+            signatures: vec![repeatable(values)],
+            consent: Some(lasting_consent()),
+            links: vec![v1::Link {
+                kind: v1::LinkKind::BadgeId.into(),
+                value: badge.into(),
+            }],
+            ..Default::default()
+        };
+        self.enrollment.enroll(request).await.map(Response::into_inner)
+    }
+
+    pub async fn subject(&mut self, subject_id: &str) -> Answer<v1::Subject> {
+        let request = v1::GetSubjectRequest {
+            tenant: String::new(),
+            subject: Some(v1::get_subject_request::Subject::SubjectId(subject_id.into())),
+        };
+        self.enrollment
+            .get_subject(request)
+            .await
+            .map(Response::into_inner)
     }
 
     pub async fn enroll_into(
@@ -181,15 +204,6 @@ impl Caller {
         rows: &[(String, Vec<f32>)],
     ) -> Answer<v1::ImportResponse> {
         use v1::import_request::Part;
-        let mut consent = consent();
-        consent.give_time = Some(prost_types::Timestamp {
-            seconds: 1_700_000_000,
-            nanos: 0,
-        });
-        consent.expire_time = Some(prost_types::Timestamp {
-            seconds: 4_000_000_000,
-            nanos: 0,
-        });
         let header = v1::ImportHeader {
             tenant: String::new(),
             request_id: request_id.into(),
@@ -197,7 +211,7 @@ impl Caller {
             element_type: v1::ElementType::F32.into(),
             hand: v1::Hand::Right.into(),
             quality: 80,
-            consent: Some(consent),
+            consent: Some(lasting_consent()),
             rows: rows.len() as u64,
         };
         let parts = rows.chunks(IMPORT_ROWS).map(|chunk| {
@@ -320,6 +334,16 @@ fn repeatable(values: &[f32]) -> v1::Signature {
             nanos: 0,
         }),
         ..signature(values)
+    }
+}
+
+/// A consent without the time of day in it, which holds until 2096.
+fn lasting_consent() -> v1::Consent {
+    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    v1::Consent {
+        give_time: at(1_700_000_000),
+        expire_time: at(4_000_000_000),
+        ..consent()
     }
 }
 

@@ -18,6 +18,11 @@ pub struct Child<'a> {
 impl<'a> Child<'a> {
     /// Starts it and waits until it is ready.
     pub async fn start(world: &'a World) -> Self {
+        Self::start_with(world, Stdio::inherit()).await
+    }
+
+    /// The same with its log put elsewhere.
+    pub async fn start_with(world: &'a World, log: Stdio) -> Self {
         let files = tempfile::tempdir().expect("a directory");
         let config = files.path().join("thenar.toml");
         let text = "[metrics]\nenabled = false\n\
@@ -30,7 +35,7 @@ impl<'a> Child<'a> {
             .args([Path::new("--data"), &world.data()])
             .args(["--listen", "127.0.0.1:0"])
             .args([Path::new("--address-file"), &address_file])
-            .stderr(Stdio::inherit())
+            .stderr(log)
             .spawn()
             .expect("the server starts");
         let address = await_address(&mut process, &address_file).await;
@@ -39,6 +44,11 @@ impl<'a> Child<'a> {
             process,
             address,
         }
+    }
+
+    /// Number of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// SIGKILL.

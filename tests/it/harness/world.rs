@@ -1,5 +1,7 @@
 //! A data directory and the server on it, in this process.
 
+use std::fs::{DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
@@ -75,15 +77,32 @@ impl World {
     pub async fn start_with(backend: Backend) -> Self {
         let mut world = Self::prepare();
         world.backend = backend;
-        world.boot().await;
-        world
+        world.boot().await
     }
 
-    async fn boot(&mut self) {
+    /// A copy of a data directory that has no certificates, and new ones. Names in `left_out` are not copied.
+    pub fn of(original: &Path, left_out: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let data = dir.path().join("data");
+        copy_tree(original, &data, left_out);
+        let tls = data.join("tls");
+        let pki = Pki::init(&tls, TRUST_DOMAIN).expect("made");
+        let cert = pki.issue_server(&[]).expect("issued");
+        cert.write(&tls, "server").expect("written");
+        Self {
+            dir,
+            backend: Backend::Cpu,
+            server: None,
+        }
+    }
+
+    /// Starts the server.
+    pub async fn boot(mut self) -> Self {
         let server = Server::start(self.config(), Mode::Serve)
             .await
             .expect("the server starts");
         self.server = Some(server);
+        self
     }
 
     /// The settings of a server on this directory.
@@ -121,15 +140,13 @@ impl World {
     pub async fn restart_after(mut self, meanwhile: impl FnOnce(&Self)) -> Self {
         self.halt().await;
         meanwhile(&self);
-        self.boot().await;
-        self
+        self.boot().await
     }
 
     pub async fn restart_with(mut self, backend: Backend) -> Self {
         self.halt().await;
         self.backend = backend;
-        self.boot().await;
-        self
+        self.boot().await
     }
 
     pub fn address(&self) -> String {
@@ -284,4 +301,26 @@ fn files(dir: &Path) -> Vec<PathBuf> {
         .map(|entry| entry.expect("readable").path())
         .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
         .collect()
+}
+
+/// Copies a directory with the modes that a data directory has, but for what has one of the names in `left_out`.
+pub fn copy_tree(from: &Path, to: &Path, left_out: &[&str]) {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(to)
+        .expect("made");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("readable");
+        let target = to.join(entry.file_name());
+        if left_out.iter().any(|name| entry.file_name() == *name) {
+            continue;
+        }
+        if entry.path().is_dir() {
+            copy_tree(&entry.path(), &target, left_out);
+        } else {
+            std::fs::copy(entry.path(), &target).expect("copied");
+            std::fs::set_permissions(&target, Permissions::from_mode(0o600)).expect("its owner's");
+        }
+    }
 }

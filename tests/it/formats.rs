@@ -1,0 +1,372 @@
+//! Promise: files of every format that was ever shipped open, with the same answers to the last bit, or are refused by name.
+//!
+//! `tests/fixtures/format-N` is a small data directory as a release left it when its process was lost, without certificates, and `expected.json` what it
+//! answered. The release that brings a new format makes its own, which then stays as it is:
+//! `THENAR_WRITE_FIXTURE=1 cargo test --test it formats::write`. The key-encryption key beside it guards nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use thenar::proto::v1::{self, TenantState};
+use thenar::server::{Mode, Server};
+use thenar::storage::data_dir::FORMAT;
+
+use crate::harness::{Caller, World, copy_tree, palm};
+
+const WRITE: &str = "THENAR_WRITE_FIXTURE";
+const EXPECTED: &str = "expected.json";
+/// Written with a lost process's files, and made anew by whoever opens them.
+const LEFT_OUT: [&str; 4] = ["tls", "LOCK", "catalog.db-shm", EXPECTED];
+
+/// What a fixture answers.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Expected {
+    tenants: Vec<Tenant>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Tenant {
+    id: String,
+    subjects: u64,
+    references: u64,
+    pending: u64,
+    segments: u64,
+    sequence: u64,
+    probes: Vec<Probe>,
+    history: Vec<Event>,
+    /// State, receipt and signature of erasure 1, where there is one.
+    erasure: Option<(i32, String, Vec<u8>)>,
+    /// Links of the subject that has some, kind and value.
+    links: Vec<(i32, String)>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Probe {
+    /// Number of the palm that it is a capture of.
+    palm: u64,
+    subject: String,
+    score_bits: Option<u32>,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Event {
+    micros: i128,
+    kind: i32,
+    outcome: i32,
+    subject: String,
+    request: String,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// Another capture of a palm: near it, and nothing that any other palm comes near.
+fn capture(seed: u64) -> Vec<f32> {
+    let noise = palm(seed + 1_000_000);
+    let mixed: Vec<f32> = palm(seed).iter().zip(&noise).map(|(a, b)| a + 0.4 * b).collect();
+    let norm = mixed.iter().map(|v| v * v).sum::<f32>().sqrt();
+    mixed.iter().map(|v| v / norm).collect()
+}
+
+/// What a running server answers about these tenants. Its own questions become history: they are asked last.
+async fn answers(world: &World, palms: &[(&str, &[u64])]) -> Expected {
+    let mut tenants = Vec::new();
+    for (id, palms) in palms {
+        let mut operator = world.operator(id).await;
+        let stats = operator.stats(id).await.expect("figures");
+        let history = operator.usage("").await.expect("history");
+        let erasure = operator.erasure(1).await.ok();
+        let links = operator
+            .subject("linked")
+            .await
+            .map(|subject| subject.links)
+            .unwrap_or_default();
+        let mut probes = Vec::new();
+        for palm in *palms {
+            let answer = operator.identify_all(&capture(*palm)).await.expect("answered");
+            probes.push(Probe {
+                palm: *palm,
+                score_bits: answer
+                    .candidates
+                    .first()
+                    .map(|candidate| candidate.score.to_bits()),
+                subject: answer.subject_id,
+            });
+        }
+        tenants.push(Tenant {
+            id: (*id).to_owned(),
+            subjects: stats.subjects,
+            references: stats.references,
+            pending: stats.pending,
+            segments: stats.segments,
+            sequence: stats.sequence,
+            probes,
+            history: history.events.into_iter().map(event).collect(),
+            erasure: erasure.map(|e| (e.state, e.receipt_json, e.signature.to_vec())),
+            links: links.into_iter().map(|link| (link.kind, link.value)).collect(),
+        });
+    }
+    Expected { tenants }
+}
+
+fn event(event: v1::UsageEvent) -> Event {
+    let time = event.time.expect("a time");
+    Event {
+        micros: i128::from(time.seconds) * 1_000_000 + i128::from(time.nanos / 1_000),
+        kind: event.kind,
+        outcome: event.outcome,
+        subject: event.subject_id,
+        request: event.request_id,
+    }
+}
+
+/// Palms asked for: in a segment, pending, in the log alone, erased, never seen.
+const PALMS: [(&str, &[u64]); 2] = [("acme", &[1, 100, 101, 3, 999]), ("other", &[1, 5])];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn write() {
+    if std::env::var_os(WRITE).is_none() {
+        return;
+    }
+    let world = World::start().await;
+    for (tenant, _) in PALMS {
+        let policy = v1::Policy {
+            link_grants: vec![v1::LinkGrant {
+                role: "operator".into(),
+                kinds: vec![v1::LinkKind::BadgeId.into()],
+            }],
+            ..crate::harness::policy(0.5)
+        };
+        world.create_tenant_with(tenant, policy).await;
+    }
+    let mut operator = world.operator("acme").await;
+    let rows: Vec<(String, Vec<f32>)> = (1..=6).map(|n| (format!("i-{n}"), palm(n))).collect();
+    operator.import("import", &rows).await.expect("imported");
+    operator
+        .enroll_linked("linked", &palm(100), "B-100")
+        .await
+        .expect("enrolled");
+    let erased = operator.erase("erase", "i-3").await.expect("erased");
+    operator.await_purged(erased.erasure).await;
+    operator
+        .identify_as("first", &capture(2))
+        .await
+        .expect("answered");
+    world
+        .operator("other")
+        .await
+        .enroll("i-5", &palm(5))
+        .await
+        .expect("enrolled");
+    // A clean stop puts all of that into the catalogs; what comes after is in their logs.
+    let world = world.restart().await;
+    world
+        .operator("acme")
+        .await
+        .enroll("late", &palm(101))
+        .await
+        .expect("enrolled");
+    let target = folder().join(format!("format-{FORMAT}"));
+    let _ = fs::remove_dir_all(&target);
+    copy_tree(&world.data(), &target, &LEFT_OUT);
+    world.stop().await;
+    let copy = World::of(&target, &LEFT_OUT).boot().await;
+    let text = serde_json::to_string_pretty(&answers(&copy, &PALMS).await).expect("valid");
+    fs::write(target.join(EXPECTED), text + "\n").expect("written");
+    copy.stop().await;
+}
+
+fn fixtures() -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder()).expect("fixtures");
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
+    found.sort();
+    assert!(
+        found.contains(&folder().join(format!("format-{FORMAT}"))),
+        "today's format has a fixture"
+    );
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_format_opens_and_answers_as_it_did() {
+    for fixture in fixtures() {
+        let text = fs::read_to_string(fixture.join(EXPECTED)).expect("what it answered");
+        let expected: Expected = serde_json::from_str(&text).expect("valid");
+        let acme = expected.tenants.first().expect("a tenant");
+        assert!(acme.pending > 0 && acme.segments > 0 && acme.erasure.is_some() && !acme.links.is_empty());
+        let world = World::of(&fixture, &LEFT_OUT);
+        let verified = thenar::server::verify(&world.config(), None).expect("verified");
+        assert_eq!(verified.len(), expected.tenants.len());
+        for (tenant, found) in verified {
+            let found = found.expect("it has a key");
+            assert!(
+                found.counted && found.faults.is_empty(),
+                "{tenant}: {:?}",
+                found.faults
+            );
+        }
+        let world = world.boot().await;
+        assert_eq!(answers(&world, &PALMS).await, expected, "{}", fixture.display());
+        // And goes on from there: what it kept is there after a stop, beside what comes now.
+        world
+            .operator("acme")
+            .await
+            .enroll("now", &palm(102))
+            .await
+            .expect("enrolled");
+        let world = world.restart().await;
+        let mut operator = world.operator("acme").await;
+        for (seed, subject) in [(102, "now"), (101, "late"), (1, "i-1")] {
+            assert_eq!(
+                operator.identify(&palm(seed)).await.expect("answered").subject_id,
+                subject
+            );
+        }
+        world.stop().await;
+    }
+}
+
+/// One change to one file, and the words of the refusal.
+struct Damage {
+    file: &'static str,
+    change: fn(&mut Vec<u8>),
+    words: &'static [&'static str],
+}
+
+/// A change for each file that has a format.
+const DAMAGES: [Damage; 13] = [
+    Damage {
+        file: "FORMAT",
+        change: |bytes| *bytes = b"thenar 1\n".to_vec(),
+        words: &["FORMAT", "format 1", "reads 2"],
+    },
+    Damage {
+        file: "FORMAT",
+        change: |bytes| *bytes = b"thenar 3\n".to_vec(),
+        words: &["FORMAT", "format 3", "up to 2", "newer release"],
+    },
+    Damage {
+        file: "FORMAT",
+        change: |bytes| *bytes = b"other 2\n".to_vec(),
+        words: &["FORMAT", "damaged", "other 2"],
+    },
+    Damage {
+        file: "keyring",
+        change: |bytes| replace(bytes, "\"format\":1", "\"format\":2"),
+        words: &["keyring", "format 2", "1"],
+    },
+    Damage {
+        file: "keyring",
+        change: |bytes| replace(bytes, "\"acme\"", "\"acne\""),
+        words: &["keyring", "digest"],
+    },
+    Damage {
+        file: "segments/*",
+        change: |bytes| bytes[8] = 2,
+        words: &[".seg", "format 2", "up to 1"],
+    },
+    Damage {
+        file: "segments/*",
+        change: |bytes| bytes[4_096] ^= 1,
+        words: &[".seg", "block 0 of the sign plane"],
+    },
+    Damage {
+        file: "segments/*",
+        change: |bytes| bytes.truncate(4_200),
+        words: &[".seg", "4200 bytes"],
+    },
+    Damage {
+        file: "catalog.db",
+        change: |bytes| bytes[60] ^= 2,
+        words: &["catalog.db", "damaged"],
+    },
+    Damage {
+        file: "catalog.db",
+        change: |bytes| *bytes.last_mut().expect("pages") ^= 1,
+        words: &["catalog.db", "page"],
+    },
+    Damage {
+        file: "catalog.db-wal",
+        change: |bytes| bytes.truncate(32),
+        words: &["catalog.db", "log"],
+    },
+    Damage {
+        file: "catalog.mark",
+        change: |bytes| bytes[7] = 2,
+        words: &["catalog.mark", "authentication"],
+    },
+    Damage {
+        file: "catalog.mark",
+        change: |bytes| bytes[8] ^= 1,
+        words: &["catalog.mark", "authentication"],
+    },
+];
+
+fn replace(bytes: &mut Vec<u8>, from: &str, to: &str) {
+    let text = String::from_utf8(std::mem::take(bytes)).expect("text");
+    assert!(text.contains(from), "{from} stands there");
+    *bytes = text.replace(from, to).into_bytes();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_changed_is_refused_by_name() {
+    let fixture = folder().join(format!("format-{FORMAT}"));
+    for Damage { file, change, words } in DAMAGES {
+        let world = World::of(&fixture, &LEFT_OUT);
+        let path = match file.strip_suffix('*') {
+            Some(_) => world.segment_files("acme").remove(0),
+            None if file.starts_with("catalog") => world.tenant_path("acme").join(file),
+            None => world.data().join(file),
+        };
+        let mut bytes = fs::read(&path).expect("readable");
+        let before = bytes.clone();
+        change(&mut bytes);
+        assert_ne!(bytes, before, "{file} was changed");
+        fs::write(&path, bytes).expect("written");
+        let told = refusal(&world).await;
+        for word in words {
+            assert!(
+                told.contains(word),
+                "{word:?} is missing after a change of {file}: {told}"
+            );
+        }
+    }
+}
+
+/// Why the server does not start, or what it and a verification say of the tenant that it does not serve.
+async fn refusal(world: &World) -> String {
+    let verified = thenar::server::verify(&world.config(), None).map(|tenants| {
+        let faults = tenants
+            .into_iter()
+            .filter_map(|(_, found)| found)
+            .flat_map(|found| found.faults);
+        faults
+            .map(|fault| fault.to_string())
+            .collect::<Vec<_>>()
+            .join("; ")
+    });
+    let server = match Server::start(world.config(), Mode::Serve).await {
+        Ok(server) => server,
+        Err(error) => return error.to_string(),
+    };
+    let certificate = Some(world.administrator());
+    let mut admin = Caller::connect(&server.address().to_string(), &world.ca(), certificate)
+        .await
+        .expect("let in");
+    let tenant = admin.tenant("acme").await.expect("known");
+    let other = admin.tenant("other").await.expect("known");
+    assert_eq!(other.state(), TenantState::Ready, "the other tenant is served");
+    server.stop().await.expect("stopped");
+    let faults = verified.expect("verified");
+    if tenant.state() == TenantState::Ready {
+        panic!("acme is served; a verification found: {faults}");
+    }
+    assert!(
+        !faults.is_empty(),
+        "a verification finds it too: {}",
+        tenant.reason
+    );
+    tenant.reason
+}
