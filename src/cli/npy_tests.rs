@@ -228,7 +228,7 @@ fn a_header_that_its_parser_can_not_be_trusted_with_is_refused() {
         let shape = "[".repeat(depth) + &"]".repeat(depth);
         refused(
             &files.npy("<f4", false, &shape, &[]),
-            &[if depth == 7 { "shape" } else { "brackets" }],
+            &[if depth == 7 { "dimension" } else { "brackets" }],
         );
     }
     // A product beyond 64 bits.
