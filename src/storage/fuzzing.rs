@@ -87,7 +87,7 @@ pub fn read_segment(dir: &Path) -> Result<usize, StorageError> {
 
 /// Writes the mark of a new tenant into `dir`.
 pub fn write_mark(dir: &Path) -> Result<(), StorageError> {
-    Mark::create(dir, &key())
+    Mark::create(dir, &key(), 0)
 }
 
 /// Reads the mark in `dir`.

@@ -73,6 +73,8 @@ fn files() {
         purged_at: Some(Timestamp(1_700_000_001_000_000)),
         state: ErasureState::Purged,
         sealed_row_sha256: vec!["00".repeat(32)],
+        sealed_row_search: Vec::new(),
+        removed: None,
     };
     let signed = ReceiptSigner::new(&kek()).sign(&receipt);
     save("receipt", "purged", &serde_json::to_vec(&signed).expect("valid"));
@@ -147,6 +149,13 @@ fn link() -> public::Link {
     }
 }
 
+fn due() -> Option<matching::Due> {
+    Some(matching::Due {
+        retention: policy().and_then(|policy| policy.retention),
+        as_of: consent().and_then(|consent| consent.give_time),
+    })
+}
+
 fn policy() -> Option<public::Policy> {
     Some(public::Policy {
         threshold_rule: Some(public::policy::ThresholdRule::TargetFpir(public::TargetFpir {
@@ -161,6 +170,10 @@ fn policy() -> Option<public::Policy> {
             kinds: vec![public::LinkKind::BadgeId.into()],
         }],
         deterministic: true,
+        retention: Some(public::Retention {
+            idle_days_max: 730,
+            consent_end: true,
+        }),
     })
 }
 
@@ -206,6 +219,12 @@ fn public_requests() -> Vec<(u8, Vec<u8>)> {
     let get_subject = public::GetSubjectRequest {
         tenant: tenant.clone(),
         subject: Some(public::get_subject_request::Subject::SubjectId(
+            subject_id.clone(),
+        )),
+    };
+    let export = public::ExportSubjectRequest {
+        tenant: tenant.clone(),
+        subject: Some(public::export_subject_request::Subject::SubjectId(
             subject_id.clone(),
         )),
     };
@@ -266,6 +285,7 @@ fn public_requests() -> Vec<(u8, Vec<u8>)> {
         ),
         (11, list_tenants.encode_to_vec()),
         (12, drop_tenant.encode_to_vec()),
+        (14, export.encode_to_vec()),
         (13, public::GetStatsRequest { tenant }.encode_to_vec()),
     ]
 }
@@ -364,6 +384,7 @@ fn match_requests() -> Vec<(u8, Vec<u8>)> {
         request_id,
         request_digest: digest,
         subject: subject.clone(),
+        only_if: due(),
     };
     let usage = matching::ListUsageRequest {
         tenant: tenant.clone(),
@@ -406,6 +427,15 @@ fn match_requests() -> Vec<(u8, Vec<u8>)> {
             matching::GetSubjectRequest {
                 tenant: tenant.clone(),
                 subject,
+            }
+            .encode_to_vec(),
+        ),
+        (
+            14,
+            matching::ListDueRequest {
+                tenant: tenant.clone(),
+                due: due(),
+                limit: 10,
             }
             .encode_to_vec(),
         ),

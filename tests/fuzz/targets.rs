@@ -183,6 +183,10 @@ fn public_message(method: u8, bytes: Bytes) -> Result<(), Rejected> {
             .tenant
             .parse::<TenantId>()
             .map(drop),
+        14 => {
+            let message: public::ExportSubjectRequest = decoded(bytes)?;
+            from_proto::export_subject(message.subject).map(drop)
+        }
         _ => Err(Rejected::new("method", "is unknown")),
     }
 }
@@ -228,6 +232,10 @@ fn match_message(method: u8, bytes: Bytes) -> Result<(), Rejected> {
         }
         12 => internal::usage_query(&decoded(bytes)?).map(drop),
         13 => decoded::<matching::ListTenantsRequest>(bytes).map(drop),
+        14 => {
+            let due = decoded::<matching::ListDueRequest>(bytes)?.due;
+            internal::due(vocabulary::required("due", due)?).map(drop)
+        }
         _ => Err(Rejected::new("method", "is unknown")),
     }
 }
