@@ -23,6 +23,7 @@ mod purge;
 mod read;
 mod recover;
 pub mod restore;
+pub mod rotate;
 mod segment;
 pub mod store;
 mod traces;

@@ -12,6 +12,7 @@ use super::file;
 use super::receipt::ReceiptSigner;
 use super::secret::SecretKey;
 use crate::model::id::TenantId;
+use crate::model::tenant::RotatedKey;
 
 /// Version of the file's format.
 pub const KEYRING_FORMAT: u32 = 1;
@@ -29,9 +30,14 @@ pub enum Purpose {
     Transform,
     /// Sealing and finding links.
     Link,
+    /// Takes the place of [`Purpose::Data`] at the end of a rotation that is under way.
+    DataNext,
+    /// Takes the place of [`Purpose::Transform`] at the end of a rotation that is under way.
+    TransformNext,
 }
 
 impl Purpose {
+    /// What every tenant has a key for.
     const ALL: [Self; 3] = [Self::Data, Self::Transform, Self::Link];
 
     fn as_str(self) -> &'static str {
@@ -39,6 +45,18 @@ impl Purpose {
             Self::Data => "data",
             Self::Transform => "transform",
             Self::Link => "link",
+            Self::DataNext => "data_next",
+            Self::TransformNext => "transform_next",
+        }
+    }
+}
+
+impl RotatedKey {
+    /// Where the present key stands and where the next one does.
+    fn purposes(self) -> (Purpose, Purpose) {
+        match self {
+            Self::Data => (Purpose::Data, Purpose::DataNext),
+            Self::Transform => (Purpose::Transform, Purpose::TransformNext),
         }
     }
 }
@@ -159,18 +177,59 @@ impl Keyring {
         let mut changed = body.clone();
         let keys = changed.tenants.entry(tenant.clone()).or_default();
         for purpose in Purpose::ALL {
-            keys.entry(purpose).or_insert_with(|| {
-                self.envelope.wrap(
-                    &SecretKey::random(),
-                    &["tenant", tenant.as_str(), purpose.as_str()],
-                )
-            });
+            keys.entry(purpose)
+                .or_insert_with(|| self.wrap(&SecretKey::random(), tenant, purpose));
         }
         let wrapped = keys.get(&purpose).expect("made above").clone();
         file::replace(&self.path, &whole(&self.envelope, &changed))?;
         *body = changed;
         drop(body);
         self.unwrap(&wrapped, tenant, purpose)
+    }
+
+    /// The key that is to take the place of a tenant's present one, made when there is none: durable when it returns, it
+    /// says from then on that a rotation is under way. `None` for a tenant without the present key.
+    pub fn begin_rotation(
+        &self,
+        tenant: &TenantId,
+        rotated: RotatedKey,
+    ) -> Result<Option<SecretKey>, KeyError> {
+        let (present, next) = rotated.purposes();
+        let mut body = self.body.write();
+        let Some(keys) = body
+            .tenants
+            .get(tenant)
+            .filter(|keys| keys.contains_key(&present))
+        else {
+            return Ok(None);
+        };
+        if let Some(wrapped) = keys.get(&next) {
+            return self.unwrap(wrapped, tenant, next).map(Some);
+        }
+        let key = SecretKey::random();
+        let mut changed = body.clone();
+        let keys = changed.tenants.entry(tenant.clone()).or_default();
+        keys.insert(next, self.wrap(&key, tenant, next));
+        file::replace(&self.path, &whole(&self.envelope, &changed))?;
+        *body = changed;
+        Ok(Some(key))
+    }
+
+    /// Ends a rotation: the next key is the present one, and the former is gone for good, from the disk too, when it
+    /// returns. Without a next key it changes nothing.
+    pub fn end_rotation(&self, tenant: &TenantId, rotated: RotatedKey) -> Result<(), KeyError> {
+        let (present, next) = rotated.purposes();
+        let mut body = self.body.write();
+        let mut changed = body.clone();
+        let keys = changed.tenants.entry(tenant.clone()).or_default();
+        let Some(wrapped) = keys.remove(&next) else {
+            return Ok(());
+        };
+        let key = self.unwrap(&wrapped, tenant, next)?;
+        keys.insert(present, self.wrap(&key, tenant, present));
+        file::replace(&self.path, &whole(&self.envelope, &changed))?;
+        *body = changed;
+        Ok(())
     }
 
     /// Destroys a tenant's keys for good: the file without them is durable and the old one is overwritten
@@ -227,6 +286,11 @@ impl Keyring {
     /// Signs erasure receipts and the erasure journal with the server's key.
     pub fn signer(&self) -> ReceiptSigner {
         self.signer.clone()
+    }
+
+    fn wrap(&self, key: &SecretKey, tenant: &TenantId, purpose: Purpose) -> String {
+        self.envelope
+            .wrap(key, &["tenant", tenant.as_str(), purpose.as_str()])
     }
 
     fn unwrap(&self, wrapped: &str, tenant: &TenantId, purpose: Purpose) -> Result<SecretKey, KeyError> {

@@ -341,3 +341,46 @@ fn a_rewrapped_keyring_has_the_same_keys_under_another_key() {
         "the signer is the same"
     );
 }
+
+#[test]
+fn a_rotation_is_durable_from_its_beginning_and_leaves_no_trace_of_the_former_key() {
+    let fixture = Fixture::new();
+    let keyring = fixture.create();
+    let acme = tenant("acme");
+    let begin = |keyring: &Keyring| keyring.begin_rotation(&acme, RotatedKey::Data).expect("written");
+    assert_eq!(begin(&keyring), None, "there is nothing to rotate");
+    let former = keyring.get_or_create(&acme, Purpose::Data).expect("made");
+    let transform = keyring.get(&acme, Purpose::Transform).expect("opens");
+    let former_wrapped = keyring.body.read().tenants[&acme][&Purpose::Data].clone();
+    let next = begin(&keyring).expect("made");
+    assert!(next != former);
+
+    let keyring = fixture.open().expect("opens");
+    assert_eq!(
+        begin(&keyring).as_ref(),
+        Some(&next),
+        "the same one until it is ended"
+    );
+    assert_eq!(
+        keyring.get(&acme, Purpose::Data).expect("opens").as_ref(),
+        Some(&former)
+    );
+    assert!(fixture.holds(&former_wrapped));
+    keyring.end_rotation(&acme, RotatedKey::Data).expect("written");
+    keyring
+        .end_rotation(&acme, RotatedKey::Data)
+        .expect("nothing is left to do");
+
+    let keyring = fixture.open().expect("opens");
+    assert_eq!(
+        keyring.get(&acme, Purpose::Data).expect("opens").as_ref(),
+        Some(&next)
+    );
+    assert_eq!(keyring.get(&acme, Purpose::DataNext).expect("opens"), None);
+    assert_eq!(keyring.get(&acme, Purpose::Transform).expect("opens"), transform);
+    assert!(!fixture.holds(&former_wrapped));
+    keyring
+        .end_rotation(&tenant("nobody"), RotatedKey::Data)
+        .expect("nothing to end");
+    assert_eq!(keyring.body.read().tenants.len(), 1);
+}

@@ -42,6 +42,15 @@ pub enum TenantState {
     Unavailable(String),
 }
 
+/// A key of a tenant that another one takes the place of while the tenant is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RotatedKey {
+    /// The key that its files are sealed with.
+    Data,
+    /// The key that the rotation of its signatures comes from.
+    Transform,
+}
+
 /// A tenant and how it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TenantStatus {

@@ -20,6 +20,8 @@ const LOCK_FILE: &str = "LOCK";
 const TENANTS_DIR: &str = "tenants";
 /// A tenant that is being created, under a name that no tenant can have.
 const NEW_PREFIX: &str = ".new-";
+/// The next generation of a tenant whose keys are rotated, and after their exchange the former one.
+const NEXT_PREFIX: &str = ".next-";
 /// A tenant that is being removed.
 const DROPPED_PREFIX: &str = ".dropped-";
 
@@ -83,6 +85,16 @@ impl DataDir {
         remove_tree(&dropped)
     }
 
+    /// A place to build a tenant's next generation in, for [`durable::exchange`] with the present one. What a crash leaves
+    /// there, of the next one or of the former, is destroyed by the next [`DataDir::open`].
+    pub(super) fn next_tenant_path(&self) -> Result<PathBuf, StorageError> {
+        let path = self
+            .tenants_path()
+            .join(format!("{NEXT_PREFIX}{}", Ulid::generate()));
+        durable::create_dir(&path)?;
+        Ok(path)
+    }
+
     /// A place to build a tenant in, unseen until [`DataDir::adopt`] gives it its name.
     pub(super) fn new_tenant_path(&self) -> Result<PathBuf, StorageError> {
         let path = self
@@ -106,6 +118,9 @@ impl DataDir {
         for name in self.tenant_entries()? {
             if name.starts_with(NEW_PREFIX) || name.starts_with(DROPPED_PREFIX) {
                 remove_tree(&self.tenants_path().join(name))?;
+            } else if name.starts_with(NEXT_PREFIX) {
+                // It may have rows of persons who were erased since.
+                durable::destroy_tree(&self.tenants_path().join(name))?;
             }
         }
         Ok(())

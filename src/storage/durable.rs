@@ -5,6 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
 use super::error::StorageError;
 
 /// Zeros are written in pieces of this size.
@@ -49,6 +51,12 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StorageError> {
     sync_parent(to)
 }
 
+/// Gives each of two directories the other's name, in one step, not durably yet.
+pub(super) fn exchange(one: &Path, other: &Path) -> Result<(), StorageError> {
+    renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
+        .map_err(|e| StorageError::io("exchange", one, e.into()))
+}
+
 /// Makes names created, renamed or removed in a directory durable.
 pub(super) fn sync_dir(path: &Path) -> Result<(), StorageError> {
     File::open(path)
@@ -81,6 +89,25 @@ pub(super) fn destroy_file(path: &Path) -> Result<(), StorageError> {
     }
     drop(file);
     remove_if_there(path)?;
+    sync_parent(path)
+}
+
+/// Destroys every file in a directory and removes it. One that is gone already is well.
+pub(super) fn destroy_tree(path: &Path) -> Result<(), StorageError> {
+    let failed = |e| StorageError::io("list", path, e);
+    let entries = match fs::read_dir(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().map_err(failed)?.is_dir() {
+            destroy_tree(&entry.path())?;
+        } else {
+            destroy_file(&entry.path())?;
+        }
+    }
+    fs::remove_dir(path).map_err(|e| StorageError::io("remove", path, e))?;
     sync_parent(path)
 }
 

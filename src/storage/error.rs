@@ -71,6 +71,14 @@ pub enum StorageError {
     /// Segments were replaced in every try to copy them.
     #[error("tenant {0} is purged faster than it can be copied; back it up once more")]
     Restless(TenantId),
+    /// The next generation can't be made now.
+    #[error("the keys of tenant {tenant} can't be rotated: {problem}")]
+    Rotation {
+        /// The tenant.
+        tenant: TenantId,
+        /// Why, and the way out.
+        problem: &'static str,
+    },
     /// A file is not what was written.
     #[error("{} is damaged: {fault}; restore it from a backup", path.display())]
     Damaged {

@@ -1,5 +1,6 @@
 //! Purge: erased rows leave the files. Rewrites segments without them, destroys what held them, and only then says so in the receipts.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,10 +13,10 @@ use super::data_dir;
 use super::durable;
 use super::error::StorageError;
 use super::place::{RowId, RowPlanes, SegmentRows};
-use super::segment::format::{Plane, ulid_of};
+use super::segment::format::{Plane, SegmentContext, ulid_of};
 use super::segment::reader::{SegmentReader, split_exact};
 use super::segment::writer::{SegmentWriter, WrittenSegment};
-use super::store::{Live, Shared, Store, Unclaimed, Upkeep};
+use super::store::{Former, Live, Shared, Store, Unclaimed, Upkeep};
 use super::write::Durability;
 use crate::model::timestamp::Timestamp;
 
@@ -32,11 +33,15 @@ impl Store {
     /// Takes all erased rows out of the files and returns how many erasures became *purged*: segments with tombstones
     /// are rewritten under new keys, with the same row numbers; the old files are overwritten and unlinked once nobody
     /// reads them; pending rows are written anew; the write-ahead log is cut. An erasure for which one of these could
-    /// not be finished stays *erased* for the next purge.
+    /// not be finished stays *erased* for the next purge. While the next generation is being made nothing is purged: the
+    /// end of that is. The generation before is destroyed once nobody reads it.
     pub fn purge(&self) -> Result<usize, StorageError> {
         let shared = &*self.0;
         let mut upkeep = shared.upkeep.lock();
         shared.writer.lock().check_poison()?;
+        if upkeep.next.is_some() {
+            return Ok(0);
+        }
         let tombstones = shared.readers.with(|conn| Ok(segments::tombstones(conn)?))?;
         for of_segment in tombstones.chunk_by(|a, b| a.segment == b.segment) {
             shared.rewrite(of_segment, &mut upkeep)?;
@@ -47,8 +52,11 @@ impl Store {
     /// Refuses every later change, after the purge, flush or write under way: what holds this store any longer must not
     /// touch files that are made under the tenant's name after it was dropped.
     pub fn close(&self) {
-        let _upkeep = self.0.upkeep.lock();
+        let mut upkeep = self.0.upkeep.lock();
         self.0.writer.lock().poison("the tenant was dropped");
+        if let Err(error) = release_former(&mut upkeep.former) {
+            tracing::warn!(tenant = %self.0.spec.id, %error, "files of a dropped tenant are left for the next start");
+        }
     }
 
     /// What is left of a purge that a crash interrupted, or nothing.
@@ -64,7 +72,7 @@ impl Shared {
             return Ok(());
         };
         let old = self.live(first.segment, 0)?;
-        let written = self.copy_without(&old.reader, gone)?;
+        let written = copy_without(&old.reader, gone, (&self.segments_path, &self.context))?;
         let unclaimed = Unclaimed::new(&written.path);
         let entry = SegmentEntry {
             ulid: written.ulid,
@@ -83,26 +91,9 @@ impl Shared {
         unclaimed.settle(claimed)
     }
 
-    fn copy_without(&self, old: &SegmentReader, gone: &[Tombstone]) -> Result<WrittenSegment, StorageError> {
-        let rows = old.rows() as usize;
-        let mut file = SegmentWriter::create(&self.segments_path, &self.context, old.rows())?;
-        for first in (0..rows).step_by(REWRITE_ROWS) {
-            let count = REWRITE_ROWS.min(rows - first);
-            let mut chunk = read_chunk(old, first, count)?;
-            for tombstone in gone {
-                let row = (tombstone.row as usize).checked_sub(first);
-                if let Some(row) = row.filter(|row| *row < count) {
-                    clear_row(&mut chunk, row);
-                }
-            }
-            file.push(&chunk, 0..count)?;
-        }
-        file.finish()
-    }
-
     /// Destroys files that nobody needs, cleans the catalog's file and log, and marks what is purged.
     fn finish(&self, upkeep: &mut Upkeep) -> Result<usize, StorageError> {
-        let all_released = release(&mut upkeep.retired);
+        let all_released = release(&mut upkeep.retired) && release_former(&mut upkeep.former)?;
         // Files that a write in doubt may have claimed are left for the next open, which will know.
         self.writer.lock().check_poison()?;
         self.destroy_orphans(&upkeep.retired)?;
@@ -147,6 +138,28 @@ impl Shared {
     }
 }
 
+/// Writes the rows of a segment anew, but for those of these tombstones, which become holes, as a file of this directory and sealed for it.
+pub(super) fn copy_without(
+    old: &SegmentReader,
+    gone: &[Tombstone],
+    (dir, context): (&Path, &SegmentContext),
+) -> Result<WrittenSegment, StorageError> {
+    let rows = old.rows() as usize;
+    let mut file = SegmentWriter::create(dir, context, old.rows())?;
+    for first in (0..rows).step_by(REWRITE_ROWS) {
+        let count = REWRITE_ROWS.min(rows - first);
+        let mut chunk = read_chunk(old, first, count)?;
+        for tombstone in gone {
+            let row = (tombstone.row as usize).checked_sub(first);
+            if let Some(row) = row.filter(|row| *row < count) {
+                clear_row(&mut chunk, row);
+            }
+        }
+        file.push(&chunk, 0..count)?;
+    }
+    file.finish()
+}
+
 /// Waits for readers of replaced files and unmaps those that nobody reads; `false` when some still are read.
 fn release(retired: &mut Vec<Arc<Live>>) -> bool {
     let deadline = Instant::now() + RETIRED_WAIT_MAX;
@@ -158,6 +171,23 @@ fn release(retired: &mut Vec<Arc<Live>>) -> bool {
         }
         thread::sleep(RETIRED_POLL);
     }
+}
+
+/// Waits for readers of the generation before and destroys it; `false` when some still read it.
+pub(super) fn release_former(former: &mut Option<Former>) -> Result<bool, StorageError> {
+    let deadline = Instant::now() + RETIRED_WAIT_MAX;
+    let Some(of) = former else { return Ok(true) };
+    // Whoever finds the tenant finds the present generation, so that a count of one stays one.
+    while Arc::strong_count(&of.store.0) > 1 {
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        thread::sleep(RETIRED_POLL);
+    }
+    // What is mapped and open may lose its name; it is closed with the value.
+    durable::destroy_tree(&of.path)?;
+    *former = None;
+    Ok(true)
 }
 
 fn read_chunk(old: &SegmentReader, first: usize, count: usize) -> Result<SegmentRows, StorageError> {

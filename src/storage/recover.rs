@@ -35,8 +35,23 @@ pub(super) fn build(path: &Path, spec: &TenantSpec, data_key: &SecretKey) -> Res
     Mark::create(path, data_key, 0)
 }
 
-/// Opens a tenant's directory.
+/// Opens a tenant's directory and ends interrupted purges.
 pub(super) fn open(
+    path: &Path,
+    id: &TenantId,
+    data_key: &SecretKey,
+    signer: ReceiptSigner,
+) -> Result<Store, StorageError> {
+    let store = open_files(path, id, data_key, signer)?;
+    match store.finish_purges() {
+        // A full disk must not keep a gallery from being searched; the next purge tries again.
+        Ok(_) | Err(StorageError::Full(_)) => Ok(store),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a tenant's directory.
+pub(super) fn open_files(
     path: &Path,
     id: &TenantId,
     data_key: &SecretKey,
@@ -93,12 +108,7 @@ pub(super) fn open(
         gallery.insert(entry.number, shared.map(entry, Arc::new(RwLock::new(dead)))?);
     }
     shared.gallery.store(Arc::new(gallery));
-    let store = Store(Arc::new(shared));
-    match store.finish_purges() {
-        // A full disk must not keep a gallery from being searched; the next purge tries again.
-        Ok(_) | Err(StorageError::Full(_)) => Ok(store),
-        Err(error) => Err(error),
-    }
+    Ok(Store(Arc::new(shared)))
 }
 
 /// The tenant as it was created, which must be this one.

@@ -75,6 +75,17 @@ pub(super) struct Live {
 pub(super) struct Upkeep {
     /// Replaced segments that somebody may still read.
     pub(super) retired: Vec<Arc<Live>>,
+    /// Where the next generation is being made, or could not be removed after that failed. Until it is gone nothing is purged, for it may have the rows.
+    pub(super) next: Option<PathBuf>,
+    /// The generation before this one, until it is destroyed.
+    pub(super) former: Option<Former>,
+}
+
+/// The files of a generation that another one took the place of. Somebody may still read them.
+pub(super) struct Former {
+    /// Its directory now.
+    pub(super) path: PathBuf,
+    pub(super) store: Store,
 }
 
 impl Store {
@@ -114,6 +125,14 @@ impl Store {
         recover::open(&dir.tenant_path(id), id, data_key, signer)
     }
 
+    /// The tenant's directory.
+    pub(super) fn path(&self) -> &Path {
+        self.0
+            .segments_path
+            .parent()
+            .expect("segments stand in the tenant's directory")
+    }
+
     /// The tenant as it was created.
     pub fn spec(&self) -> &TenantSpec {
         &self.0.spec
@@ -138,6 +157,11 @@ impl Store {
     pub fn erasures_pending(&self) -> usize {
         let open = self.0.state.lock().erasures_open;
         usize::try_from(open).unwrap_or(usize::MAX)
+    }
+
+    /// Whether files wait for [`Store::purge`]: those of erased persons, or of the generation before.
+    pub fn needs_purge(&self) -> bool {
+        self.erasures_pending() > 0 || self.0.upkeep.lock().former.is_some()
     }
 
     /// Segments in gallery order.

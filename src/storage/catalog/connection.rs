@@ -74,6 +74,17 @@ impl CopyTarget {
     }
 }
 
+/// Puts all of the log into a catalog that nobody else has open, and closes it; durable when it returns.
+pub(in crate::storage) fn close_whole(conn: Connection) -> Result<(), StorageError> {
+    let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy != 0 {
+        let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+        return Err(StorageError::Catalog(rusqlite::Error::SqliteFailure(busy, None)));
+    }
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    conn.close().map_err(|(_, e)| e.into())
+}
+
 /// Opens a catalog for writing.
 pub(in crate::storage) fn open_writer(path: &Path, seal: &Arc<PageSeal>) -> Result<Connection, StorageError> {
     check_len(path)?;
@@ -149,6 +160,11 @@ impl Writer {
             durability: Durability::Power,
             poisoned: None,
         })
+    }
+
+    /// Copies the catalog as it is after the last transaction.
+    pub(in crate::storage) fn copy_to(&self, target: CopyTarget) -> Result<(), StorageError> {
+        target.fill(&self.conn)
     }
 
     /// Counters after the last transaction.
@@ -286,30 +302,46 @@ impl Readers {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        let mut lease = Lease {
+        let lease = Lease {
             readers: self,
-            conn: self.take(),
+            conn: Some(self.take()?),
         };
-        let conn = match &mut lease.conn {
-            Some(conn) => conn,
-            none => none.insert(open_reader(&self.path, &self.seal)?),
-        };
-        work(conn)
+        work(lease.conn.as_ref().expect("taken back at the end"))
     }
 
-    /// An idle connection, or the right to open one.
-    fn take(&self) -> Option<Connection> {
+    /// Opens all connections, so that none opens a file by its name from then on.
+    pub(in crate::storage) fn open_all(&self) -> Result<(), StorageError> {
+        let mut pool = self.pool.lock();
+        while pool.open < READERS_MAX {
+            let conn = self.open_one()?;
+            pool.open += 1;
+            pool.idle.push(conn);
+            self.returned.notify_one();
+        }
+        Ok(())
+    }
+
+    fn take(&self) -> Result<Connection, StorageError> {
         let mut pool = self.pool.lock();
         loop {
             if let Some(conn) = pool.idle.pop() {
-                return Some(conn);
+                return Ok(conn);
             }
             if pool.open < READERS_MAX {
+                // Under the lock: see `open_all`.
+                let conn = self.open_one()?;
                 pool.open += 1;
-                return None;
+                return Ok(conn);
             }
             self.returned.wait(&mut pool);
         }
+    }
+
+    fn open_one(&self) -> Result<Connection, StorageError> {
+        let conn = open_reader(&self.path, &self.seal)?;
+        // The log is opened by the first read.
+        conn.pragma_query_value(None, "schema_version", |_| Ok(()))?;
+        Ok(conn)
     }
 }
 
@@ -322,10 +354,7 @@ struct Lease<'a> {
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
         let mut pool = self.readers.pool.lock();
-        match self.conn.take() {
-            Some(conn) => pool.idle.push(conn),
-            None => pool.open -= 1,
-        }
+        pool.idle.extend(self.conn.take());
         self.readers.returned.notify_one();
     }
 }

@@ -95,14 +95,21 @@ pub(in crate::storage) fn references(conn: &Connection) -> rusqlite::Result<Vec<
 /// between pages before may have left a copy in the unused part of one. Emptying the table zeroes every page of it,
 /// and inserting in ascending order moves nothing.
 pub(in crate::storage) fn rebuild(conn: &Connection) -> rusqlite::Result<()> {
-    let rows: Vec<(i64, Vec<u8>)> = conn
-        .prepare("SELECT reference, sealed FROM pending ORDER BY reference")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<_, _>>()?;
+    replace_all(conn, &all(conn)?)
+}
+
+/// All sealed rows by reference.
+pub(in crate::storage) fn all(conn: &Connection) -> rusqlite::Result<Vec<(u64, Vec<u8>)>> {
+    conn.prepare("SELECT reference, sealed FROM pending ORDER BY reference")?
+        .query_map([], |row| Ok((uint(row, 0)?, row.get(1)?)))?
+        .collect()
+}
+
+/// Puts these rows, by ascending reference, in the place of all that are there, see [`rebuild`].
+pub(in crate::storage) fn replace_all(conn: &Connection, rows: &[(u64, Vec<u8>)]) -> rusqlite::Result<()> {
     conn.execute("DELETE FROM pending", [])?;
-    let mut insert = conn.prepare("INSERT INTO pending (reference, sealed) VALUES (?, ?)")?;
-    for row in rows {
-        insert.execute(row)?;
+    for (reference, sealed) in rows {
+        insert(conn, *reference, sealed)?;
     }
     Ok(())
 }

@@ -1,0 +1,227 @@
+//! Rotation of a tenant's data key: the next generation of its files is built beside the present one and takes its place in one step. Makes and keeps no key.
+//!
+//! Segments keep their numbers, rows theirs, and nothing else in the catalog changes, so that what is resident of the
+//! tenant stays as it is. Rows with tombstones become holes on the way, as a purge would make them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::TransactionBehavior;
+use ulid::Ulid;
+
+use super::catalog::connection::{self, CopyTarget, Writer};
+use super::catalog::page::PageSeal;
+use super::catalog::pending::PendingSeal;
+use super::catalog::segments::Tombstone;
+use super::catalog::{pending, segments};
+use super::data_dir::{self, DataDir};
+use super::durable;
+use super::error::StorageError;
+use super::mark::{self, Mark};
+use super::purge;
+use super::recover;
+use super::segment::format::SegmentContext;
+use super::segment::writer::WrittenSegment;
+use super::store::{CATALOG_FILE, Former, SEGMENTS_DIR, Store};
+use crate::keys::secret::SecretKey;
+use crate::model::id::TenantId;
+
+/// Whether the files of a tenant of the data directory at `data` are sealed with this key.
+pub fn is_sealed_with(data: &Path, tenant: &TenantId, data_key: &SecretKey) -> bool {
+    mark::read(&data_dir::tenant_path(data, tenant), data_key).is_ok()
+}
+
+/// A next generation in the making. Dropped before its end it leaves nothing behind.
+pub struct Rotation {
+    store: Store,
+    path: PathBuf,
+    data_key: SecretKey,
+    /// By segment number.
+    copied: BTreeMap<u32, Copied>,
+    /// What stands at `path` is this next generation for certain, also after a loss of power.
+    is_own: bool,
+}
+
+/// A segment that the next generation has.
+struct Copied {
+    /// The file that it was copied from.
+    from: Ulid,
+    written: WrittenSegment,
+    /// Tombstones that are holes there.
+    gone: Vec<Tombstone>,
+}
+
+impl Store {
+    /// Begins the next generation, sealed with another data key. One at a time; nothing is purged until it is ended. It
+    /// takes as much room on the disk as the tenant does.
+    pub fn begin_rotation(&self, dir: &DataDir, data_key: &SecretKey) -> Result<Rotation, StorageError> {
+        let refused = |problem| StorageError::Rotation {
+            tenant: self.0.spec.id.clone(),
+            problem,
+        };
+        let mut upkeep = self.0.upkeep.lock();
+        self.0.writer.lock().check_poison()?;
+        if !purge::release_former(&mut upkeep.former)? {
+            return Err(refused("the generation before is still read; try again later"));
+        }
+        if upkeep.next.as_ref().is_some_and(|next| next.exists()) {
+            return Err(refused(
+                "another next generation is there; restart the server if no rotation is under way",
+            ));
+        }
+        let path = dir.next_tenant_path()?;
+        upkeep.next = Some(path.clone());
+        drop(upkeep);
+        let rotation = Rotation {
+            store: self.clone(),
+            path,
+            data_key: data_key.clone(),
+            copied: BTreeMap::new(),
+            is_own: true,
+        };
+        durable::create_dir(&rotation.segments_path())?;
+        // Where the file system can't exchange directories it is told before the work.
+        let probe = rotation.path.join("probe");
+        durable::create_dir(&probe)?;
+        durable::exchange(&probe, &rotation.segments_path())
+            .map_err(|_| refused("the file system can't exchange two directories in one step"))?;
+        durable::destroy_tree(&probe)?;
+        Ok(rotation)
+    }
+}
+
+impl Rotation {
+    /// Copies the segments that are not copied yet, beside reads and writes, which wait for nothing. May be repeated, so
+    /// that little is left to do for [`Rotation::finish`].
+    pub fn copy_segments(&mut self) -> Result<(), StorageError> {
+        let shared = Arc::clone(&self.store.0);
+        let context = SegmentContext::new(&shared.spec.id, shared.spec.dimension, &self.data_key);
+        let gallery = shared.gallery.load_full();
+        for (number, live) in gallery.iter() {
+            if let Some(copied) = self.copied.get(number) {
+                if copied.from == live.entry.ulid {
+                    continue;
+                }
+                durable::destroy_file(&copied.written.path)?;
+            }
+            let mut gone = shared.readers.with(|conn| Ok(segments::tombstones(conn)?))?;
+            gone.retain(|tombstone| tombstone.segment == *number);
+            let written = purge::copy_without(&live.reader, &gone, (&self.segments_path(), &context))?;
+            let from = live.entry.ulid;
+            self.copied.insert(*number, Copied { from, written, gone });
+        }
+        Ok(())
+    }
+
+    /// Copies what is left while no write goes on, and exchanges the generations. The store that it returns is the
+    /// tenant's from then on: the former refuses writes and answers reads as it was, and its files are destroyed by the
+    /// first [`Store::purge`] after its last reader is gone. On an error the former is as before, or refuses writes until
+    /// the server is restarted where it can't be told which generation the disk has.
+    pub fn finish(mut self) -> Result<Store, StorageError> {
+        let former = self.store.clone();
+        let upkeep = former.0.upkeep.lock();
+        let mut writer = former.0.writer.lock();
+        writer.check_poison()?;
+        self.complete(&writer)?;
+        self.is_own = false;
+        match self.take_place() {
+            Ok(store) => {
+                writer.poison("the tenant's keys were rotated");
+                drop((writer, upkeep));
+                store.0.upkeep.lock().former = Some(Former {
+                    path: self.path.clone(),
+                    store: former,
+                });
+                Ok(store)
+            }
+            Err((error, was_exchanged)) => {
+                let back = if was_exchanged { self.exchange() } else { Ok(()) };
+                self.is_own = back.is_ok();
+                if let Err(back) = back {
+                    writer.poison(&format!(
+                        "the generations of its keys can't be told apart: {back}"
+                    ));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the next generation whole and durable under its own name.
+    fn complete(&mut self, writer: &Writer) -> Result<(), StorageError> {
+        self.copy_segments()?;
+        self.copy_catalog(writer)?;
+        Mark::create(&self.path, &self.data_key, writer.state().commits)?;
+        durable::sync_dir(&self.path)?;
+        let shared = &self.store.0;
+        // Whatever would keep it from being opened shows while there is a way back.
+        drop(self.open(&self.path)?);
+        // Readers of the former one find its files by what they have open.
+        shared.readers.open_all()
+    }
+
+    fn copy_catalog(&self, writer: &Writer) -> Result<(), StorageError> {
+        let path = self.path.join(CATALOG_FILE);
+        let file = durable::create_file(&path)?;
+        let seal = Arc::new(PageSeal::new(&self.data_key));
+        writer.copy_to(CopyTarget::open(&path, &seal)?)?;
+        let mut conn = connection::open_writer(&path, &seal)?;
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for (number, copied) in &self.copied {
+            segments::replace(&tx, *number, &copied.written, &copied.gone)?;
+        }
+        let shared = &self.store.0;
+        let next_seal = PendingSeal::new(&shared.spec.id, &self.data_key);
+        let mut rows = pending::all(&tx)?;
+        for (reference, sealed) in &mut rows {
+            let exact = shared.pending_seal.open(*reference, sealed)?;
+            *sealed = next_seal.seal(*reference, &exact);
+        }
+        // Every page of the table is zeroed, so that no row sealed with the former key stays.
+        pending::replace_all(&tx, &rows)?;
+        tx.commit()?;
+        connection::close_whole(conn)?;
+        file.sync_all().map_err(|e| StorageError::io("fsync", &path, e))
+    }
+
+    /// Gives the next generation the tenant's name and opens it there; an error says whether the names are exchanged.
+    fn take_place(&self) -> Result<Store, (StorageError, bool)> {
+        durable::exchange(&self.path, self.store.path()).map_err(|error| (error, false))?;
+        durable::sync_parent(&self.path)
+            .and_then(|()| self.open(self.store.path()))
+            .map_err(|error| (error, true))
+    }
+
+    fn exchange(&self) -> Result<(), StorageError> {
+        durable::exchange(&self.path, self.store.path())?;
+        durable::sync_parent(&self.path)
+    }
+
+    fn open(&self, path: &Path) -> Result<Store, StorageError> {
+        let shared = &self.store.0;
+        recover::open_files(path, &shared.spec.id, &self.data_key, shared.signer.clone())
+    }
+
+    fn segments_path(&self) -> PathBuf {
+        self.path.join(SEGMENTS_DIR)
+    }
+}
+
+impl Drop for Rotation {
+    fn drop(&mut self) {
+        if !self.is_own {
+            return;
+        }
+        match durable::destroy_tree(&self.path) {
+            Ok(()) => self.store.0.upkeep.lock().next = None,
+            Err(error) => {
+                tracing::warn!(tenant = %self.store.0.spec.id, %error, "a next generation is left for the next start, which comes before the next purge");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "rotate_tests.rs"]
+mod tests;
