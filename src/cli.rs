@@ -56,6 +56,9 @@ pub enum Command {
     /// Make, list, show and drop tenants
     #[command(subcommand)]
     Tenant(tenant::Command),
+    /// Put new keys in the place of a tenant's
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Issue client certificates from a data directory's authority
     #[command(subcommand)]
     Cert(cert::Command),
@@ -114,6 +117,7 @@ async fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Front(args) => serve::run(&args, Mode::Front).await,
         Command::Match(args) => serve::run(&args, Mode::Match).await,
         Command::Tenant(command) => tenant::run(command).await,
+        Command::Keys(command) => keys::run(command).await,
         Command::Cert(command) => cert::run(&command),
         Command::Import(args) => import::run(args).await,
         Command::Enroll(args) => enroll::run(args).await,

@@ -63,10 +63,10 @@ impl Default for FrontConfig {
     }
 }
 
-/// Drops of tenants that are remembered for repetitions.
-const DROPS_MAX: u64 = 10_000;
-/// How long a drop is remembered for repetitions.
-const DROPS_TTL: Duration = Duration::from_hours(24);
+/// Drops of tenants, and rotations of keys, that are remembered for repetitions.
+const ADMINISTERED_MAX: u64 = 10_000;
+/// How long one is remembered for repetitions.
+const ADMINISTERED_TTL: Duration = Duration::from_hours(24);
 
 /// The front of one or more match nodes. Each public method is one method of the API, written in the order of its steps.
 pub struct Front {
@@ -77,6 +77,7 @@ pub struct Front {
     identified: Answers<Identified>,
     verified: Answers<Verified>,
     dropped: Answers<()>,
+    rotated: Answers<()>,
     /// Held while a tenant is made or dropped, so that neither takes the other's keys away.
     changing: tokio::sync::Mutex<()>,
 }
@@ -88,7 +89,8 @@ impl Front {
             tenants: Arc::new(Tenants::new(Arc::clone(&keyring), config.rotations_bytes_max)),
             identified: Answers::new(config.answers_max, config.answers_ttl),
             verified: Answers::new(config.answers_max, config.answers_ttl),
-            dropped: Answers::new(DROPS_MAX, DROPS_TTL),
+            dropped: Answers::new(ADMINISTERED_MAX, ADMINISTERED_TTL),
+            rotated: Answers::new(ADMINISTERED_MAX, ADMINISTERED_TTL),
             changing: tokio::sync::Mutex::new(()),
             config,
             keyring,

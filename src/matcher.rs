@@ -12,6 +12,7 @@ pub mod node;
 mod rank;
 pub mod remote;
 mod residency;
+mod rotate;
 mod search;
 mod tenant;
 mod upkeep;

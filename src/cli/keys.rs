@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use crate::client::api;
 use crate::keys::provider::KekSource;
+use crate::model::id::TenantId;
 
+use super::capture::new_request_id;
+use super::connection::Connection;
 use super::error::CliError;
-use super::local;
 use super::output::Output;
+use super::{local, show};
 
 /// What can be done with keys.
 #[derive(Debug, clap::Subcommand)]
@@ -23,6 +27,8 @@ pub enum Command {
 pub enum Rotate {
     /// The key-encryption key: wraps the keyring anew, on this machine, while no server runs; no palm is touched
     Kek(KekArgs),
+    /// The data key of a tenant: seals its files, which are all written anew; the tenant is served meanwhile, and the former key is destroyed
+    Data(TenantArgs),
 }
 
 /// Where a key-encryption key comes from, if not from a file in the data directory.
@@ -59,9 +65,44 @@ pub struct KekArgs {
     output: Output,
 }
 
+/// Options of `keys rotate data`.
+#[derive(Debug, clap::Args)]
+pub struct TenantArgs {
+    /// Whose
+    #[arg(long)]
+    tenant: TenantId,
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    output: Output,
+}
+
 /// Runs it.
-pub fn run(command: &Command) -> Result<(), CliError> {
-    let Command::Rotate(Rotate::Kek(args)) = command;
+pub async fn run(command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Rotate(Rotate::Kek(args)) => kek(&args),
+        Command::Rotate(Rotate::Data(args)) => data(args).await,
+    }
+}
+
+async fn data(args: TenantArgs) -> Result<(), CliError> {
+    let client = args.connection.connect().await?;
+    let request = api::RotateKeyRequest {
+        request_id: new_request_id(),
+        tenant: args.tenant.to_string(),
+        purpose: api::KeyPurpose::Data.into(),
+    };
+    let tenant = client.admin().rotate_key(request).await?.into_inner();
+    args.output.print(
+        &format!(
+            "rotated the data key of {}; the former is destroyed",
+            tenant.tenant
+        ),
+        &show::tenant(&tenant),
+    )
+}
+
+fn kek(args: &KekArgs) -> Result<(), CliError> {
     let to = args.kek.source();
     let now = local::rotate_kek(args.config.as_deref(), args.data.as_deref(), to.as_ref())?;
     let text = match &now {

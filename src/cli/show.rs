@@ -303,6 +303,7 @@ pub fn tenant(tenant: &api::Tenant) -> Value {
         })),
         "create_time": time(tenant.create_time.as_ref()),
         "transform_version": tenant.transform_version,
+        "rotating": tenant.rotating,
     })
 }
 

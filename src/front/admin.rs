@@ -102,7 +102,7 @@ impl Front {
         tenant: TenantId,
     ) -> Result<(), FrontError> {
         authorize::administration(caller, Method::DropTenant, &tenant)?;
-        let question = drop_question(caller, request_id, &tenant);
+        let question = tenant_question(caller, request_id, &tenant);
         let _one_at_a_time = self.changing.lock().await;
         // A repetition must not reach a tenant that was made anew under the same id since.
         if self.dropped.get(&question).is_some() {
@@ -121,6 +121,23 @@ impl Front {
         blocking(move || destroy_keys(&keyring, &tenant)).await??;
         self.dropped.put(question, ());
         Ok(())
+    }
+
+    /// Seals a tenant's files with a new data key and destroys the former. It goes on when nobody waits for it any more.
+    pub async fn rotate_data_key(
+        &self,
+        caller: &Caller,
+        request_id: RequestId,
+        tenant: TenantId,
+    ) -> Result<TenantView, FrontError> {
+        authorize::administration(caller, Method::RotateKey, &tenant)?;
+        let question = tenant_question(caller, request_id, &tenant);
+        if self.rotated.get(&question).is_some() {
+            return self.status(&tenant).await;
+        }
+        let status = self.routes.node(&tenant)?.rotate_data_key(&tenant).await?;
+        self.rotated.put(question, ());
+        Ok(self.view(status))
     }
 
     /// Name of the backend that searches the tenant's gallery; empty where no route leads to it.
@@ -165,7 +182,7 @@ fn destroy_keys(keyring: &Keyring, tenant: &TenantId) -> Result<(), FrontError> 
 }
 
 /// The tenant's own keys are gone when a drop is repeated, so that its id in the clear stands for what was asked.
-fn drop_question(caller: &Caller, request_id: RequestId, tenant: &TenantId) -> Question {
+fn tenant_question(caller: &Caller, request_id: RequestId, tenant: &TenantId) -> Question {
     Question {
         epoch: 0,
         principal: format!("{} {tenant}", caller.principal.path()),

@@ -36,6 +36,8 @@ pub enum Method {
     ListTenants,
     /// Destroys a tenant.
     DropTenant,
+    /// Puts a new key in the place of a tenant's.
+    RotateKey,
     /// Figures of a tenant.
     GetStats,
 }
@@ -57,6 +59,7 @@ impl Method {
         Self::GetTenant,
         Self::ListTenants,
         Self::DropTenant,
+        Self::RotateKey,
         Self::GetStats,
     ];
 
@@ -78,6 +81,7 @@ impl Method {
             Self::GetTenant => ("GetTenant", &[Operator, Admin]),
             Self::ListTenants => ("ListTenants", &[Admin]),
             Self::DropTenant => ("DropTenant", &[Admin]),
+            Self::RotateKey => ("RotateKey", &[Admin]),
             Self::GetStats => ("GetStats", &[Operator, Admin]),
         }
     }

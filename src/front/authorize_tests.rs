@@ -28,6 +28,7 @@ const MATRIX: [(Method, [bool; 4]); 15] = [
     (Method::GetTenant, [false, false, true, true]),
     (Method::ListTenants, [false, false, false, true]),
     (Method::DropTenant, [false, false, false, true]),
+    (Method::RotateKey, [false, false, false, true]),
     (Method::GetStats, [false, false, true, true]),
 ];
 

@@ -107,6 +107,7 @@ impl FakeNode {
                 Some(reason) => TenantState::Unavailable(reason.clone()),
                 None => TenantState::Ready,
             },
+            rotating: false,
             stats: TenantStats {
                 references: tenant.rows.len() as u64,
                 ..TenantStats::default()
@@ -209,6 +210,12 @@ impl Node for FakeNode {
         let mut state = self.0.lock();
         let dropped = state.tenants.remove(tenant).map(drop);
         dropped.ok_or_else(|| NodeError::TenantUnknown(tenant.clone()))
+    }
+
+    async fn rotate_data_key(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError> {
+        let mut state = self.0.lock();
+        state.calls.push("rotate_data_key");
+        Self::status(&state, tenant)
     }
 
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {

@@ -12,7 +12,6 @@ use super::file;
 use super::receipt::ReceiptSigner;
 use super::secret::SecretKey;
 use crate::model::id::TenantId;
-use crate::model::tenant::RotatedKey;
 
 /// Version of the file's format.
 pub const KEYRING_FORMAT: u32 = 1;
@@ -32,8 +31,6 @@ pub enum Purpose {
     Link,
     /// Takes the place of [`Purpose::Data`] at the end of a rotation that is under way.
     DataNext,
-    /// Takes the place of [`Purpose::Transform`] at the end of a rotation that is under way.
-    TransformNext,
 }
 
 impl Purpose {
@@ -46,17 +43,6 @@ impl Purpose {
             Self::Transform => "transform",
             Self::Link => "link",
             Self::DataNext => "data_next",
-            Self::TransformNext => "transform_next",
-        }
-    }
-}
-
-impl RotatedKey {
-    /// Where the present key stands and where the next one does.
-    fn purposes(self) -> (Purpose, Purpose) {
-        match self {
-            Self::Data => (Purpose::Data, Purpose::DataNext),
-            Self::Transform => (Purpose::Transform, Purpose::TransformNext),
         }
     }
 }
@@ -187,46 +173,37 @@ impl Keyring {
         self.unwrap(&wrapped, tenant, purpose)
     }
 
-    /// The key that is to take the place of a tenant's present one, made when there is none: durable when it returns, it
-    /// says from then on that a rotation is under way. `None` for a tenant without the present key.
-    pub fn begin_rotation(
-        &self,
-        tenant: &TenantId,
-        rotated: RotatedKey,
-    ) -> Result<Option<SecretKey>, KeyError> {
-        let (present, next) = rotated.purposes();
+    /// The data key that is to take the place of a tenant's present one, made when there is none: durable when it
+    /// returns, it says from then on that a rotation is under way. `None` for a tenant without a data key.
+    pub fn begin_rotation(&self, tenant: &TenantId) -> Result<Option<SecretKey>, KeyError> {
+        if let Some(key) = self.get(tenant, Purpose::DataNext)? {
+            return Ok(Some(key));
+        }
         let mut body = self.body.write();
-        let Some(keys) = body
-            .tenants
-            .get(tenant)
-            .filter(|keys| keys.contains_key(&present))
-        else {
+        let mut changed = body.clone();
+        let Some(keys) = changed.tenants.get_mut(tenant) else {
             return Ok(None);
         };
-        if let Some(wrapped) = keys.get(&next) {
-            return self.unwrap(wrapped, tenant, next).map(Some);
-        }
         let key = SecretKey::random();
-        let mut changed = body.clone();
-        let keys = changed.tenants.entry(tenant.clone()).or_default();
-        keys.insert(next, self.wrap(&key, tenant, next));
+        keys.insert(Purpose::DataNext, self.wrap(&key, tenant, Purpose::DataNext));
         file::replace(&self.path, &whole(&self.envelope, &changed))?;
         *body = changed;
         Ok(Some(key))
     }
 
-    /// Ends a rotation: the next key is the present one, and the former is gone for good, from the disk too, when it
-    /// returns. Without a next key it changes nothing.
-    pub fn end_rotation(&self, tenant: &TenantId, rotated: RotatedKey) -> Result<(), KeyError> {
-        let (present, next) = rotated.purposes();
+    /// Ends a rotation: the next data key is the present one, and the former is gone for good, from the disk too, when
+    /// it returns. Without a next key it changes nothing.
+    pub fn end_rotation(&self, tenant: &TenantId) -> Result<(), KeyError> {
         let mut body = self.body.write();
         let mut changed = body.clone();
-        let keys = changed.tenants.entry(tenant.clone()).or_default();
-        let Some(wrapped) = keys.remove(&next) else {
+        let Some(keys) = changed.tenants.get_mut(tenant) else {
             return Ok(());
         };
-        let key = self.unwrap(&wrapped, tenant, next)?;
-        keys.insert(present, self.wrap(&key, tenant, present));
+        let Some(wrapped) = keys.remove(&Purpose::DataNext) else {
+            return Ok(());
+        };
+        let key = self.unwrap(&wrapped, tenant, Purpose::DataNext)?;
+        keys.insert(Purpose::Data, self.wrap(&key, tenant, Purpose::Data));
         file::replace(&self.path, &whole(&self.envelope, &changed))?;
         *body = changed;
         Ok(())

@@ -347,7 +347,7 @@ fn a_rotation_is_durable_from_its_beginning_and_leaves_no_trace_of_the_former_ke
     let fixture = Fixture::new();
     let keyring = fixture.create();
     let acme = tenant("acme");
-    let begin = |keyring: &Keyring| keyring.begin_rotation(&acme, RotatedKey::Data).expect("written");
+    let begin = |keyring: &Keyring| keyring.begin_rotation(&acme).expect("written");
     assert_eq!(begin(&keyring), None, "there is nothing to rotate");
     let former = keyring.get_or_create(&acme, Purpose::Data).expect("made");
     let transform = keyring.get(&acme, Purpose::Transform).expect("opens");
@@ -366,10 +366,8 @@ fn a_rotation_is_durable_from_its_beginning_and_leaves_no_trace_of_the_former_ke
         Some(&former)
     );
     assert!(fixture.holds(&former_wrapped));
-    keyring.end_rotation(&acme, RotatedKey::Data).expect("written");
-    keyring
-        .end_rotation(&acme, RotatedKey::Data)
-        .expect("nothing is left to do");
+    keyring.end_rotation(&acme).expect("written");
+    keyring.end_rotation(&acme).expect("nothing is left to do");
 
     let keyring = fixture.open().expect("opens");
     assert_eq!(
@@ -379,8 +377,6 @@ fn a_rotation_is_durable_from_its_beginning_and_leaves_no_trace_of_the_former_ke
     assert_eq!(keyring.get(&acme, Purpose::DataNext).expect("opens"), None);
     assert_eq!(keyring.get(&acme, Purpose::Transform).expect("opens"), transform);
     assert!(!fixture.holds(&former_wrapped));
-    keyring
-        .end_rotation(&tenant("nobody"), RotatedKey::Data)
-        .expect("nothing to end");
+    keyring.end_rotation(&tenant("nobody")).expect("nothing to end");
     assert_eq!(keyring.body.read().tenants.len(), 1);
 }

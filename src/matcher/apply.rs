@@ -128,7 +128,11 @@ impl Tenant {
     /// the rows begin (or cease) to count. A failure at any step changes nothing that was acknowledged.
     fn apply(&self, writes: Vec<Write>) -> Result<Vec<Result<Committed, NodeError>>, NodeError> {
         self.check()?;
-        let _in_order = self.apply.lock();
+        let in_order = self.apply.lock();
+        if let Some(successor) = self.successor.get() {
+            drop(in_order);
+            return successor.apply(writes);
+        }
         match self.place_codes(&writes) {
             Ok(first) => self.commit(writes, first),
             // Without room for new codes, what needs none is done all the same: erasures above all.

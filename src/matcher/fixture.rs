@@ -74,28 +74,35 @@ pub(super) fn import_header(transform: TransformId, rows: u64) -> ImportHeader {
     }
 }
 
-/// A node with an empty tenant whose rotation is number 7.
-pub(super) async fn node() -> (Arc<LocalNode>, tempfile::TempDir) {
-    let dir = tempfile::tempdir().expect("a directory");
-    let data = dir.path().join("data");
-    DataDir::init(&data).expect("made");
+/// A node on what such a node left.
+pub(super) fn reopen(dir: &tempfile::TempDir) -> Arc<LocalNode> {
     let keyring =
-        Keyring::create(&dir.path().join("keyring"), &SecretKey::from_bytes([1; 32])).expect("made");
-    let journal = Journal::open(&dir.path().join(JOURNAL_FILE), keyring.signer()).expect("made");
+        Keyring::open(&dir.path().join("keyring"), &SecretKey::from_bytes([1; 32])).expect("opened");
+    let journal = Journal::open(&dir.path().join(JOURNAL_FILE), keyring.signer()).expect("opened");
     let engine = Engine::start(EngineConfig {
         backend: BackendChoice::Cpu,
         threads: 1,
         lock_memory: LockMemory::Off,
         ..EngineConfig::default()
     });
-    let node = LocalNode::open(
-        DataDir::open(&data).expect("opened"),
+    LocalNode::open(
+        DataDir::open(dir.path().join("data")).expect("opened"),
         Arc::new(keyring),
         journal,
         engine.expect("started"),
         MatcherConfig::default(),
     )
-    .expect("opened");
+    .expect("opened")
+}
+
+/// A node with an empty tenant whose rotation is number 7.
+pub(super) async fn node() -> (Arc<LocalNode>, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    DataDir::init(&data).expect("made");
+    let keyring = Keyring::create(&dir.path().join("keyring"), &SecretKey::from_bytes([1; 32]));
+    drop(keyring.expect("made"));
+    let node = reopen(&dir);
     let spec = TenantSpec {
         id: tenant(),
         dimension: Dimension::new(DIM).expect("a dimension"),

@@ -36,6 +36,9 @@ impl Tenant {
             value: 1,
             retry_after: Duration::from_secs(5),
         })?;
+        if let Some(successor) = self.successor.get() {
+            return Box::pin(Arc::clone(successor).import(header, chunks)).await;
+        }
         if header.rows == 0 || header.rows > IMPORT_ROWS_MAX {
             return Err(Rejected::new(
                 "header.rows",

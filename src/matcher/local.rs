@@ -16,8 +16,9 @@ use super::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportStream, Imported, Node,
     NodeError, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
 };
+use super::rotate::Rotations;
 use super::tenant::Tenant;
-use super::{convert, upkeep};
+use super::{convert, rotate, upkeep};
 use crate::engine::Engine;
 use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose};
@@ -74,6 +75,7 @@ pub struct LocalNode {
     changing: Mutex<()>,
     stop: watch::Sender<bool>,
     upkeep: Mutex<Option<tokio::task::JoinHandle<()>>>,
+    pub(super) rotations: Rotations,
 }
 
 impl LocalNode {
@@ -113,12 +115,14 @@ impl LocalNode {
             changing: Mutex::new(()),
             stop: watch::Sender::new(false),
             upkeep: Mutex::new(None),
+            rotations: Rotations::default(),
         });
         *node.upkeep.lock() = Some(tokio::spawn(upkeep::run(Arc::clone(&node))));
+        node.resume_rotations();
         Ok(node)
     }
 
-    /// Ends the upkeep. What is acknowledged is durable already, so nothing else is to be done.
+    /// Ends the upkeep, and rotations, which the next start begins again. What is acknowledged is durable already, so nothing else is to be done.
     pub async fn drain(&self) {
         self.stop.send_replace(true);
         let upkeep = self.upkeep.lock().take();
@@ -127,6 +131,7 @@ impl LocalNode {
         {
             tracing::error!(%error, "the upkeep ended early");
         }
+        self.end_rotations().await;
     }
 
     pub(super) fn config(&self) -> &MatcherConfig {
@@ -166,7 +171,36 @@ impl LocalNode {
         metrics::gauge!(telemetry::TENANTS, "state" => "unavailable").set((tenants.len() - ready) as f64);
     }
 
-    fn live(&self, id: &TenantId) -> Result<Arc<Tenant>, NodeError> {
+    /// Whether the node is to be drained.
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    pub(super) fn dir(&self) -> &DataDir {
+        &self.dir
+    }
+
+    pub(super) fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    /// Puts `next` in the place of `tenant`, when that is still there, once `make` has made it. No tenant is created or dropped meanwhile.
+    pub(super) fn replace(
+        &self,
+        tenant: &Arc<Tenant>,
+        make: impl FnOnce() -> Result<Arc<Tenant>, NodeError>,
+    ) -> Result<Arc<Tenant>, NodeError> {
+        let _one_at_a_time = self.changing.lock();
+        if !Arc::ptr_eq(&self.live(tenant.id())?, tenant) {
+            return Err(NodeError::TenantUnknown(tenant.id().clone()));
+        }
+        let next = make()?;
+        let slot = Slot::Live(Arc::clone(&next));
+        self.tenants.write().insert(tenant.id().clone(), slot);
+        Ok(next)
+    }
+
+    pub(super) fn live(&self, id: &TenantId) -> Result<Arc<Tenant>, NodeError> {
         match self.tenants.read().get(id) {
             Some(Slot::Live(tenant)) => Ok(Arc::clone(tenant)),
             Some(Slot::Broken(reason)) => Err(NodeError::TenantUnavailable {
@@ -180,11 +214,15 @@ impl LocalNode {
     fn status(&self, id: &TenantId) -> Result<TenantStatus, NodeError> {
         let slot = self.tenants.read().get(id).cloned();
         match slot {
-            Some(Slot::Live(tenant)) => Ok(tenant.status()),
+            Some(Slot::Live(tenant)) => Ok(TenantStatus {
+                rotating: self.rotations.is_under_way(id),
+                ..tenant.status()
+            }),
             Some(Slot::Broken(reason)) => Ok(TenantStatus {
                 spec: None,
                 id: id.clone(),
                 state: TenantState::Unavailable(reason),
+                rotating: false,
                 stats: TenantStats::default(),
             }),
             None => Err(NodeError::TenantUnknown(id.clone())),
@@ -287,8 +325,7 @@ fn open_tenant(
     engine: &Engine,
     id: &TenantId,
 ) -> Result<Arc<Tenant>, String> {
-    let data_key = keyring
-        .get(id, Purpose::Data)
+    let data_key = rotate::data_key(dir, keyring, id)
         .map_err(|error| error.to_string())?
         .ok_or_else(|| "the keyring holds no data key of this tenant".to_owned())?;
     let store = Store::open(dir, id, &data_key, keyring.signer()).map_err(|error| error.to_string())?;
@@ -325,6 +362,12 @@ impl Node for Arc<LocalNode> {
     async fn drop_tenant(&self, tenant: &TenantId) -> Result<(), NodeError> {
         let (node, id) = (Arc::clone(self), tenant.clone());
         blocking(move || node.drop_tenant_now(&id)).await
+    }
+
+    async fn rotate_data_key(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError> {
+        self.rotate(tenant).await?;
+        let (node, id) = (Arc::clone(self), tenant.clone());
+        blocking(move || node.status(&id)).await
     }
 
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {

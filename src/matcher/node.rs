@@ -34,6 +34,9 @@ pub trait Node: Send + Sync + 'static {
     async fn create_tenant(&self, spec: TenantSpec) -> Result<TenantStatus, NodeError>;
     /// Destroys a tenant's keys and files. One that is not there is [`NodeError::TenantUnknown`].
     async fn drop_tenant(&self, tenant: &TenantId) -> Result<(), NodeError>;
+    /// Seals a tenant's files with a new data key and destroys the former; done when it returns, whether or not somebody
+    /// waits for it. The tenant is served meanwhile. Asked again before the end, it is the same rotation.
+    async fn rotate_data_key(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError>;
     /// 1:N: everybody at or above the threshold.
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError>;
     /// 1:N without a threshold: the subjects with the best scores, as many as were asked for.

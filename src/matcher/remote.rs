@@ -136,6 +136,14 @@ impl Node for RemoteNode {
         Ok(())
     }
 
+    async fn rotate_data_key(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError> {
+        let tenant = tenant.to_string();
+        let request = pb::RotateDataKeyRequest { tenant };
+        let answer = self.client.clone().rotate_data_key(request).await;
+        let answer = answer.map_err(|status| self.refused(&status))?;
+        self.parsed(from_proto::status(answer.into_inner()))
+    }
+
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
         let request = until(to_proto::search(&query), query.deadline)?;
         let answer = self.client.clone().search(request).await;

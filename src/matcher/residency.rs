@@ -11,20 +11,20 @@ const VACANT_RUN_MAX: u32 = 64;
 
 /// A gallery's rows as stretches, by rising first row. A row that lies in none is not acknowledged
 /// (an enrolment or import under way, or one that failed) and does not count as found.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Residency {
     extents: Vec<Extent>,
     /// First rows of the stretches that imports under way have placed: they may yet count.
     reserved: BTreeSet<u32>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Extent {
     first: u32,
     rows: Rows,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Rows {
     /// Rows 0.. of a segment.
     Segment { segment: u32, count: u32 },

@@ -1,7 +1,7 @@
 //! One tenant's live state on a node: its store, its resident gallery and what joins them. Decides nothing about who may ask.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, RwLock};
@@ -39,7 +39,10 @@ pub(super) struct Tenant {
     fault: ArcSwapOption<String>,
     /// Held by the import under way; a tenant has one at a time.
     pub(super) importing: tokio::sync::Mutex<()>,
-    /// An erasure waits for its files to be cleaned.
+    /// The tenant after a rotation of its data key, with a store of its own and the same gallery. Whoever holds this one
+    /// still reads what was there; changes go to the successor. Set under `apply`.
+    pub(super) successor: OnceLock<Arc<Tenant>>,
+    /// An erasure, or the generation before, waits for its files to be cleaned.
     pub(super) purge_wanted: AtomicBool,
 }
 
@@ -51,7 +54,7 @@ impl Tenant {
         gallery: GalleryId,
         residency: Residency,
     ) -> Arc<Self> {
-        let purge_wanted = AtomicBool::new(store.erasures_pending() > 0);
+        let purge_wanted = AtomicBool::new(store.needs_purge());
         Arc::new(Self {
             spec: store.spec().clone(),
             store,
@@ -63,8 +66,24 @@ impl Tenant {
             writes: WriteQueue::default(),
             fault: ArcSwapOption::empty(),
             importing: tokio::sync::Mutex::new(()),
+            successor: OnceLock::new(),
             purge_wanted,
         })
+    }
+
+    /// From now on `store` has the tenant: the same rows at the same places. The caller holds `apply`.
+    pub(super) fn succeed(&self, store: Store) -> Arc<Self> {
+        let residency = self.residency.read().clone();
+        let next = Self::new(
+            store,
+            Arc::clone(&self.journal),
+            self.engine.clone(),
+            self.gallery,
+            residency,
+        );
+        let is_first = self.successor.set(Arc::clone(&next)).is_ok();
+        assert!(is_first, "a tenant with a successor is no node's own any more");
+        next
     }
 
     /// The tenant's id.
@@ -144,6 +163,7 @@ impl Tenant {
             spec: Some(self.spec.clone()),
             id: self.id().clone(),
             state,
+            rotating: false,
             stats,
         }
     }

@@ -19,6 +19,9 @@ impl Tenant {
     pub(super) fn flush(&self, rows_min: usize, rows_max: usize) -> Result<bool, NodeError> {
         self.check()?;
         let _in_order = self.apply.lock();
+        if self.successor.get().is_some() {
+            return Ok(false);
+        }
         let references = {
             let residency = self.residency.read();
             if residency.pending_count() < rows_min {
@@ -39,14 +42,14 @@ impl Tenant {
         Ok(true)
     }
 
-    /// Cleans every file of rows that were erased.
-    fn purge(&self) -> Result<usize, NodeError> {
+    /// Cleans every file of rows that were erased, and of the generation before.
+    pub(super) fn purge(&self) -> Result<usize, NodeError> {
         self.store.purge().map_err(|error| self.storage_error(&error))
     }
 
     /// One round: never fails, for the next round tries again; what went wrong is logged here.
     fn keep_up(&self, flush_rows: usize) {
-        if self.check().is_err() {
+        if self.check().is_err() || self.successor.get().is_some() {
             return;
         }
         let flushed = loop {
@@ -64,7 +67,7 @@ impl Tenant {
                 Ok(purged) => metrics::counter!(telemetry::ERASURES_PURGED).increment(purged as u64),
                 Err(error) => tracing::warn!(tenant = %self.id(), %error, "erased rows are not purged yet"),
             }
-            if self.store.erasures_pending() > 0 {
+            if self.store.needs_purge() {
                 self.purge_wanted.store(true, Ordering::Release);
             }
         }

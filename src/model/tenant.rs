@@ -42,15 +42,6 @@ pub enum TenantState {
     Unavailable(String),
 }
 
-/// A key of a tenant that another one takes the place of while the tenant is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RotatedKey {
-    /// The key that its files are sealed with.
-    Data,
-    /// The key that the rotation of its signatures comes from.
-    Transform,
-}
-
 /// A tenant and how it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TenantStatus {
@@ -60,6 +51,8 @@ pub struct TenantStatus {
     pub id: TenantId,
     /// Whether it is served.
     pub state: TenantState,
+    /// Whether its files are just being sealed with another data key. It is served all the same.
+    pub rotating: bool,
     /// Figures, zero while unavailable.
     pub stats: TenantStats,
 }

@@ -5,6 +5,7 @@ use super::config::Config;
 use crate::keys::keyring::{Keyring, Purpose};
 use crate::model::id::TenantId;
 use crate::storage::data_dir;
+use crate::storage::rotate::is_sealed_with;
 use crate::storage::verify::{Verification, verify as verify_tenant};
 
 /// A tenant and what was found; `None` where the keyring has no key of it.
@@ -20,8 +21,12 @@ pub fn verify(config: &Config, tenant: Option<&TenantId>) -> Result<Vec<Verified
     let keyring = Keyring::read(&config.data.join("keyring"), &key)?;
     let mut verified = Vec::new();
     for tenant in tenants {
-        let found = keyring
-            .get(&tenant, Purpose::Data)?
+        let next = keyring.get(&tenant, Purpose::DataNext)?;
+        // Between the exchange of its files and the end of a rotation.
+        let next = next.filter(|next| is_sealed_with(&config.data, &tenant, next));
+        let present = keyring.get(&tenant, Purpose::Data)?;
+        let found = next
+            .or(present)
             .map(|key| verify_tenant(&config.data, &tenant, &key));
         verified.push((tenant, found));
     }

@@ -120,6 +120,30 @@ impl Admin for AdminRoom {
         .await
     }
 
+    async fn rotate_key(
+        &self,
+        request: Request<pb::RotateKeyRequest>,
+    ) -> Result<Response<pb::Tenant>, Status> {
+        observed("RotateKey", async {
+            let caller = self.rooms.caller(&request)?;
+            let message = request.into_inner();
+            let id = request_id::required(&message.request_id).map_err(refused)?;
+            let tenant: TenantId = message.tenant.parse().map_err(refused)?;
+            if message.purpose() != pb::KeyPurpose::Data {
+                let problem = format!("is {}; KEY_PURPOSE_DATA (1) is expected", message.purpose);
+                return Err(refused(Rejected::new("purpose", problem)));
+            }
+            let text = id.to_string();
+            let front = Arc::clone(&self.rooms.front);
+            let answer = to_the_end(async move {
+                let answer = front.rotate_data_key(&caller, id, tenant).await;
+                answer.map_err(|error| status::from_front(&error, &text))
+            });
+            Ok(Response::new(to_proto::tenant(&answer.await?)))
+        })
+        .await
+    }
+
     async fn get_stats(&self, request: Request<pb::GetStatsRequest>) -> Result<Response<pb::Stats>, Status> {
         observed("GetStats", async {
             let caller = self.rooms.caller(&request)?;

@@ -114,6 +114,18 @@ impl Match for MatchRoom {
         .await
     }
 
+    async fn rotate_data_key(
+        &self,
+        request: Request<pb::RotateDataKeyRequest>,
+    ) -> Result<Response<pb::TenantStatus>, Status> {
+        observed("match.RotateDataKey", async {
+            let tenant: TenantId = request.get_ref().tenant.parse().map_err(refused)?;
+            let answer = self.node.rotate_data_key(&tenant).await.map_err(failed)?;
+            Ok(Response::new(to_proto::status(&answer)))
+        })
+        .await
+    }
+
     async fn search(
         &self,
         request: Request<pb::SearchRequest>,

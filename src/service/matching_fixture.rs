@@ -67,6 +67,7 @@ pub(super) fn status() -> TenantStatus {
         spec: Some(spec()),
         id: tenant(),
         state: TenantState::Ready,
+        rotating: true,
         stats: TenantStats {
             subjects: 1,
             references: 2,
@@ -257,6 +258,9 @@ impl Node for FakeNode {
     }
     async fn drop_tenant(&self, _: &TenantId) -> Result<(), NodeError> {
         Ok(())
+    }
+    async fn rotate_data_key(&self, _: &TenantId) -> Result<TenantStatus, NodeError> {
+        Ok(status())
     }
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
         expect_same("transform", &query.transform, &transform())?;

@@ -194,6 +194,7 @@ pub fn tenant(view: &TenantView) -> pb::Tenant {
         threshold: view.threshold.unwrap_or_default(),
         state: state.into(),
         reason,
+        rotating: view.status.rotating,
         ..known.unwrap_or_default()
     }
 }

@@ -64,6 +64,7 @@ fn a_tenant_that_cant_be_read_still_says_why() {
             spec: None,
             id: "acme".parse().expect("an id"),
             state: TenantState::Unavailable("catalog.db is damaged".to_owned()),
+            rotating: false,
             stats: TenantStats::default(),
         },
         threshold: None,

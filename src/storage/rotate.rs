@@ -92,9 +92,9 @@ impl Store {
 }
 
 impl Rotation {
-    /// Copies the segments that are not copied yet, beside reads and writes, which wait for nothing. May be repeated, so
-    /// that little is left to do for [`Rotation::finish`].
-    pub fn copy_segments(&mut self) -> Result<(), StorageError> {
+    /// Copies one of the segments that are not copied yet, beside reads and writes, which wait for nothing; `false` when
+    /// there was none. What is left is done by [`Rotation::finish`].
+    pub fn copy_segment(&mut self) -> Result<bool, StorageError> {
         let shared = Arc::clone(&self.store.0);
         let context = SegmentContext::new(&shared.spec.id, shared.spec.dimension, &self.data_key);
         let gallery = shared.gallery.load_full();
@@ -110,8 +110,9 @@ impl Rotation {
             let written = purge::copy_without(&live.reader, &gone, (&self.segments_path(), &context))?;
             let from = live.entry.ulid;
             self.copied.insert(*number, Copied { from, written, gone });
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Copies what is left while no write goes on, and exchanges the generations. The store that it returns is the
@@ -150,7 +151,7 @@ impl Rotation {
 
     /// Makes the next generation whole and durable under its own name.
     fn complete(&mut self, writer: &Writer) -> Result<(), StorageError> {
-        self.copy_segments()?;
+        while self.copy_segment()? {}
         self.copy_catalog(writer)?;
         Mark::create(&self.path, &self.data_key, writer.state().commits)?;
         durable::sync_dir(&self.path)?;

@@ -22,5 +22,6 @@ mod nothing_readable;
 mod nothing_shared;
 mod receipts;
 mod retention;
+mod rotated_keys;
 mod split_tiers;
 mod unlinkable;

@@ -77,6 +77,7 @@ pub fn status(message: pb::TenantStatus) -> Result<TenantStatus, Rejected> {
         spec: message.spec.map(spec).transpose()?,
         id: message.tenant.parse()?,
         state,
+        rotating: message.rotating,
         stats: TenantStats {
             subjects: figures.subjects,
             references: figures.references,

@@ -52,6 +52,7 @@ pub fn status(status: &TenantStatus) -> pb::TenantStatus {
         spec: status.spec.as_ref().map(spec),
         state: state.into(),
         reason,
+        rotating: status.rotating,
         stats: Some(pb::TenantStats {
             subjects: figures.subjects,
             references: figures.references,
