@@ -56,7 +56,7 @@ pub enum Command {
     /// Make, list, show and drop tenants
     #[command(subcommand)]
     Tenant(tenant::Command),
-    /// Put new keys in the place of a tenant's
+    /// Put new keys in the place of old ones
     #[command(subcommand)]
     Keys(keys::Command),
     /// Issue client certificates from a data directory's authority
@@ -88,9 +88,6 @@ pub enum Command {
     /// Look after a data directory on this machine
     #[command(subcommand)]
     Data(data::Command),
-    /// Change keys
-    #[command(subcommand)]
-    Keys(keys::Command),
     /// Look at a configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -131,7 +128,6 @@ async fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Stats(args) => stats::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Data(command) => data::run(&command),
-        Command::Keys(command) => keys::run(&command),
         Command::Config(command) => config::run(&command),
     }
 }
