@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use thenar::proto::v1::{self, Decision};
-use thenar::server::verify::verify;
+use thenar::server::verify;
 
 use crate::harness::{Caller, World, contains, palm};
 
