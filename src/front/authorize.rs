@@ -44,7 +44,7 @@ pub enum Method {
 
 impl Method {
     /// All methods.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Identify,
         Self::Verify,
         Self::Investigate,

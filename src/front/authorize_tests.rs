@@ -13,7 +13,7 @@ fn caller(path: &str) -> Caller {
 }
 
 /// Method, then whether scanner, enroller, operator, tenant's admin may call it.
-const MATRIX: [(Method, [bool; 4]); 15] = [
+const MATRIX: [(Method, [bool; 4]); 16] = [
     (Method::Identify, [true, false, true, false]),
     (Method::Verify, [true, false, true, false]),
     (Method::Investigate, [false, false, true, false]),

@@ -53,6 +53,7 @@ async fn erase(node: &Arc<LocalNode>, number: usize) {
         request_id: format!("erase-{number}").parse().expect("an id"),
         request_digest: [6; 32],
         subject: SubjectRef::Id(format!("s{number}").parse().expect("an id")),
+        only_if: None,
     };
     node.erase(erasure).await.expect("erased");
 }
