@@ -51,14 +51,13 @@ impl LocalNode {
     pub(super) async fn rotate(self: &Arc<Self>, id: &TenantId) -> Result<(), NodeError> {
         let outcome = {
             let mut under_way = self.rotations.0.lock();
-            match under_way.get(id) {
-                Some(outcome) => outcome.clone(),
-                None => {
-                    self.live(id)?.check()?;
-                    let outcome = self.start_rotation(id.clone());
-                    under_way.insert(id.clone(), outcome.clone());
-                    outcome
-                }
+            if let Some(outcome) = under_way.get(id) {
+                outcome.clone()
+            } else {
+                self.live(id)?.check()?;
+                let outcome = self.start_rotation(id.clone());
+                under_way.insert(id.clone(), outcome.clone());
+                outcome
             }
         };
         outcome.await
@@ -176,6 +175,7 @@ impl LocalNode {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 fn keys(error: KeyError) -> NodeError {
     NodeError::StorageRefused(error.to_string())
 }
