@@ -1,6 +1,7 @@
 //! Tests of the erasure journal: nothing acknowledged is missing in it whatever happens in between, and a file that is not its own is refused.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::keys::secret::SecretKey;
@@ -72,7 +73,6 @@ fn an_erasure_is_noted_once_with_all_that_a_restore_needs() {
         (receipt.tenant, house.store.spec().created_at, receipt.erased_at)
     );
     assert_eq!(erasure.sequence, house.store.stats().expect("figures").sequence);
-    use std::os::unix::fs::PermissionsExt;
     let mode = fs::metadata(desk.path()).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
@@ -171,7 +171,7 @@ fn a_last_line_that_was_torn_is_cut_and_any_other_damage_refused_by_line() {
         }
         fs::write(desk.path(), &flipped).expect("written");
         let error = desk.open().err().expect("refused").to_string();
-        let line = whole[..bit / 8].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = whole[..bit / 8].split(|byte| *byte == b'\n').count();
         assert!(error.contains(&format!("line {line} ")), "bit {bit}: {error}");
     }
 }

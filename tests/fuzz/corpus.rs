@@ -1,4 +1,9 @@
 //! The saved inputs of each target, and how the code under test makes the valid ones. Mutates nothing.
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "fields of messages are optional on the wire"
+)]
+#![expect(clippy::too_many_lines, reason = "one list of all requests")]
 
 use std::path::{Path, PathBuf};
 

@@ -30,7 +30,7 @@ impl Keys {
         let dir = tempfile::tempdir().expect("a directory");
         let kek = dir.path().join("backup.kek");
         KekSource::create_file(&kek).expect("made");
-        let text = format!("backup_kek = {{ file = {kek:?} }}\n");
+        let text = format!("backup_kek = {{ file = \"{}\" }}\n", kek.display());
         fs::write(dir.path().join("thenar.toml"), text).expect("written");
         Self { dir }
     }
@@ -142,7 +142,9 @@ async fn answers(
             *value = 0.9 * *value + 0.3 * other;
         }
         let norm = probe.iter().map(|value| value * value).sum::<f32>().sqrt();
-        probe.iter_mut().for_each(|value| *value /= norm);
+        for value in &mut probe {
+            *value /= norm;
+        }
         let found = operator.identify_all(&probe).await.expect("answered");
         assert_eq!(found.subject_id, *subject);
         let verified = operator.verify(subject, &probe).await.expect("answered");
@@ -168,34 +170,24 @@ async fn furnish(child: &Child<'_>) -> Caller {
     operator
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_backup_of_a_server_at_work_brings_back_all_but_the_erased() {
-    let keys = Arc::new(Keys::new());
-    let world = World::prepare();
-    let child = Child::start(&world).await;
-    let mut operator = furnish(&child).await;
-    operator.identify_as("seen", &palm(7)).await.expect("answered");
+/// Backs up while others enrol and erase; gives the seeds of those whom they enrolled and left, and of those whom they erased.
+async fn back_up_at_work(
+    keys: &Arc<Keys>,
+    (world, child): (&World, &Child<'_>),
+    operator: &mut Caller,
+    to: &Path,
+) -> (Vec<u64>, Vec<u64>) {
     let stop = Arc::new(AtomicBool::new(false));
-    let workers: Vec<_> = {
-        let mut workers = Vec::new();
-        for worker in 0..2 {
-            workers.push(tokio::spawn(work(
-                child.operator("acme").await,
-                worker,
-                Arc::clone(&stop),
-            )));
-        }
-        workers
-    };
+    let mut workers = Vec::new();
+    for worker in 0..2 {
+        let caller = child.operator("acme").await;
+        workers.push(tokio::spawn(work(caller, worker, Arc::clone(&stop))));
+    }
     let before = IMPORTED + ENROLLED;
     while operator.stats("acme").await.expect("figures").subjects < before + 10 {}
-    let folder = tempfile::tempdir().expect("a directory");
-    let backup = folder.path().join("b.backup");
-    let made = {
-        let (keys, data, to) = (Arc::clone(&keys), world.data(), backup.clone());
-        let made = move || keys.data(&["backup", "--data", text(&data), "--to", text(&to)], &[]);
-        tokio::task::spawn_blocking(made).await.expect("ended")
-    };
+    let (keys, data, to) = (Arc::clone(keys), world.data(), to.to_owned());
+    let made = move || keys.data(&["backup", "--data", text(&data), "--to", text(&to)], &[]);
+    let made = tokio::task::spawn_blocking(made).await.expect("ended");
     made.expect("backed up");
     stop.store(true, Ordering::Relaxed);
     let (mut kept, mut gone) = (Vec::new(), Vec::new());
@@ -204,6 +196,29 @@ async fn a_backup_of_a_server_at_work_brings_back_all_but_the_erased() {
         kept.extend(enrolled);
         gone.extend(erased);
     }
+    (kept, gone)
+}
+
+/// Neither palm nor id nor history leads to the subject.
+async fn assert_forgotten(operator: &mut Caller, subject: &str, seed: u64) {
+    let found = operator.identify(&palm(seed)).await.expect("answered");
+    assert_eq!(found.decision(), Decision::NoMatch, "{subject}");
+    let unknown = operator.verify(subject, &palm(seed)).await.expect_err("unknown");
+    assert_eq!(unknown.code(), Code::NotFound, "{subject}");
+    let history = operator.usage(subject).await.expect("answered");
+    assert!(history.events.is_empty(), "{subject}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_a_server_at_work_brings_back_all_but_the_erased() {
+    let keys = Arc::new(Keys::new());
+    let world = World::prepare();
+    let child = Child::start(&world).await;
+    let mut operator = furnish(&child).await;
+    operator.identify_as("seen", &palm(7)).await.expect("answered");
+    let folder = tempfile::tempdir().expect("a directory");
+    let backup = folder.path().join("b.backup");
+    let (kept, gone) = back_up_at_work(&keys, (&world, &child), &mut operator, &backup).await;
     operator.erase("erase-i", "i-7").await.expect("erased");
     operator.erase("erase-s", "s-3").await.expect("erased");
     child.admin().await.drop_tenant("zeta").await.expect("dropped");
@@ -240,28 +255,12 @@ async fn a_backup_of_a_server_at_work_brings_back_all_but_the_erased() {
     assert!(workers_there >= 5, "{workers_there} of those at work");
     let erased = gone.iter().map(|seed| (format!("w-{seed}"), *seed));
     for (subject, seed) in erased.chain([("i-7".to_owned(), 7), ("s-3".to_owned(), 10_003)]) {
-        let found = operator.identify(&palm(seed)).await.expect("answered");
-        assert_eq!(found.decision(), Decision::NoMatch, "{subject}");
-        let unknown = operator.verify(&subject, &palm(seed)).await.expect_err("unknown");
-        assert_eq!(unknown.code(), Code::NotFound, "{subject}");
-        assert!(
-            operator
-                .usage(&subject)
-                .await
-                .is_ok_and(|page| page.events.is_empty()),
-            "{subject}"
-        );
+        assert_forgotten(&mut operator, &subject, seed).await;
     }
     let history = operator.usage("").await.expect("history");
     assert!(history.events.iter().all(|event| event.subject_id != "i-7"));
-    assert_eq!(
-        operator
-            .identify(&palm(50_000))
-            .await
-            .expect("answered")
-            .decision(),
-        Decision::NoMatch
-    );
+    let later = operator.identify(&palm(50_000)).await.expect("answered");
+    assert_eq!(later.decision(), Decision::NoMatch);
     let unknown = child.admin().await.tenant("zeta").await.expect_err("dropped");
     assert_eq!(unknown.code(), Code::NotFound, "{unknown:?}");
     assert!(!restored.tenant_path("zeta").exists());

@@ -196,7 +196,9 @@ fn along_own_axes(rows: &Rows) -> Rows {
     for axis in &mut axes {
         let along = |row: &Vec<f32>| axis.iter().zip(row).map(|(a, v)| a * f64::from(*v)).sum::<f64>();
         if rows.iter().map(|row| along(row).powi(3)).sum::<f64>() < 0.0 {
-            axis.iter_mut().for_each(|v| *v = -*v);
+            for v in axis {
+                *v = -*v;
+            }
         }
     }
     let onto = |row: &Vec<f32>| {

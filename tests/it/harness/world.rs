@@ -85,6 +85,15 @@ impl World {
         let dir = tempfile::tempdir().expect("a directory");
         let data = dir.path().join("data");
         copy_tree(original, &data, left_out);
+        for tenant in std::fs::read_dir(data.join("tenants")).expect("a directory") {
+            // Git keeps no empty directory.
+            let segments = tenant.expect("readable").path().join("segments");
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(segments)
+                .expect("made");
+        }
         let tls = data.join("tls");
         let pki = Pki::init(&tls, TRUST_DOMAIN).expect("made");
         let cert = pki.issue_server(&[]).expect("issued");
