@@ -1,23 +1,28 @@
 //! Promise: files of every format that was ever shipped open, with the same answers to the last bit, or are refused by name.
 //!
 //! `tests/fixtures/format-N` is a small data directory as a release left it when its process was lost, without certificates, and `expected.json` what it
-//! answered. The release that brings a new format makes its own, which then stays as it is:
+//! answered; `thenar.backup` is the backup of its first tenant. The release that brings a new format makes its own, which then stays as it is:
 //! `THENAR_WRITE_FIXTURE=1 cargo test --test it formats::write`. The key-encryption key beside it guards nothing.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thenar::proto::v1::{self, TenantState};
-use thenar::server::{Mode, Server};
+use thenar::server::config::Config;
+use thenar::server::{Mode, Server, backup, restore};
 use thenar::storage::data_dir::FORMAT;
 
 use crate::harness::{Caller, World, copy_tree, palm};
 
 const WRITE: &str = "THENAR_WRITE_FIXTURE";
 const EXPECTED: &str = "expected.json";
-/// Written with a lost process's files, and made anew by whoever opens them.
-const LEFT_OUT: [&str; 4] = ["tls", "LOCK", "catalog.db-shm", EXPECTED];
+/// The first tenant of the fixture, sealed with its key-encryption key.
+const BACKUP: &str = "thenar.backup";
+const JOURNAL: &str = "erasures.journal";
+/// Written with a lost process's files, and made anew by whoever opens them; and what is no part of a data directory.
+const LEFT_OUT: [&str; 5] = ["tls", "LOCK", "catalog.db-shm", EXPECTED, BACKUP];
 
 /// What a fixture answers.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -172,7 +177,10 @@ async fn write() {
     let _ = fs::remove_dir_all(&target);
     copy_tree(&world.data(), &target, &LEFT_OUT);
     world.stop().await;
-    let copy = World::of(&target, &LEFT_OUT).boot().await;
+    let copy = World::of(&target, &LEFT_OUT);
+    let mut sealed = fs::File::create_new(target.join(BACKUP)).expect("made");
+    backup(&copy.config(), &["acme".parse().expect("valid")], &mut sealed).expect("backed up");
+    let copy = copy.boot().await;
     let text = serde_json::to_string_pretty(&answers(&copy, &PALMS).await).expect("valid");
     fs::write(target.join(EXPECTED), text + "\n").expect("written");
     copy.stop().await;
@@ -189,11 +197,15 @@ fn fixtures() -> Vec<PathBuf> {
     found
 }
 
+fn expected(fixture: &Path) -> Expected {
+    let text = fs::read_to_string(fixture.join(EXPECTED)).expect("what it answered");
+    serde_json::from_str(&text).expect("valid")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_format_opens_and_answers_as_it_did() {
     for fixture in fixtures() {
-        let text = fs::read_to_string(fixture.join(EXPECTED)).expect("what it answered");
-        let expected: Expected = serde_json::from_str(&text).expect("valid");
+        let expected = expected(&fixture);
         let acme = expected.tenants.first().expect("a tenant");
         assert!(acme.pending > 0 && acme.segments > 0 && acme.erasure.is_some() && !acme.links.is_empty());
         let world = World::of(&fixture, &LEFT_OUT);
@@ -228,6 +240,62 @@ async fn every_format_opens_and_answers_as_it_did() {
     }
 }
 
+/// A new directory that has the fixture's key alone, to restore into.
+fn vacant(fixture: &Path) -> (tempfile::TempDir, Config) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    fs::create_dir(&data).expect("made");
+    let kek = data.join("kek");
+    fs::copy(fixture.join("kek"), &kek).expect("copied");
+    fs::set_permissions(&kek, fs::Permissions::from_mode(0o600)).expect("its owner's");
+    let config = Config {
+        data,
+        ..Config::default()
+    };
+    (dir, config)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_backup_is_restored_and_answers_as_it_did() {
+    for fixture in fixtures() {
+        let (_dir, config) = vacant(&fixture);
+        let mut sealed = fs::File::open(fixture.join(BACKUP)).expect("there");
+        restore(&config, Some(&fixture.join(JOURNAL)), &mut sealed).expect("restored");
+        let world = World::of(&config.data, &LEFT_OUT).boot().await;
+        let mut expected = expected(&fixture);
+        expected.tenants.truncate(1);
+        assert_eq!(
+            answers(&world, &PALMS[..1]).await,
+            expected,
+            "{}",
+            fixture.display()
+        );
+        world.stop().await;
+    }
+}
+
+#[test]
+fn a_backup_that_was_changed_is_refused_and_leaves_nothing() {
+    for fixture in fixtures() {
+        let sealed = fs::read(fixture.join(BACKUP)).expect("readable");
+        let last = sealed.len() - 1;
+        for (at, words) in [
+            (7, "version 3; this release reads 1"),
+            (20, "does not open with this key"),
+            (1_000, "frame 0 fails authentication"),
+            (last, "frame 1 fails authentication"),
+        ] {
+            let mut changed = sealed.clone();
+            changed[at] ^= 2;
+            let (_dir, config) = vacant(&fixture);
+            let refused = restore(&config, None, &mut changed.as_slice()).expect_err("changed");
+            assert!(refused.to_string().contains(words), "{refused}");
+            let left = fs::read_dir(&config.data).expect("a directory").count();
+            assert_eq!(left, 1, "the key alone");
+        }
+    }
+}
+
 /// One change to one file, and the words of the refusal.
 struct Damage {
     file: &'static str,
@@ -236,7 +304,7 @@ struct Damage {
 }
 
 /// A change for each file that has a format. A tenant's stand behind its name; `other` has an empty log, so that its catalog's pages count.
-const DAMAGES: [Damage; 13] = [
+const DAMAGES: [Damage; 14] = [
     Damage {
         file: "FORMAT",
         change: |bytes| *bytes = b"thenar 1\n".to_vec(),
@@ -261,6 +329,11 @@ const DAMAGES: [Damage; 13] = [
         file: "keyring",
         change: |bytes| replace(bytes, "\"acme\"", "\"acne\""),
         words: &["keyring", "digest"],
+    },
+    Damage {
+        file: JOURNAL,
+        change: |bytes| replace(bytes, "i-3", "i-4"),
+        words: &["erasures.journal", "damaged", "line 1"],
     },
     Damage {
         file: "acme/*",
