@@ -168,6 +168,12 @@ fn a_stream_that_was_not_ended_is_refused() {
     drop(writer);
     assert_eq!(bytes.len(), HEADER_LEN + SEALED_LEN);
     assert_eq!(opened(&bytes, &key(1)), Err(StreamError::Frame(1)));
+    // Nor does a short frame end a stream that was not sealed as its last one.
+    let mut bytes = Vec::new();
+    let mut writer = SealedWriter::new(&mut bytes, &key(1)).expect("begun");
+    writer.write_all(&plain(100)).expect("written");
+    writer.seal(false).expect("written");
+    assert_eq!(opened(&bytes, &key(1)), Err(StreamError::Frame(0)));
 }
 
 #[test]
