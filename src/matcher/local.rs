@@ -32,7 +32,7 @@ use crate::model::timestamp::Timestamp;
 use crate::model::usage::UsageEvent;
 use crate::storage::data_dir::DataDir;
 use crate::storage::error::StorageError;
-use crate::storage::journal::Journal;
+use crate::storage::journal::{Journal, JournalLock};
 use crate::storage::store::Store;
 use crate::storage::write::{Committed, Write};
 use crate::telemetry;
@@ -68,6 +68,7 @@ pub struct LocalNode {
     dir: DataDir,
     keyring: Arc<Keyring>,
     journal: Arc<Journal>,
+    _journal_lock: Option<JournalLock>,
     engine: Engine,
     config: MatcherConfig,
     tenants: RwLock<BTreeMap<TenantId, Slot>>,
@@ -108,6 +109,7 @@ impl LocalNode {
         let node = Arc::new(Self {
             dir,
             keyring,
+            _journal_lock: journal.take_lock(),
             journal,
             engine,
             config,

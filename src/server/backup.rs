@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use super::ServerError;
 use super::config::Config;
+use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose};
 use crate::keys::stream::SealedWriter;
 use crate::model::id::TenantId;
@@ -31,6 +32,11 @@ pub enum BackupError {
     /// A tenant whose files nobody can read.
     #[error("tenant {0}: the keyring has no key of it")]
     KeyMissing(TenantId),
+    /// The key of the backup that is to be restored.
+    #[error(
+        "the key that opens the backup: {0}; name it in the configuration, as `backup_kek` or `kek`, or put the file there"
+    )]
+    Key(KeyError),
     /// A file of the certificates' directory.
     #[error("{}: {source}", path.display())]
     File {

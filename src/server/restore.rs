@@ -39,7 +39,7 @@ pub fn restore(
     journal: Option<&Path>,
     from: &mut dyn Read,
 ) -> Result<Restored, ServerError> {
-    let backup_key = config.backup_kek_source().load()?;
+    let backup_key = config.backup_kek_source().load().map_err(BackupError::Key)?;
     let mut sealed = SealedReader::new(from, &backup_key).map_err(read_failed)?;
     let target = Target::begin(config, journal)?;
     let mut received = Received::default();

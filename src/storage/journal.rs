@@ -34,11 +34,16 @@ type Incarnation = (TenantId, Timestamp);
 pub struct Journal {
     path: PathBuf,
     signer: ReceiptSigner,
+    lock: Mutex<Option<JournalLock>>,
     inner: Mutex<Inner>,
 }
 
+/// Keeps others from the journal, by `flock` on a descriptor of its own.
+pub struct JournalLock {
+    _file: File,
+}
+
 struct Inner {
-    /// Locked by `flock`.
     file: File,
     /// Bytes that are durable and sound. What stands behind them is left of an append that failed, and is written over.
     len: u64,
@@ -51,24 +56,16 @@ impl Journal {
     /// Opens the journal, or makes one, and reads it. What a loss of power left of an append at its end is cut off; any other line that is not as it was
     /// written, or that another keyring's key signed, is refused with its number.
     pub fn open(path: &Path, signer: ReceiptSigner) -> Result<Self, StorageError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(|e| StorageError::io("open", path, e))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StorageError::InUse {
-                    path: path.to_owned(),
-                    pid: None,
-                });
-            }
-            Err(TryLockError::Error(e)) => return Err(StorageError::io("lock", path, e)),
-        }
+        let open = || {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            options
+                .mode(0o600)
+                .open(path)
+                .map_err(|e| StorageError::io("open", path, e))
+        };
+        let lock = lock(path, open()?)?;
+        let file = open()?;
         durable::sync_parent(path)?;
         let mut last = BTreeMap::new();
         let mut dropped = BTreeSet::new();
@@ -100,8 +97,14 @@ impl Journal {
         Ok(Self {
             path: path.to_owned(),
             signer,
+            lock: Mutex::new(Some(lock)),
             inner: Mutex::new(inner),
         })
+    }
+
+    /// The lock, for whoever serves the directory: it ends with the directory's own, and not with the last task that has the journal still.
+    pub fn take_lock(&self) -> Option<JournalLock> {
+        self.lock.lock().take()
     }
 
     /// Appends the erasures that a tenant's catalog has and the journal has not; they are durable when it returns. A tenant that is older than the
@@ -209,6 +212,17 @@ impl Store {
             };
             Ok(erasures.into_iter().map(entry).collect())
         })
+    }
+}
+
+fn lock(path: &Path, file: File) -> Result<JournalLock, StorageError> {
+    match file.try_lock() {
+        Ok(()) => Ok(JournalLock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(StorageError::InUse {
+            path: path.to_owned(),
+            pid: None,
+        }),
+        Err(TryLockError::Error(e)) => Err(StorageError::io("lock", path, e)),
     }
 }
 
