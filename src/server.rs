@@ -32,7 +32,7 @@ pub use self::dump::forbid_core_dumps;
 pub use self::init::init;
 pub use self::kek::rotate_kek;
 pub use self::receipt::{CheckedReceipt, Verdict, check_receipt, check_receipt_of};
-pub use self::restore::{Restored, restore};
+pub use self::restore::{Journal, Restored, restore};
 pub use self::verify::{Verified, verify};
 use crate::engine::EngineError;
 use crate::front::error::FrontError;

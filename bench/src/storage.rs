@@ -91,12 +91,7 @@ struct Bench<'a> {
 pub async fn measure(site: &Site, folder: &Path, plan: Plan) -> Result<Measured, Failure> {
     site.configure(SETTINGS.0, SETTINGS.1)?;
     let of = |tenant: &str, number| -> Result<(Badges, Palms), Failure> {
-        let badge = |role: &str| site.credentials(&format!("/tenant/{tenant}/{role}/bench"));
-        let badges = Badges {
-            enroller: badge("enroller")?,
-            operator: badge("operator")?,
-            scanner: badge("scanner")?,
-        };
+        let badges = site.badges(tenant, "bench")?;
         let palms = Palms {
             seed: plan.seed,
             tenant: number,

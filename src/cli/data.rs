@@ -1,13 +1,11 @@
 //! `thenar data`: looks after a data directory, on the machine that has it.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
 
 use crate::model::id::TenantId;
 
 use super::error::CliError;
-use super::local::{self, Verified};
+use super::local::{self, DataOptions, Verified};
 use super::output::{Output, table};
 
 mod backup;
@@ -30,12 +28,8 @@ pub enum Command {
 /// Options of `data verify`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Data directory
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Configuration file, TOML; says where the key-encryption key comes from
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    of: DataOptions,
     /// This tenant alone
     #[arg(long)]
     tenant: Option<TenantId>,
@@ -53,8 +47,7 @@ pub fn run(command: &Command) -> Result<(), CliError> {
 }
 
 fn verify(args: &Args) -> Result<(), CliError> {
-    let (verified, has_backup_key) =
-        local::verify(args.config.as_deref(), args.data.as_deref(), args.tenant.as_ref())?;
+    let (verified, has_backup_key) = local::verify(&args.of, args.tenant.as_ref())?;
     let mut text = text(&verified);
     if !has_backup_key {
         text = text.trim_end().to_owned() + "\n" + NO_BACKUP_KEY;

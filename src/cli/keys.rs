@@ -1,7 +1,5 @@
 //! `thenar keys`: puts new keys in the place of old ones.
 
-use std::path::PathBuf;
-
 use serde_json::json;
 
 use crate::client::api;
@@ -11,8 +9,9 @@ use crate::model::id::TenantId;
 use super::capture::new_request_id;
 use super::connection::Connection;
 use super::error::CliError;
+use super::local::{self, DataOptions};
 use super::output::Output;
-use super::{local, show};
+use super::show;
 
 /// What can be done with keys.
 #[derive(Debug, clap::Subcommand)]
@@ -53,12 +52,8 @@ impl KekOptions {
 /// Options of `keys rotate kek`. The source that is named is that of the new key.
 #[derive(Debug, clap::Args)]
 pub struct KekArgs {
-    /// Data directory
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Configuration file, TOML; says where the present key comes from
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    of: DataOptions,
     #[command(flatten)]
     kek: KekOptions,
     #[command(flatten)]
@@ -104,7 +99,7 @@ async fn data(args: TenantArgs) -> Result<(), CliError> {
 
 fn kek(args: &KekArgs) -> Result<(), CliError> {
     let to = args.kek.source();
-    let now = local::rotate_kek(args.config.as_deref(), args.data.as_deref(), to.as_ref())?;
+    let now = local::rotate_kek(&args.of, to.as_ref())?;
     let text = match &now {
         KekSource::File(path) => format!("{} holds a new key, and the keyring is wrapped by it", path.display()),
         KekSource::Env(_) | KekSource::Command(_) => {

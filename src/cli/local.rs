@@ -17,7 +17,7 @@ use crate::model::principal::Principal;
 use crate::server::config::Config;
 use crate::server::pki::{IssuedCert, NodeKind, Pki, PkiError};
 use crate::server::{self, Mode, Server, ServerError};
-pub use crate::server::{BackedUp, CheckedReceipt, Restored, Verdict, Verified};
+pub use crate::server::{BackedUp, CheckedReceipt, Journal, Restored, Verdict, Verified};
 use crate::telemetry;
 
 /// Data directory when none is named.
@@ -34,6 +34,23 @@ pub const ADMIN_CERT_FILE: &str = "admin.pem";
 pub const ADMIN_KEY_FILE: &str = "admin.key";
 /// How long the demo lets an erased row stay in a file: the least that a configuration may say.
 const DEMO_PURGE_SECONDS: u64 = 2;
+
+/// Which data directory.
+#[derive(Debug, clap::Args)]
+pub struct DataOptions {
+    /// Data directory; without it the one that the configuration names
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Configuration file, TOML; says where the keys come from
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl DataOptions {
+    fn load(&self) -> Result<Config, LocalError> {
+        config_of(self.config.as_deref(), self.data.as_deref())
+    }
+}
 
 /// What searches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -189,55 +206,41 @@ fn config_of(file: Option<&Path>, data: Option<&Path>) -> Result<Config, LocalEr
 }
 
 /// Wraps the keyring by another key-encryption key. Gives where that comes from.
-pub fn rotate_kek(
-    file: Option<&Path>,
-    data: Option<&Path>,
-    to: Option<&KekSource>,
-) -> Result<KekSource, LocalError> {
-    Ok(server::rotate_kek(&config_of(file, data)?, to)?)
+pub fn rotate_kek(of: &DataOptions, to: Option<&KekSource>) -> Result<KekSource, LocalError> {
+    Ok(server::rotate_kek(&of.load()?, to)?)
 }
 
 /// Backs up some tenants of a data directory, or all of them.
-pub fn backup(
-    file: Option<&Path>,
-    data: Option<&Path>,
-    tenants: &[TenantId],
-    to: &mut dyn Write,
-) -> Result<BackedUp, LocalError> {
-    Ok(server::backup(&config_of(file, data)?, tenants, to)?)
+pub fn backup(of: &DataOptions, tenants: &[TenantId], to: &mut dyn Write) -> Result<BackedUp, LocalError> {
+    Ok(server::backup(&of.load()?, tenants, to)?)
 }
 
 /// Makes a data directory out of a backup.
 pub fn restore(
     file: Option<&Path>,
     data: &Path,
-    journal: Option<&Path>,
+    journal: Option<Journal<'_>>,
     from: &mut dyn Read,
 ) -> Result<Restored, LocalError> {
     Ok(server::restore(&config_of(file, Some(data))?, journal, from)?)
 }
 
 /// Verifies a tenant of a data directory, or all of them; also says whether backups have a key of their own.
-pub fn verify(
-    file: Option<&Path>,
-    data: Option<&Path>,
-    tenant: Option<&TenantId>,
-) -> Result<(Vec<Verified>, bool), LocalError> {
-    let config = config_of(file, data)?;
+pub fn verify(of: &DataOptions, tenant: Option<&TenantId>) -> Result<(Vec<Verified>, bool), LocalError> {
+    let config = of.load()?;
     Ok((server::verify(&config, tenant)?, config.backup_kek.is_some()))
 }
 
 /// Checks a receipt: with the keyring of a data directory, or with a public key and without one.
 pub fn check_receipt(
-    file: Option<&Path>,
-    data: Option<&Path>,
+    of: &DataOptions,
     public_key: Option<&[u8]>,
     signed: &SignedReceipt,
 ) -> Result<CheckedReceipt, LocalError> {
     if let Some(public_key) = public_key {
-        return Ok(server::check_receipt_of(public_key, data, signed)?);
+        return Ok(server::check_receipt_of(public_key, of.data.as_deref(), signed)?);
     }
-    Ok(server::check_receipt(&config_of(file, data)?, signed)?)
+    Ok(server::check_receipt(&of.load()?, signed)?)
 }
 
 /// Loads a configuration, sets up logging and starts a server. Returns when it is ready.

@@ -11,7 +11,7 @@ use crate::model::erasure::{ErasureState, SignedReceipt};
 use crate::storage::absence::{Absence, FoundKind};
 
 use super::error::CliError;
-use super::local::{self, CheckedReceipt, Verdict};
+use super::local::{self, CheckedReceipt, DataOptions, Verdict};
 use super::output::Output;
 
 /// Stands for standard input.
@@ -34,14 +34,10 @@ pub enum Command {
 pub struct Args {
     /// The receipt as `thenar erase --receipt` or `--json` writes it; - is standard input
     receipt: PathBuf,
-    /// Data directory in which to look
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Configuration file, TOML; says where the key-encryption key comes from
-    #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    of: DataOptions,
     /// The server's public key, 64 hexadecimal digits, in place of the keyring of --data; without --data the signature alone is checked
-    #[arg(long, value_name = "HEX", value_parser = public_key)]
+    #[arg(long, value_name = "HEX", value_parser = public_key, conflicts_with = "config")]
     public_key: Option<PublicKey>,
     #[command(flatten)]
     output: Output,
@@ -73,7 +69,7 @@ pub fn run(command: &Command) -> Result<(), CliError> {
     let Command::Verify(args) = command;
     let signed = signed(&args.receipt)?;
     let public_key = args.public_key.as_ref().map(|key| key.0.as_slice());
-    let checked = local::check_receipt(args.config.as_deref(), args.data.as_deref(), public_key, &signed)?;
+    let checked = local::check_receipt(&args.of, public_key, &signed)?;
     args.output.print(&text(&checked), &answer(&checked))?;
     match checked.verdict() {
         Verdict::Signed | Verdict::Holds => Ok(()),

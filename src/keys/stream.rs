@@ -164,11 +164,12 @@ impl<R: Read> SealedReader<R> {
     }
 
     fn open(&mut self) -> io::Result<()> {
+        self.at = 0;
         self.frame.resize(FRAME_LEN + TAG_LEN, 0);
-        let len = fill(&mut self.from, &mut self.frame)?;
+        // What came before an error is of no use: it is not authenticated, and is not read again.
+        let len = fill(&mut self.from, &mut self.frame).inspect_err(|_| self.frame.clear())?;
         let is_last = len < FRAME_LEN + TAG_LEN;
         self.frame.truncate(len);
-        self.at = 0;
         let number = self.number;
         let opened = self.frame.split_last_chunk_mut::<TAG_LEN>().map(|(sealed, tag)| {
             let tag = *tag;

@@ -183,3 +183,41 @@ fn a_newer_version_is_named() {
     assert_eq!(opened(&newer, &key(1)), Err(StreamError::Newer(2)));
     assert_eq!(opened(b"PK", &key(1)), Err(StreamError::NotAStream));
 }
+
+/// Fails once, in the middle of a frame.
+struct FailsOnce<'a> {
+    bytes: &'a [u8],
+    until: usize,
+}
+
+impl Read for FailsOnce<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if self.until == 0 {
+            self.until = usize::MAX;
+            return Err(ErrorKind::TimedOut.into());
+        }
+        let len = self.until.min(to.len());
+        let len = self.bytes.read(&mut to[..len])?;
+        self.until -= len;
+        Ok(len)
+    }
+}
+
+#[test]
+fn nothing_that_is_not_authentic_comes_after_an_error_of_the_medium() {
+    let whole = sealed(3 * FRAME_LEN);
+    let from = FailsOnce {
+        bytes: &whole,
+        until: HEADER_LEN + SEALED_LEN + 100,
+    };
+    let mut reader = SealedReader::new(from, &key(1)).expect("begun");
+    let mut read = vec![0; FRAME_LEN];
+    reader.read_exact(&mut read).expect("the first frame");
+    assert_eq!(read, plain(FRAME_LEN));
+    let error = reader.read(&mut read).expect_err("the medium");
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    for _ in 0..2 {
+        let error = reader.read(&mut read).expect_err("what came is not whole");
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+    }
+}

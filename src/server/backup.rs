@@ -51,6 +51,17 @@ pub enum BackupError {
     /// A journal that would be written over, or go unused.
     #[error("the erasure journal {} is there already: name it with --journal, or move it away", .0.display())]
     JournalThere(PathBuf),
+    /// A journal from which entries are missing.
+    #[error(
+        "the erasure journal {}: {gaps}; whoever was erased with that may come back, so nothing was restored: look for a whole journal, or say --incomplete-journal",
+        path.display()
+    )]
+    JournalGaps {
+        /// The journal.
+        path: PathBuf,
+        /// What is missing.
+        gaps: String,
+    },
     /// The backup is authentic and incomplete, or names what it has not.
     #[error("the backup is not what this release makes: {0}")]
     Content(String),
@@ -81,6 +92,8 @@ pub struct BackedUp {
     pub manifest: Manifest,
     /// Bytes before they were sealed.
     pub bytes: u64,
+    /// What lies beside the certificates and is in no backup: directories, and files with odd names.
+    pub left_out: Vec<PathBuf>,
 }
 
 /// Backs up some tenants, or all of them when none is named. One that is damaged is an error that names file and place; the others can be named then.
@@ -101,7 +114,7 @@ pub fn backup(config: &Config, tenants: &[TenantId], to: &mut dyn Write) -> Resu
     let keeps = |tenant: &TenantId| tenants.is_empty() || chosen.contains(tenant);
     let text = keyring.rewrapped(&backup_key, keeps)?;
     archive.put(&EntryName::Keyring, text.as_bytes())?;
-    tls_files(&config.data.join("tls"), &mut archive)?;
+    let left_out = tls_files(&config.data.join("tls"), &mut archive)?;
     let mut manifest = Manifest {
         made_at,
         tenants: Vec::new(),
@@ -118,29 +131,30 @@ pub fn backup(config: &Config, tenants: &[TenantId], to: &mut dyn Write) -> Resu
     archive.put(&EntryName::Manifest, &text)?;
     let bytes = archive.finish()?;
     sealed.finish().map_err(write_failed)?;
-    Ok(BackedUp { manifest, bytes })
+    Ok(BackedUp {
+        manifest,
+        bytes,
+        left_out,
+    })
 }
 
-/// Certificates and their keys, where there are any.
-fn tls_files(dir: &Path, archive: &mut ArchiveWriter<'_>) -> Result<(), ServerError> {
+/// Certificates and their keys, where there are any, also those that a link leads to. Gives what is left out.
+fn tls_files(dir: &Path, archive: &mut ArchiveWriter<'_>) -> Result<Vec<PathBuf>, ServerError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| BackupError::File { path, source }
     };
+    let (mut names, mut left_out) = (Vec::new(), Vec::new());
     if !dir.exists() {
-        return Ok(());
+        return Ok(left_out);
     }
-    let mut names = Vec::new();
     for entry in fs::read_dir(dir).map_err(failed(dir))? {
-        let entry = entry.map_err(failed(dir))?;
-        let is_file = entry.file_type().map_err(failed(dir))?.is_file();
-        names.extend(
-            entry
-                .file_name()
-                .into_string()
-                .ok()
-                .filter(|name| is_file && is_plain(name)),
-        );
+        let path = entry.map_err(failed(dir))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        match name.filter(|name| path.is_file() && is_plain(name)) {
+            Some(name) => names.push(name.to_owned()),
+            None => left_out.push(path),
+        }
     }
     names.sort();
     for name in names {
@@ -151,5 +165,5 @@ fn tls_files(dir: &Path, archive: &mut ArchiveWriter<'_>) -> Result<(), ServerEr
             .map_err(failed(&path))?;
         archive.put(&EntryName::Tls(name), &content)?;
     }
-    Ok(())
+    Ok(left_out)
 }

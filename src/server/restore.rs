@@ -20,6 +20,15 @@ use crate::storage::backup::Snapshot;
 use crate::storage::journal::entry::{self, Entry, ErasureEntry};
 use crate::storage::restore;
 
+/// What came after a backup.
+#[derive(Debug, Clone, Copy)]
+pub struct Journal<'a> {
+    /// Its file.
+    pub path: &'a Path,
+    /// Whether a journal from which entries are missing does.
+    pub may_have_gaps: bool,
+}
+
 /// What was restored.
 #[derive(Debug)]
 pub struct Restored {
@@ -31,21 +40,24 @@ pub struct Restored {
     pub dropped: BTreeSet<TenantId>,
     /// Tenants of which the journal has fewer erasures than the backup: it may not be the newest.
     pub behind: BTreeSet<TenantId>,
+    /// What is missing from the journal, as sentences.
+    pub gaps: Vec<String>,
 }
 
 /// Restores a backup to `config.data`. Without a `journal` nothing that came after the backup is done again.
 pub fn restore(
     config: &Config,
-    journal: Option<&Path>,
+    journal: Option<Journal<'_>>,
     from: &mut dyn Read,
 ) -> Result<Restored, ServerError> {
     let backup_key = config.backup_kek_source().load().map_err(BackupError::Key)?;
     let mut sealed = SealedReader::new(from, &backup_key).map_err(read_failed)?;
-    let target = Target::begin(config, journal)?;
+    let journal_path = journal.map(|journal| journal.path);
+    let target = Target::begin(config, journal_path)?;
     let mut received = Received::default();
     let keyring = received.read(
         &target,
-        journal,
+        journal_path,
         &backup_key,
         &mut ArchiveReader::new(&mut sealed),
     )?;
@@ -71,12 +83,13 @@ pub fn restore(
         }
         erased.insert(tenant.clone(), count);
     }
-    target.finish(&keyring, &later.dropped, journal)?;
+    target.finish(&keyring, &later.dropped, journal_path)?;
     Ok(Restored {
         manifest,
         erased,
         dropped: later.dropped,
         behind: later.behind,
+        gaps: later.gaps,
     })
 }
 
@@ -114,7 +127,7 @@ impl Received {
         let keyring = Keyring::parse(Path::new("the backup's keyring"), text, backup_key)?;
         if let Some(journal) = journal {
             // Looked at now, for it would be late after hours of reading.
-            entry::read(journal, &keyring.signer(), |_| Ok(()))?;
+            entry::read(journal, &keyring.signer(), |_, _| Ok(()))?;
         }
         while let Some(name) = archive.next_entry()? {
             if self.manifest.is_some() {
@@ -168,11 +181,12 @@ struct Later {
     erasures: BTreeMap<TenantId, Vec<ErasureEntry>>,
     dropped: BTreeSet<TenantId>,
     behind: BTreeSet<TenantId>,
+    gaps: Vec<String>,
 }
 
 impl Later {
     fn read(
-        journal: Option<&Path>,
+        journal: Option<Journal<'_>>,
         keyring: &Keyring,
         tenants: &BTreeMap<TenantId, Snapshot>,
     ) -> Result<Self, ServerError> {
@@ -181,12 +195,14 @@ impl Later {
             return Ok(later);
         };
         let mut last: BTreeMap<TenantId, u64> = BTreeMap::new();
-        entry::read(journal, &keyring.signer(), |entry| {
+        // A signed entry counts wherever it stands.
+        let extent = entry::read(journal.path, &keyring.signer(), |entry, _| {
             match entry {
                 Entry::Erasure(erasure) => {
                     let of = tenants.get(&erasure.tenant);
                     if let Some(of) = of.filter(|of| of.created_at == erasure.created_at) {
-                        last.insert(of.tenant.clone(), erasure.erasure);
+                        let before = last.insert(of.tenant.clone(), erasure.erasure).unwrap_or(0);
+                        later.note_gap(of, before, erasure.erasure);
                         if erasure.erasure > of.last_erasure {
                             later.erasures.entry(of.tenant.clone()).or_default().push(erasure);
                         }
@@ -202,6 +218,18 @@ impl Later {
             }
             Ok(())
         })?;
+        if let Some(line) = extent.hole {
+            later
+                .gaps
+                .insert(0, format!("line {line} is not as it was written"));
+        }
+        if !later.gaps.is_empty() && !journal.may_have_gaps {
+            return Err(BackupError::JournalGaps {
+                path: journal.path.to_owned(),
+                gaps: later.gaps.join("; "),
+            }
+            .into());
+        }
         let is_behind = |of: &&Snapshot| {
             let last = last.get(&of.tenant).copied().unwrap_or(0);
             last < of.last_erasure && !later.dropped.contains(&of.tenant)
@@ -212,5 +240,20 @@ impl Later {
             .map(|of| of.tenant.clone())
             .collect();
         Ok(later)
+    }
+
+    /// What the journal has not between two erasures that it has, as far as the backup has not got it either.
+    fn note_gap(&mut self, of: &Snapshot, before: u64, erasure: u64) {
+        let first = before.max(of.last_erasure) + 1;
+        if first < erasure {
+            let tenant = &of.tenant;
+            self.gaps.push(match erasure - first {
+                1 => format!("erasure {first} of tenant {tenant} is missing"),
+                _ => format!(
+                    "erasures {first} to {} of tenant {tenant} are missing",
+                    erasure - 1
+                ),
+            });
+        }
     }
 }

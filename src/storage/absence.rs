@@ -364,7 +364,8 @@ fn read(file: &File, from: u64, len: usize) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Files below a directory; what is gone meanwhile is left out, and so is what is neither a file nor a directory.
+/// Files below a directory; what is gone meanwhile is left out, and so is what is neither a file nor a directory. A link to a directory is refused: what it
+/// leads to would not be searched.
 fn walk(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), StorageError> {
     let failed = |e| StorageError::io("list", dir, e);
     for entry in fs::read_dir(dir).map_err(failed)? {
@@ -373,6 +374,10 @@ fn walk(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), StorageError> {
             Ok(found) if found.is_dir() => walk(&path, files)?,
             // Also where a link leads to: it is in the tenant's directory.
             Ok(_) if path.is_file() => files.push(path),
+            Ok(_) if path.is_dir() => {
+                let fault = "it is a link to a directory, which is not searched: put what is there in its place, or remove it";
+                return Err(StorageError::damaged(&path, fault));
+            }
             Ok(_) => {}
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => return Err(StorageError::io("examine", &path, e)),

@@ -227,6 +227,21 @@ fn a_row_is_found_in_a_stray_file_where_stretches_meet() {
 }
 
 #[test]
+fn a_link_to_a_directory_is_refused_by_name() {
+    let erased = Erased::purged();
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let copy = erased.with(|tenant| {
+        std::os::unix::fs::symlink(elsewhere.path(), tenant.join("more")).expect("linked");
+    });
+    let searched = search(&data(&copy), &erased.receipt, Some(&key(1)));
+    let error = searched.expect_err("not searched").to_string();
+    assert!(
+        error.contains("more") && error.contains("link to a directory"),
+        "{error}"
+    );
+}
+
+#[test]
 fn rows_that_are_not_purged_are_found_where_they_stand() {
     let erased = Erased::new();
     let copy = erased.with(|_| ());

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use ulid::Ulid;
+use zeroize::Zeroizing;
 
 use super::error::StorageError;
 use super::segment::format::{file_name, ulid_of};
@@ -188,11 +189,13 @@ impl<'a> ArchiveReader<'a> {
     }
 
     /// The content of the present entry, which must be a small one.
-    pub fn content(&mut self, len_max: u64) -> Result<Vec<u8>, StorageError> {
+    pub fn content(&mut self, len_max: u64) -> Result<Zeroizing<Vec<u8>>, StorageError> {
         if self.left > len_max {
             return Err(odd("an entry is longer than it may be"));
         }
-        let mut content = Vec::new();
+        // Keys may be in it: nothing is left of a buffer that was outgrown.
+        let len = usize::try_from(self.left).expect("an entry that may be held has few bytes");
+        let mut content = Zeroizing::new(Vec::with_capacity(len + 1));
         self.read_to_end(&mut content).map_err(read_failed)?;
         Ok(content)
     }

@@ -38,7 +38,7 @@ fn entries_come_back() {
     let mut reader = ArchiveReader::new(&mut from);
     for (len, name) in names().into_iter().enumerate() {
         assert_eq!(reader.next_entry().expect("read"), Some(name));
-        assert_eq!(reader.content(10).expect("read"), vec![7; len]);
+        assert_eq!(*reader.content(10).expect("read"), vec![7; len]);
     }
     assert_eq!(reader.next_entry().expect("read"), Some(EntryName::Keyring));
     assert!(reader.content(10).is_err(), "too long");

@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read as _};
+use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -69,15 +69,26 @@ impl Journal {
         durable::sync_parent(path)?;
         let mut last = BTreeMap::new();
         let mut dropped = BTreeSet::new();
-        let len = entry::read(path, &signer, |entry| {
-            match entry {
-                Entry::Erasure(erasure) => {
+        let extent = entry::read(path, &signer, |entry, torn| {
+            match (entry, torn) {
+                // The tenant's catalog has it, and writes it again.
+                (Entry::Erasure(_), Some(_)) => {}
+                (Entry::Erasure(erasure), None) => {
                     last.insert((erasure.tenant, erasure.created_at), erasure.erasure);
                 }
-                Entry::Drop(drop) => dropped.extend(drop.created_at.map(|at| (drop.tenant, at))),
+                // Nobody else has it, and it was appended after all before it was durable.
+                (Entry::Drop(drop), Some(line)) => {
+                    let fault = format!(
+                        "line {line} is not as it was written, and the drop of tenant {} stands behind it: keep the file for restores and move it away, then a new one is begun",
+                        drop.tenant
+                    );
+                    return Err(StorageError::damaged(path, fault));
+                }
+                (Entry::Drop(drop), None) => dropped.extend(drop.created_at.map(|at| (drop.tenant, at))),
             }
             Ok(())
         })?;
+        let len = extent.len;
         let found = file
             .metadata()
             .map_err(|e| StorageError::io("examine", path, e))?;
@@ -182,12 +193,13 @@ impl Journal {
 
 /// Writes the entries of one journal to a new file; durable when it returns. A file that is there already is refused.
 pub fn copy(from: &Path, to: &Path, signer: &ReceiptSigner) -> Result<(), StorageError> {
-    let len = entry::read(from, signer, |_| Ok(()))?;
-    let source = File::open(from).map_err(|e| StorageError::io("open", from, e))?;
-    let mut copy = durable::create_file(to)?;
-    io::copy(&mut source.take(len), &mut copy)
-        .and_then(|_| copy.sync_all())
-        .map_err(|e| StorageError::io("write", to, e))?;
+    let failed = |e| StorageError::io("write", to, e);
+    let mut copy = BufWriter::new(durable::create_file(to)?);
+    entry::read(from, signer, |entry, _| {
+        copy.write_all(entry.line(signer).as_bytes()).map_err(failed)
+    })?;
+    let copy = copy.into_inner().map_err(|e| failed(e.into_error()))?;
+    copy.sync_all().map_err(failed)?;
     durable::sync_parent(to)
 }
 

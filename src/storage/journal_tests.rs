@@ -28,7 +28,7 @@ impl Desk {
 
     fn entries(&self) -> Vec<Entry> {
         let mut entries = Vec::new();
-        let each = |entry| {
+        let each = |entry, _| {
             entries.push(entry);
             Ok(())
         };
@@ -174,6 +174,53 @@ fn a_last_line_that_was_torn_is_cut_and_any_other_damage_refused_by_line() {
         let line = whole[..bit / 8].split(|byte| *byte == b'\n').count();
         assert!(error.contains(&format!("line {line} ")), "bit {bit}: {error}");
     }
+}
+
+/// A journal of three erasures and, at the end, a drop, each line appended by itself; the second line is torn by a zero byte.
+fn torn_in_the_middle(desk: &Desk, house: &House, with_drop: bool) -> Vec<u8> {
+    let journal = desk.open().expect("made");
+    for subject in ["s1", "s2", "s3"] {
+        house.erase(subject);
+        journal.record_erasures(&house.store).expect("appended");
+    }
+    if with_drop {
+        journal.record_drop(&id("other"), None).expect("appended");
+    }
+    drop(journal);
+    let whole = fs::read(desk.path()).expect("readable");
+    let mut torn = whole.clone();
+    let second = whole.iter().position(|byte| *byte == b'\n').expect("lines") + 1;
+    torn[second + 30] = 0;
+    fs::write(desk.path(), torn).expect("written");
+    whole
+}
+
+#[test]
+fn what_stands_behind_a_torn_line_is_read_and_written_again() {
+    let (desk, house) = (Desk::new(), house(3));
+    let whole = torn_in_the_middle(&desk, &house, false);
+    assert_eq!(desk.subjects(), ["1 s1", "3 s3"]);
+    let extent = entry::read(&desk.path(), &signer(), |_, _| Ok(())).expect("readable");
+    assert_eq!(extent.hole, Some(2));
+    let to = desk.tmp.path().join("copy");
+    copy(&desk.path(), &to, &signer()).expect("copied");
+    let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
+    assert_eq!(fs::read(&to).expect("readable"), [lines[0], lines[2]].concat());
+    let journal = desk.open().expect("cut");
+    assert_eq!(desk.subjects(), ["1 s1"]);
+    journal.record_erasures(&house.store).expect("caught up");
+    assert_eq!(fs::read(desk.path()).expect("readable"), whole);
+}
+
+#[test]
+fn a_drop_behind_a_torn_line_is_never_cut_off() {
+    let (desk, house) = (Desk::new(), house(3));
+    torn_in_the_middle(&desk, &house, true);
+    let torn = fs::read(desk.path()).expect("readable");
+    let error = desk.open().err().expect("refused").to_string();
+    assert!(error.contains("line 2 ") && error.contains("drop"), "{error}");
+    assert_eq!(fs::read(desk.path()).expect("readable"), torn);
+    assert_eq!(desk.subjects(), ["1 s1", "3 s3", "drop other"]);
 }
 
 #[test]

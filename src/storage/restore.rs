@@ -24,6 +24,9 @@ use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 
+/// What a restore adds to numbers that callers were told of: more than can have been given out since the backup, so that none is given out twice.
+const NUMBERS_PASSED: u64 = 1 << 32;
+
 /// Writes a segment's file from the present entry of a backup.
 pub fn write_segment(
     data: &Path,
@@ -83,7 +86,7 @@ pub fn finish(
     let dir = data_dir::tenant_path(data, tenant);
     // Opening destroys the segments that the catalog does not name.
     let store = recover::open(&dir, tenant, data_key, signer)?;
-    let erased = store.erase_again(erasures)?;
+    let erased = store.catch_up(erasures)?;
     store.purge()?;
     if store.erasures_pending() > 0 {
         let fault = "erased rows can't be taken out of its files";
@@ -94,14 +97,19 @@ pub fn finish(
 }
 
 impl Store {
-    /// Does erasures again under their numbers and with their times. Who is not there, having come after the backup, leaves the number unused.
-    fn erase_again(&self, erasures: &[ErasureEntry]) -> Result<u64, StorageError> {
+    /// Does erasures again under their numbers and with their times, and passes over the other numbers that were given out since. Who is not there, having
+    /// come after the backup, leaves the number of the erasure unused.
+    fn catch_up(&self, erasures: &[ErasureEntry]) -> Result<u64, StorageError> {
         let shared = &*self.0;
         let mut writer = shared.writer.lock();
-        if erasures.is_empty() {
-            return Ok(0);
-        }
         shared.write(&mut writer, Durability::Power, |conn, state| {
+            for number in [
+                &mut state.sequence,
+                &mut state.last_reference,
+                &mut state.last_subject,
+            ] {
+                *number += NUMBERS_PASSED;
+            }
             let mut erased = 0;
             for entry in erasures {
                 let subject = SubjectKey::Id(entry.subject_id.clone());

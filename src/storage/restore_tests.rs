@@ -67,6 +67,9 @@ fn erasures_are_done_again_and_their_rows_leave_the_files() {
     assert!(found.faults.is_empty() && found.counted, "{:?}", found.faults);
     data_dir::DataDir::init(&data).expect("made");
     let again = House::open(tmp);
+    let told = house.enroll("new", 60);
+    let new = again.enroll("new", 60);
+    assert!(new.references > told.references && new.sequence > told.sequence);
     for (subject, is_there) in [
         ("s1", false),
         ("s2", false),

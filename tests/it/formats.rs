@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thenar::proto::v1::{self, TenantState};
 use thenar::server::config::Config;
-use thenar::server::{Mode, Server, backup, restore};
+use thenar::server::{Journal, Mode, Server, backup, restore};
 use thenar::storage::data_dir::FORMAT;
 
 use crate::harness::{Caller, World, copy_tree, palm};
@@ -260,16 +260,21 @@ async fn every_backup_is_restored_and_answers_as_it_did() {
     for fixture in fixtures() {
         let (_dir, config) = vacant(&fixture);
         let mut sealed = fs::File::open(fixture.join(BACKUP)).expect("there");
-        restore(&config, Some(&fixture.join(JOURNAL)), &mut sealed).expect("restored");
+        let journal = Journal {
+            path: &fixture.join(JOURNAL),
+            may_have_gaps: false,
+        };
+        restore(&config, Some(journal), &mut sealed).expect("restored");
         let world = World::of(&config.data, &LEFT_OUT).boot().await;
         let mut expected = expected(&fixture);
         expected.tenants.truncate(1);
-        assert_eq!(
-            answers(&world, &PALMS[..1]).await,
-            expected,
-            "{}",
-            fixture.display()
-        );
+        let mut found = answers(&world, &PALMS[..1]).await;
+        // Numbers that may have been given out since the backup are passed over.
+        for (found, expected) in found.tenants.iter_mut().zip(&expected.tenants) {
+            assert!(found.sequence > expected.sequence + u64::from(u32::MAX));
+            found.sequence = expected.sequence;
+        }
+        assert_eq!(found, expected, "{}", fixture.display());
         world.stop().await;
     }
 }

@@ -15,6 +15,7 @@ mod exact;
 mod formats;
 mod found_at_once;
 mod investigations;
+mod journal;
 mod measured;
 mod nothing_left;
 mod nothing_lost;

@@ -11,6 +11,7 @@ use thenar::client::Credentials;
 use thenar::model::principal::Principal;
 use thenar::server::pki::Pki;
 
+use super::calls::Badges;
 use crate::Failure;
 
 /// How often a start or an end is looked for.
@@ -82,6 +83,16 @@ impl Site {
             ca_pem: self.ca_pem.clone(),
             cert_pem: issued.cert_pem.clone(),
             key_pem: issued.key_pem.clone(),
+        })
+    }
+
+    /// Certificates for a tenant's roles, for whoever has this name.
+    pub fn badges(&self, tenant: &str, name: &str) -> Result<Badges, Failure> {
+        let badge = |role: &str| self.credentials(&format!("/tenant/{tenant}/{role}/{name}"));
+        Ok(Badges {
+            enroller: badge("enroller")?,
+            operator: badge("operator")?,
+            scanner: badge("scanner")?,
         })
     }
 

@@ -18,7 +18,7 @@ use super::power::Power;
 use super::report::{Driven, Tally};
 use super::traffic::Traffic;
 use super::verdict::Wrong;
-use crate::live::calls::{self, Badges, Desk};
+use crate::live::calls::{self, Desk};
 use crate::live::child::{Child, Site, Start};
 use crate::live::palms::{Palms, policy};
 use crate::{Failure, progress};
@@ -107,12 +107,7 @@ impl<'a> Run<'a> {
     ) -> Result<Self, Failure> {
         let mut tenants = Vec::new();
         for (number, (tenant, dim, _)) in (0..).zip(TENANTS) {
-            let badge = |role: &str| site.credentials(&format!("/tenant/{tenant}/{role}/torture"));
-            let badges = Badges {
-                enroller: badge("enroller")?,
-                operator: badge("operator")?,
-                scanner: badge("scanner")?,
-            };
+            let badges = site.badges(tenant, "torture")?;
             let palms = Palms {
                 seed: plan.seed,
                 tenant: number,

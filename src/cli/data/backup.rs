@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::cli::error::CliError;
-use crate::cli::local::{self, BackedUp};
+use crate::cli::local::{self, BackedUp, DataOptions};
 use crate::cli::output::{Output, table};
 use crate::model::id::TenantId;
 
@@ -18,12 +18,8 @@ const STREAM: &str = "-";
 /// Options of `data backup`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Data directory
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Configuration file, TOML; says where the key-encryption key and that of backups come from
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    of: DataOptions,
     /// This tenant alone; may be given again
     #[arg(long = "tenant", value_name = "TENANT")]
     tenants: Vec<TenantId>,
@@ -36,9 +32,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> Result<(), CliError> {
-    let make = |to: &mut dyn Write| {
-        local::backup(args.config.as_deref(), args.data.as_deref(), &args.tenants, to).map_err(CliError::from)
-    };
+    let make = |to: &mut dyn Write| local::backup(&args.of, &args.tenants, to).map_err(CliError::from);
     if args.to == Path::new(STREAM) {
         let done = make(&mut io::stdout().lock())?;
         let json = args.output.json.then(|| answer(&done).to_string());
@@ -117,13 +111,23 @@ fn text(done: &BackedUp, to: &str) -> String {
             ]
         })
         .collect();
-    format!("{}backed up to {to}, {} bytes", table(&rows), done.bytes)
+    let left_out = done.left_out.iter().map(|path| {
+        let path = path.display();
+        format!("{path} is left out: only files with plain names are taken from there\n")
+    });
+    let left_out: String = left_out.collect();
+    format!(
+        "{}{left_out}backed up to {to}, {} bytes",
+        table(&rows),
+        done.bytes
+    )
 }
 
 fn answer(done: &BackedUp) -> Value {
     json!({
         "made_at": done.manifest.made_at.to_string(),
         "bytes": done.bytes,
+        "left_out": done.left_out,
         "tenants": done.manifest.tenants,
     })
 }

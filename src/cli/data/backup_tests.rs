@@ -13,6 +13,7 @@ fn done() -> BackedUp {
             tenants: Vec::new(),
         },
         bytes: 5,
+        left_out: Vec::new(),
     }
 }
 

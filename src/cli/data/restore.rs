@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::cli::error::CliError;
-use crate::cli::local::{self, Restored};
+use crate::cli::local::{self, Journal, Restored};
 use crate::cli::output::{Output, table};
 
 /// Stands for standard input.
@@ -27,6 +27,9 @@ pub struct Args {
     config: Option<PathBuf>,
     #[command(flatten)]
     later: Later,
+    /// Take a journal from which entries are missing; whoever was erased with those comes back
+    #[arg(long, requires = "journal")]
+    incomplete_journal: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -45,7 +48,10 @@ struct Later {
 
 /// Runs it.
 pub fn run(args: &Args) -> Result<(), CliError> {
-    let journal = args.later.journal.as_deref();
+    let journal = args.later.journal.as_deref().map(|path| Journal {
+        path,
+        may_have_gaps: args.incomplete_journal,
+    });
     let mut from: Box<dyn Read> = if args.from == Path::new(STREAM) {
         Box::new(io::stdin().lock())
     } else {
@@ -77,6 +83,9 @@ fn text(args: &Args, restored: &Restored) -> String {
             "{tenant}: the journal has fewer erasures than the backup, so it is not the newest one: persons erased since may be back"
         ));
     }
+    for gap in &restored.gaps {
+        notes.push(format!("the journal is incomplete: {gap}"));
+    }
     if args.later.without_journal {
         notes.push("no journal was used: whoever was erased after the backup is back".to_owned());
     }
@@ -97,5 +106,6 @@ fn answer(args: &Args, restored: &Restored) -> Value {
         "erased": restored.erased,
         "dropped": restored.dropped,
         "behind": restored.behind,
+        "journal_gaps": restored.gaps,
     })
 }

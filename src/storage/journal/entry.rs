@@ -104,46 +104,60 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("entries have no maps")
 }
 
-/// Reads a journal from its beginning and hands each entry on. Gives the length of its sound lines, which is less than the file's where the end was
-/// torn. Any other line that is not as it was written, comes out of order or was signed with another key is refused with its number.
+/// How far a journal can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Bytes of sound lines before the first that was torn; less than the file's where there is one.
+    pub len: u64,
+    /// The number of that line, where signed entries stand behind it. A loss of power in the middle of an append leaves that, and so does a line that
+    /// rotted, which somebody may have been told of.
+    pub hole: Option<u64>,
+}
+
+/// Reads a journal from its beginning and hands each signed entry on, with the number of the torn line that it stands behind. Any other line that is not as it
+/// was written, comes out of order or was signed with another key is refused with its number.
 pub fn read(
     path: &Path,
     signer: &ReceiptSigner,
-    mut each: impl FnMut(Entry) -> Result<(), StorageError>,
-) -> Result<u64, StorageError> {
+    mut each: impl FnMut(Entry, Option<u64>) -> Result<(), StorageError>,
+) -> Result<Extent, StorageError> {
     let failed = |e| StorageError::io("read", path, e);
     let file = File::open(path).map_err(|e| StorageError::io("open", path, e))?;
     let file_len = file.metadata().map_err(failed)?.len();
     let mut file = BufReader::new(file);
     let mut last: BTreeMap<(TenantId, Timestamp), u64> = BTreeMap::new();
-    let (mut number, mut len) = (0_u64, 0_u64);
+    let mut extent = Extent { len: 0, hole: None };
+    let (mut number, mut torn) = (0_u64, None);
     loop {
         let lines = lines(&mut file).map_err(failed)?;
         if lines.is_empty() {
-            return Ok(len);
+            return Ok(extent);
         }
         let entries: Vec<Option<Entry>> = lines.par_iter().map(|line| Entry::parse(line, signer)).collect();
         for (line, entry) in lines.iter().zip(entries) {
             number += 1;
             let fault = |fault: &str| Err(StorageError::damaged(path, format!("line {number} {fault}")));
-            match entry {
-                Some(Entry::Erasure(erasure)) => {
-                    let before = last
-                        .entry((erasure.tenant.clone(), erasure.created_at))
-                        .or_default();
-                    if erasure.erasure <= *before {
-                        return fault("comes out of order");
-                    }
-                    *before = erasure.erasure;
-                    each(Entry::Erasure(erasure))?;
-                }
-                Some(entry) => each(entry)?,
-                None if is_torn(line) && file_len - len <= TORN_LEN_MAX => return Ok(len),
-                None => {
+            let Some(entry) = entry else {
+                // What stands behind a torn line may be the rest of it.
+                if torn.is_none() && !(is_torn(line) && file_len - extent.len <= TORN_LEN_MAX) {
                     return fault("is not as it was written, or another keyring's key has signed it");
                 }
+                torn.get_or_insert(number);
+                continue;
+            };
+            if let Entry::Erasure(erasure) = &entry {
+                let of = (erasure.tenant.clone(), erasure.created_at);
+                let before = last.insert(of, erasure.erasure).unwrap_or(0);
+                if erasure.erasure <= before {
+                    return fault("comes out of order");
+                }
             }
-            len += line.len() as u64;
+            if torn.is_some() {
+                extent.hole = torn;
+            } else {
+                extent.len += line.len() as u64;
+            }
+            each(entry, torn)?;
         }
     }
 }

@@ -1,0 +1,91 @@
+//! Promise: what was acknowledged as erased is in the erasure journal, and a journal that lost something is not taken for a whole one.
+
+use std::fs;
+
+use crate::brought_back::{ENROLLED, IMPORTED, Keys, backed_up, journal, text};
+use crate::harness::{Child, World, palm};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_that_a_crash_kept_from_the_journal_is_in_it_after_the_next_start() {
+    let world = World::prepare();
+    let child = Child::start(&world).await;
+    child.create_tenant("acme").await;
+    let mut operator = child.operator("acme").await;
+    for (subject, seed) in [("a", 1), ("b", 2)] {
+        operator.enroll(subject, &palm(seed)).await.expect("enrolled");
+        operator
+            .erase(&format!("erase-{subject}"), subject)
+            .await
+            .expect("erased");
+    }
+    child.kill();
+    let whole = fs::read_to_string(journal(&world)).expect("readable");
+    let lines: Vec<&str> = whole.lines().collect();
+    assert_eq!(lines.len(), 2);
+    for (line, subject) in lines.iter().zip(["a", "b"]) {
+        assert!(line.contains(&format!("\"subject_id\":\"{subject}\"")), "{line}");
+    }
+    // As a crash between the catalog and the journal leaves it, and one in the middle of a line.
+    for left in [lines[0].len() + 1, lines[0].len() + 40, 0] {
+        fs::write(journal(&world), &whole[..left]).expect("written");
+        Child::start(&world).await.kill();
+        assert_eq!(
+            fs::read_to_string(journal(&world)).expect("readable"),
+            whole,
+            "{left} bytes left"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_with_a_gap_is_refused_and_then_does_all_it_has() {
+    let keys = Keys::new();
+    let (world, backup) = backed_up(&keys).await;
+    let child = Child::start(&world).await;
+    let mut operator = child.operator("acme").await;
+    for n in 2..6 {
+        operator
+            .erase(&format!("erase-{n}"), &format!("i-{n}"))
+            .await
+            .expect("erased");
+    }
+    child.kill();
+    let folder = tempfile::tempdir().expect("a directory");
+    let (torn, data) = (folder.path().join("torn"), folder.path().join("data"));
+    // The line of the third erasure, which the backup has not.
+    let mut bytes = fs::read(journal(&world)).expect("readable");
+    let newlines = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    let third = newlines.map(|(at, _)| at + 1).nth(1).expect("lines");
+    bytes[third + 40] = 0;
+    fs::write(&torn, bytes).expect("written");
+    let refused = keys.restore(&backup, &data, Some(&torn)).expect_err("a gap");
+    for word in [
+        "line 3 ",
+        "erasure 3 of tenant acme is missing",
+        "--incomplete-journal",
+    ] {
+        assert!(refused.contains(word), "{refused}");
+    }
+    assert!(!data.exists());
+    let arguments = [
+        "restore",
+        text(&backup),
+        "--data",
+        text(&data),
+        "--journal",
+        text(&torn),
+    ];
+    let told = keys.data(&[&arguments[..], &["--incomplete-journal"]].concat(), &[]);
+    let told = String::from_utf8(told.expect("restored")).expect("text");
+    assert!(told.contains("the journal is incomplete: erasure 3"), "{told}");
+    let mut config = world.config();
+    config.data = data;
+    let verified = thenar::server::verify(&config, None).expect("sound");
+    // Erasures 2, 4 and 5 were done again.
+    let rows: Vec<u64> = verified
+        .iter()
+        .filter_map(|(_, found)| found.as_ref())
+        .map(|found| found.placed + found.pending)
+        .collect();
+    assert!(rows.contains(&(IMPORTED + ENROLLED - 4)), "{rows:?}");
+}
