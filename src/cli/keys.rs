@@ -56,6 +56,9 @@ pub struct KekArgs {
     of: DataOptions,
     #[command(flatten)]
     kek: KekOptions,
+    /// Overwrite the key file though no `backup_kek` is configured: there is a copy for the backups, or none are needed
+    #[arg(long)]
+    former_key_kept: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -99,7 +102,7 @@ async fn data(args: TenantArgs) -> Result<(), CliError> {
 
 fn kek(args: &KekArgs) -> Result<(), CliError> {
     let to = args.kek.source();
-    let now = local::rotate_kek(&args.of, to.as_ref())?;
+    let now = local::rotate_kek(&args.of, to.as_ref(), args.former_key_kept)?;
     let text = match &now {
         KekSource::File(path) => format!("{} holds a new key, and the keyring is wrapped by it", path.display()),
         KekSource::Env(_) | KekSource::Command(_) => {

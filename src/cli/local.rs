@@ -206,8 +206,12 @@ fn config_of(file: Option<&Path>, data: Option<&Path>) -> Result<Config, LocalEr
 }
 
 /// Wraps the keyring by another key-encryption key. Gives where that comes from.
-pub fn rotate_kek(of: &DataOptions, to: Option<&KekSource>) -> Result<KekSource, LocalError> {
-    Ok(server::rotate_kek(&of.load()?, to)?)
+pub fn rotate_kek(
+    of: &DataOptions,
+    to: Option<&KekSource>,
+    former_key_is_kept: bool,
+) -> Result<KekSource, LocalError> {
+    Ok(server::rotate_kek(&of.load()?, to, former_key_is_kept)?)
 }
 
 /// Backs up some tenants of a data directory, or all of them.

@@ -12,77 +12,115 @@ use crate::model::principal::Role;
 use super::capture::LinkKindOption;
 use super::error::CliError;
 
-/// What a tenant decides for itself.
+/// The rule of a tenant that asks for none.
+const FPIR_OF_A_NEW_TENANT: api::TargetFpir = api::TargetFpir {
+    fpir: 0.001,
+    gallery_size: 1_000_000,
+};
+
+/// What a tenant decides for itself. What is not given is as it was, or as (in brackets) with a new tenant.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Policy")]
 pub struct PolicyOptions {
     /// Cosine from which on a candidate counts
     #[arg(long, value_name = "SCORE", conflicts_with_all = ["target_fpir", "gallery_size"])]
     pub threshold: Option<f32>,
-    /// Wanted false positive identification rate, for a gallery of --gallery-size
-    #[arg(long, value_name = "RATE", default_value_t = 0.001)]
-    pub target_fpir: f64,
-    /// References in the gallery that --target-fpir is stated for
-    #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
-    pub gallery_size: u64,
-    /// Two subjects above the threshold closer than this are ambiguous
-    #[arg(long, value_name = "SCORE", default_value_t = 0.02, value_parser = margin)]
-    pub margin: f32,
-    /// Captures below this quality are neither searched nor enrolled, 0 to 100
-    #[arg(long, value_name = "0-100", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
-    pub quality_min: u32,
-    /// Require that devices look for presentation attacks
-    #[arg(long)]
-    pub pad_required: bool,
-    /// Prove every answer: never skip a reference with a probability, however small
-    #[arg(long)]
-    pub deterministic: bool,
-    /// Erase who was neither enrolled nor recognised for so many days
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=i64::from(IDLE_DAYS_MAX)))]
+    /// Wanted false positive identification rate, for a gallery of --gallery-size (0.001)
+    #[arg(long, value_name = "RATE")]
+    pub target_fpir: Option<f64>,
+    /// References in the gallery that --target-fpir is stated for (1,000,000)
+    #[arg(long, value_name = "COUNT")]
+    pub gallery_size: Option<u64>,
+    /// Two subjects above the threshold closer than this are ambiguous (0.02)
+    #[arg(long, value_name = "SCORE", value_parser = margin)]
+    pub margin: Option<f32>,
+    /// Captures below this quality are neither searched nor enrolled, 0 to 100 (0)
+    #[arg(long, value_name = "0-100", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub quality_min: Option<u32>,
+    /// Require that devices look for presentation attacks (false)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub pad_required: Option<bool>,
+    /// Prove every answer: never skip a reference with a probability, however small (false)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub deterministic: Option<bool>,
+    /// Erase who was neither enrolled nor recognised for so many days; 0: nobody (0)
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=i64::from(IDLE_DAYS_MAX)))]
     pub idle_days_max: Option<u32>,
-    /// Erase whose consent has ended
-    #[arg(long)]
-    pub consent_end: bool,
-    /// Links that Identify hands to a role, as scanner=badge-id,loyalty-id; may be given again
+    /// Erase whose consent has ended (false)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub consent_end: Option<bool>,
+    /// Links that Identify hands to a role, as scanner=badge-id,loyalty-id, in the place of its former ones; scanner= for none; may be given again
     #[arg(long = "grant", value_name = "ROLE=KIND,…")]
     pub grants: Vec<GrantOption>,
 }
 
+/// The policy of a new tenant, but for what is asked for.
+fn of_a_new_tenant() -> api::Policy {
+    api::Policy {
+        margin: 0.02,
+        quality_min: 0,
+        pad_required: false,
+        link_grants: Vec::new(),
+        threshold_rule: Some(ThresholdRule::TargetFpir(FPIR_OF_A_NEW_TENANT)),
+        deterministic: false,
+        retention: None,
+    }
+}
+
 impl PolicyOptions {
-    /// As it goes over the wire.
+    /// A new tenant's policy as it goes over the wire.
     pub fn message(&self) -> Result<api::Policy, CliError> {
-        let rule = match self.threshold {
-            Some(score) if score > 0.0 && score <= 1.0 => ThresholdRule::Threshold(score),
-            Some(score) => {
-                return Err(CliError::Usage(format!(
-                    "--threshold {score} is not above 0 and up to 1"
-                )));
-            }
-            None if self.target_fpir > 0.0 && self.target_fpir <= 0.5 => {
-                ThresholdRule::TargetFpir(api::TargetFpir {
-                    fpir: self.target_fpir,
-                    gallery_size: self.gallery_size,
-                })
-            }
-            None => {
-                return Err(CliError::Usage(format!(
-                    "--target-fpir {} is not above 0 and up to 0.5",
-                    self.target_fpir
-                )));
-            }
+        self.over(of_a_new_tenant())
+    }
+
+    /// This policy with what is asked for changed.
+    pub fn over(&self, present: api::Policy) -> Result<api::Policy, CliError> {
+        let retention = present.retention.unwrap_or_default();
+        let retention = api::Retention {
+            idle_days_max: self.idle_days_max.unwrap_or(retention.idle_days_max),
+            consent_end: self.consent_end.unwrap_or(retention.consent_end),
         };
+        let mut link_grants = present.link_grants;
+        for grant in &self.grants {
+            link_grants.retain(|present| present.role != grant.role.as_str());
+            link_grants.extend(grant.message());
+        }
         Ok(api::Policy {
-            margin: self.margin,
-            quality_min: self.quality_min,
-            pad_required: self.pad_required,
-            link_grants: self.grants.iter().map(GrantOption::message).collect(),
-            threshold_rule: Some(rule),
-            deterministic: self.deterministic,
-            retention: (self.idle_days_max.is_some() || self.consent_end).then(|| api::Retention {
-                idle_days_max: self.idle_days_max.unwrap_or_default(),
-                consent_end: self.consent_end,
-            }),
+            margin: self.margin.unwrap_or(present.margin),
+            quality_min: self.quality_min.unwrap_or(present.quality_min),
+            pad_required: self.pad_required.unwrap_or(present.pad_required),
+            link_grants,
+            threshold_rule: self.rule(present.threshold_rule)?,
+            deterministic: self.deterministic.unwrap_or(present.deterministic),
+            retention: (retention != api::Retention::default()).then_some(retention),
         })
+    }
+
+    fn rule(&self, present: Option<ThresholdRule>) -> Result<Option<ThresholdRule>, CliError> {
+        let refused = |option: &str, value: &dyn std::fmt::Display, limit: &str| {
+            Err(CliError::Usage(format!(
+                "--{option} {value} is not above 0 and up to {limit}"
+            )))
+        };
+        if let Some(score) = self.threshold {
+            if !(score > 0.0 && score <= 1.0) {
+                return refused("threshold", &score, "1");
+            }
+            return Ok(Some(ThresholdRule::Threshold(score)));
+        }
+        if self.target_fpir.is_none() && self.gallery_size.is_none() {
+            return Ok(present);
+        }
+        let mut target = match present {
+            Some(ThresholdRule::TargetFpir(target)) => target,
+            _ => FPIR_OF_A_NEW_TENANT,
+        };
+        target.fpir = self.target_fpir.unwrap_or(target.fpir);
+        target.gallery_size = self.gallery_size.unwrap_or(target.gallery_size);
+        if !(target.fpir > 0.0 && target.fpir <= 0.5) {
+            return refused("target-fpir", &target.fpir, "0.5");
+        }
+        Ok(Some(ThresholdRule::TargetFpir(target)))
     }
 }
 
@@ -109,6 +147,7 @@ impl FromStr for GrantOption {
         let role: Role = role.parse().map_err(|e| format!("{e}"))?;
         let kinds = kinds
             .split(',')
+            .filter(|_| !kinds.is_empty())
             .map(|kind| {
                 LinkKindOption::from_str(kind, false).map_err(|_| format!("{kind:?} is no kind of link"))
             })
@@ -118,11 +157,12 @@ impl FromStr for GrantOption {
 }
 
 impl GrantOption {
-    fn message(&self) -> api::LinkGrant {
-        api::LinkGrant {
+    /// `None` where nothing is granted.
+    fn message(&self) -> Option<api::LinkGrant> {
+        (!self.kinds.is_empty()).then(|| api::LinkGrant {
             role: self.role.as_str().to_owned(),
             kinds: self.kinds.iter().map(|kind| kind.message().into()).collect(),
-        }
+        })
     }
 }
 

@@ -86,7 +86,44 @@ fn retention_is_asked_for_by_options() {
     assert_eq!(retention(&[]), None);
     assert_eq!(retention(&["--consent-end"]), Some((0, true)));
     assert_eq!(retention(&["--idle-days-max", "90"]), Some((90, false)));
-    for days in ["0", "36501"] {
-        assert!(parse(&["--idle-days-max", days]).is_err());
-    }
+    assert!(parse(&["--idle-days-max", "36501"]).is_err());
+}
+
+#[test]
+fn a_change_leaves_what_it_does_not_name() {
+    let new = |options: &[&str]| parse(options).expect("valid").message().expect("valid");
+    let present = new(&[
+        "--threshold=0.6",
+        "--margin=0.1",
+        "--pad-required",
+        "--idle-days-max=90",
+        "--consent-end",
+        "--grant=scanner=badge-id",
+        "--grant=operator=loyalty-id",
+    ]);
+    let changed = |options: &[&str]| {
+        let options = parse(options).expect("valid");
+        options.over(present.clone()).expect("valid")
+    };
+    assert_eq!(changed(&[]), present);
+    let other = changed(&["--pad-required=false", "--idle-days-max=0", "--grant=scanner="]);
+    assert_eq!(
+        other,
+        new(&[
+            "--threshold=0.6",
+            "--margin=0.1",
+            "--consent-end",
+            "--grant=operator=loyalty-id"
+        ])
+    );
+    let rate = changed(&["--gallery-size=5000"]);
+    let expected = api::TargetFpir {
+        gallery_size: 5_000,
+        ..FPIR_OF_A_NEW_TENANT
+    };
+    assert_eq!(rate.threshold_rule, Some(ThresholdRule::TargetFpir(expected)));
+    assert_eq!(
+        changed(&["--idle-days-max=0", "--consent-end=false"]).retention,
+        None
+    );
 }

@@ -1,4 +1,4 @@
-//! `thenar tenant create | list | show | drop`. Asks the server; decides nothing.
+//! `thenar tenant create | list | show | policy | drop`. Asks the server; decides nothing.
 
 use serde_json::{Value, json};
 
@@ -23,6 +23,8 @@ pub enum Command {
     List(List),
     /// Show one tenant
     Show(Named),
+    /// Change parts of a tenant's policy; what is not named stays as it is
+    Policy(Change),
     /// Destroy a tenant's keys and files; can't be undone
     Drop(Drop),
 }
@@ -66,6 +68,19 @@ pub struct Named {
     output: Output,
 }
 
+/// Options of `tenant policy`.
+#[derive(Debug, clap::Args)]
+pub struct Change {
+    /// Whose
+    tenant: TenantId,
+    #[command(flatten)]
+    policy: PolicyOptions,
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    output: Output,
+}
+
 /// Options of `tenant drop`.
 #[derive(Debug, clap::Args)]
 pub struct Drop {
@@ -93,6 +108,7 @@ pub async fn run(command: Command) -> Result<(), CliError> {
         Command::Create(args) => create(args).await,
         Command::List(args) => list(args).await,
         Command::Show(args) => one(args).await,
+        Command::Policy(args) => policy(args).await,
         Command::Drop(args) => drop_tenant(args).await,
     }
 }
@@ -143,6 +159,29 @@ async fn one(args: Named) -> Result<(), CliError> {
         tenant: args.tenant.to_string(),
     };
     let tenant = client.admin().get_tenant(request).await?.into_inner();
+    args.output
+        .print(&show::tenant_text(&tenant), &show::tenant(&tenant))
+}
+
+async fn policy(args: Change) -> Result<(), CliError> {
+    let client = args.connection.connect().await?;
+    let tenant = args.tenant.to_string();
+    let request = api::GetTenantRequest {
+        tenant: tenant.clone(),
+    };
+    let present = client.admin().get_tenant(request).await?.into_inner();
+    let Some(present) = present.policy else {
+        return Err(CliError::Usage(format!(
+            "tenant {tenant} can't be served, so that its policy is not known: {}",
+            present.reason
+        )));
+    };
+    let request = api::UpdatePolicyRequest {
+        request_id: new_request_id(),
+        tenant,
+        policy: Some(args.policy.over(present)?),
+    };
+    let tenant = client.admin().update_policy(request).await?.into_inner();
     args.output
         .print(&show::tenant_text(&tenant), &show::tenant(&tenant))
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::answers::Question;
 use super::authorize::{self, Method};
-use super::command::{CreateTenant, TenantView};
+use super::command::{CreateTenant, TenantView, UpdatePolicy};
 use super::error::FrontError;
 use super::identity::Caller;
 use super::{Front, blocking, threshold};
 use crate::keys::keyring::{Keyring, Purpose};
 use crate::keys::transform::Rotation;
-use crate::matcher::node::NodeError;
+use crate::matcher::node::{NodeError, PolicyChange};
 use crate::model::id::{RequestId, TenantId};
 use crate::model::tenant::{TenantSpec, TenantState, TenantStatus};
 use crate::model::timestamp::Timestamp;
@@ -121,6 +121,66 @@ impl Front {
         blocking(move || destroy_keys(&keyring, &tenant)).await??;
         self.dropped.put(question, ());
         Ok(())
+    }
+
+    /// Puts another policy in the place of a tenant's. Answers that are remembered by the former are forgotten.
+    pub async fn update_policy(
+        &self,
+        caller: &Caller,
+        request: UpdatePolicy,
+    ) -> Result<TenantView, FrontError> {
+        authorize::administration(caller, Method::UpdatePolicy, &request.tenant)?;
+        request.policy.check()?;
+        let tenant = self.known(&request.tenant).await?;
+        // One after the other, so that the front ends with the policy that the node has.
+        let _one_at_a_time = self.changing.lock().await;
+        let change = PolicyChange {
+            request_digest: tenant.digests.policy(&request.policy),
+            tenant: request.tenant,
+            request_id: request.request_id,
+            policy: request.policy,
+        };
+        let answer = self.routes.node(tenant.id())?.set_policy(change).await;
+        let status = self.heard(&tenant, answer)?;
+        if let Some(spec) = &status.spec {
+            self.tenants.insert(spec.clone())?;
+        }
+        Ok(self.view(status))
+    }
+
+    /// Learns of policies that were changed at another front. What can't be learnt now is logged and left to the next time.
+    pub async fn refresh_policies(&self) {
+        for node in self.routes.nodes() {
+            let statuses = match node.tenants().await {
+                Ok(statuses) => statuses,
+                Err(error) => {
+                    tracing::warn!(%error, "policies that were changed elsewhere are not learnt yet");
+                    continue;
+                }
+            };
+            for spec in statuses.into_iter().filter_map(|status| status.spec) {
+                if self.routes.leads_to(&spec.id, node) {
+                    self.refresh_policy(spec);
+                }
+            }
+        }
+    }
+
+    fn refresh_policy(&self, spec: TenantSpec) {
+        let is_changed = self
+            .tenants
+            .get(&spec.id)
+            .is_some_and(|known| known.spec.transform == spec.transform && known.spec.policy != spec.policy);
+        if !is_changed {
+            return;
+        }
+        let id = spec.id.clone();
+        match self.tenants.insert(spec) {
+            Ok(_) => tracing::info!(tenant = %id, "the policy was changed elsewhere"),
+            Err(error) => {
+                tracing::warn!(tenant = %id, %error, "the policy that was changed elsewhere is not learnt yet");
+            }
+        }
     }
 
     /// Seals a tenant's files with a new data key and destroys the former. It goes on when nobody waits for it any more.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::front::fixture::*;
+use crate::model::decision::Decision;
 use crate::model::policy::ThresholdRule;
 
 const ROOT: &str = "/admin/root";
@@ -196,4 +197,88 @@ async fn a_drop_that_was_cut_off_before_the_keys_is_finished() {
         fixture.keyring.get(&id("acme"), Purpose::Link).expect("opens"),
         None
     );
+}
+
+fn update(tenant: &str, threshold: f32) -> UpdatePolicy {
+    let mut policy = create(tenant).policy;
+    policy.threshold = ThresholdRule::Score(threshold);
+    UpdatePolicy {
+        tenant: id(tenant),
+        request_id: id("update"),
+        policy,
+    }
+}
+
+/// What a scanner is told of palm 1 and a half, always under the same request id.
+async fn decide(front: &Front) -> Decision {
+    let mut probe = palm(1);
+    for (value, other) in probe.iter_mut().zip(palm(2)) {
+        *value = 0.8 * *value + 0.6 * other;
+    }
+    let norm = probe.iter().map(|value| value * value).sum::<f32>().sqrt();
+    for value in &mut probe {
+        *value /= norm;
+    }
+    let answer = front
+        .identify(&caller("/tenant/acme/scanner/gate"), identify("same", &probe))
+        .await;
+    answer.expect("answered").decision
+}
+
+#[tokio::test]
+async fn another_policy_holds_at_once_and_at_other_fronts_once_they_looked() {
+    let fixture = Fixture::new().await;
+    fixture.enroll("acme", "ada", 1).await;
+    let elsewhere = front(&fixture.keyring, &fixture.node);
+    for front in [&fixture.front, &elsewhere] {
+        assert!(matches!(decide(front).await, Decision::Match { .. }));
+    }
+    let admin = caller(ROOT);
+    let changed = fixture.front.update_policy(&admin, update("acme", 0.99)).await;
+    assert_eq!(changed.expect("changed").threshold, Some(0.99));
+    assert_eq!(
+        decide(&fixture.front).await,
+        Decision::NoMatch,
+        "nor is the former answer remembered"
+    );
+    elsewhere.refresh_policies().await;
+    assert_eq!(decide(&elsewhere).await, Decision::NoMatch);
+}
+
+#[tokio::test]
+async fn a_bad_policy_and_one_for_nobody_change_nothing() {
+    let fixture = Fixture::new().await;
+    let admin = caller(ROOT);
+    let refused = fixture
+        .front
+        .update_policy(&admin, update("acme", 2.0))
+        .await
+        .err();
+    assert!(matches!(refused, Some(FrontError::Rejected(r)) if r.field == "policy.threshold"));
+    let unknown = fixture
+        .front
+        .update_policy(&admin, update("nobody", 0.9))
+        .await
+        .err();
+    assert!(matches!(
+        unknown,
+        Some(FrontError::Node(NodeError::TenantUnknown(_)))
+    ));
+    for path in ["/tenant/acme/operator/o", "/tenant/other/admin/a"] {
+        let refused = fixture
+            .front
+            .update_policy(&caller(path), update("acme", 0.9))
+            .await
+            .err();
+        assert!(
+            matches!(
+                refused,
+                Some(FrontError::RoleDenied { .. } | FrontError::TenantDenied(_))
+            ),
+            "{path}"
+        );
+    }
+    assert_eq!(fixture.node.calls("set_policy"), 0);
+    let view = fixture.front.tenant(&admin, id("acme")).await.expect("there");
+    assert_eq!(view.threshold, Some(0.5));
 }

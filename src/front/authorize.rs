@@ -34,6 +34,8 @@ pub enum Method {
     GetTenant,
     /// The tenants that the caller administers.
     ListTenants,
+    /// Puts another policy in the place of a tenant's.
+    UpdatePolicy,
     /// Destroys a tenant.
     DropTenant,
     /// Puts a new key in the place of a tenant's.
@@ -44,7 +46,7 @@ pub enum Method {
 
 impl Method {
     /// All methods.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Identify,
         Self::Verify,
         Self::Investigate,
@@ -58,6 +60,7 @@ impl Method {
         Self::CreateTenant,
         Self::GetTenant,
         Self::ListTenants,
+        Self::UpdatePolicy,
         Self::DropTenant,
         Self::RotateKey,
         Self::GetStats,
@@ -80,6 +83,7 @@ impl Method {
             Self::CreateTenant => ("CreateTenant", &[Admin]),
             Self::GetTenant => ("GetTenant", &[Operator, Admin]),
             Self::ListTenants => ("ListTenants", &[Admin]),
+            Self::UpdatePolicy => ("UpdatePolicy", &[Admin]),
             Self::DropTenant => ("DropTenant", &[Admin]),
             Self::RotateKey => ("RotateKey", &[Admin]),
             Self::GetStats => ("GetStats", &[Operator, Admin]),

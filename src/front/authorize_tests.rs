@@ -13,7 +13,7 @@ fn caller(path: &str) -> Caller {
 }
 
 /// Method, then whether scanner, enroller, operator, tenant's admin may call it.
-const MATRIX: [(Method, [bool; 4]); 16] = [
+const MATRIX: [(Method, [bool; 4]); 17] = [
     (Method::Identify, [true, false, true, false]),
     (Method::Verify, [true, false, true, false]),
     (Method::Investigate, [false, false, true, false]),
@@ -27,6 +27,7 @@ const MATRIX: [(Method, [bool; 4]); 16] = [
     (Method::CreateTenant, [false, false, false, true]),
     (Method::GetTenant, [false, false, true, true]),
     (Method::ListTenants, [false, false, false, true]),
+    (Method::UpdatePolicy, [false, false, false, true]),
     (Method::DropTenant, [false, false, false, true]),
     (Method::RotateKey, [false, false, false, true]),
     (Method::GetStats, [false, false, true, true]),

@@ -203,6 +203,16 @@ pub struct CreateTenant {
     pub policy: Policy,
 }
 
+/// Another policy for a tenant.
+pub struct UpdatePolicy {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Makes a repetition harmless.
+    pub request_id: RequestId,
+    /// Takes the place of the present one.
+    pub policy: Policy,
+}
+
 /// A tenant as an administrator sees it.
 pub struct TenantView {
     /// What the match node says.

@@ -10,6 +10,7 @@ use crate::keys::mac::MacKey;
 use crate::keys::secret::SecretKey;
 use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::Link;
+use crate::model::policy::Policy;
 use crate::model::signature::ElementType;
 
 /// Bytes of the digest that make a subject's id: 128 bits don't meet by chance.
@@ -62,6 +63,12 @@ impl Digests {
         content.json(&(&header.encoder, header.hand, header.quality, header.rows));
         content.json(&element_code(header.element));
         content.json(&header.consent);
+        self.finish(&content)
+    }
+
+    pub(super) fn policy(&self, policy: &Policy) -> [u8; 32] {
+        let mut content = Content::new("policy");
+        content.json(policy);
         self.finish(&content)
     }
 

@@ -212,6 +212,14 @@ impl Node for FakeNode {
         dropped.ok_or_else(|| NodeError::TenantUnknown(tenant.clone()))
     }
 
+    async fn set_policy(&self, change: PolicyChange) -> Result<TenantStatus, NodeError> {
+        self.on("set_policy", &change.tenant, |tenant| {
+            tenant.spec.policy = change.policy;
+            Ok(())
+        })?;
+        Self::status(&self.0.lock(), &change.tenant)
+    }
+
     async fn rotate_data_key(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError> {
         let mut state = self.0.lock();
         state.calls.push("rotate_data_key");
@@ -357,10 +365,9 @@ impl Node for FakeNode {
             if let Some(subject_id) = tenant.returns.take() {
                 tenant.consents.insert(subject_id, Timestamp(i64::MAX));
             }
-            if erasure
-                .only_if
-                .is_some_and(|due| !tenant.is_due(&subject_id, &due))
-            {
+            if erasure.only_if.is_some_and(|due| {
+                due.retention != tenant.spec.policy.retention || !tenant.is_due(&subject_id, &due)
+            }) {
                 return Err(NodeError::NotDue(erasure.tenant.clone()));
             }
             tenant.rows.retain(|row| row.0 != subject_id);

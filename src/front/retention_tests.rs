@@ -1,6 +1,7 @@
 //! Tests of retention before a node in memory: who is due is erased, and nobody else.
 
 use super::*;
+use crate::front::command::UpdatePolicy;
 use crate::front::fixture::*;
 use crate::model::policy::Retention;
 
@@ -101,4 +102,23 @@ async fn fronts_side_by_side_erase_once() {
     assert_eq!(rounds.0 + rounds.1, 1);
     let state = fixture.node.0.lock();
     assert_eq!(state.tenants[&id("kept")].erasures.len(), 1);
+}
+
+#[tokio::test]
+async fn a_front_that_missed_a_change_of_the_policy_erases_nobody() {
+    let fixture = kept().await;
+    let elsewhere = front(&fixture.keyring, &fixture.node);
+    elsewhere.warm().await.expect("loaded");
+    let mut policy = create("kept").policy;
+    policy.retention = Retention::default();
+    let change = UpdatePolicy {
+        tenant: id("kept"),
+        request_id: id("off"),
+        policy,
+    };
+    let changed = fixture.front.update_policy(&caller("/admin/root"), change).await;
+    changed.expect("changed");
+    assert_eq!(elsewhere.retain(Timestamp(200)).await, 0);
+    assert_eq!(fixture.node.calls("erase"), 1, "it asked");
+    assert_eq!(subjects(&fixture, "kept"), ["ada", "bob"]);
 }

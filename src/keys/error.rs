@@ -64,6 +64,13 @@ pub enum KeyError {
     /// A rotation that is not told the new key, and has no file to put one into.
     #[error("the present key-encryption key is not in a file: say where the new one comes from")]
     NoNewKek,
+    /// A key file that would be overwritten though backups may need it.
+    #[error(
+        "no `backup_kek` is configured, so that what is backed up opens with the key in {} alone, which this overwrites; nothing was changed: copy the file to where it \
+         lasts and say --former-key-kept",
+        .0.display()
+    )]
+    FormerKeyNeeded(PathBuf),
     /// The keyring is of another version of the format.
     #[error(
         "{path} has keyring format {found}; this program reads format {expected}; use the program that wrote it or a newer one"

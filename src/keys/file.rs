@@ -1,13 +1,13 @@
 //! The files of the keyring and of the key-encryption key: replaced whole and atomically, mode 0600, old copies overwritten. Knows text alone, no keys.
 //!
-//! A change writes `<name>.new`, syncs it, gives the file of before the second name `<name>.old`, renames the new one
-//! over the first, syncs the directory, and overwrites and removes `<name>.old`. Whatever a crash leaves under the
+//! A change writes `<name>.new`, syncs it, gives it the owner of the file of before, gives that the second name
+//! `<name>.old`, renames the new one over the first, syncs the directory, and overwrites and removes `<name>.old`. Whatever a crash leaves under the
 //! two other names is overwritten and removed by the next opening, so no former content outlives its time.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use crate::keys::error::KeyError;
@@ -16,13 +16,28 @@ const OVERWRITE_CHUNK_LEN: usize = 64 << 10;
 
 /// Writes a first file; one that is there is refused.
 pub(super) fn create(path: &Path, text: &str) -> Result<(), KeyError> {
-    write_new(path, text)?;
+    let new = beside(path, ".new");
+    // Left by an earlier making that was cut off.
+    wipe(&new)?;
+    write_new(&new, text)?;
+    // Whole under its name or not there; a rename would put it over what is there.
+    fs::hard_link(&new, path).map_err(KeyError::io(path))?;
+    fs::remove_file(&new).map_err(KeyError::io(&new))?;
     sync_directory(path)
 }
 
-/// Reads the file.
+/// Reads the file, also while another process replaces it: what was replaced is overwritten.
 pub(super) fn read(path: &Path) -> Result<String, KeyError> {
-    fs::read_to_string(path).map_err(KeyError::io(path))
+    let failed = || KeyError::io(path);
+    loop {
+        let mut file = File::open(path).map_err(failed())?;
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(failed())?;
+        let [read, named] = [file.metadata(), fs::metadata(path)];
+        if read.map_err(failed())?.ino() == named.map_err(failed())?.ino() {
+            return Ok(text);
+        }
+    }
 }
 
 /// Clears away what a crash left beside the file.
@@ -46,10 +61,21 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<(), KeyError> {
 pub(super) fn promote(new: &Path, path: &Path) -> Result<(), KeyError> {
     let old = beside(path, ".old");
     wipe(&old)?;
+    keep_owner(path, new)?;
     fs::hard_link(path, &old).map_err(KeyError::io(&old))?;
     fs::rename(new, path).map_err(KeyError::io(path))?;
     sync_directory(path)?;
     wipe(&old)
+}
+
+/// Gives a file the owner of another: the server's user goes on reading what an administrator replaced.
+fn keep_owner(of: &Path, new: &Path) -> Result<(), KeyError> {
+    let [present, made] = [of, new].map(|path| fs::metadata(path).map_err(KeyError::io(path)));
+    let (present, made) = (present?, made?);
+    if (present.uid(), present.gid()) == (made.uid(), made.gid()) {
+        return Ok(());
+    }
+    chown(new, Some(present.uid()), Some(present.gid())).map_err(KeyError::io(new))
 }
 
 fn write_new(path: &Path, text: &str) -> Result<(), KeyError> {
@@ -73,7 +99,7 @@ fn wipe(path: &Path) -> Result<(), KeyError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(KeyError::io(path)(error)),
     };
-    let shared = std::os::unix::fs::MetadataExt::nlink(&file.metadata().map_err(KeyError::io(path))?) > 1;
+    let shared = file.metadata().map_err(KeyError::io(path))?.nlink() > 1;
     if !shared {
         overwrite(&file).map_err(KeyError::io(path))?;
     }

@@ -68,6 +68,14 @@ impl KekSource {
         }
     }
 
+    /// Clears away what a replacement that was cut off left of a former key. The caller holds the data directory.
+    pub fn clear_leftovers(&self) -> Result<(), KeyError> {
+        match self {
+            Self::File(path) => file::clear(path),
+            Self::Env(_) | Self::Command(_) => Ok(()),
+        }
+    }
+
     /// Puts the next key in the place of the present one, which is overwritten. Durable when it returns.
     pub fn promote_next_of_file(path: &Path) -> Result<(), KeyError> {
         file::promote(&next(path), path)

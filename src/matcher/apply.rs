@@ -281,6 +281,7 @@ impl Member {
         let (request, rows) = match write {
             Write::Enroll(enroll) => (&enroll.request_id, enroll.references.len()),
             Write::Erase(erase) => (&erase.request_id, 0),
+            Write::Policy(policy) => (&policy.request_id, 0),
             Write::Usage(event) => (&event.request_id, 0),
         };
         Self {

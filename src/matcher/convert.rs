@@ -1,10 +1,12 @@
 //! Between the node's contract and what the store takes and gives. Adds nothing.
 
 use super::apply::exact_bytes;
-use super::node::{Enrolled, Enrollment, Erased, Erasure, NodeError, SubjectRef};
+use super::node::{Enrolled, Enrollment, Erased, Erasure, NodeError, PolicyChange, SubjectRef};
 use crate::model::reject::Rejected;
 use crate::model::tenant::TenantSpec;
-use crate::storage::write::{EnrollAnswer, EnrollWrite, EraseAnswer, EraseWrite, ReferenceWrite, SubjectKey};
+use crate::storage::write::{
+    EnrollAnswer, EnrollWrite, EraseAnswer, EraseWrite, PolicyWrite, ReferenceWrite, SubjectKey,
+};
 
 /// Whether two specs ask for the same tenant; when is no part of what.
 pub(super) fn same_tenant(known: &TenantSpec, asked: &TenantSpec) -> bool {
@@ -63,6 +65,14 @@ pub(super) fn erase_write(erasure: Erasure) -> EraseWrite {
         request_digest: erasure.request_digest,
         subject: subject_key(erasure.subject),
         only_if: erasure.only_if,
+    }
+}
+
+pub(super) fn policy_write(change: PolicyChange) -> PolicyWrite {
+    PolicyWrite {
+        request_id: change.request_id,
+        request_digest: change.request_digest,
+        policy: change.policy,
     }
 }
 

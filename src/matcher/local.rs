@@ -14,7 +14,7 @@ use super::import::blocking;
 use super::load::load;
 use super::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportStream, Imported, Node,
-    NodeError, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
+    NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
 };
 use super::rotate::Rotations;
 use super::tenant::Tenant;
@@ -235,9 +235,7 @@ impl LocalNode {
         let _one_at_a_time = self.changing.lock();
         let known = self.tenants.read().get(&spec.id).cloned();
         match known {
-            Some(Slot::Live(tenant)) if convert::same_tenant(&tenant.spec, spec) => {
-                return Ok(tenant.status());
-            }
+            Some(Slot::Live(tenant)) if tenant.is_as_in(spec) => return Ok(tenant.status()),
             Some(_) => return Err(NodeError::TenantExists(spec.id.clone())),
             None => {}
         }
@@ -361,6 +359,13 @@ impl Node for Arc<LocalNode> {
         blocking(move || node.create(&spec)).await
     }
 
+    async fn set_policy(&self, change: PolicyChange) -> Result<TenantStatus, NodeError> {
+        let id = change.tenant.clone();
+        let write = convert::policy_write(change);
+        self.live(&id)?.write(Write::Policy(write)).await?;
+        self.tenant(&id).await
+    }
+
     async fn drop_tenant(&self, tenant: &TenantId) -> Result<(), NodeError> {
         let (node, id) = (Arc::clone(self), tenant.clone());
         blocking(move || node.drop_tenant_now(&id)).await
@@ -368,8 +373,7 @@ impl Node for Arc<LocalNode> {
 
     async fn rotate_data_key(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError> {
         self.rotate(tenant).await?;
-        let (node, id) = (Arc::clone(self), tenant.clone());
-        blocking(move || node.status(&id)).await
+        self.tenant(tenant).await
     }
 
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {

@@ -175,11 +175,29 @@ async fn an_erasure_is_acknowledged_once_the_journal_has_it() {
     assert!(matches!(again, Err(NodeError::StorageRefused(_))), "{again:?}");
     node.journal.set_broken(false);
     assert_eq!(node.erase(erasure("erase")).await.expect("noted").erasure, 1);
-    let journal = std::fs::read_to_string(dir.path().join(JOURNAL_FILE)).expect("readable");
+    let noted = || std::fs::read_to_string(dir.path().join(JOURNAL_FILE)).expect("readable");
+    let journal = noted();
     assert!(
         journal.lines().count() == 1 && journal.contains("\"ada\""),
         "{journal}"
     );
+    // One that nobody asks for again is noted by the upkeep.
+    let mut again = enrollment(transform(7), DIM);
+    (again.subject_id, again.request_id) = (
+        "bob".parse().expect("an id"),
+        "enroll-bob".parse().expect("an id"),
+    );
+    node.enroll(again).await.expect("enrolled");
+    node.journal.set_broken(true);
+    let erasure = Erasure {
+        subject: SubjectRef::Id("bob".parse().expect("an id")),
+        ..erasure("erase-bob")
+    };
+    node.erase(erasure).await.expect_err("not noted");
+    node.journal.set_broken(false);
+    while !noted().contains("\"bob\"") {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     node.drain().await;
 }
 

@@ -11,6 +11,7 @@ use crate::model::decision::SearchAnswer;
 use crate::model::erasure::SignedReceipt;
 use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::link::{LinkKind, SealedLink};
+use crate::model::policy::Policy;
 use crate::model::reject::Rejected;
 use crate::model::retention::Due;
 use crate::model::signature::Signature;
@@ -32,6 +33,8 @@ pub trait Node: Send + Sync + 'static {
     async fn tenant(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError>;
     /// Creates a tenant. The same spec again is answered like the first time; another is [`NodeError::TenantExists`].
     async fn create_tenant(&self, spec: TenantSpec) -> Result<TenantStatus, NodeError>;
+    /// Puts another policy in the place of a tenant's; durable when it returns.
+    async fn set_policy(&self, change: PolicyChange) -> Result<TenantStatus, NodeError>;
     /// Destroys a tenant's keys and files. One that is not there is [`NodeError::TenantUnknown`].
     async fn drop_tenant(&self, tenant: &TenantId) -> Result<(), NodeError>;
     /// Seals a tenant's files with a new data key and destroys the former; done when it returns, whether or not somebody
@@ -67,6 +70,19 @@ pub trait Node: Send + Sync + 'static {
 
 /// Rows of an import as they arrive. An error from the sender ends the import, which then changes nothing.
 pub type ImportStream = BoxStream<'static, Result<ImportChunk, NodeError>>;
+
+/// Another policy for a tenant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyChange {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Makes a repetition harmless.
+    pub request_id: RequestId,
+    /// Keyed digest (HMAC-SHA-256) of what was asked.
+    pub request_digest: [u8; 32],
+    /// Takes the place of the present one.
+    pub policy: Policy,
+}
 
 /// A 1:N search.
 #[derive(Debug, Clone)]
@@ -231,7 +247,7 @@ pub struct Erasure {
     pub request_digest: [u8; 32],
     /// Who.
     pub subject: SubjectRef,
-    /// Only while the subject is due; [`NodeError::NotDue`] otherwise.
+    /// Only while the tenant's policy has this retention and the subject is due by it; [`NodeError::NotDue`] otherwise.
     pub only_if: Option<Due>,
 }
 

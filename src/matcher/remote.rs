@@ -19,7 +19,7 @@ use tonic::{Code, Request, Status};
 
 use super::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, ImportStream, Imported,
-    Node, NodeError, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
+    Node, NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
 };
 use crate::model::decision::SearchAnswer;
 use crate::model::id::{SubjectId, TenantId};
@@ -121,6 +121,16 @@ impl Node for RemoteNode {
 
     async fn create_tenant(&self, spec: TenantSpec) -> Result<TenantStatus, NodeError> {
         let answer = self.client.clone().create_tenant(to_proto::spec(&spec)).await;
+        let answer = answer.map_err(|status| self.refused(&status))?;
+        self.parsed(from_proto::status(answer.into_inner()))
+    }
+
+    async fn set_policy(&self, change: PolicyChange) -> Result<TenantStatus, NodeError> {
+        let answer = self
+            .client
+            .clone()
+            .set_policy(to_proto::policy_change(&change))
+            .await;
         let answer = answer.map_err(|status| self.refused(&status))?;
         self.parsed(from_proto::status(answer.into_inner()))
     }

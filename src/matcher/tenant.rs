@@ -7,6 +7,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, RwLock};
 
 use super::apply::WriteQueue;
+use super::convert;
 use super::error::{is_damage, node_error};
 use super::node::NodeError;
 use super::residency::Residency;
@@ -19,7 +20,7 @@ use crate::storage::store::Store;
 
 /// A tenant that was loaded.
 pub(super) struct Tenant {
-    /// What it was created with.
+    /// What never changes of it; the policy in it is that of its last opening.
     pub(super) spec: TenantSpec,
     /// Its catalog and segments.
     pub(super) store: Store,
@@ -140,9 +141,20 @@ impl Tenant {
             .store(Some(Arc::new("the tenant was dropped".to_owned())));
     }
 
+    /// Whether it is, by now, what a spec asks for.
+    pub(super) fn is_as_in(&self, spec: &TenantSpec) -> bool {
+        let known = self.status().spec;
+        known.is_some_and(|known| convert::same_tenant(&known, spec))
+    }
+
     /// How the tenant is.
     pub(super) fn status(&self) -> TenantStatus {
-        let (state, stats) = match (self.check(), self.store.stats()) {
+        let mut spec = self.spec.clone();
+        let figures = self.store.policy().and_then(|policy| {
+            spec.policy = policy;
+            self.store.stats()
+        });
+        let (state, stats) = match (self.check(), figures) {
             (Err(_), _) => {
                 let reason = self.fault.load_full().map(|reason| reason.as_str().to_owned());
                 (
@@ -160,7 +172,7 @@ impl Tenant {
             }
         };
         TenantStatus {
-            spec: Some(self.spec.clone()),
+            spec: Some(spec),
             id: self.id().clone(),
             state,
             rotating: false,

@@ -62,6 +62,10 @@ impl Tenant {
         if let Err(error) = flushed {
             tracing::warn!(tenant = %self.id(), %error, "pending rows stay in the catalog for now");
         }
+        // What could not be noted when it was done. Whoever asked for it may not ask again.
+        if let Err(error) = self.journal.record_erasures(&self.store) {
+            tracing::error!(tenant = %self.id(), %error, "erasures are missing in the erasure journal");
+        }
         if self.take_purge_wanted() {
             match self.purge() {
                 Ok(purged) => metrics::counter!(telemetry::ERASURES_PURGED).increment(purged as u64),

@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use super::ServerError;
 use super::config::Config;
+use super::verify;
 use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose};
 use crate::keys::stream::SealedWriter;
@@ -32,6 +33,11 @@ pub enum BackupError {
     /// A tenant whose files nobody can read.
     #[error("tenant {0}: the keyring has no key of it")]
     KeyMissing(TenantId),
+    /// A tenant whose files were sealed anew.
+    #[error(
+        "the data key of tenant {0} was rotated meanwhile; back it up once more. Where no server runs, start it once first"
+    )]
+    Rotated(TenantId),
     /// The key of the backup that is to be restored.
     #[error(
         "the key that opens the backup: {0}; name it in the configuration, as `backup_kek` or `kek`, or put the file there"
@@ -124,8 +130,15 @@ pub fn backup(config: &Config, tenants: &[TenantId], to: &mut dyn Write) -> Resu
             .get(tenant, Purpose::Data)?
             .ok_or_else(|| BackupError::KeyMissing(tenant.clone()))?;
         // One that was dropped meanwhile is left out.
-        let snapshot = backup_tenant(&config.data, tenant, &data_key, &mut archive)?;
-        manifest.tenants.extend(snapshot);
+        let snapshot = backup_tenant(&config.data, tenant, &data_key, &mut archive);
+        if snapshot.is_err() {
+            let now = Keyring::read(&config.data.join("keyring"), &key)?;
+            // The keyring that is in the backup already has no key for files that are sealed anew.
+            if verify::data_key(&config.data, &now, tenant)?.is_some_and(|now| now != data_key) {
+                return Err(BackupError::Rotated(tenant.clone()).into());
+            }
+        }
+        manifest.tenants.extend(snapshot?);
     }
     let text = serde_json::to_vec(&manifest).expect("a manifest has no maps");
     archive.put(&EntryName::Manifest, &text)?;

@@ -88,6 +88,7 @@ type Opened = (Arc<Keyring>, Option<Arc<LocalNode>>, Option<DeviceWatch>);
 
 fn open(config: &Config, mode: Mode) -> Result<Opened, ServerError> {
     let dir = DataDir::open(&config.data)?;
+    config.kek_source().clear_leftovers()?;
     let key = config.kek_source().load()?;
     let keyring = Arc::new(Keyring::open(&config.data.join("keyring"), &key)?);
     if mode == Mode::Front {

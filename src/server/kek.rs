@@ -12,11 +12,17 @@ use crate::storage::data_dir::DataDir;
 
 /// Wraps the keyring by the key that comes from `to`; without it, by a new random key that takes the place of the present key file. Gives where the key
 /// comes from afterwards. At each moment there is a key that opens the keyring; a rotation that was cut off is finished by repeating it.
-pub fn rotate_kek(config: &Config, to: Option<&KekSource>) -> Result<KekSource, ServerError> {
+/// The present key file is overwritten only where backups have a key of their own or the `former_key_is_kept` elsewhere.
+pub fn rotate_kek(
+    config: &Config,
+    to: Option<&KekSource>,
+    former_key_is_kept: bool,
+) -> Result<KekSource, ServerError> {
     // A server has the old key in memory.
     let _no_server = DataDir::open(&config.data)?;
     let keyring = config.data.join("keyring");
     let present = config.kek_source();
+    present.clear_leftovers()?;
     if let Some(to) = to {
         rewrap(&keyring, &present.load()?, &to.load()?)?;
         return Ok(to.clone());
@@ -24,6 +30,9 @@ pub fn rotate_kek(config: &Config, to: Option<&KekSource>) -> Result<KekSource, 
     let KekSource::File(file) = &present else {
         return Err(KeyError::NoNewKek.into());
     };
+    if config.backup_kek.is_none() && !former_key_is_kept {
+        return Err(KeyError::FormerKeyNeeded(file.clone()).into());
+    }
     // The new key is durable before anything needs it.
     let next = KekSource::next_of_file(file)?;
     rewrap(&keyring, &present.load()?, &next)?;

@@ -76,7 +76,7 @@ impl Scene {
 fn a_new_key_takes_the_place_of_the_key_file() {
     let scene = scene();
     let old = scene.kek();
-    let now = rotate_kek(&scene.config, None).expect("rotated");
+    let now = rotate_kek(&scene.config, None, true).expect("rotated");
     assert_eq!(now, scene.config.kek_source());
     scene.assert_opens(&scene.kek());
     scene.assert_closed(&old);
@@ -91,13 +91,13 @@ fn a_key_from_elsewhere_wraps_the_keyring() {
     let command = KekSource::Command(vec!["cat".to_owned(), file.display().to_string()]);
     let old = scene.kek();
     assert_eq!(
-        rotate_kek(&scene.config, Some(&command)).expect("rotated"),
+        rotate_kek(&scene.config, Some(&command), true).expect("rotated"),
         command
     );
     scene.assert_opens(&new);
     scene.assert_closed(&old);
     // Nobody has said so in the configuration yet; the same again is done already.
-    rotate_kek(&scene.config, Some(&command)).expect("done before");
+    rotate_kek(&scene.config, Some(&command), true).expect("done before");
     scene.assert_opens(&new);
 }
 
@@ -115,11 +115,40 @@ fn a_rotation_that_was_cut_off_is_finished_by_the_next() {
             rewrap(&scene.keyring(), &old, &next).expect("wrapped");
             scene.assert_closed(&old);
         }
-        rotate_kek(&scene.config, None).expect("finished");
+        rotate_kek(&scene.config, None, true).expect("finished");
         assert_eq!(scene.kek(), next, "the key that was made first");
         scene.assert_opens(&next);
         scene.assert_tidy();
     }
+}
+
+#[test]
+fn a_key_that_backups_need_is_overwritten_only_when_it_is_kept_elsewhere() {
+    let mut scene = scene();
+    let old = scene.kek();
+    let refused = rotate_kek(&scene.config, None, false).expect_err("backups need it");
+    assert!(refused.to_string().contains("--former-key-kept"), "{refused}");
+    assert_eq!(scene.kek(), old);
+    scene.assert_opens(&old);
+    let file = scene.folder.path().join("backup.kek");
+    KekSource::create_file(&file).expect("made");
+    scene.config.backup_kek = Some(KekSource::File(file));
+    rotate_kek(&scene.config, None, false).expect("backups have a key of their own");
+    scene.assert_closed(&old);
+}
+
+#[test]
+fn what_a_crash_left_of_a_former_key_is_wiped() {
+    let scene = scene();
+    let KekSource::File(file) = scene.config.kek_source() else {
+        panic!("the key is in a file");
+    };
+    let (old, next) = (file.with_extension("old"), file.with_extension("new"));
+    for leftover in [&old, &next] {
+        std::fs::write(leftover, "a former key").expect("written");
+    }
+    scene.config.kek_source().clear_leftovers().expect("cleared");
+    assert!(!old.exists() && !next.exists() && file.exists());
 }
 
 #[test]
@@ -131,7 +160,7 @@ fn a_key_that_opens_nothing_changes_nothing() {
     };
     std::fs::remove_file(&file).expect("removed");
     KekSource::create_file(&file).expect("made");
-    let refused = rotate_kek(&scene.config, None);
+    let refused = rotate_kek(&scene.config, None, true);
     assert!(matches!(
         refused,
         Err(ServerError::Keys(KeyError::WrongKek { .. }))
@@ -149,7 +178,7 @@ fn a_source_without_a_file_needs_to_be_told_the_new_key() {
         "cat".to_owned(),
         file.display().to_string(),
     ]));
-    let refused = rotate_kek(&scene.config, None);
+    let refused = rotate_kek(&scene.config, None, true);
     assert!(matches!(refused, Err(ServerError::Keys(KeyError::NoNewKek))));
 }
 
@@ -158,7 +187,7 @@ fn a_running_server_is_in_the_way() {
     let scene = scene();
     let _held = DataDir::open(&scene.config.data).expect("held");
     let old = scene.kek();
-    let refused = rotate_kek(&scene.config, None);
+    let refused = rotate_kek(&scene.config, None, true);
     assert!(matches!(
         refused,
         Err(ServerError::Storage(StorageError::InUse { .. }))

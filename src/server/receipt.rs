@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::ServerError;
 use super::config::Config;
-use crate::keys::keyring::{Keyring, Purpose};
+use super::verify::data_key;
+use crate::keys::keyring::Keyring;
 use crate::keys::receipt::verify_of;
 use crate::model::erasure::{ErasureReceipt, ErasureState, SignedReceipt};
 use crate::storage::absence::{self, Absence};
@@ -58,8 +59,7 @@ pub fn check_receipt(config: &Config, signed: &SignedReceipt) -> Result<CheckedR
     let key = config.kek_source().load()?;
     let keyring = Keyring::read(&config.data.join("keyring"), &key)?;
     let receipt = verify_of(signed, keyring.signer().public_key())?;
-    let data_key = keyring
-        .get(&receipt.tenant, Purpose::Data)?
+    let data_key = data_key(&config.data, &keyring, &receipt.tenant)?
         .ok_or_else(|| StorageError::TenantUnknown(receipt.tenant.clone()))?;
     let absence = Some(absence::search(&config.data, &receipt, Some(&data_key))?);
     Ok(CheckedReceipt { receipt, absence })

@@ -57,7 +57,7 @@ pub fn restore(
     let mut received = Received::default();
     let keyring = received.read(
         &target,
-        journal_path,
+        journal,
         &backup_key,
         &mut ArchiveReader::new(&mut sealed),
     )?;
@@ -72,7 +72,15 @@ pub fn restore(
     for tenant in received.tenants.keys() {
         let key = data_key(&keyring, tenant)?;
         let erasures = later.erasures.get(tenant).map(Vec::as_slice).unwrap_or_default();
-        let (count, found) = restore::finish(target.path(), tenant, &key, keyring.signer(), erasures)?;
+        let may_miss_some = journal.is_none() || later.behind.contains(tenant) || !later.gaps.is_empty();
+        let (count, found) = restore::finish(
+            target.path(),
+            tenant,
+            &key,
+            keyring.signer(),
+            erasures,
+            may_miss_some,
+        )?;
         if !found.faults.is_empty() {
             let faults: Vec<String> = found.faults.iter().map(ToString::to_string).collect();
             return Err(BackupError::Unsound {
@@ -83,7 +91,13 @@ pub fn restore(
         }
         erased.insert(tenant.clone(), count);
     }
-    target.finish(&keyring, &later.dropped, journal_path)?;
+    // A front has keys alone. Beside galleries, keys without one are those of tenants that were dropped.
+    let has_tenants = !manifest.tenants.is_empty();
+    target.finish(
+        &keyring,
+        |tenant| !has_tenants || erased.contains_key(tenant),
+        journal,
+    )?;
     Ok(Restored {
         manifest,
         erased,
@@ -115,7 +129,7 @@ impl Received {
     fn read(
         &mut self,
         target: &Target,
-        journal: Option<&Path>,
+        journal: Option<Journal<'_>>,
         backup_key: &SecretKey,
         archive: &mut ArchiveReader<'_>,
     ) -> Result<Keyring, ServerError> {
@@ -127,7 +141,9 @@ impl Received {
         let keyring = Keyring::parse(Path::new("the backup's keyring"), text, backup_key)?;
         if let Some(journal) = journal {
             // Looked at now, for it would be late after hours of reading.
-            entry::read(journal, &keyring.signer(), |_, _| Ok(()))?;
+            entry::read(journal.path, &keyring.signer(), journal.may_have_gaps, |_, _| {
+                Ok(())
+            })?;
         }
         while let Some(name) = archive.next_entry()? {
             if self.manifest.is_some() {
@@ -196,28 +212,33 @@ impl Later {
         };
         let mut last: BTreeMap<TenantId, u64> = BTreeMap::new();
         // A signed entry counts wherever it stands.
-        let extent = entry::read(journal.path, &keyring.signer(), |entry, _| {
-            match entry {
-                Entry::Erasure(erasure) => {
-                    let of = tenants.get(&erasure.tenant);
-                    if let Some(of) = of.filter(|of| of.created_at == erasure.created_at) {
-                        let before = last.insert(of.tenant.clone(), erasure.erasure).unwrap_or(0);
-                        later.note_gap(of, before, erasure.erasure);
-                        if erasure.erasure > of.last_erasure {
-                            later.erasures.entry(of.tenant.clone()).or_default().push(erasure);
+        let extent = entry::read(
+            journal.path,
+            &keyring.signer(),
+            journal.may_have_gaps,
+            |entry, _| {
+                match entry {
+                    Entry::Erasure(erasure) => {
+                        let of = tenants.get(&erasure.tenant);
+                        if let Some(of) = of.filter(|of| of.created_at == erasure.created_at) {
+                            let before = last.insert(of.tenant.clone(), erasure.erasure).unwrap_or(0);
+                            later.note_gap(of, before, erasure.erasure);
+                            if erasure.erasure > of.last_erasure {
+                                later.erasures.entry(of.tenant.clone()).or_default().push(erasure);
+                            }
                         }
                     }
+                    Entry::Drop(drop) => {
+                        let of = tenants.get(&drop.tenant);
+                        later.dropped.extend(
+                            of.filter(|of| drop.is_of(of.created_at))
+                                .map(|of| of.tenant.clone()),
+                        );
+                    }
                 }
-                Entry::Drop(drop) => {
-                    let of = tenants.get(&drop.tenant);
-                    later.dropped.extend(
-                        of.filter(|of| drop.is_of(of.created_at))
-                            .map(|of| of.tenant.clone()),
-                    );
-                }
-            }
-            Ok(())
-        })?;
+                Ok(())
+            },
+        )?;
         if let Some(line) = extent.hole {
             later
                 .gaps

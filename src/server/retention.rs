@@ -1,4 +1,4 @@
-//! When the front looks for subjects who are due to be erased: at a start, then from time to time. Knows no policy.
+//! When the front learns of changed policies and looks for subjects who are due to be erased: at a start, then from time to time. Knows no policy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,7 @@ pub(super) fn spawn(front: Arc<Front>, every: Duration, stop: CancellationToken)
         let look = async {
             loop {
                 rounds.tick().await;
+                front.refresh_policies().await;
                 while front.retain(Timestamp::now()).await > 0 {}
             }
         };

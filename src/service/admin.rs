@@ -99,6 +99,24 @@ impl Admin for AdminRoom {
         .await
     }
 
+    async fn update_policy(
+        &self,
+        request: Request<pb::UpdatePolicyRequest>,
+    ) -> Result<Response<pb::Tenant>, Status> {
+        observed("UpdatePolicy", async {
+            let caller = self.rooms.caller(&request)?;
+            let command = from_proto::update_policy(request.into_inner()).map_err(refused)?;
+            let text = command.request_id.to_string();
+            let front = Arc::clone(&self.rooms.front);
+            let answer = to_the_end(async move {
+                let answer = front.update_policy(&caller, command).await;
+                answer.map_err(|error| status::from_front(&error, &text))
+            });
+            Ok(Response::new(to_proto::tenant(&answer.await?)))
+        })
+        .await
+    }
+
     async fn drop_tenant(
         &self,
         request: Request<pb::DropTenantRequest>,

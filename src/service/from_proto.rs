@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use crate::front::command::{
-    CreateTenant, Enroll, Identify, Import, Investigate, RawRows, RawSignature, SubjectSelector, Verify,
+    CreateTenant, Enroll, Identify, Import, Investigate, RawRows, RawSignature, SubjectSelector,
+    UpdatePolicy, Verify,
 };
 use crate::matcher::remote::vocabulary::{
     consent_from_proto, encoder_from_proto, hand_from_proto, hand_required, link_kind_from_proto,
@@ -151,6 +152,15 @@ pub fn create_tenant(request: pb::CreateTenantRequest) -> Result<CreateTenant, R
         request_id: request.request_id.parse()?,
         dimension: Dimension::new(count(request.dimension))?,
         encoder: encoder_from_proto("encoder", request.encoder)?,
+        policy: policy_from_proto(request.policy)?,
+    })
+}
+
+/// Another policy.
+pub fn update_policy(request: pb::UpdatePolicyRequest) -> Result<UpdatePolicy, Rejected> {
+    Ok(UpdatePolicy {
+        tenant: request.tenant.parse()?,
+        request_id: request.request_id.parse()?,
         policy: policy_from_proto(request.policy)?,
     })
 }

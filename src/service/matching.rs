@@ -114,6 +114,18 @@ impl Match for MatchRoom {
         .await
     }
 
+    async fn set_policy(
+        &self,
+        request: Request<pb::SetPolicyRequest>,
+    ) -> Result<Response<pb::TenantStatus>, Status> {
+        observed("match.SetPolicy", async {
+            let change = from_proto::policy_change(request.into_inner()).map_err(refused)?;
+            let answer = self.node.set_policy(change).await.map_err(failed)?;
+            Ok(Response::new(to_proto::status(&answer)))
+        })
+        .await
+    }
+
     async fn rotate_data_key(
         &self,
         request: Request<pb::RotateDataKeyRequest>,

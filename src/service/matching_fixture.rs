@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::super::*;
 use crate::matcher::node::{
-    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportStream, Imported, RankQuery,
-    SearchQuery, SubjectRef, UsagePage, UsageQuery,
+    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportStream, Imported, PolicyChange,
+    RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
 };
 use crate::model::consent::{Consent, ConsentMethod};
 use crate::model::decision::SearchAnswer;
@@ -59,6 +59,15 @@ pub(super) fn spec() -> TenantSpec {
             retention: due().retention,
         },
         created_at: Timestamp(-1_500_001),
+    }
+}
+
+pub(super) fn policy_change() -> PolicyChange {
+    PolicyChange {
+        tenant: tenant(),
+        request_id: "r-9".parse().expect("an id"),
+        request_digest: [9; 32],
+        policy: spec().policy,
     }
 }
 
@@ -258,6 +267,10 @@ impl Node for FakeNode {
     }
     async fn drop_tenant(&self, _: &TenantId) -> Result<(), NodeError> {
         Ok(())
+    }
+    async fn set_policy(&self, change: PolicyChange) -> Result<TenantStatus, NodeError> {
+        expect_same("change", &change, &policy_change())?;
+        Ok(status())
     }
     async fn rotate_data_key(&self, _: &TenantId) -> Result<TenantStatus, NodeError> {
         Ok(status())

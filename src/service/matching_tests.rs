@@ -60,6 +60,7 @@ async fn tenants_cross_unchanged_and_bring_the_backends_name() {
     assert_eq!(node.tenants().await.expect("answers"), vec![status()]);
     assert_eq!(node.backend(), "cpu/fake");
     assert_eq!(node.create_tenant(spec()).await.expect("answers"), status());
+    assert_eq!(node.set_policy(policy_change()).await.expect("answers"), status());
     let rotated = node.rotate_data_key(&tenant()).await.expect("answers");
     assert_eq!(rotated, status());
     let rotated = node.rotate_data_key(&tenant()).await.expect("answers");

@@ -206,6 +206,22 @@ fn a_row_is_found_in_a_copy_of_its_segment_under_any_name() {
 }
 
 #[test]
+fn a_row_is_found_in_a_generation_that_was_replaced() {
+    let erased = Erased::purged();
+    let at = position(&erased.segment_bytes, &erased.rows[0]);
+    for name in [".next-01J0", ".dropped-01J0", ".new-01J0"] {
+        let copy = erased.house.crash_copy();
+        let dir = data(&copy).join("tenants").join(name).join(SEGMENTS_DIR);
+        fs::create_dir_all(&dir).expect("made");
+        let path = dir.join("former.seg");
+        fs::write(&path, &erased.segment_bytes).expect("written");
+        for found in looks(&erased, &copy) {
+            assert_eq!(found, [listed(path.clone(), at)]);
+        }
+    }
+}
+
+#[test]
 fn a_row_is_found_in_a_stray_file_where_stretches_meet() {
     let erased = Erased::purged();
     for at in [
@@ -341,7 +357,6 @@ fn what_the_catalog_says_otherwise_is_told() {
     for change in [
         (|receipt| receipt.erased_at.0 += 1) as fn(&mut ErasureReceipt),
         |receipt| receipt.subject_id = id("s3"),
-        |receipt| receipt.sealed_row_sha256.truncate(1),
     ] {
         let said = differs(&|receipt| {
             change(receipt);
@@ -349,6 +364,12 @@ fn what_the_catalog_says_otherwise_is_told() {
         });
         assert!(said[0].contains("is another one"), "{said:?}");
     }
+    // A restore that did it again did so to rows that were sealed otherwise.
+    let other_rows = differs(&|receipt| {
+        receipt.sealed_row_sha256.truncate(1);
+        receipt.sealed_row_search.clear();
+    });
+    assert_eq!(other_rows, Vec::<String>::new());
     let of_a_living = differs(&|receipt| {
         receipt.subject_id = id("s3");
         receipt.removed.as_mut().expect("counted").subject_handle = 3;

@@ -54,7 +54,7 @@ fn restored(bytes: &[u8]) -> (Snapshot, House) {
             other => panic!("{other}"),
         }
     }
-    let (erased, found) = restore::finish(&data, &id("acme"), &key(1), signer(), &[]).expect("sound");
+    let (erased, found) = restore::finish(&data, &id("acme"), &key(1), signer(), &[], false).expect("sound");
     assert_eq!(erased, 0);
     assert!(
         found.faults.is_empty() && found.orphans.is_empty(),

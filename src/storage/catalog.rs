@@ -7,6 +7,7 @@ pub(super) mod erase;
 pub(super) mod import;
 pub(super) mod page;
 pub(super) mod pending;
+pub(super) mod policy;
 pub(super) mod request;
 pub(super) mod schema;
 pub(super) mod segments;

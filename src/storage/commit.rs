@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::catalog::erase::{self, EraseContext, Trace};
 use super::catalog::state::State;
-use super::catalog::{enroll, request, usage};
+use super::catalog::{enroll, policy, request, usage};
 use super::error::{StorageError, WriteError};
 use super::place::Place;
 use super::store::{Shared, Store};
@@ -83,6 +83,7 @@ impl Shared {
                 enroll::enroll(conn, state, tenant, write, now)
             }
             Write::Erase(write) => self.erasing(|context| erase::erase(conn, state, context, write, now)),
+            Write::Policy(write) => policy::set(conn, write, now),
             Write::Usage(event) => {
                 usage::record(conn, state, event, now)?;
                 Ok(Committed::Recorded)

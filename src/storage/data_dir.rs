@@ -149,6 +149,16 @@ pub(super) fn written_tenants(path: &Path) -> Result<Vec<TenantId>, StorageError
     Ok(tenants)
 }
 
+/// Directories beside the tenants' that have no tenant's name: of what is being made or dropped, or was replaced.
+pub(super) fn unnamed(path: &Path) -> Result<Vec<PathBuf>, StorageError> {
+    let tenants = path.join(TENANTS_DIR);
+    let names = list(&tenants)?.into_iter();
+    Ok(names
+        .filter(|name| name.starts_with('.'))
+        .map(|name| tenants.join(name))
+        .collect())
+}
+
 /// Where a tenant is, or would be, in the data directory at `path`.
 pub(super) fn tenant_path(path: &Path, tenant: &TenantId) -> PathBuf {
     path.join(TENANTS_DIR).join(tenant.as_str())

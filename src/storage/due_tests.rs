@@ -45,6 +45,14 @@ fn found(house: &House, due: Due) -> Vec<String> {
     found.iter().map(ToString::to_string).collect()
 }
 
+/// Gives the tenant this retention.
+fn retain(house: &House, due: Due) {
+    let mut policy = house.store.policy().expect("there");
+    policy.retention = due.retention;
+    let request = format!("policy-{}", ulid::Ulid::generate());
+    house.set_policy(&request, &policy).expect("set");
+}
+
 fn erase_due(house: &House, subject: &str, due: Due) -> Result<Committed, WriteError> {
     house.one(Write::Erase(EraseWrite {
         request_id: id(&format!("retention-{}", ulid::Ulid::generate())),
@@ -82,6 +90,7 @@ fn consents_that_ended_are_due_the_longest_ended_first() {
 fn an_erasure_that_is_due_looks_again_in_its_transaction() {
     let house = House::new();
     let now = due(None, true, Timestamp::now());
+    retain(&house, now);
     enroll_until(&house, "first", "ada", Timestamp(100));
     assert_eq!(found(&house, now), ["ada"]);
     // She came between the look and the erasure.
@@ -96,6 +105,10 @@ fn an_erasure_that_is_due_looks_again_in_its_transaction() {
         erase_due(&house, "ada", due(None, true, Timestamp(99))),
         Err(WriteError::NotDue)
     );
+    // The policy is another one since she was found.
+    retain(&house, due(Some(1), true, Timestamp(0)));
+    assert_eq!(erase_due(&house, "ada", now), Err(WriteError::NotDue));
+    retain(&house, now);
     erase_due(&house, "ada", now).expect("erased");
     assert_eq!(erase_due(&house, "ada", now), Err(WriteError::SubjectUnknown));
 }
@@ -126,11 +139,13 @@ fn a_use_that_matched_and_an_enrolment_are_interactions_and_others_are_not() {
         house.one(Write::Usage(event)).expect("recorded");
         let saved = outcome == Outcome::Match;
         assert_eq!(found(&house, idle).is_empty(), saved, "{outcome:?}");
+        retain(&house, due(Some(12), false, now));
         assert_eq!(
             erase_due(&house, "ada", due(Some(12), false, now)),
             Err(WriteError::NotDue)
         );
     }
+    retain(&house, idle);
     last_seen(&house, long_ago);
     house.enroll("ada", 2);
     assert_eq!(

@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
@@ -90,6 +90,21 @@ pub(super) fn destroy_file(path: &Path) -> Result<(), StorageError> {
     drop(file);
     remove_if_there(path)?;
     sync_parent(path)
+}
+
+/// Copies a file to a name beside its own that says so; durable when it returns.
+pub(super) fn keep_copy(path: &Path) -> Result<PathBuf, StorageError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".kept-{}", ulid::Ulid::generate()));
+    let kept = PathBuf::from(name);
+    let failed = |e| StorageError::io("copy", path, e);
+    let mut from = File::open(path).map_err(failed)?;
+    let mut to = create_file(&kept)?;
+    std::io::copy(&mut from, &mut to)
+        .and_then(|_| to.sync_all())
+        .map_err(failed)?;
+    sync_parent(&kept)?;
+    Ok(kept)
 }
 
 /// Destroys every file in a directory and removes it. One that is gone already is well.

@@ -87,6 +87,17 @@ pub enum StorageError {
         /// Plane, block and fault.
         fault: String,
     },
+    /// The erasure journal is not what was written. It is in no backup.
+    #[error(
+        "the erasure journal {} is damaged: {fault}; keep the file for restores (--incomplete-journal) and move it away: the next start begins a new one from the          catalogs, which have all but dropped tenants",
+        path.display()
+    )]
+    JournalDamaged {
+        /// The file.
+        path: PathBuf,
+        /// Line and fault.
+        fault: String,
+    },
     /// A place that no segment of the tenant has: a defect of the caller.
     #[error("segment {segment} has no row {row}")]
     PlaceUnknown {

@@ -5,7 +5,7 @@
 //! receipts when the tenant is opened, and when the erasure is repeated. Only the last number of each tenant is kept in memory.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -45,11 +45,14 @@ pub struct JournalLock {
 
 struct Inner {
     file: File,
-    /// Bytes that are durable and sound. What stands behind them is left of an append that failed, and is written over.
+    /// Bytes that are durable and sound.
     len: u64,
+    /// Something may stand behind them that is left of an append that failed.
+    is_unclean: bool,
     /// The last erasure of each tenant that ever was.
     last: BTreeMap<Incarnation, u64>,
-    dropped: BTreeSet<Incarnation>,
+    /// All drops there ever were.
+    dropped: Vec<DropEntry>,
 }
 
 impl Journal {
@@ -68,8 +71,8 @@ impl Journal {
         let file = open()?;
         durable::sync_parent(path)?;
         let mut last = BTreeMap::new();
-        let mut dropped = BTreeSet::new();
-        let extent = entry::read(path, &signer, |entry, torn| {
+        let mut dropped = Vec::new();
+        let extent = entry::read(path, &signer, false, |entry, torn| {
             match (entry, torn) {
                 // The tenant's catalog has it, and writes it again.
                 (Entry::Erasure(_), Some(_)) => {}
@@ -78,13 +81,13 @@ impl Journal {
                 }
                 // Nobody else has it, and it was appended after all before it was durable.
                 (Entry::Drop(drop), Some(line)) => {
+                    let tenant = drop.tenant;
                     let fault = format!(
-                        "line {line} is not as it was written, and the drop of tenant {} stands behind it: keep the file for restores and move it away, then a new one is begun",
-                        drop.tenant
+                        "line {line} is not as it was written, and the drop of tenant {tenant} stands behind it"
                     );
-                    return Err(StorageError::damaged(path, fault));
+                    return Err(entry::damaged(path, fault));
                 }
-                (Entry::Drop(drop), None) => dropped.extend(drop.created_at.map(|at| (drop.tenant, at))),
+                (Entry::Drop(drop), None) => dropped.push(drop),
             }
             Ok(())
         })?;
@@ -92,6 +95,11 @@ impl Journal {
         let found = file
             .metadata()
             .map_err(|e| StorageError::io("examine", path, e))?;
+        if extent.hole.is_some() {
+            // Behind it are signed entries, which a restore may need.
+            let kept = durable::keep_copy(path)?;
+            tracing::warn!(path = %path.display(), kept = %kept.display(), "a line of the erasure journal is not as it was written, and others stand behind it: the file is kept for restores");
+        }
         if found.len() > len {
             let cut = found.len() - len;
             tracing::warn!(path = %path.display(), bytes = cut, "an entry of the erasure journal that was cut off is removed");
@@ -102,6 +110,7 @@ impl Journal {
         let inner = Inner {
             file,
             len,
+            is_unclean: false,
             last,
             dropped,
         };
@@ -129,7 +138,8 @@ impl Journal {
             problem,
         };
         let mut inner = self.inner.lock();
-        if inner.dropped.contains(&incarnation) {
+        let is_it = |drop: &DropEntry| drop.tenant == spec.id && drop.is_of(spec.created_at);
+        if inner.dropped.iter().any(is_it) {
             return Err(outdated("it was dropped".to_owned()));
         }
         // Read under the lock, so that nobody appends more than that meanwhile.
@@ -160,13 +170,13 @@ impl Journal {
     /// Appends that a tenant was dropped; durable when it returns. `created_at` is known where its catalog could be read.
     pub fn record_drop(&self, tenant: &TenantId, created_at: Option<Timestamp>) -> Result<(), StorageError> {
         let mut inner = self.inner.lock();
-        let entry = Entry::Drop(DropEntry {
+        let drop = DropEntry {
             tenant: tenant.clone(),
             created_at,
             dropped_at: Timestamp::now(),
-        });
-        self.append(&mut inner, &[entry])?;
-        inner.dropped.extend(created_at.map(|at| (tenant.clone(), at)));
+        };
+        self.append(&mut inner, &[Entry::Drop(drop.clone())])?;
+        inner.dropped.push(drop);
         Ok(())
     }
 
@@ -179,23 +189,29 @@ impl Journal {
 
     fn append(&self, inner: &mut Inner, entries: &[Entry]) -> Result<(), StorageError> {
         let text: String = entries.iter().map(|entry| entry.line(&self.signer)).collect();
-        // Nothing of an append that failed may stand behind this one.
+        let failed = |e| StorageError::io("write", &self.path, e);
+        if inner.is_unclean {
+            // Durably gone first: a loss of power must not leave a line of two appends.
+            let cut = inner.file.set_len(inner.len).and_then(|()| inner.file.sync_all());
+            cut.map_err(failed)?;
+        }
+        inner.is_unclean = true;
         inner
             .file
-            .set_len(inner.len)
-            .and_then(|()| inner.file.write_all_at(text.as_bytes(), inner.len))
+            .write_all_at(text.as_bytes(), inner.len)
             .and_then(|()| inner.file.sync_data())
-            .map_err(|e| StorageError::io("write", &self.path, e))?;
+            .map_err(failed)?;
+        inner.is_unclean = false;
         inner.len += text.len() as u64;
         Ok(())
     }
 }
 
-/// Writes the entries of one journal to a new file; durable when it returns. A file that is there already is refused.
-pub fn copy(from: &Path, to: &Path, signer: &ReceiptSigner) -> Result<(), StorageError> {
+/// Writes the signed entries of one journal, read as [`entry::read`] does, to a new file; durable when it returns. A file that is there already is refused.
+pub fn copy(from: &Path, to: &Path, signer: &ReceiptSigner, any_damage: bool) -> Result<(), StorageError> {
     let failed = |e| StorageError::io("write", to, e);
     let mut copy = BufWriter::new(durable::create_file(to)?);
-    entry::read(from, signer, |entry, _| {
+    entry::read(from, signer, any_damage, |entry, _| {
         copy.write_all(entry.line(signer).as_bytes()).map_err(failed)
     })?;
     let copy = copy.into_inner().map_err(|e| failed(e.into_error()))?;

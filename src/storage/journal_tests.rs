@@ -32,7 +32,7 @@ impl Desk {
             entries.push(entry);
             Ok(())
         };
-        entry::read(&self.path(), &signer(), each).expect("readable");
+        entry::read(&self.path(), &signer(), false, each).expect("readable");
         entries
     }
 
@@ -200,16 +200,60 @@ fn what_stands_behind_a_torn_line_is_read_and_written_again() {
     let (desk, house) = (Desk::new(), house(3));
     let whole = torn_in_the_middle(&desk, &house, false);
     assert_eq!(desk.subjects(), ["1 s1", "3 s3"]);
-    let extent = entry::read(&desk.path(), &signer(), |_, _| Ok(())).expect("readable");
+    let extent = entry::read(&desk.path(), &signer(), false, |_, _| Ok(())).expect("readable");
     assert_eq!(extent.hole, Some(2));
     let to = desk.tmp.path().join("copy");
-    copy(&desk.path(), &to, &signer()).expect("copied");
+    copy(&desk.path(), &to, &signer(), false).expect("copied");
     let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
     assert_eq!(fs::read(&to).expect("readable"), [lines[0], lines[2]].concat());
+    let torn = fs::read(desk.path()).expect("readable");
     let journal = desk.open().expect("cut");
     assert_eq!(desk.subjects(), ["1 s1"]);
     journal.record_erasures(&house.store).expect("caught up");
     assert_eq!(fs::read(desk.path()).expect("readable"), whole);
+    let kept = fs::read_dir(desk.tmp.path())
+        .expect("a directory")
+        .filter_map(|entry| {
+            let path = entry.expect("readable").path();
+            path.to_string_lossy().contains("journal.kept-").then_some(path)
+        });
+    let kept: Vec<PathBuf> = kept.collect();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(fs::read(&kept[0]).expect("readable"), torn);
+}
+
+#[test]
+fn damage_that_is_put_up_with_is_told_and_the_rest_is_read() {
+    let (desk, house) = (Desk::new(), house(3));
+    let whole = torn_in_the_middle(&desk, &house, false);
+    let second = whole.iter().position(|byte| *byte == b'\n').expect("lines") + 1;
+    let mut rotten = whole.clone();
+    rotten[second + 30] ^= 1;
+    fs::write(desk.path(), &rotten).expect("written");
+    let read = |any_damage| {
+        let mut erasures = Vec::new();
+        let extent = entry::read(&desk.path(), &signer(), any_damage, |entry, _| {
+            if let Entry::Erasure(erasure) = entry {
+                erasures.push(erasure.erasure);
+            }
+            Ok(())
+        });
+        extent
+            .map(|extent| (extent.hole, erasures))
+            .map_err(|error| error.to_string())
+    };
+    let refused = read(false).expect_err("damaged");
+    assert!(
+        refused.contains("line 2 ") && refused.contains("--incomplete-journal"),
+        "{refused}"
+    );
+    assert_eq!(read(true), Ok((Some(2), vec![1, 3])));
+    // The last line, too.
+    let mut rotten = whole.clone();
+    let at = whole.len() - 30;
+    rotten[at] ^= 1;
+    fs::write(desk.path(), &rotten).expect("written");
+    assert_eq!(read(true), Ok((Some(3), vec![1, 2])));
 }
 
 #[test]
@@ -282,10 +326,19 @@ fn a_dropped_tenant_is_noted_and_the_next_of_its_name_is_another() {
     house.erase("s1");
     journal.record_erasures(&house.store).expect("appended");
     let made_at = house.store.spec().created_at;
-    journal.record_drop(&id("acme"), Some(made_at)).expect("appended");
+    // Where its catalog can't be read, when it was made is not known.
+    journal.record_drop(&id("acme"), None).expect("appended");
+    for _ in 0..2 {
+        let error = journal
+            .record_erasures(&house.store)
+            .expect_err("dropped")
+            .to_string();
+        assert!(error.contains("it was dropped"), "{error}");
+        journal.record_drop(&id("acme"), Some(made_at)).expect("appended");
+    }
     drop(journal);
     let journal = desk.open().expect("opened");
-    assert_eq!(desk.subjects(), ["1 s1", "drop acme"]);
+    assert_eq!(desk.subjects(), ["1 s1", "drop acme", "drop acme", "drop acme"]);
     let error = journal
         .record_erasures(&house.store)
         .expect_err("dropped")
@@ -295,7 +348,7 @@ fn a_dropped_tenant_is_noted_and_the_next_of_its_name_is_another() {
     store.close();
     dir.remove_tenant(&id("acme")).expect("removed");
     let mut next = spec("acme");
-    next.created_at = made_at.plus(std::time::Duration::from_secs(1));
+    next.created_at = Timestamp::now();
     let store = Store::create(dir, &next, &key(1), signer()).expect("made");
     journal.record_erasures(&store).expect("another tenant");
 }
@@ -322,7 +375,7 @@ fn a_copy_holds_the_sound_lines_and_replaces_nothing() {
     let whole = fs::read(desk.path()).expect("readable");
     fs::write(desk.path(), [&whole[..], b"{\"entry\":"].concat()).expect("written");
     let to = desk.tmp.path().join("copy");
-    copy(&desk.path(), &to, &signer()).expect("copied");
+    copy(&desk.path(), &to, &signer(), false).expect("copied");
     assert_eq!(fs::read(&to).expect("readable"), whole);
-    assert!(copy(&desk.path(), &to, &signer()).is_err());
+    assert!(copy(&desk.path(), &to, &signer(), false).is_err());
 }

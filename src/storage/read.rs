@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::catalog::{erase, pending, segments, subject, usage};
+use super::catalog::{erase, pending, policy, segments, subject, usage};
 use super::error::StorageError;
 use super::place::{Place, RowId, StoredRow};
 use super::segment::format::Plane;
@@ -10,6 +10,7 @@ use super::store::{Live, Shared, Store};
 use super::write::{CandidateInfo, EraseAnswer, SubjectKey};
 use crate::model::id::SubjectId;
 use crate::model::link::LinkKind;
+use crate::model::policy::Policy;
 use crate::model::retention::Due;
 use crate::model::subject::SubjectRecord;
 use crate::model::timestamp::Timestamp;
@@ -19,6 +20,11 @@ use crate::model::usage::UsageEvent;
 pub const USAGE_PAGE_MAX: usize = 1_000;
 
 impl Store {
+    /// The tenant's policy as it is now.
+    pub fn policy(&self) -> Result<Policy, StorageError> {
+        self.0.readers.with(|conn| Ok(policy::get(conn)?))
+    }
+
     /// References that are not in a segment, ascending.
     pub fn pending(&self) -> Result<Vec<u64>, StorageError> {
         self.0.readers.with(|conn| Ok(pending::references(conn)?))

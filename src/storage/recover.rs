@@ -7,11 +7,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
-use super::catalog::code::{from_json, to_json};
+use super::catalog::code::to_json;
 use super::catalog::connection::{self, Readers, Writer};
 use super::catalog::page::PageSeal;
 use super::catalog::pending::PendingSeal;
-use super::catalog::{schema, segments};
+use super::catalog::{policy, schema, segments};
 use super::durable;
 use super::error::StorageError;
 use super::mark::{MARK_FILE, Mark};
@@ -111,15 +111,13 @@ pub(super) fn open_files(
     Ok(Store(Arc::new(shared)))
 }
 
-/// The tenant as it was created, which must be this one.
+/// The tenant, which must be this one.
 pub(super) fn read_spec(
     conn: &rusqlite::Connection,
     catalog: &Path,
     id: &TenantId,
 ) -> Result<TenantSpec, StorageError> {
-    let spec: TenantSpec = conn.query_row("SELECT spec FROM tenant", [], |row| {
-        from_json(0, row.get_ref(0)?.as_str()?)
-    })?;
+    let spec = policy::spec(conn)?;
     if spec.id != *id {
         return Err(StorageError::damaged(
             catalog,

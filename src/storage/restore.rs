@@ -11,7 +11,7 @@ use super::archive::ArchiveReader;
 use super::backup::Snapshot;
 use super::catalog::page::PageSeal;
 use super::catalog::state::State;
-use super::catalog::{connection, erase, schema, segments};
+use super::catalog::{connection, erase, schema, segments, subject};
 use super::error::{StorageError, WriteError};
 use super::journal::entry::ErasureEntry;
 use super::mark::Mark;
@@ -23,6 +23,7 @@ use super::{data_dir, durable, recover};
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
+use crate::model::timestamp::Timestamp;
 
 /// What a restore adds to numbers that callers were told of: more than can have been given out since the backup, so that none is given out twice.
 const NUMBERS_PASSED: u64 = 1 << 32;
@@ -75,18 +76,19 @@ pub fn written(data: &Path) -> Result<Vec<TenantId>, StorageError> {
 }
 
 /// Opens a written tenant, erases who was erased since, takes their rows out of the files and verifies everything. `erasures` are those of this tenant
-/// with numbers above the catalog's last, in order. Gives how many persons the backup still had, and what was verified.
+/// with numbers above the catalog's last, in order; where some may be missing, their numbers are passed over too. Gives how many persons the backup still had, and what was verified.
 pub fn finish(
     data: &Path,
     tenant: &TenantId,
     data_key: &SecretKey,
     signer: ReceiptSigner,
     erasures: &[ErasureEntry],
+    may_miss_erasures: bool,
 ) -> Result<(u64, Verification), StorageError> {
     let dir = data_dir::tenant_path(data, tenant);
     // Opening destroys the segments that the catalog does not name.
     let store = recover::open(&dir, tenant, data_key, signer)?;
-    let erased = store.catch_up(erasures)?;
+    let erased = store.catch_up(erasures, may_miss_erasures)?;
     store.purge()?;
     if store.erasures_pending() > 0 {
         let fault = "erased rows can't be taken out of its files";
@@ -98,8 +100,8 @@ pub fn finish(
 
 impl Store {
     /// Does erasures again under their numbers and with their times, and passes over the other numbers that were given out since. Who is not there, having
-    /// come after the backup, leaves the number of the erasure unused.
-    fn catch_up(&self, erasures: &[ErasureEntry]) -> Result<u64, StorageError> {
+    /// come after the backup, leaves the number of the erasure unused. Nobody counts as unseen for the time of which nothing is known.
+    fn catch_up(&self, erasures: &[ErasureEntry], may_miss_erasures: bool) -> Result<u64, StorageError> {
         let shared = &*self.0;
         let mut writer = shared.writer.lock();
         shared.write(&mut writer, Durability::Power, |conn, state| {
@@ -110,12 +112,13 @@ impl Store {
             ] {
                 *number += NUMBERS_PASSED;
             }
+            subject::seen_by(conn, Timestamp::now())?;
             let mut erased = 0;
             for entry in erasures {
-                let subject = SubjectKey::Id(entry.subject_id.clone());
+                let key = SubjectKey::Id(entry.subject_id.clone());
                 state.last_erasure = entry.erasure - 1;
                 let done =
-                    shared.erasing(|context| erase::forget(conn, state, context, &subject, entry.erased_at));
+                    shared.erasing(|context| erase::forget(conn, state, context, &key, entry.erased_at));
                 match done {
                     Ok(_) => erased += 1,
                     Err(StorageError::Write(WriteError::SubjectUnknown)) => {
@@ -123,6 +126,9 @@ impl Store {
                     }
                     Err(error) => return Err(error),
                 }
+            }
+            if may_miss_erasures {
+                state.last_erasure += NUMBERS_PASSED;
             }
             Ok(erased)
         })

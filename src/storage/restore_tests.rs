@@ -62,7 +62,7 @@ fn erasures_are_done_again_and_their_rows_leave_the_files() {
         entry(9, "s9"),
         entry(10, "came-later"),
     ];
-    let (erased, found) = finish(&data, &id("acme"), &key(1), signer(), &later).expect("finished");
+    let (erased, found) = finish(&data, &id("acme"), &key(1), signer(), &later, false).expect("finished");
     assert_eq!(erased, 3);
     assert!(found.faults.is_empty() && found.counted, "{:?}", found.faults);
     data_dir::DataDir::init(&data).expect("made");
@@ -109,6 +109,43 @@ fn erasures_are_done_again_and_their_rows_leave_the_files() {
         again.files_with(&before).is_empty(),
         "the backup's segment is gone"
     );
+}
+
+#[test]
+fn nobody_is_idle_for_the_time_that_is_lost_and_no_number_is_given_out_twice() {
+    let house = House::new();
+    for (subject, seed) in [("a", 1), ("b", 2), ("c", 3)] {
+        house.enroll(subject, seed);
+    }
+    house.erase("a");
+    let unseen = "UPDATE subject SET last_used = 5";
+    house
+        .store
+        .0
+        .writer
+        .lock()
+        .connection()
+        .execute(unseen, [])
+        .expect("set");
+    let bytes = backed_up(&house);
+    let before = Timestamp::now();
+    for (may_miss_erasures, next) in [(false, 2), (true, NUMBERS_PASSED + 2)] {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let data = tmp.path().join("data");
+        unpack(&bytes, &data).expect("written");
+        finish(&data, &id("acme"), &key(1), signer(), &[], may_miss_erasures).expect("finished");
+        data_dir::DataDir::init(&data).expect("made");
+        let again = House::open(tmp);
+        let seen = "SELECT min(last_used) FROM subject";
+        let writer = again.store.0.writer.lock();
+        let seen: i64 = writer
+            .connection()
+            .query_row(seen, [], |row| row.get(0))
+            .expect("there");
+        drop(writer);
+        assert!(seen >= before.0);
+        assert_eq!(again.erase("b").0.erasure, next);
+    }
 }
 
 #[test]

@@ -133,7 +133,7 @@ impl Store {
             .expect("segments stand in the tenant's directory")
     }
 
-    /// The tenant as it was created.
+    /// The tenant as it was when this was opened; [`Store::policy`] tells what its policy is since.
     pub fn spec(&self) -> &TenantSpec {
         &self.0.spec
     }

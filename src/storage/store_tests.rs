@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::model::policy::Policy;
+use crate::storage::error::WriteError;
 use crate::storage::place::Place;
 use crate::storage::testing::{House, exact, files, id, key, signer, spec};
 
@@ -215,4 +217,28 @@ fn holes_are_rows_without_scale() {
     scale[..SCALE_LEN].fill(0);
     scale[3 * SCALE_LEN..4 * SCALE_LEN].fill(0);
     assert_eq!(holes(&scale).collect::<Vec<_>>(), [0, 3]);
+}
+
+#[test]
+fn a_policy_is_replaced_once_a_request_and_stays() {
+    let house = House::new();
+    let first = house.store.policy().expect("there");
+    assert_eq!(first, spec("acme").policy);
+    let with = |margin: f32| Policy {
+        margin,
+        ..first.clone()
+    };
+    house.set_policy("a", &with(0.1)).expect("set");
+    house.set_policy("b", &with(0.2)).expect("set");
+    // Repetitions, and the same id for something else.
+    house.set_policy("a", &with(0.1)).expect("done before");
+    assert_eq!(
+        house.set_policy("a", &with(0.3)),
+        Err(WriteError::RequestIdReused)
+    );
+    assert_eq!(house.store.policy().expect("there"), with(0.2));
+    let crashed = house.crash();
+    assert_eq!(crashed.store.policy().expect("there"), with(0.2));
+    assert_eq!(crashed.store.spec().policy, with(0.2));
+    assert_eq!(house.reopen().store.spec().policy, with(0.2));
 }

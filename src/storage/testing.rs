@@ -14,8 +14,8 @@ use super::import::{ImportStart, Importer};
 use super::place::{Place, RowId, RowPlanes, SegmentRows};
 use super::store::Store;
 use super::write::{
-    Committed, EnrollAnswer, EnrollWrite, EraseAnswer, EraseWrite, ImportWrite, ReferenceWrite, SubjectKey,
-    Write,
+    Committed, EnrollAnswer, EnrollWrite, EraseAnswer, EraseWrite, ImportWrite, PolicyWrite, ReferenceWrite,
+    SubjectKey, Write,
 };
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
@@ -113,6 +113,16 @@ impl House {
             Ok(Committed::Enrolled { answer, .. }) => answer,
             other => panic!("enrolled: {other:?}"),
         }
+    }
+
+    /// Gives the tenant another policy.
+    pub(super) fn set_policy(&self, request: &str, policy: &Policy) -> Result<(), WriteError> {
+        let write = PolicyWrite {
+            request_id: id(request),
+            request_digest: sha256(format!("{policy:?}").as_bytes()),
+            policy: policy.clone(),
+        };
+        self.one(Write::Policy(write)).map(drop)
     }
 
     /// Erases a subject.

@@ -8,6 +8,7 @@ use crate::model::consent::Consent;
 use crate::model::erasure::SignedReceipt;
 use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::{LinkKind, SealedLink};
+use crate::model::policy::Policy;
 use crate::model::retention::Due;
 use crate::model::subject::{Capture, Hand};
 use crate::model::usage::UsageEvent;
@@ -27,6 +28,8 @@ pub enum Write {
     Enroll(EnrollWrite),
     /// Forgets a subject.
     Erase(EraseWrite),
+    /// Replaces the tenant's policy.
+    Policy(PolicyWrite),
     /// Records an event. A subject that is not enrolled (any more) is left out of it.
     Usage(UsageEvent),
 }
@@ -35,7 +38,7 @@ impl Write {
     /// What it survives once acknowledged.
     pub fn durability(&self) -> Durability {
         match self {
-            Self::Enroll(_) | Self::Erase(_) => Durability::Power,
+            Self::Enroll(_) | Self::Erase(_) | Self::Policy(_) => Durability::Power,
             Self::Usage(_) => Durability::Process,
         }
     }
@@ -77,8 +80,19 @@ pub struct EraseWrite {
     pub request_digest: [u8; 32],
     /// Who.
     pub subject: SubjectKey,
-    /// Only while the subject is due.
+    /// Only while the tenant's policy has this retention and the subject is due by it.
     pub only_if: Option<Due>,
+}
+
+/// Another policy.
+#[derive(Debug, Clone)]
+pub struct PolicyWrite {
+    /// Makes a repetition harmless.
+    pub request_id: RequestId,
+    /// Keyed digest of what was asked.
+    pub request_digest: [u8; 32],
+    /// Takes the place of the present one.
+    pub policy: Policy,
 }
 
 /// How a subject is named.
@@ -120,6 +134,8 @@ pub enum Committed {
         /// The request was answered before; nothing was changed now.
         replayed: bool,
     },
+    /// The policy holds, unless it was replaced again since.
+    PolicySet,
     /// The event is recorded.
     Recorded,
 }

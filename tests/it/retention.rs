@@ -57,3 +57,84 @@ async fn a_consent_that_ended_while_the_server_was_down_is_followed_by_an_erasur
     assert_eq!(found.subject_id, "ada", "a tenant without retention");
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_is_changed_later_holds_for_who_is_there_and_survives_a_restart() {
+    let world = World::start().await;
+    world.create_tenant("acme").await;
+    let mut operator = world.operator("acme").await;
+    for (subject, seed, seconds) in [("ada", 1, 1), ("bob", 2, 86_400)] {
+        let enrolled = operator.enrollment.enroll(enroll(subject, seed, seconds)).await;
+        enrolled.expect("enrolled");
+    }
+    let mut admin = world.admin().await;
+    let mut request = v1::UpdatePolicyRequest {
+        request_id: "stricter".into(),
+        tenant: "acme".into(),
+        policy: Some(policy(0.999)),
+    };
+    let mut probe = palm(2);
+    for (value, other) in probe.iter_mut().zip(palm(3)) {
+        *value = 0.9 * *value + 0.435 * other;
+    }
+    let norm = probe.iter().map(|value| value * value).sum::<f32>().sqrt();
+    for value in &mut probe {
+        *value /= norm;
+    }
+    assert_eq!(
+        operator.identify(&probe).await.expect("answered").subject_id,
+        "bob"
+    );
+    let refused = operator
+        .admin
+        .update_policy(request.clone())
+        .await
+        .expect_err("no administrator");
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+    let changed = admin.admin.update_policy(request.clone()).await.expect("changed");
+    assert!((changed.into_inner().threshold - 0.999).abs() < 1e-6);
+    let found = operator.identify(&probe).await.expect("answered");
+    assert_eq!(found.decision(), v1::Decision::NoMatch);
+    let world = world.restart().await;
+    let mut operator = world.operator("acme").await;
+    let found = operator.identify(&probe).await.expect("answered");
+    assert_eq!(found.decision(), v1::Decision::NoMatch, "after a restart");
+
+    // Retention for a tenant that had none: it looks back as well.
+    request.request_id = "retention".into();
+    request.policy = Some(v1::Policy {
+        retention: Some(v1::Retention {
+            idle_days_max: 0,
+            consent_end: true,
+        }),
+        ..policy(0.5)
+    });
+    let mut admin = world.admin().await;
+    admin.admin.update_policy(request.clone()).await.expect("changed");
+    // A late repetition of the first one changes nothing.
+    let late = v1::UpdatePolicyRequest {
+        request_id: "stricter".into(),
+        policy: Some(policy(0.999)),
+        ..request
+    };
+    let answer = admin
+        .admin
+        .update_policy(late)
+        .await
+        .expect("answered")
+        .into_inner();
+    assert!((answer.threshold - 0.5).abs() < 1e-6);
+    let world = world.restart().await;
+    let mut operator = world.operator("acme").await;
+    let purged = operator.await_erasure(1).await;
+    assert!(
+        purged.receipt_json.contains("\"subject_id\":\"ada\""),
+        "{}",
+        purged.receipt_json
+    );
+    assert_eq!(
+        operator.identify(&probe).await.expect("answered").subject_id,
+        "bob"
+    );
+    world.stop().await;
+}

@@ -9,7 +9,7 @@ use super::vocabulary::{
 };
 use crate::matcher::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, IMPORT_CHUNK_ROWS_MAX, ImportChunk, ImportHeader,
-    NewReference, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
+    NewReference, PolicyChange, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
 };
 use crate::model::decision::{CANDIDATES_MAX, Candidate, SearchAnswer};
 use crate::model::erasure::SignedReceipt;
@@ -268,6 +268,16 @@ pub fn erase(request: pb::EraseRequest) -> Result<Erasure, Rejected> {
         request_digest: digest("request_digest", &request.request_digest)?,
         subject: subject_ref(request.subject)?,
         only_if: request.only_if.map(due).transpose()?,
+    })
+}
+
+/// Another policy.
+pub fn policy_change(request: pb::SetPolicyRequest) -> Result<PolicyChange, Rejected> {
+    Ok(PolicyChange {
+        tenant: request.tenant.parse()?,
+        request_id: request.request_id.parse()?,
+        request_digest: digest("request_digest", &request.request_digest)?,
+        policy: policy_from_proto(request.policy)?,
     })
 }
 

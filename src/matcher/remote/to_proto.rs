@@ -7,8 +7,8 @@ use super::vocabulary::{
     pad_to_proto, policy_to_proto, reference_to_proto, retention_to_proto, time_to_proto, usage_to_proto,
 };
 use crate::matcher::node::{
-    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, NewReference, RankQuery,
-    SearchQuery, SubjectRef, UsagePage, UsageQuery,
+    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, NewReference,
+    PolicyChange, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
 };
 use crate::model::decision::{Candidate, SearchAnswer};
 use crate::model::link::SealedLink;
@@ -222,6 +222,16 @@ pub fn subject_ref(subject: &SubjectRef) -> pb::SubjectRef {
     };
     pb::SubjectRef {
         subject: Some(subject),
+    }
+}
+
+/// Another policy.
+pub fn policy_change(change: &PolicyChange) -> pb::SetPolicyRequest {
+    pb::SetPolicyRequest {
+        tenant: change.tenant.to_string(),
+        request_id: change.request_id.to_string(),
+        request_digest: Bytes::copy_from_slice(&change.request_digest),
+        policy: Some(policy_to_proto(&change.policy)),
     }
 }
 

@@ -1,6 +1,5 @@
 //! The directory that a backup is restored to: new or empty before, a data directory or nothing afterwards. Reads no backup.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -9,6 +8,7 @@ use super::super::ServerError;
 use super::super::backup::BackupError;
 use super::super::config::Config;
 use super::super::files;
+use super::Journal;
 use crate::keys::keyring::Keyring;
 use crate::keys::provider::KekSource;
 use crate::keys::secret::SecretKey;
@@ -85,16 +85,24 @@ impl Target {
     pub(super) fn finish(
         mut self,
         keyring: &Keyring,
-        dropped: &BTreeSet<TenantId>,
-        given: Option<&Path>,
+        keeps: impl Fn(&TenantId) -> bool,
+        given: Option<Journal<'_>>,
     ) -> Result<(), ServerError> {
         let path = self.path.join("keyring");
-        keyring.save_as(&path, &self.kek, |tenant| !dropped.contains(tenant))?;
+        keyring.save_as(&path, &self.kek, keeps)?;
         if let Some(given) = given.filter(|_| !self.before.has_journal) {
-            journal::copy(given, &self.journal, &keyring.signer())?;
+            journal::copy(given.path, &self.journal, &keyring.signer(), given.may_have_gaps)?;
         }
         for dir in ["tls", "tenants"] {
             sync(&self.path.join(dir))?;
+        }
+        if !self.before.has_directory {
+            sync(
+                self.path
+                    .parent()
+                    .filter(|path| !path.as_os_str().is_empty())
+                    .unwrap_or(Path::new(".")),
+            )?;
         }
         DataDir::init(&self.path)?;
         self.is_finished = true;
@@ -111,7 +119,11 @@ impl Drop for Target {
         for dir in ["tenants", "tls"] {
             let _ = fs::remove_dir_all(self.path.join(dir));
         }
-        let mut files = vec![self.path.join("keyring"), self.path.join("FORMAT.tmp")];
+        let mut files = vec![
+            self.path.join("keyring"),
+            self.path.join("FORMAT.tmp"),
+            self.path.join("FORMAT"),
+        ];
         if !self.before.has_kek {
             files.push(self.path.join(KEK_FILE));
         }

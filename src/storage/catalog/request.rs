@@ -23,6 +23,8 @@ pub(in crate::storage) enum Method {
     Erase = 2,
     /// An import.
     Import = 3,
+    /// A change of the policy.
+    Policy = 4,
 }
 
 /// The stored answer to a request, or `None` when it was never asked. An id that was used for something else is

@@ -98,6 +98,12 @@ pub(in crate::storage) fn due(
     Ok(found)
 }
 
+/// Nobody counts as unseen before this time.
+pub(in crate::storage) fn seen_by(conn: &Connection, at: Timestamp) -> rusqlite::Result<()> {
+    conn.execute("UPDATE subject SET last_used = ?1 WHERE last_used < ?1", [at.0])?;
+    Ok(())
+}
+
 /// Whether a subject is due.
 pub(in crate::storage) fn is_due(conn: &Connection, handle: u64, due: &Due) -> rusqlite::Result<bool> {
     conn.prepare_cached(

@@ -109,16 +109,18 @@ fn json(value: &impl Serialize) -> String {
 pub struct Extent {
     /// Bytes of sound lines before the first that was torn; less than the file's where there is one.
     pub len: u64,
-    /// The number of that line, where signed entries stand behind it. A loss of power in the middle of an append leaves that, and so does a line that
-    /// rotted, which somebody may have been told of.
+    /// The number of that line, where signed entries stand behind it, or where any damage is put up with. A loss of power in the middle of an append leaves
+    /// that, and so does a line that rotted, which somebody may have been told of.
     pub hole: Option<u64>,
 }
 
 /// Reads a journal from its beginning and hands each signed entry on, with the number of the torn line that it stands behind. Any other line that is not as it
-/// was written, comes out of order or was signed with another key is refused with its number.
+/// was written or was signed with another key is refused with its number, or taken for a torn one where `any_damage` is put up with; one that comes out of order
+/// is refused.
 pub fn read(
     path: &Path,
     signer: &ReceiptSigner,
+    any_damage: bool,
     mut each: impl FnMut(Entry, Option<u64>) -> Result<(), StorageError>,
 ) -> Result<Extent, StorageError> {
     let failed = |e| StorageError::io("read", path, e);
@@ -131,15 +133,19 @@ pub fn read(
     loop {
         let lines = lines(&mut file).map_err(failed)?;
         if lines.is_empty() {
+            if any_damage {
+                extent.hole = torn;
+            }
             return Ok(extent);
         }
         let entries: Vec<Option<Entry>> = lines.par_iter().map(|line| Entry::parse(line, signer)).collect();
         for (line, entry) in lines.iter().zip(entries) {
             number += 1;
-            let fault = |fault: &str| Err(StorageError::damaged(path, format!("line {number} {fault}")));
+            let fault = |fault: &str| Err(damaged(path, format!("line {number} {fault}")));
             let Some(entry) = entry else {
                 // What stands behind a torn line may be the rest of it.
-                if torn.is_none() && !(is_torn(line) && file_len - extent.len <= TORN_LEN_MAX) {
+                if torn.is_none() && !any_damage && !(is_torn(line) && file_len - extent.len <= TORN_LEN_MAX)
+                {
                     return fault("is not as it was written, or another keyring's key has signed it");
                 }
                 torn.get_or_insert(number);
@@ -159,6 +165,14 @@ pub fn read(
             }
             each(entry, torn)?;
         }
+    }
+}
+
+/// A journal that is not what was written.
+pub(super) fn damaged(path: &Path, fault: String) -> StorageError {
+    StorageError::JournalDamaged {
+        path: path.to_owned(),
+        fault,
     }
 }
 
