@@ -4,6 +4,7 @@ mod backup;
 mod build;
 pub mod config;
 mod counted;
+mod descriptors;
 mod dump;
 mod files;
 mod health;
@@ -41,6 +42,7 @@ use crate::keys::error::KeyError;
 use crate::keys::receipt::ReceiptError;
 use crate::matcher::local::LocalNode;
 use crate::matcher::node::NodeError;
+use crate::storage::data_dir::DataDir;
 use crate::storage::error::StorageError;
 
 /// Which tiers a process runs.
@@ -110,6 +112,8 @@ pub enum ServerError {
 pub struct Server {
     address: SocketAddr,
     node: Option<Arc<LocalNode>>,
+    /// Held to the end.
+    _directory: Option<DataDir>,
     health: health::Health,
     stop: CancellationToken,
     listener: JoinHandle<Result<(), ServerError>>,
@@ -130,6 +134,7 @@ impl Server {
             .await
             .map_err(|error| listen_error(bound, &error))?;
         let address = socket.local_addr().map_err(|error| listen_error(bound, &error))?;
+        descriptors::raise_limit(config.listen.connections_max);
         build::metrics(&config)?;
         let tiers = build::tiers(&config, mode).await?;
         let health = health::Health::new(mode).await;
@@ -150,6 +155,7 @@ impl Server {
         Ok(Self {
             address,
             node: tiers.local,
+            _directory: tiers.directory,
             health,
             stop,
             listener,

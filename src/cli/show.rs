@@ -76,6 +76,19 @@ pub fn certificate_text(certificate: Option<&api::Certificate>) -> String {
     }
 }
 
+/// A text that somebody else chose, without what a terminal would obey.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
 /// An identification for people.
 pub fn identified_text(answer: &api::IdentifyResponse) -> String {
     let mut lines = vec![decision_text(
@@ -85,7 +98,7 @@ pub fn identified_text(answer: &api::IdentifyResponse) -> String {
         answer.retake_reason(),
     )];
     let known = answer.links.iter();
-    lines.extend(known.map(|link| format!("{} {}", link_kind(link), link.value)));
+    lines.extend(known.map(|link| format!("{} {}", link_kind(link), printable(&link.value))));
     if answer.certificate.is_some() {
         lines.push(format!(
             "certificate {}",

@@ -30,7 +30,14 @@ impl Front {
         request.policy.check()?;
         let _one_at_a_time = self.changing.lock().await;
         let node = self.routes.node(&request.tenant)?;
-        // The keys come first: a crash in between leaves keys without a tenant, which the repetition uses. The other
+        if let Err(NodeError::TenantUnknown(_)) = node.tenant(&request.tenant).await
+            && self.has_keys(&request.tenant)?
+        {
+            // Left by a drop, or a making, that was cut off. Nobody gets the space of a tenant that is gone.
+            let (keyring, id) = (Arc::clone(&self.keyring), request.tenant.clone());
+            blocking(move || destroy_keys(&keyring, &id)).await??;
+        }
+        // The keys come first: a crash in between leaves keys without a tenant, which the repetition destroys. The other
         // way round a gallery could be there whose rotation nobody knows.
         let (keyring, id, dim) = (
             Arc::clone(&self.keyring),

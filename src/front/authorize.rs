@@ -142,6 +142,11 @@ pub(super) fn administration(caller: &Caller, method: Method, tenant: &TenantId)
     }
 }
 
+/// Refuses before anything of a request's body is read, for a body that is large.
+pub fn before_the_body(caller: &Caller, method: Method) -> Result<(), FrontError> {
+    allow_role(caller, method).map(drop)
+}
+
 /// The only tenant that a caller of `ListTenants` sees; `None` for all.
 pub(super) fn listing(caller: &Caller) -> Result<Option<&TenantId>, FrontError> {
     allow_role(caller, Method::ListTenants)?;
@@ -152,6 +157,8 @@ pub(super) fn listing(caller: &Caller) -> Result<Option<&TenantId>, FrontError> 
 }
 
 fn allow_role(caller: &Caller, method: Method) -> Result<Role, FrontError> {
+    // Of a stream's messages as well.
+    caller.check()?;
     let role = caller.principal.role();
     if method.is_allowed_to(role) {
         Ok(role)

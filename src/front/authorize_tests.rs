@@ -1,6 +1,7 @@
 //! Tests of authorisation: the whole matrix, written a second time as one line a method, and the tenants' walls.
 
 use super::*;
+use crate::model::timestamp::Timestamp;
 
 fn tenant(id: &str) -> TenantId {
     id.parse().expect("valid")
@@ -9,6 +10,7 @@ fn tenant(id: &str) -> TenantId {
 fn caller(path: &str) -> Caller {
     Caller {
         principal: Principal::from_path(path).expect("valid"),
+        valid_until: Timestamp(i64::MAX),
     }
 }
 
@@ -94,4 +96,28 @@ fn a_tenant_s_administrator_lists_its_own() {
     );
     assert_eq!(listing(&caller("/admin/root")).expect("allowed"), None);
     assert!(listing(&caller("/tenant/acme/operator/x")).is_err());
+}
+
+#[test]
+fn a_certificate_that_ended_since_allows_nothing() {
+    let mut operator = caller("/tenant/acme/operator/o");
+    let mut admin = caller("/admin/root");
+    for caller in [&mut operator, &mut admin] {
+        caller.valid_until = Timestamp::now().minus(std::time::Duration::from_secs(1));
+    }
+    let refused = gallery(&operator, Method::Identify, None).err();
+    assert!(
+        matches!(refused, Some(FrontError::Unauthenticated(_))),
+        "{refused:?}"
+    );
+    let refused = administration(&admin, Method::DropTenant, &tenant("acme")).err();
+    assert!(
+        matches!(refused, Some(FrontError::Unauthenticated(_))),
+        "{refused:?}"
+    );
+    let refused = listing(&admin).err();
+    assert!(
+        matches!(refused, Some(FrontError::Unauthenticated(_))),
+        "{refused:?}"
+    );
 }

@@ -74,7 +74,7 @@ pub struct Verify {
 }
 
 /// The answer to a 1:1 question.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Verified {
     /// What the caller is told; the candidate of a match is the claimed subject, without links.
     pub decision: Decision,

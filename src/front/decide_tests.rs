@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::model::subject::Hand;
+use crate::model::timestamp::Timestamp;
 
 fn candidate(subject: &str, score: f32) -> Candidate {
     Candidate {
         subject_id: subject.parse().expect("valid"),
+        subject_since: Timestamp(5),
         hand: Hand::Left,
         score,
         links: Vec::new(),

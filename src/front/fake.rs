@@ -133,6 +133,15 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 impl FakeTenant {
+    /// Another time after each erasure.
+    fn since(&self, subject: &SubjectId) -> Timestamp {
+        let erased = self
+            .erasures
+            .iter()
+            .filter(|erased| erased.subject_id == *subject);
+        Timestamp(i64::try_from(erased.count()).expect("few"))
+    }
+
     fn find(&self, subject: &SubjectRef) -> Result<SubjectId, NodeError> {
         match subject {
             SubjectRef::Id(id) => self.rows.iter().find(|row| row.0 == *id).map(|row| row.0.clone()),
@@ -238,6 +247,7 @@ impl Node for FakeNode {
                     best.insert(
                         subject_id,
                         Candidate {
+                            subject_since: tenant.since(&subject),
                             subject_id: subject,
                             hand,
                             score,
@@ -417,7 +427,7 @@ impl Node for FakeNode {
             let subject_id = tenant.find(subject)?;
             let own = tenant.rows.iter().filter(|row| row.0 == subject_id);
             Ok(SubjectRecord {
-                created_at: Timestamp(1),
+                created_at: tenant.since(&subject_id),
                 consent: consent(),
                 references: own
                     .map(|row| ReferenceInfo {

@@ -114,10 +114,11 @@ impl Front {
         let admitted = admit::capture(&request.probe, &tenant.spec, "probe")?;
         let digest = tenant.digests.verify(request);
         let question = question(caller, tenant, &request.request_id, digest);
-        if let Some(answer) = self.verified.get(&question)
-            && self.is_still_true(tenant, &answer.decision).await?
+        let remembered = self.verified.get(&question);
+        if let Some(answer) = &remembered
+            && !matches!(answer.decision, Decision::Match { .. })
         {
-            return Ok(answer);
+            return Ok(answer.clone());
         }
         let answer = match admitted {
             Admitted::Retake(reason) => Verified {
@@ -129,6 +130,7 @@ impl Front {
                 let score = self.compare(tenant, request, probe).await?;
                 let claimed = Candidate {
                     subject_id: request.subject_id.clone(),
+                    subject_since: Timestamp(0),
                     // The comparison is with both palms; the answer to Verify names none.
                     hand: request.probe.capture.hand.unwrap_or(Hand::Left),
                     score,
@@ -140,6 +142,10 @@ impl Front {
                 }
             }
         };
+        // A match is looked at again: the subject may have been erased at another front since. Where nothing has changed it is the same answer.
+        if remembered.as_ref() == Some(&answer) {
+            return Ok(answer);
+        }
         let mut event = event(
             member,
             UsageKind::Verify,
@@ -238,7 +244,7 @@ impl Front {
     }
 
     /// Whether a remembered decision may be repeated. Erasures at this front have outdated it already; the subject may
-    /// also have been erased at another one, and only the match node knows.
+    /// also have been erased, and another palm enrolled under its id, at another one, and only the match node knows.
     async fn is_still_true(&self, tenant: &Tenant, decision: &Decision) -> Result<bool, FrontError> {
         let Decision::Match { candidate, .. } = decision else {
             return Ok(true);
@@ -251,7 +257,10 @@ impl Front {
             .await
         {
             Err(NodeError::SubjectUnknown(_)) => Ok(false),
-            answer => self.heard(tenant, answer).map(|_| true),
+            answer => {
+                let record = self.heard(tenant, answer)?;
+                Ok(record.created_at == candidate.subject_since)
+            }
         }
     }
 }

@@ -424,3 +424,44 @@ async fn verification_takes_the_claimed_subject_alone() {
     let attack = fixture.front.verify(&scanner, attack).await.expect("answered");
     assert_eq!(attack.decision, Decision::Retake(RetakeReason::PadFailed));
 }
+
+#[tokio::test]
+async fn a_remembered_match_is_not_repeated_for_another_palm_under_the_same_id() {
+    let fixture = Fixture::new().await;
+    fixture.enroll("acme", "ada", 1).await;
+    let scanner = caller("/tenant/acme/scanner/gate");
+    let ask = async || {
+        let found = fixture.front.identify(&scanner, identify("same", &palm(1))).await;
+        let claimed = fixture
+            .front
+            .verify(&scanner, verify("same", "ada", &palm(1)))
+            .await;
+        [
+            found.expect("answered").decision,
+            claimed.expect("answered").decision,
+        ]
+    };
+    for _ in 0..2 {
+        for decision in ask().await {
+            assert!(matches!(decision, Decision::Match { .. }), "{decision:?}");
+        }
+    }
+    assert_eq!(
+        fixture.node.usage_of("acme").len(),
+        3,
+        "the enrolment and one use of each kind"
+    );
+    // At another front she is erased, and somebody else gets her id.
+    let elsewhere = front(&fixture.keyring, &fixture.node);
+    let enroller = caller("/tenant/acme/enroller/e");
+    let selector = crate::front::command::SubjectSelector::Id(id("ada"));
+    let erased = elsewhere.erase(&enroller, None, id("erase"), selector).await;
+    erased.expect("erased");
+    let other = crate::front::command::Enroll {
+        request_id: id("other"),
+        subject_id: Some(id("ada")),
+        ..enroll(2)
+    };
+    elsewhere.enroll(&enroller, other).await.expect("enrolled");
+    assert_eq!(ask().await, [Decision::NoMatch, Decision::NoMatch]);
+}

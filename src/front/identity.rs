@@ -4,15 +4,26 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::error::FrontError;
 use crate::model::principal::Principal;
+use crate::model::timestamp::Timestamp;
 
 /// A caller, authenticated by its certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// Who it is.
     pub principal: Principal,
+    /// When its certificate ends.
+    pub valid_until: Timestamp,
 }
 
 impl Caller {
+    /// Refuses once the certificate has ended: a stream outlives it.
+    pub fn check(&self) -> Result<(), FrontError> {
+        if Timestamp::now() <= self.valid_until {
+            return Ok(());
+        }
+        Err(FrontError::Unauthenticated("it has expired".to_owned()))
+    }
+
     /// Reads the principal from a DER-encoded certificate: exactly one URI among its subject alternative names, a
     /// SPIFFE id (X.509-SVID, section 2) of this trust domain.
     pub fn from_certificate(der: &[u8], trust_domain: &str) -> Result<Self, FrontError> {
@@ -33,29 +44,36 @@ impl Caller {
             })
             .collect();
         match uris.as_slice() {
-            [uri] => Self::from_uri(uri, trust_domain),
+            [uri] => Ok(Self {
+                principal: principal(uri, trust_domain)?,
+                valid_until: Timestamp(
+                    certificate
+                        .validity()
+                        .not_after
+                        .timestamp()
+                        .saturating_mul(1_000_000),
+                ),
+            }),
             uris => Err(FrontError::Unauthenticated(format!(
                 "it holds {} URIs; exactly one SPIFFE id is expected among its subject alternative names",
                 uris.len()
             ))),
         }
     }
+}
 
-    fn from_uri(uri: &str, trust_domain: &str) -> Result<Self, FrontError> {
-        let rest = uri
-            .strip_prefix("spiffe://")
-            .ok_or_else(|| FrontError::Unauthenticated(format!("{uri:?} is not a SPIFFE id (spiffe://…)")))?;
-        let path_at = rest.find('/').unwrap_or(rest.len());
-        let (domain, path) = rest.split_at(path_at);
-        if domain != trust_domain {
-            return Err(FrontError::Unauthenticated(format!(
-                "it is of trust domain {domain:?}; this server's is {trust_domain:?}"
-            )));
-        }
-        let principal =
-            Principal::from_path(path).map_err(|refusal| FrontError::Unauthenticated(refusal.to_string()))?;
-        Ok(Self { principal })
+fn principal(uri: &str, trust_domain: &str) -> Result<Principal, FrontError> {
+    let rest = uri
+        .strip_prefix("spiffe://")
+        .ok_or_else(|| FrontError::Unauthenticated(format!("{uri:?} is not a SPIFFE id (spiffe://…)")))?;
+    let path_at = rest.find('/').unwrap_or(rest.len());
+    let (domain, path) = rest.split_at(path_at);
+    if domain != trust_domain {
+        return Err(FrontError::Unauthenticated(format!(
+            "it is of trust domain {domain:?}; this server's is {trust_domain:?}"
+        )));
     }
+    Principal::from_path(path).map_err(|refusal| FrontError::Unauthenticated(refusal.to_string()))
 }
 
 #[cfg(test)]

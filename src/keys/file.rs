@@ -94,6 +94,10 @@ fn write_new(path: &Path, text: &str) -> Result<(), KeyError> {
 ///
 /// A name that still is the keyring itself (a crash between link and rename) only loses the name.
 fn wipe(path: &Path) -> Result<(), KeyError> {
+    if path.is_symlink() {
+        // What it leads to is none of ours.
+        return fs::remove_file(path).map_err(KeyError::io(path));
+    }
     let file = match OpenOptions::new().write(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -28,7 +28,6 @@ use crate::model::id::{SubjectId, TenantId};
 use crate::model::retention::Due;
 use crate::model::subject::SubjectRecord;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus};
-use crate::model::timestamp::Timestamp;
 use crate::model::usage::UsageEvent;
 use crate::storage::data_dir::DataDir;
 use crate::storage::error::StorageError;
@@ -268,19 +267,28 @@ impl LocalNode {
         Err(NodeError::TenantExists(spec.id.clone()))
     }
 
-    /// The directory goes first, by a rename: a crash after it leaves a key without data, never data
-    /// that a restored keyring could open again under the same name.
+    /// The journal comes first: a drop that is cut off is known as one from then on. Then the directory, by a rename: a crash after it leaves a key
+    /// without data, never data that a restored keyring could open again under the same name.
     fn drop_tenant_now(&self, id: &TenantId) -> Result<(), NodeError> {
         let keys = |error: KeyError| NodeError::StorageRefused(error.to_string());
         let _one_at_a_time = self.changing.lock();
-        let Some(slot) = self.tenants.write().remove(id) else {
+        let Some(slot) = self.tenants.read().get(id).cloned() else {
             // A drop that was cut off after its directory went is ended here.
             if self.keyring.get(id, Purpose::Data).map_err(keys)?.is_none() {
                 return Err(NodeError::TenantUnknown(id.clone()));
             }
-            self.record_drop(id, None)?;
             return self.keyring.destroy(id).map_err(keys);
         };
+        let created_at = match &slot {
+            Slot::Live(tenant) => Some(tenant.spec.created_at),
+            Slot::Broken(_) => None,
+        };
+        self.journal.record_drop(id, created_at).map_err(|error| {
+            NodeError::StorageRefused(format!(
+                "the erasure journal can't be written, so that a restored backup would bring the tenant back; it is not dropped: {error}"
+            ))
+        })?;
+        self.tenants.write().remove(id);
         if let Slot::Live(tenant) = &slot {
             tenant.retire();
             // Waits for changes under way; later ones are refused.
@@ -299,22 +307,7 @@ impl LocalNode {
             // Out of reach already; the rest goes when the directory is opened next.
             tracing::warn!(tenant = %id, %error, "files of a dropped tenant are left for the next start");
         }
-        let created_at = match &slot {
-            Slot::Live(tenant) => Some(tenant.spec.created_at),
-            Slot::Broken(_) => None,
-        };
-        // Before the keys go: as long as they are there, a drop that is repeated comes here again.
-        self.record_drop(id, created_at)?;
         self.keyring.destroy(id).map_err(keys)
-    }
-
-    fn record_drop(&self, id: &TenantId, created_at: Option<Timestamp>) -> Result<(), NodeError> {
-        self.journal.record_drop(id, created_at).map_err(|error| {
-            NodeError::StorageRefused(format!(
-                "the tenant is gone, but the erasure journal can't be written, so that a restored backup would bring it back: \
-                 {error}; repeat the request"
-            ))
-        })
     }
 }
 

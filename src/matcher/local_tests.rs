@@ -7,6 +7,7 @@ use crate::matcher::fixture::*;
 use crate::matcher::node::NewReference;
 use crate::model::subject::Hand;
 use crate::model::tenant::TransformId;
+use crate::model::timestamp::Timestamp;
 use crate::model::usage::{Outcome, UsageKind};
 use crate::storage::journal::JOURNAL_FILE;
 
@@ -210,6 +211,8 @@ async fn a_drop_is_acknowledged_once_the_journal_has_it() {
         matches!(refused, Err(NodeError::StorageRefused(_))),
         "{refused:?}"
     );
+    let status = node.tenant(&tenant()).await.expect("there");
+    assert_eq!(status.state, TenantState::Ready, "nothing was dropped");
     node.journal.set_broken(false);
     node.drop_tenant(&tenant()).await.expect("noted");
     let unknown = node.drop_tenant(&tenant()).await;

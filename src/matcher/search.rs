@@ -170,6 +170,7 @@ impl Tenant {
         let candidate = |((score, _), info): (&(f32, RowId), Option<CandidateInfo>)| {
             info.map(|info| Candidate {
                 subject_id: info.subject_id,
+                subject_since: info.created_at,
                 hand: info.hand,
                 score: *score,
                 links: info.links,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::id::SubjectId;
 use super::link::SealedLink;
 use super::subject::Hand;
+use super::timestamp::Timestamp;
 
 /// Most candidates of one answer.
 pub const CANDIDATES_MAX: usize = 1_000;
@@ -14,6 +15,8 @@ pub const CANDIDATES_MAX: usize = 1_000;
 pub struct Candidate {
     /// The subject.
     pub subject_id: SubjectId,
+    /// Since when it is enrolled: one of the same id that was enrolled anew has another time.
+    pub subject_since: Timestamp,
     /// Hand of the best reference.
     pub hand: Hand,
     /// Canonical cosine score of the best reference: the stored half-precision row, widened, summed in one fixed order.

@@ -35,7 +35,7 @@ pub enum BackupError {
     KeyMissing(TenantId),
     /// A tenant whose files were sealed anew.
     #[error(
-        "the data key of tenant {0} was rotated meanwhile; back it up once more. Where no server runs, start it once first"
+        "the data key of tenant {0} was rotated meanwhile; back it up once more; where that was said before, rotate it again, or start the server anew, which ends a rotation that was cut off"
     )]
     Rotated(TenantId),
     /// The key of the backup that is to be restored.
@@ -57,6 +57,9 @@ pub enum BackupError {
     /// A journal that would be written over, or go unused.
     #[error("the erasure journal {} is there already: name it with --journal, or move it away", .0.display())]
     JournalThere(PathBuf),
+    /// A journal that can't be read again and again.
+    #[error("the erasure journal {} is no regular file; nothing was restored: copy it to one first", .0.display())]
+    JournalNoFile(PathBuf),
     /// A journal from which entries are missing.
     #[error(
         "the erasure journal {}: {gaps}; whoever was erased with that may come back, so nothing was restored: look for a whole journal, or say --incomplete-journal",

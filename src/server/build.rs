@@ -36,6 +36,8 @@ pub(super) struct Tiers {
     pub(super) served: Served,
     /// The GPUs of this process.
     pub(super) devices: Option<DeviceWatch>,
+    /// Keeps others from the directory of a front alone; a node holds its own.
+    pub(super) directory: Option<DataDir>,
 }
 
 /// Status of the GPUs, now and as it changes.
@@ -61,7 +63,12 @@ impl Tiers {
 /// Builds and loads.
 pub(super) async fn tiers(config: &Config, mode: Mode) -> Result<Tiers, ServerError> {
     let opened = config.clone();
-    let (keyring, local, devices) = tokio::task::spawn_blocking(move || open(&opened, mode))
+    let Opened {
+        keyring,
+        local,
+        devices,
+        directory,
+    } = tokio::task::spawn_blocking(move || open(&opened, mode))
         .await
         .map_err(|error| ServerError::Transport(error.to_string()))??;
     let node: Option<Arc<dyn Node>> = local.clone().map(|local| Arc::new(local) as Arc<dyn Node>);
@@ -81,10 +88,17 @@ pub(super) async fn tiers(config: &Config, mode: Mode) -> Result<Tiers, ServerEr
         local,
         served,
         devices,
+        directory,
     })
 }
 
-type Opened = (Arc<Keyring>, Option<Arc<LocalNode>>, Option<DeviceWatch>);
+/// What is opened of a data directory.
+struct Opened {
+    keyring: Arc<Keyring>,
+    local: Option<Arc<LocalNode>>,
+    devices: Option<DeviceWatch>,
+    directory: Option<DataDir>,
+}
 
 fn open(config: &Config, mode: Mode) -> Result<Opened, ServerError> {
     let dir = DataDir::open(&config.data)?;
@@ -92,13 +106,23 @@ fn open(config: &Config, mode: Mode) -> Result<Opened, ServerError> {
     let key = config.kek_source().load()?;
     let keyring = Arc::new(Keyring::open(&config.data.join("keyring"), &key)?);
     if mode == Mode::Front {
-        return Ok((keyring, None, None));
+        return Ok(Opened {
+            keyring,
+            local: None,
+            devices: None,
+            directory: Some(dir),
+        });
     }
     let journal = Journal::open(&config.journal_path(), keyring.signer())?;
     let engine = Engine::start(engine_config(config))?;
     let devices = engine.watch_devices();
     let node = LocalNode::open(dir, Arc::clone(&keyring), journal, engine, matcher_config(config))?;
-    Ok((keyring, Some(node), Some(devices)))
+    Ok(Opened {
+        keyring,
+        local: Some(node),
+        devices: Some(devices),
+        directory: None,
+    })
 }
 
 fn engine_config(config: &Config) -> EngineConfig {

@@ -17,7 +17,10 @@ use crate::keys::stream::SealedReader;
 use crate::model::id::TenantId;
 use crate::storage::archive::{ArchiveReader, EntryName, read_failed};
 use crate::storage::backup::Snapshot;
-use crate::storage::journal::entry::{self, Entry, ErasureEntry};
+use crate::storage::journal::{
+    self,
+    entry::{self, Entry, ErasureEntry},
+};
 use crate::storage::restore;
 
 /// What came after a backup.
@@ -50,9 +53,13 @@ pub fn restore(
     journal: Option<Journal<'_>>,
     from: &mut dyn Read,
 ) -> Result<Restored, ServerError> {
+    let journal_path = journal.map(|journal| journal.path);
+    if let Some(path) = journal_path.filter(|path| !path.is_file()) {
+        // It is read more than once.
+        return Err(BackupError::JournalNoFile(path.to_owned()).into());
+    }
     let backup_key = config.backup_kek_source().load().map_err(BackupError::Key)?;
     let mut sealed = SealedReader::new(from, &backup_key).map_err(read_failed)?;
-    let journal_path = journal.map(|journal| journal.path);
     let target = Target::begin(config, journal_path)?;
     let mut received = Received::default();
     let keyring = received.read(
@@ -211,38 +218,54 @@ impl Later {
             return Ok(later);
         };
         let mut last: BTreeMap<TenantId, u64> = BTreeMap::new();
-        // A signed entry counts wherever it stands.
-        let extent = entry::read(
-            journal.path,
-            &keyring.signer(),
-            journal.may_have_gaps,
-            |entry, _| {
-                match entry {
-                    Entry::Erasure(erasure) => {
-                        let of = tenants.get(&erasure.tenant);
-                        if let Some(of) = of.filter(|of| of.created_at == erasure.created_at) {
-                            let before = last.insert(of.tenant.clone(), erasure.erasure).unwrap_or(0);
-                            later.note_gap(of, before, erasure.erasure);
-                            if erasure.erasure > of.last_erasure {
-                                later.erasures.entry(of.tenant.clone()).or_default().push(erasure);
-                            }
-                        }
-                    }
-                    Entry::Drop(drop) => {
-                        let of = tenants.get(&drop.tenant);
-                        later.dropped.extend(
-                            of.filter(|of| drop.is_of(of.created_at))
-                                .map(|of| of.tenant.clone()),
-                        );
+        let mut erasures: BTreeMap<TenantId, BTreeMap<u64, ErasureEntry>> = BTreeMap::new();
+        let mut note = |entry: Entry| match entry {
+            Entry::Erasure(erasure) => {
+                let of = tenants.get(&erasure.tenant);
+                if let Some(of) = of.filter(|of| of.created_at == erasure.created_at) {
+                    let last = last.entry(of.tenant.clone()).or_default();
+                    *last = erasure.erasure.max(*last);
+                    if erasure.erasure > of.last_erasure {
+                        let of = erasures.entry(of.tenant.clone()).or_default();
+                        of.insert(erasure.erasure, erasure);
                     }
                 }
+            }
+            Entry::Drop(drop) => {
+                let of = tenants.get(&drop.tenant);
+                let of = of.filter(|of| drop.is_of(of.created_at));
+                later.dropped.extend(of.map(|of| of.tenant.clone()));
+            }
+        };
+        let signer = keyring.signer();
+        let mut read = |path: &Path, any_damage| {
+            // A signed entry counts wherever it stands.
+            entry::read(path, &signer, any_damage, |entry, _| {
+                note(entry);
                 Ok(())
-            },
-        )?;
-        if let Some(line) = extent.hole {
-            later
-                .gaps
-                .insert(0, format!("line {line} is not as it was written"));
+            })
+        };
+        let extent = read(journal.path, journal.may_have_gaps)?;
+        for kept in journal::kept(journal.path)? {
+            // Damage is why it was kept. What it has fills gaps.
+            read(&kept, true)?;
+        }
+        let torn = extent
+            .torn
+            .map(|line| format!("line {line} is cut off, or not as it was written"));
+        later.gaps.extend(torn);
+        for (tenant, of) in tenants {
+            if later.dropped.contains(tenant) {
+                continue;
+            }
+            if last.get(tenant).copied().unwrap_or(0) < of.last_erasure {
+                later.behind.insert(tenant.clone());
+            }
+            let mut next = of.last_erasure + 1;
+            for number in erasures.get(tenant).into_iter().flat_map(BTreeMap::keys) {
+                later.gaps.extend(gap(tenant, next, *number));
+                next = number + 1;
+            }
         }
         if !later.gaps.is_empty() && !journal.may_have_gaps {
             return Err(BackupError::JournalGaps {
@@ -251,30 +274,23 @@ impl Later {
             }
             .into());
         }
-        let is_behind = |of: &&Snapshot| {
-            let last = last.get(&of.tenant).copied().unwrap_or(0);
-            last < of.last_erasure && !later.dropped.contains(&of.tenant)
-        };
-        later.behind = tenants
-            .values()
-            .filter(is_behind)
-            .map(|of| of.tenant.clone())
+        later.erasures = erasures
+            .into_iter()
+            .map(|(tenant, of)| (tenant, of.into_values().collect()))
             .collect();
         Ok(later)
     }
+}
 
-    /// What the journal has not between two erasures that it has, as far as the backup has not got it either.
-    fn note_gap(&mut self, of: &Snapshot, before: u64, erasure: u64) {
-        let first = before.max(of.last_erasure) + 1;
-        if first < erasure {
-            let tenant = &of.tenant;
-            self.gaps.push(match erasure - first {
-                1 => format!("erasure {first} of tenant {tenant} is missing"),
-                _ => format!(
-                    "erasures {first} to {} of tenant {tenant} are missing",
-                    erasure - 1
-                ),
-            });
-        }
+/// What is missing between two numbers of erasures, the first of which is expected and the second found.
+fn gap(tenant: &TenantId, expected: u64, found: u64) -> Option<String> {
+    let missing = found - expected;
+    match missing {
+        0 => None,
+        1 => Some(format!("erasure {expected} of tenant {tenant} is missing")),
+        _ => Some(format!(
+            "erasures {expected} to {} of tenant {tenant} are missing",
+            found - 1
+        )),
     }
 }

@@ -132,6 +132,7 @@ pub(super) fn search_answer() -> SearchAnswer {
     SearchAnswer {
         candidates: vec![Candidate {
             subject_id: "ada".parse().expect("an id"),
+            subject_since: Timestamp(5),
             hand: Hand::Right,
             score: 0.812_345_6,
             links: vec![link()],

@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
+use tokio::sync::Semaphore;
+use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
 use tonic::service::Routes;
@@ -14,7 +19,8 @@ use super::admin::AdminRoom;
 use super::enrollment::EnrollmentRoom;
 use super::identity::IdentityRoom;
 use super::matching::{FrontsOnly, MatchRoom};
-use crate::matcher::node::Node;
+use super::status;
+use crate::matcher::node::{Node, NodeError};
 use crate::matcher::remote::MESSAGE_BYTES_MAX;
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::matching::v1::match_server::MatchServer;
@@ -25,21 +31,85 @@ use crate::proto::v1::identity_server::IdentityServer;
 /// Largest request but for imports, in bytes: 16 signatures of 2,048 coordinates take 128 KiB. What is decoded can take some
 /// hundred times as much memory (an empty signature is 2 bytes of a message), before anybody has looked at who asks.
 const REQUEST_BYTES_MAX: usize = 256 << 10;
+/// Largest request of the Identity service: a signature of 2,048 coordinates takes 8 KiB. Room for one is made as soon as its length comes, and any scanner may
+/// open many streams.
+const IDENTITY_BYTES_MAX: usize = 32 << 10;
+/// Most calls at once, over all connections, so that their bodies take no more than some GiB together. A stream counts until its answers begin.
+const CALLS_MAX: usize = 8_192;
 /// The method whose messages may be larger.
 const IMPORT_PATH: &str = "/thenar.v1.Enrollment/Import";
 
 /// The public API. `message_bytes_max` bounds a message of an import and, where it is the smaller one, any request.
 pub fn public(rooms: Rooms, message_bytes_max: usize) -> Routes {
     let request_bytes_max = REQUEST_BYTES_MAX.min(message_bytes_max);
+    let identity = IdentityServer::new(IdentityRoom::new(rooms.clone()));
     let enrollment = EnrollmentServer::new(EnrollmentRoom::new(rooms.clone()));
-    Routes::new(
-        IdentityServer::new(IdentityRoom::new(rooms.clone())).max_decoding_message_size(request_bytes_max),
-    )
-    .add_service(ByPath {
+    let admin = AdminServer::new(AdminRoom::new(rooms));
+    let enrollment = ByPath {
         imports: enrollment.clone().max_decoding_message_size(message_bytes_max),
         others: enrollment.max_decoding_message_size(request_bytes_max),
-    })
-    .add_service(AdminServer::new(AdminRoom::new(rooms)).max_decoding_message_size(request_bytes_max))
+    };
+    let places = Places(Arc::new(Semaphore::new(CALLS_MAX)));
+    let identity_bytes_max = IDENTITY_BYTES_MAX.min(message_bytes_max);
+    Routes::new(places.bound(identity.max_decoding_message_size(identity_bytes_max)))
+        .add_service(places.bound(enrollment))
+        .add_service(places.bound(admin.max_decoding_message_size(request_bytes_max)))
+}
+
+/// Places for calls.
+struct Places(Arc<Semaphore>);
+
+impl Places {
+    fn bound<S>(&self, service: S) -> Bounded<S> {
+        Bounded {
+            service,
+            places: Arc::clone(&self.0),
+        }
+    }
+}
+
+/// A service that refuses a call, its body unread, while too many are under way.
+#[derive(Clone)]
+struct Bounded<S> {
+    service: S,
+    places: Arc<Semaphore>,
+}
+
+impl<S: NamedService> NamedService for Bounded<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S, B> Service<http::Request<B>> for Bounded<S>
+where
+    S: Service<http::Request<B>, Response = http::Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            let error = NodeError::Exhausted {
+                limit: "calls at once",
+                value: CALLS_MAX as u64,
+                retry_after: Duration::from_millis(100),
+            };
+            return ready(Ok(status::from_front(&error.into(), "").into_http())).boxed();
+        };
+        let answer = self.service.call(request);
+        async move {
+            let answer = answer.await;
+            drop(place);
+            answer
+        }
+        .boxed()
+    }
 }
 
 /// One service under two limits.
@@ -88,3 +158,7 @@ pub fn reflection()
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
 }
+
+#[cfg(test)]
+#[path = "routes_tests.rs"]
+mod tests;

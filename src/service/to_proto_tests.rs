@@ -4,10 +4,12 @@ use super::*;
 use crate::model::decision::{Certificate, RetakeReason, SearchAnswer};
 use crate::model::subject::Hand;
 use crate::model::tenant::{TenantState, TenantStats, TenantStatus};
+use crate::model::timestamp::Timestamp;
 
 fn candidate() -> Candidate {
     Candidate {
         subject_id: "ada".parse().expect("an id"),
+        subject_since: Timestamp(5),
         hand: Hand::Left,
         score: 0.75,
         links: Vec::new(),

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use ulid::Ulid;
 
 use super::error::StorageError;
 
@@ -72,8 +73,11 @@ pub(super) fn sync_if_there(path: &Path) -> Result<(), StorageError> {
     }
 }
 
-/// Overwrites a file with zeros, makes that durable and unlinks it. One that is gone already is well.
+/// Overwrites a file with zeros, makes that durable and unlinks it. One that is gone already is well; of a link nothing but the link goes.
 pub(super) fn destroy_file(path: &Path) -> Result<(), StorageError> {
+    if path.is_symlink() {
+        return remove_if_there(path);
+    }
     let mut file = match OpenOptions::new().write(true).open(path) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -92,10 +96,10 @@ pub(super) fn destroy_file(path: &Path) -> Result<(), StorageError> {
     sync_parent(path)
 }
 
-/// Copies a file to a name beside its own that says so; durable when it returns.
-pub(super) fn keep_copy(path: &Path) -> Result<PathBuf, StorageError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".kept-{}", ulid::Ulid::generate()));
+/// Copies a file to a new name that begins with that of another and `suffix`; durable when it returns.
+pub(super) fn copy_beside(path: &Path, beside: &Path, suffix: &str) -> Result<PathBuf, StorageError> {
+    let mut name = beside.as_os_str().to_owned();
+    name.push(format!("{suffix}{}", Ulid::generate()));
     let kept = PathBuf::from(name);
     let failed = |e| StorageError::io("copy", path, e);
     let mut from = File::open(path).map_err(failed)?;
@@ -107,8 +111,11 @@ pub(super) fn keep_copy(path: &Path) -> Result<PathBuf, StorageError> {
     Ok(kept)
 }
 
-/// Destroys every file in a directory and removes it. One that is gone already is well.
+/// Destroys every file in a directory and removes it. One that is gone already is well; of a link nothing but the link goes.
 pub(super) fn destroy_tree(path: &Path) -> Result<(), StorageError> {
+    if path.is_symlink() {
+        return remove_if_there(path);
+    }
     let failed = |e| StorageError::io("list", path, e);
     let entries = match fs::read_dir(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufWriter, Write as _};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -25,6 +25,8 @@ pub mod entry;
 
 /// The journal's file in a data directory, unless it is elsewhere.
 pub const JOURNAL_FILE: &str = "erasures.journal";
+/// Stands between the journal's name and the rest in the names of files that were kept because of entries in them.
+const KEPT: &str = ".kept-";
 /// Entries appended at once.
 const APPEND_MAX: usize = 1_024;
 /// A tenant as it was made once: another one of the same name has another time.
@@ -95,9 +97,9 @@ impl Journal {
         let found = file
             .metadata()
             .map_err(|e| StorageError::io("examine", path, e))?;
-        if extent.hole.is_some() {
+        if extent.has_more {
             // Behind it are signed entries, which a restore may need.
-            let kept = durable::keep_copy(path)?;
+            let kept = durable::copy_beside(path, path, KEPT)?;
             tracing::warn!(path = %path.display(), kept = %kept.display(), "a line of the erasure journal is not as it was written, and others stand behind it: the file is kept for restores");
         }
         if found.len() > len {
@@ -195,6 +197,13 @@ impl Journal {
             let cut = inner.file.set_len(inner.len).and_then(|()| inner.file.sync_all());
             cut.map_err(failed)?;
         }
+        // One that was moved away, or replaced, is not where a restore looks.
+        let named = std::fs::metadata(&self.path).map_err(failed)?;
+        if named.ino() != inner.file.metadata().map_err(failed)?.ino() {
+            return Err(failed(std::io::Error::other(
+                "another file has its name now: put back the one that was there",
+            )));
+        }
         inner.is_unclean = true;
         inner
             .file
@@ -205,6 +214,33 @@ impl Journal {
         inner.len += text.len() as u64;
         Ok(())
     }
+}
+
+/// Files beside a journal that a start kept, see [`Journal::open`]; in the order of their making.
+pub fn kept(path: &Path) -> Result<Vec<PathBuf>, StorageError> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let dir = dir.unwrap_or(Path::new("."));
+    let mut prefix = path.file_name().unwrap_or_default().to_owned();
+    prefix.push(KEPT);
+    let failed = |e| StorageError::io("list", dir, e);
+    let mut kept = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+            kept.push(entry.path());
+        }
+    }
+    kept.sort();
+    Ok(kept)
+}
+
+/// Copies what [`kept`] finds beside one journal to another's side; durable when it returns.
+pub fn copy_kept(from: &Path, to: &Path) -> Result<(), StorageError> {
+    for kept in kept(from)? {
+        durable::copy_beside(&kept, to, KEPT)?;
+    }
+    Ok(())
 }
 
 /// Writes the signed entries of one journal, read as [`entry::read`] does, to a new file; durable when it returns. A file that is there already is refused.

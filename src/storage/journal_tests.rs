@@ -201,7 +201,7 @@ fn what_stands_behind_a_torn_line_is_read_and_written_again() {
     let whole = torn_in_the_middle(&desk, &house, false);
     assert_eq!(desk.subjects(), ["1 s1", "3 s3"]);
     let extent = entry::read(&desk.path(), &signer(), false, |_, _| Ok(())).expect("readable");
-    assert_eq!(extent.hole, Some(2));
+    assert_eq!((extent.torn, extent.has_more), (Some(2), true));
     let to = desk.tmp.path().join("copy");
     copy(&desk.path(), &to, &signer(), false).expect("copied");
     let lines: Vec<&[u8]> = whole.split_inclusive(|byte| *byte == b'\n').collect();
@@ -211,13 +211,7 @@ fn what_stands_behind_a_torn_line_is_read_and_written_again() {
     assert_eq!(desk.subjects(), ["1 s1"]);
     journal.record_erasures(&house.store).expect("caught up");
     assert_eq!(fs::read(desk.path()).expect("readable"), whole);
-    let kept = fs::read_dir(desk.tmp.path())
-        .expect("a directory")
-        .filter_map(|entry| {
-            let path = entry.expect("readable").path();
-            path.to_string_lossy().contains("journal.kept-").then_some(path)
-        });
-    let kept: Vec<PathBuf> = kept.collect();
+    let kept = super::kept(&desk.path()).expect("listed");
     assert_eq!(kept.len(), 1);
     assert_eq!(fs::read(&kept[0]).expect("readable"), torn);
 }
@@ -239,7 +233,7 @@ fn damage_that_is_put_up_with_is_told_and_the_rest_is_read() {
             Ok(())
         });
         extent
-            .map(|extent| (extent.hole, erasures))
+            .map(|extent| (extent.torn, erasures))
             .map_err(|error| error.to_string())
     };
     let refused = read(false).expect_err("damaged");
@@ -285,6 +279,27 @@ fn a_journal_of_another_keyring_or_process_is_refused() {
         error.contains("line 1 ") && error.contains("another keyring"),
         "{error}"
     );
+}
+
+#[test]
+fn a_journal_that_was_moved_away_under_the_server_takes_no_entry() {
+    let (desk, house) = (Desk::new(), house(2));
+    let journal = desk.open().expect("made");
+    house.erase("s1");
+    journal.record_erasures(&house.store).expect("appended");
+    let elsewhere = desk.tmp.path().join("moved");
+    fs::rename(desk.path(), &elsewhere).expect("moved");
+    house.erase("s2");
+    journal.record_erasures(&house.store).expect_err("gone");
+    fs::write(desk.path(), "").expect("written");
+    let error = journal
+        .record_erasures(&house.store)
+        .expect_err("another one")
+        .to_string();
+    assert!(error.contains("another file has its name"), "{error}");
+    fs::rename(&elsewhere, desk.path()).expect("put back");
+    journal.record_erasures(&house.store).expect("appended");
+    assert_eq!(desk.subjects(), ["1 s1", "2 s2"]);
 }
 
 #[test]

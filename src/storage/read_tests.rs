@@ -100,6 +100,12 @@ fn candidates_carry_the_links_asked_for() {
         found[0],
         Some(CandidateInfo {
             subject_id: id("s1"),
+            created_at: house
+                .store
+                .subject(&SubjectKey::Id(id("s1")))
+                .expect("read")
+                .expect("there")
+                .created_at,
             hand: Hand::Right,
             links: vec![link(LinkKind::BadgeId, 1)],
         })

@@ -11,6 +11,7 @@ use crate::model::link::{LinkKind, SealedLink};
 use crate::model::policy::Policy;
 use crate::model::retention::Due;
 use crate::model::subject::{Capture, Hand};
+use crate::model::timestamp::Timestamp;
 use crate::model::usage::UsageEvent;
 
 /// What an acknowledged write survives.
@@ -195,6 +196,8 @@ pub struct ImportAnswer {
 pub struct CandidateInfo {
     /// The subject.
     pub subject_id: SubjectId,
+    /// When it was enrolled.
+    pub created_at: Timestamp,
     /// Hand of the reference.
     pub hand: Hand,
     /// Links of the kinds asked for.

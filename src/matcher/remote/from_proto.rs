@@ -145,6 +145,7 @@ pub fn answer(answer: pb::SearchResponse) -> Result<SearchAnswer, Rejected> {
 fn candidate(candidate: pb::Candidate) -> Result<Candidate, Rejected> {
     Ok(Candidate {
         subject_id: candidate.subject_id.parse()?,
+        subject_since: time_from_proto("subject_since", candidate.subject_since)?,
         hand: hand_required("hand", candidate.hand)?,
         score: candidate.score,
         links: sealed_links(candidate.links)?,

@@ -113,6 +113,7 @@ fn candidate(candidate: &Candidate) -> pb::Candidate {
         hand: hand_to_proto(Some(candidate.hand)),
         score: candidate.score,
         links: candidate.links.iter().map(sealed_link).collect(),
+        subject_since: Some(time_to_proto(candidate.subject_since)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::super::ServerError;
@@ -41,7 +42,12 @@ impl Target {
     pub(super) fn begin(config: &Config, journal: Option<&Path>) -> Result<Self, ServerError> {
         let path = config.data.clone();
         let before = look(config, journal)?;
-        files::create_private_dir(&path.join("tenants")).map_err(failed(&path))?;
+        files::create_private_dir(&path).map_err(failed(&path))?;
+        // Whoever makes it restores; another restore that came to here meanwhile has not written anything.
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(path.join("tenants"))
+            .map_err(failed(&path.join("tenants")))?;
         let mut target = Self {
             journal: config.journal_path(),
             kek: SecretKey::random(),
@@ -92,6 +98,7 @@ impl Target {
         keyring.save_as(&path, &self.kek, keeps)?;
         if let Some(given) = given.filter(|_| !self.before.has_journal) {
             journal::copy(given.path, &self.journal, &keyring.signer(), given.may_have_gaps)?;
+            journal::copy_kept(given.path, &self.journal)?;
         }
         for dir in ["tls", "tenants"] {
             sync(&self.path.join(dir))?;

@@ -284,18 +284,19 @@ pub(in crate::storage) fn candidate(
 ) -> rusqlite::Result<Option<CandidateInfo>> {
     let found = conn
         .prepare_cached(
-            "SELECT s.subject_id, r.hand FROM reference r JOIN subject s ON s.handle = r.subject
+            "SELECT s.subject_id, r.hand, s.created_at FROM reference r JOIN subject s ON s.handle = r.subject
              WHERE r.id = ? AND r.subject = ?",
         )?
         .query_row([int(id.reference), int(id.subject)], |row| {
-            Ok((parsed(row, 0)?, Coded::column(row, 1)?))
+            Ok((parsed(row, 0)?, Coded::column(row, 1)?, Timestamp(row.get(2)?)))
         })
         .optional()?;
-    let Some((subject_id, hand)) = found else {
+    let Some((subject_id, hand, created_at)) = found else {
         return Ok(None);
     };
     Ok(Some(CandidateInfo {
         subject_id,
+        created_at,
         hand,
         links: links(conn, id.subject, kinds)?,
     }))

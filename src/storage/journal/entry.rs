@@ -109,9 +109,11 @@ fn json(value: &impl Serialize) -> String {
 pub struct Extent {
     /// Bytes of sound lines before the first that was torn; less than the file's where there is one.
     pub len: u64,
-    /// The number of that line, where signed entries stand behind it, or where any damage is put up with. A loss of power in the middle of an append leaves
-    /// that, and so does a line that rotted, which somebody may have been told of.
-    pub hole: Option<u64>,
+    /// The number of that line. A loss of power in the middle of an append leaves one that nobody was told of; so do a copy that was cut off and a line that
+    /// rotted, and then somebody was.
+    pub torn: Option<u64>,
+    /// Whether signed entries stand behind it.
+    pub has_more: bool,
 }
 
 /// Reads a journal from its beginning and hands each signed entry on, with the number of the torn line that it stands behind. Any other line that is not as it
@@ -128,14 +130,15 @@ pub fn read(
     let file_len = file.metadata().map_err(failed)?.len();
     let mut file = BufReader::new(file);
     let mut last: BTreeMap<(TenantId, Timestamp), u64> = BTreeMap::new();
-    let mut extent = Extent { len: 0, hole: None };
-    let (mut number, mut torn) = (0_u64, None);
+    let mut extent = Extent {
+        len: 0,
+        torn: None,
+        has_more: false,
+    };
+    let mut number = 0_u64;
     loop {
         let lines = lines(&mut file).map_err(failed)?;
         if lines.is_empty() {
-            if any_damage {
-                extent.hole = torn;
-            }
             return Ok(extent);
         }
         let entries: Vec<Option<Entry>> = lines.par_iter().map(|line| Entry::parse(line, signer)).collect();
@@ -144,11 +147,13 @@ pub fn read(
             let fault = |fault: &str| Err(damaged(path, format!("line {number} {fault}")));
             let Some(entry) = entry else {
                 // What stands behind a torn line may be the rest of it.
-                if torn.is_none() && !any_damage && !(is_torn(line) && file_len - extent.len <= TORN_LEN_MAX)
+                if extent.torn.is_none()
+                    && !any_damage
+                    && !(is_torn(line) && file_len - extent.len <= TORN_LEN_MAX)
                 {
                     return fault("is not as it was written, or another keyring's key has signed it");
                 }
-                torn.get_or_insert(number);
+                extent.torn.get_or_insert(number);
                 continue;
             };
             if let Entry::Erasure(erasure) = &entry {
@@ -158,12 +163,12 @@ pub fn read(
                     return fault("comes out of order");
                 }
             }
-            if torn.is_some() {
-                extent.hole = torn;
+            if extent.torn.is_some() {
+                extent.has_more = true;
             } else {
                 extent.len += line.len() as u64;
             }
-            each(entry, torn)?;
+            each(entry, extent.torn)?;
         }
     }
 }

@@ -1,0 +1,55 @@
+//! Tests of the bound on calls: one too many is refused and the next finds a place again.
+
+use std::convert::Infallible;
+
+use futures::future::pending;
+use tonic::{Code, Status};
+
+use super::*;
+
+/// Answers at once, or never.
+#[derive(Clone)]
+struct Room {
+    answers: bool,
+}
+
+impl Service<http::Request<()>> for Room {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: http::Request<()>) -> Self::Future {
+        if self.answers {
+            ready(Ok(http::Response::new(Body::empty()))).boxed()
+        } else {
+            pending().boxed()
+        }
+    }
+}
+
+async fn code(service: &mut Bounded<Room>) -> Code {
+    let answer = service.call(http::Request::new(())).await.expect("infallible");
+    Status::from_header_map(answer.headers()).map_or(Code::Ok, |status| status.code())
+}
+
+#[tokio::test]
+async fn one_call_too_many_is_refused_and_a_place_that_is_free_again_is_given() {
+    let places = Places(Arc::new(Semaphore::new(2)));
+    let mut waits = places.bound(Room { answers: false });
+    let mut answers = places.bound(Room { answers: true });
+    let first = waits.call(http::Request::new(()));
+    let second = waits.call(http::Request::new(()));
+    assert_eq!(code(&mut answers).await, Code::ResourceExhausted);
+    drop(second);
+    assert_eq!(code(&mut answers).await, Code::Ok);
+    assert_eq!(
+        code(&mut answers).await,
+        Code::Ok,
+        "an answer gives its place back"
+    );
+    drop(first);
+}
