@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::keys::keyring::Keyring;
 use crate::matcher::node::NodeError;
 use crate::model::id::TenantId;
-use crate::model::tenant::TenantState;
+use crate::model::tenant::{TenantSpec, TenantState, TenantStatus};
 
 pub mod admin;
 mod admit;
@@ -150,18 +150,8 @@ impl Front {
         if let Some(tenant) = self.tenants.get(id) {
             return Ok(tenant);
         }
-        let status = self.routes.node(id)?.tenant(id).await?;
-        match (status.state, status.spec) {
-            (TenantState::Ready, Some(spec)) => self.tenants.insert(spec),
-            (TenantState::Unavailable(reason), _) => Err(NodeError::TenantUnavailable {
-                tenant: id.clone(),
-                reason,
-            }
-            .into()),
-            (TenantState::Ready, None) => {
-                Err(NodeError::Internal(format!("the node sent no spec of tenant {id}")).into())
-            }
-        }
+        self.tenants
+            .insert(ready(self.routes.node(id)?.tenant(id).await?)?)
     }
 
     /// The same for a caller's own tenant.
@@ -176,6 +166,18 @@ impl Front {
             self.tenants.forget(tenant);
         }
         Ok(answer?)
+    }
+}
+
+/// The spec of a tenant that is served.
+fn ready(status: TenantStatus) -> Result<TenantSpec, NodeError> {
+    let tenant = status.id;
+    match (status.state, status.spec) {
+        (TenantState::Ready, Some(spec)) => Ok(spec),
+        (TenantState::Unavailable(reason), _) => Err(NodeError::TenantUnavailable { tenant, reason }),
+        (TenantState::Ready, None) => Err(NodeError::Internal(format!(
+            "the node sent no spec of tenant {tenant}"
+        ))),
     }
 }
 

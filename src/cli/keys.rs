@@ -28,6 +28,9 @@ pub enum Rotate {
     Kek(KekArgs),
     /// The data key of a tenant: seals its files, which are all written anew; the tenant is served meanwhile, and the former key is destroyed
     Data(TenantArgs),
+    /// The transform key of a tenant, and the data key with it: converts every stored palm to the new rotation, so that nobody enrols again and nothing
+    /// of the former one fits it; the tenant is served meanwhile, and the former keys are destroyed
+    Transform(TenantArgs),
 }
 
 /// Where a key-encryption key comes from, if not from a file in the data directory.
@@ -63,7 +66,7 @@ pub struct KekArgs {
     output: Output,
 }
 
-/// Options of `keys rotate data`.
+/// Options of `keys rotate data` and `keys rotate transform`.
 #[derive(Debug, clap::Args)]
 pub struct TenantArgs {
     /// Whose
@@ -79,25 +82,30 @@ pub struct TenantArgs {
 pub async fn run(command: Command) -> Result<(), CliError> {
     match command {
         Command::Rotate(Rotate::Kek(args)) => kek(&args),
-        Command::Rotate(Rotate::Data(args)) => data(args).await,
+        Command::Rotate(Rotate::Data(args)) => rotate(args, api::KeyPurpose::Data).await,
+        Command::Rotate(Rotate::Transform(args)) => rotate(args, api::KeyPurpose::Transform).await,
     }
 }
 
-async fn data(args: TenantArgs) -> Result<(), CliError> {
+async fn rotate(args: TenantArgs, purpose: api::KeyPurpose) -> Result<(), CliError> {
     let client = args.connection.connect().await?;
     let request = api::RotateKeyRequest {
         request_id: new_request_id(),
         tenant: args.tenant.to_string(),
-        purpose: api::KeyPurpose::Data.into(),
+        purpose: purpose.into(),
     };
     let tenant = client.admin().rotate_key(request).await?.into_inner();
-    args.output.print(
-        &format!(
+    let text = match purpose {
+        api::KeyPurpose::Transform => format!(
+            "rotated the transform key of {}, to version {}, and its data key; the former are destroyed",
+            tenant.tenant, tenant.transform_version
+        ),
+        _ => format!(
             "rotated the data key of {}; the former is destroyed",
             tenant.tenant
         ),
-        &show::tenant(&tenant),
-    )
+    };
+    args.output.print(&text, &show::tenant(&tenant))
 }
 
 fn kek(args: &KekArgs) -> Result<(), CliError> {

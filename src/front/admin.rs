@@ -1,4 +1,4 @@
-//! Administration: making, showing and dropping tenants. Reaches no gallery.
+//! Administration: making, showing and dropping tenants, and putting new keys in the place of theirs. Reaches no gallery.
 
 use std::sync::Arc;
 
@@ -7,8 +7,9 @@ use super::authorize::{self, Method};
 use super::command::{CreateTenant, TenantView, UpdatePolicy};
 use super::error::FrontError;
 use super::identity::Caller;
-use super::{Front, blocking, threshold};
-use crate::keys::keyring::{Keyring, Purpose};
+use super::tenants::Renewal;
+use super::{Front, blocking, ready, threshold};
+use crate::keys::keyring::{Keyring, Purpose, Renewable};
 use crate::keys::transform::Rotation;
 use crate::matcher::node::{NodeError, PolicyChange};
 use crate::model::id::{RequestId, TenantId};
@@ -44,7 +45,17 @@ impl Front {
             request.tenant.clone(),
             request.dimension,
         );
+        // Asked again, its rotation may be a later one than its first.
+        let present = match node.tenant(&id).await {
+            Ok(status) => status.spec,
+            Err(NodeError::TenantUnknown(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let tenants = Arc::clone(&self.tenants);
         let transform = blocking(move || {
+            if let Some(spec) = present.filter(|spec| tenants.fits(spec)) {
+                return Ok(spec.transform);
+            }
             let key = keyring
                 .get_or_create(&id, Purpose::Transform)
                 .map_err(|error| FrontError::Keys(error.to_string()))?;
@@ -109,7 +120,7 @@ impl Front {
         tenant: TenantId,
     ) -> Result<(), FrontError> {
         authorize::administration(caller, Method::DropTenant, &tenant)?;
-        let question = tenant_question(caller, request_id, &tenant);
+        let question = tenant_question(caller, request_id, &tenant, 0);
         let _one_at_a_time = self.changing.lock().await;
         // A repetition must not reach a tenant that was made anew under the same id since.
         if self.dropped.get(&question).is_some() {
@@ -190,21 +201,44 @@ impl Front {
         }
     }
 
-    /// Seals a tenant's files with a new data key and destroys the former. It goes on when nobody waits for it any more.
-    pub async fn rotate_data_key(
+    /// Puts a new key in the place of one of a tenant's and destroys the former. It goes on when nobody waits for it any more.
+    pub async fn rotate_key(
         &self,
         caller: &Caller,
         request_id: RequestId,
         tenant: TenantId,
+        key: Renewable,
     ) -> Result<TenantView, FrontError> {
         authorize::administration(caller, Method::RotateKey, &tenant)?;
-        let question = tenant_question(caller, request_id, &tenant);
+        let question = tenant_question(caller, request_id, &tenant, key as u8);
         if self.rotated.get(&question).is_some() {
             return self.status(&tenant).await;
         }
-        let status = self.routes.node(&tenant)?.rotate_data_key(&tenant).await?;
+        let status = match key {
+            Renewable::Data => self.routes.node(&tenant)?.rotate_data_key(&tenant).await?,
+            Renewable::Transform => self.rotate_transform_key(&tenant).await?,
+        };
         self.rotated.put(question, ());
         Ok(self.view(status))
+    }
+
+    /// The next key is durable before the node hears of its rotation, and takes the place of the former when the node's
+    /// rows have come to it: whatever is cut off, one of the two is the gallery's.
+    async fn rotate_transform_key(&self, id: &TenantId) -> Result<TenantStatus, FrontError> {
+        let node = self.routes.node(id)?;
+        let spec = ready(node.tenant(id).await?)?;
+        let tenants = Arc::clone(&self.tenants);
+        let Renewal { change, key } = blocking(move || tenants.renewal(&spec)).await??;
+        let to = change.to.clone();
+        let status = node.rotate_transform(id, change).await?;
+        if let Some(spec) = status.spec.as_ref().filter(|spec| spec.transform == to) {
+            let (tenants, id) = (Arc::clone(&self.tenants), id.clone());
+            blocking(move || tenants.end_renewal(&id, &key))
+                .await?
+                .map_err(|error| FrontError::Keys(error.to_string()))?;
+            self.tenants.insert(spec.clone())?;
+        }
+        Ok(status)
     }
 
     /// Name of the backend that searches the tenant's gallery; empty where no route leads to it.
@@ -225,6 +259,7 @@ impl Front {
         {
             status.state = TenantState::Unavailable(reason);
         }
+        status.rotating |= self.keyring.is_rotating(&status.id, Renewable::Transform);
         TenantView {
             threshold: status
                 .spec
@@ -248,13 +283,14 @@ fn destroy_keys(keyring: &Keyring, tenant: &TenantId) -> Result<(), FrontError> 
         .map_err(|error| FrontError::Keys(error.to_string()))
 }
 
-/// The tenant's own keys are gone when a drop is repeated, so that its id in the clear stands for what was asked.
-fn tenant_question(caller: &Caller, request_id: RequestId, tenant: &TenantId) -> Question {
+/// The tenant's own keys are gone when a drop is repeated, so that its id in the clear, and a number for what is done to it,
+/// stand for what was asked.
+fn tenant_question(caller: &Caller, request_id: RequestId, tenant: &TenantId, what: u8) -> Question {
     Question {
         epoch: 0,
         principal: format!("{} {tenant}", caller.principal.path()),
         request_id,
-        digest: [0; 32],
+        digest: [what; 32],
     }
 }
 

@@ -44,7 +44,7 @@ pub enum FrontError {
 }
 
 impl FrontError {
-    /// Whether the tenant was made anew, at another front, since this one learned of it. Nothing was done, and the same
+    /// Whether the tenant was made anew, or its transform key rotated, since this front learned of it. Nothing was done, and the same
     /// with the tenant of now is worth one more try.
     pub(super) fn is_stale(&self) -> bool {
         matches!(self, Self::Node(NodeError::TransformStale { .. }))

@@ -235,6 +235,32 @@ impl Node for FakeNode {
         Self::status(&state, tenant)
     }
 
+    async fn rotate_transform(
+        &self,
+        tenant: &TenantId,
+        change: TransformChange,
+    ) -> Result<TenantStatus, NodeError> {
+        self.on("rotate_transform", tenant, |held| {
+            if held.spec.transform == change.to {
+                return Ok(());
+            }
+            if held.spec.transform != change.from {
+                return Err(NodeError::TransformStale {
+                    tenant: tenant.clone(),
+                });
+            }
+            for (_, _, row) in &mut held.rows {
+                change.conversion.convert_rows(row);
+            }
+            held.spec.transform = change.to.clone();
+            Ok(())
+        })?;
+        if let Some(error) = self.0.lock().failures.remove("rotated") {
+            return Err(error);
+        }
+        Self::status(&self.0.lock(), tenant)
+    }
+
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
         self.0.lock().deterministic = query.deterministic;
         let answer = self.on_gallery("search", &query.tenant, &query.transform, |tenant| {

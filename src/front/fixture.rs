@@ -27,7 +27,7 @@ pub(super) struct Fixture {
     pub(super) front: Arc<Front>,
     pub(super) node: Arc<FakeNode>,
     pub(super) keyring: Arc<Keyring>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Fixture {
@@ -41,7 +41,7 @@ impl Fixture {
             front,
             node,
             keyring,
-            _dir: dir,
+            dir,
         };
         for tenant in ["acme", "other"] {
             fixture
@@ -51,6 +51,19 @@ impl Fixture {
                 .expect("created");
         }
         fixture
+    }
+
+    /// A keyring of somebody else, with the keys of now.
+    pub(super) fn keyring_copy(&self) -> Arc<Keyring> {
+        let kek = SecretKey::from_bytes([1; 32]);
+        let path = self.dir.path().join("copy");
+        self.keyring.save_as(&path, &kek, |_| true).expect("written");
+        Arc::new(Keyring::open(&path, &kek).expect("opens"))
+    }
+
+    /// The first row of `acme` as the node has it.
+    pub(super) fn row(&self) -> Vec<f32> {
+        self.node.0.lock().tenants[&id("acme")].rows[0].2.clone()
     }
 
     /// Enrols palm `number` under this subject id.

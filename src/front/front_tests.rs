@@ -3,6 +3,8 @@
 use super::*;
 use crate::front::command::{Enroll, Enrollment};
 use crate::front::fixture::*;
+use crate::keys::keyring::{Purpose, Renewable};
+use crate::keys::secret::SecretKey;
 use crate::model::decision::Decision;
 use crate::model::tenant::TenantState;
 
@@ -250,4 +252,131 @@ async fn a_rotation_that_was_not_at_hand_is_not_held_against_a_tenant_made_anew(
     make_anew(&fixture).await;
     fixture.enroll("acme", "ada", 1).await;
     assert!(finds_ada(&elsewhere, "1").await);
+}
+
+async fn rotate(front: &Front, request_id: &str) -> Result<crate::front::command::TenantView, FrontError> {
+    let root = caller("/admin/root");
+    let key = Renewable::Transform;
+    front.rotate_key(&root, id(request_id), id("acme"), key).await
+}
+
+fn key(fixture: &Fixture, purpose: Purpose) -> Option<SecretKey> {
+    fixture.keyring.get(&id("acme"), purpose).expect("opens")
+}
+
+/// A tenant with `ada` in it, and another front that has used it.
+async fn enrolled() -> (Fixture, Arc<Front>) {
+    let fixture = Fixture::new().await;
+    fixture.enroll("acme", "ada", 1).await;
+    let elsewhere = front(&fixture.keyring, &fixture.node);
+    elsewhere.warm().await.expect("loaded");
+    (fixture, elsewhere)
+}
+
+#[tokio::test]
+async fn after_a_rotation_of_the_transform_key_every_front_goes_on_with_the_next() {
+    let (fixture, elsewhere) = enrolled().await;
+    let (former, row) = (key(&fixture, Purpose::Transform), fixture.row());
+    assert!(finds_ada(&fixture.front, "before").await);
+    let known = fixture.front.tenants.get(&id("acme")).expect("known");
+    assert!(fixture.front.tenants.resident_rotation(&known).is_some());
+    let view = rotate(&fixture.front, "r").await.expect("rotated");
+    let version = |view: &crate::front::command::TenantView| {
+        view.status.spec.as_ref().expect("known").transform.version
+    };
+    assert_eq!((version(&view), view.status.rotating), (2, false));
+    assert!(key(&fixture, Purpose::Transform) != former && key(&fixture, Purpose::TransformNext).is_none());
+    assert_ne!(fixture.row(), row);
+    for front in [&fixture.front, &elsewhere] {
+        assert!(
+            finds_ada(front, "before").await,
+            "what was remembered is asked for anew"
+        );
+        assert!(finds_ada(front, "after").await);
+        let claimed = front.verify(&caller(SCANNER), verify("v", "ada", &palm(1))).await;
+        assert!(matches!(
+            claimed.expect("answered").decision,
+            Decision::Match { .. }
+        ));
+    }
+    fixture.enroll("acme", "bob", 2).await;
+    assert!(
+        fixture.front.tenants.resident_rotation(&known).is_none(),
+        "it is wiped"
+    );
+
+    let again = rotate(&fixture.front, "r").await.expect("the same request");
+    assert_eq!(version(&again), 2);
+    let again = rotate(&elsewhere, "s").await.expect("another one");
+    assert_eq!(version(&again), 3);
+    assert!(finds_ada(&fixture.front, "third").await);
+    let root = caller("/admin/root");
+    let same = fixture.front.create_tenant(&root, create("acme")).await;
+    assert_eq!(version(&same.expect("made with these settings")), 3);
+}
+
+#[tokio::test]
+async fn a_rotation_that_the_node_refused_goes_on_with_the_same_next_key() {
+    let (fixture, elsewhere) = enrolled().await;
+    let refusal = NodeError::StorageRefused("disk full".to_owned());
+    fixture.node.fail("rotate_transform", refusal);
+    assert!(rotate(&fixture.front, "r").await.is_err());
+    let next = key(&fixture, Purpose::TransformNext);
+    assert!(next.is_some());
+    for front in [&fixture.front, &elsewhere] {
+        assert!(finds_ada(front, "1").await, "as it was");
+        let seen = front
+            .tenant(&caller("/admin/root"), id("acme"))
+            .await
+            .expect("known");
+        assert!(seen.status.rotating);
+    }
+    rotate(&fixture.front, "r").await.expect("it was not done before");
+    assert!(key(&fixture, Purpose::Transform) == next);
+    assert!(finds_ada(&elsewhere, "2").await);
+}
+
+#[tokio::test]
+async fn where_the_node_came_to_the_next_rotation_and_nobody_was_told_the_keyring_follows() {
+    for asks_again in [true, false] {
+        let (fixture, elsewhere) = enrolled().await;
+        let lost = NodeError::NodeUnavailable {
+            node: "match-1".to_owned(),
+            reason: "the connection was lost".to_owned(),
+        };
+        fixture.node.fail("rotated", lost);
+        assert!(rotate(&fixture.front, "r").await.is_err(), "no answer");
+        let next = key(&fixture, Purpose::TransformNext);
+        assert!(next.is_some() && key(&fixture, Purpose::Transform) != next);
+        if asks_again {
+            let view = rotate(&fixture.front, "r").await.expect("done");
+            assert_eq!(view.status.spec.expect("known").transform.version, 2);
+        } else {
+            assert!(finds_ada(&elsewhere, "1").await);
+        }
+        assert!(key(&fixture, Purpose::Transform) == next && key(&fixture, Purpose::TransformNext).is_none());
+        for front in [&fixture.front, &elsewhere] {
+            assert!(finds_ada(front, "2").await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_front_whose_keyring_lacks_the_next_key_says_so_and_finds_nobody_missing() {
+    let (fixture, _) = enrolled().await;
+    let elsewhere = front(&fixture.keyring_copy(), &fixture.node);
+    elsewhere.warm().await.expect("loaded");
+    assert!(finds_ada(&elsewhere, "1").await);
+    rotate(&fixture.front, "r").await.expect("rotated");
+    for request_id in ["2", "3"] {
+        let refused = elsewhere
+            .identify(&caller(SCANNER), identify(request_id, &palm(1)))
+            .await;
+        let Err(FrontError::TransformMismatch { reason, .. }) = refused else {
+            panic!("never an answer");
+        };
+        assert!(reason.contains("version 2") && reason.contains("bring back the keyring"));
+    }
+    let refused = rotate(&elsewhere, "s").await;
+    assert!(matches!(refused, Err(FrontError::TransformMismatch { .. })));
 }

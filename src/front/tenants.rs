@@ -11,9 +11,12 @@ use moka::sync::Cache;
 use super::digest::Digests;
 use super::error::FrontError;
 use super::threshold;
-use crate::keys::keyring::{Keyring, Purpose};
+use crate::keys::error::KeyError;
+use crate::keys::keyring::{Keyring, Purpose, Renewable};
 use crate::keys::link::LinkSealer;
+use crate::keys::secret::SecretKey;
 use crate::keys::transform::Rotation;
+use crate::matcher::node::TransformChange;
 use crate::model::id::TenantId;
 use crate::model::tenant::TenantSpec;
 
@@ -60,6 +63,14 @@ pub(super) struct Tenants {
     epochs: AtomicU64,
 }
 
+/// A rotation of a tenant's transform key.
+pub(super) struct Renewal {
+    /// For the match node.
+    pub(super) change: TransformChange,
+    /// The next key.
+    pub(super) key: SecretKey,
+}
+
 /// Why a rotation can't be had. One answer for all who waited for the same.
 #[derive(Clone)]
 enum RotationFault {
@@ -92,7 +103,7 @@ impl Tenants {
         self.known.load().get(id).cloned()
     }
 
-    /// Takes a tenant in. One that is known with the same spec stays as it is.
+    /// Takes a tenant in. One that is known with the same spec stays as it is; the rotation of another one is wiped.
     pub(super) fn insert(&self, spec: TenantSpec) -> Result<Arc<Tenant>, FrontError> {
         let id = spec.id.clone();
         let key = self
@@ -111,7 +122,7 @@ impl Tenants {
             mismatch: OnceLock::new(),
             spec,
         });
-        self.known.rcu(|known| {
+        let before = self.known.rcu(|known| {
             let mut changed = HashMap::clone(known);
             match changed.get(&id) {
                 Some(present) if present.spec == made.spec => {}
@@ -121,6 +132,12 @@ impl Tenants {
             }
             changed
         });
+        if let Some(former) = before.get(&id)
+            && former.spec.transform != made.spec.transform
+        {
+            self.rotations
+                .invalidate(&(id.clone(), former.spec.transform.digest));
+        }
         Ok(self.get(&id).unwrap_or(made))
     }
 
@@ -217,15 +234,84 @@ impl Tenants {
         })
     }
 
+    /// Whether the keyring has the key of the tenant's gallery.
+    pub(super) fn fits(&self, spec: &TenantSpec) -> bool {
+        self.fitting(spec).is_ok()
+    }
+
+    /// What a rotation of the tenant's transform key comes to, with a next key that the keyring has from now on until
+    /// [`Tenants::end_renewal`]. Where the gallery has come to it already it is the change that led there.
+    pub(super) fn renewal(&self, spec: &TenantSpec) -> Result<Renewal, FrontError> {
+        let (id, version) = (&spec.id, spec.transform.version);
+        let keys = |error: KeyError| FrontError::Keys(error.to_string());
+        let mismatch = |reason: String| FrontError::TransformMismatch {
+            tenant: id.clone(),
+            reason,
+        };
+        let derived = |key: Option<SecretKey>, version| {
+            let key = key.ok_or_else(|| mismatch(NO_KEYS.to_owned()))?;
+            let rotation = Rotation::derive(&key, version, spec.dimension);
+            Ok::<_, FrontError>((rotation, key))
+        };
+        let fitting = self.fitting(spec).map_err(|fault| match fault {
+            RotationFault::Mismatch(reason) => mismatch(reason),
+            RotationFault::Keys(reason) => FrontError::Keys(reason),
+        })?;
+        let (from, to, key) = match fitting {
+            (from, None) => {
+                let next = self.keyring.begin_rotation(id, Renewable::Transform);
+                let (to, key) = derived(next.map_err(keys)?, version.saturating_add(1))?;
+                (from, to, key)
+            }
+            (to, Some(key)) => {
+                let present = self.keyring.get(id, Purpose::Transform).map_err(keys)?;
+                let (from, _) = derived(present, version.saturating_sub(1))?;
+                (from, to, key)
+            }
+        };
+        Ok(Renewal {
+            change: TransformChange {
+                from: from.id().clone(),
+                to: to.id().clone(),
+                conversion: Arc::new(from.to(&to)),
+            },
+            key,
+        })
+    }
+
+    /// The next key is the present one and the former is gone, once the gallery has come to it.
+    pub(super) fn end_renewal(&self, tenant: &TenantId, next: &SecretKey) -> Result<(), KeyError> {
+        self.keyring.end_rotation(tenant, Renewable::Transform, next)
+    }
+
     fn derive(&self, spec: &TenantSpec) -> Result<Arc<Rotation>, RotationFault> {
-        let key = self
-            .keyring
-            .get(&spec.id, Purpose::Transform)
-            .map_err(|error| RotationFault::Keys(error.to_string()))?
-            .ok_or_else(|| RotationFault::Mismatch(NO_KEYS.to_owned()))?;
-        let rotation = Rotation::derive(&key, spec.transform.version, spec.dimension);
+        let (rotation, next) = self.fitting(spec)?;
+        if let Some(next) = next {
+            // A rotation was cut off between the gallery's change and the keyring's, or is just there.
+            self.end_renewal(&spec.id, &next)
+                .map_err(|error| RotationFault::Keys(error.to_string()))?;
+        }
+        Ok(Arc::new(rotation))
+    }
+
+    /// The rotation of the tenant's gallery; with the next key if it is that one's, and not the present one's.
+    fn fitting(&self, spec: &TenantSpec) -> Result<(Rotation, Option<SecretKey>), RotationFault> {
+        let key = |purpose| {
+            let key = self.keyring.get(&spec.id, purpose);
+            key.map_err(|error| RotationFault::Keys(error.to_string()))
+        };
+        let derive = |key: &SecretKey| Rotation::derive(key, spec.transform.version, spec.dimension);
+        let next = key(Purpose::TransformNext)?;
+        let present = key(Purpose::Transform)?.ok_or_else(|| RotationFault::Mismatch(NO_KEYS.to_owned()))?;
+        let rotation = derive(&present);
         if *rotation.id() == spec.transform {
-            return Ok(Arc::new(rotation));
+            return Ok((rotation, None));
+        }
+        if let Some(next) = next {
+            let rotation = derive(&next);
+            if *rotation.id() == spec.transform {
+                return Ok((rotation, Some(next)));
+            }
         }
         Err(RotationFault::Mismatch(format!(
             "the keyring gives rotation {} and its gallery was made with rotation {} (version {}); \

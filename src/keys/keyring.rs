@@ -31,6 +31,8 @@ pub enum Purpose {
     Link,
     /// Takes the place of [`Purpose::Data`] at the end of a rotation that is under way.
     DataNext,
+    /// Takes the place of [`Purpose::Transform`] at the end of a rotation that is under way.
+    TransformNext,
 }
 
 impl Purpose {
@@ -43,6 +45,32 @@ impl Purpose {
             Self::Transform => "transform",
             Self::Link => "link",
             Self::DataNext => "data_next",
+            Self::TransformNext => "transform_next",
+        }
+    }
+}
+
+/// A key that another one can take the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewable {
+    /// [`Purpose::Data`].
+    Data,
+    /// [`Purpose::Transform`].
+    Transform,
+}
+
+impl Renewable {
+    fn present(self) -> Purpose {
+        match self {
+            Self::Data => Purpose::Data,
+            Self::Transform => Purpose::Transform,
+        }
+    }
+
+    fn next(self) -> Purpose {
+        match self {
+            Self::Data => Purpose::DataNext,
+            Self::Transform => Purpose::TransformNext,
         }
     }
 }
@@ -173,37 +201,47 @@ impl Keyring {
         self.unwrap(&wrapped, tenant, purpose)
     }
 
-    /// The data key that is to take the place of a tenant's present one, made when there is none: durable when it
-    /// returns, it says from then on that a rotation is under way. `None` for a tenant without a data key.
-    pub fn begin_rotation(&self, tenant: &TenantId) -> Result<Option<SecretKey>, KeyError> {
-        if let Some(key) = self.get(tenant, Purpose::DataNext)? {
-            return Ok(Some(key));
-        }
+    /// The key that is to take the place of a tenant's present one, made when there is none: durable when it
+    /// returns, it says from then on that a rotation is under way. `None` for a tenant without keys.
+    pub fn begin_rotation(&self, tenant: &TenantId, of: Renewable) -> Result<Option<SecretKey>, KeyError> {
         let mut body = self.body.write();
         let mut changed = body.clone();
         let Some(keys) = changed.tenants.get_mut(tenant) else {
             return Ok(None);
         };
+        if let Some(wrapped) = keys.get(&of.next()) {
+            return self.unwrap(wrapped, tenant, of.next()).map(Some);
+        }
         let key = SecretKey::random();
-        keys.insert(Purpose::DataNext, self.wrap(&key, tenant, Purpose::DataNext));
+        keys.insert(of.next(), self.wrap(&key, tenant, of.next()));
         file::replace(&self.path, &whole(&self.envelope, &changed))?;
         *body = changed;
         Ok(Some(key))
     }
 
-    /// Ends a rotation: the next data key is the present one, and the former is gone for good, from the disk too, when
-    /// it returns. Without a next key it changes nothing.
-    pub fn end_rotation(&self, tenant: &TenantId) -> Result<(), KeyError> {
+    /// Whether a rotation was begun and not ended.
+    pub fn is_rotating(&self, tenant: &TenantId, of: Renewable) -> bool {
+        let body = self.body.read();
+        body.tenants
+            .get(tenant)
+            .is_some_and(|keys| keys.contains_key(&of.next()))
+    }
+
+    /// Ends a rotation: `next` is the present key, and the former is gone for good, from the disk too, when it returns.
+    /// Where the next key is another one, or none, it changes nothing: that rotation was ended before.
+    pub fn end_rotation(&self, tenant: &TenantId, of: Renewable, next: &SecretKey) -> Result<(), KeyError> {
         let mut body = self.body.write();
         let mut changed = body.clone();
         let Some(keys) = changed.tenants.get_mut(tenant) else {
             return Ok(());
         };
-        let Some(wrapped) = keys.remove(&Purpose::DataNext) else {
+        let Some(wrapped) = keys.remove(&of.next()) else {
             return Ok(());
         };
-        let key = self.unwrap(&wrapped, tenant, Purpose::DataNext)?;
-        keys.insert(Purpose::Data, self.wrap(&key, tenant, Purpose::Data));
+        if self.unwrap(&wrapped, tenant, of.next())? != *next {
+            return Ok(());
+        }
+        keys.insert(of.present(), self.wrap(next, tenant, of.present()));
         file::replace(&self.path, &whole(&self.envelope, &changed))?;
         *body = changed;
         Ok(())

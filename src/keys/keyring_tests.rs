@@ -347,7 +347,7 @@ fn a_rotation_is_durable_from_its_beginning_and_leaves_no_trace_of_the_former_ke
     let fixture = Fixture::new();
     let keyring = fixture.create();
     let acme = tenant("acme");
-    let begin = |keyring: &Keyring| keyring.begin_rotation(&acme).expect("written");
+    let begin = |keyring: &Keyring| keyring.begin_rotation(&acme, Renewable::Data).expect("written");
     assert_eq!(begin(&keyring), None, "there is nothing to rotate");
     let former = keyring.get_or_create(&acme, Purpose::Data).expect("made");
     let transform = keyring.get(&acme, Purpose::Transform).expect("opens");
@@ -366,8 +366,12 @@ fn a_rotation_is_durable_from_its_beginning_and_leaves_no_trace_of_the_former_ke
         Some(&former)
     );
     assert!(fixture.holds(&former_wrapped));
-    keyring.end_rotation(&acme).expect("written");
-    keyring.end_rotation(&acme).expect("nothing is left to do");
+    keyring
+        .end_rotation(&acme, Renewable::Data, &next)
+        .expect("written");
+    keyring
+        .end_rotation(&acme, Renewable::Data, &next)
+        .expect("nothing is left to do");
 
     let keyring = fixture.open().expect("opens");
     assert_eq!(
@@ -377,6 +381,41 @@ fn a_rotation_is_durable_from_its_beginning_and_leaves_no_trace_of_the_former_ke
     assert_eq!(keyring.get(&acme, Purpose::DataNext).expect("opens"), None);
     assert_eq!(keyring.get(&acme, Purpose::Transform).expect("opens"), transform);
     assert!(!fixture.holds(&former_wrapped));
-    keyring.end_rotation(&tenant("nobody")).expect("nothing to end");
+    keyring
+        .end_rotation(&tenant("nobody"), Renewable::Data, &next)
+        .expect("nothing to end");
     assert_eq!(keyring.body.read().tenants.len(), 1);
+}
+
+#[test]
+fn each_rotation_ends_its_own_key_and_none_that_came_later() {
+    let fixture = Fixture::new();
+    let keyring = fixture.create();
+    let acme = tenant("acme");
+    let data = keyring.get_or_create(&acme, Purpose::Data).expect("made");
+    let begin = |of| keyring.begin_rotation(&acme, of).expect("written").expect("made");
+    let get = |purpose| keyring.get(&acme, purpose).expect("opens");
+    let (first, next_data) = (begin(Renewable::Transform), begin(Renewable::Data));
+    assert!(first != next_data);
+    keyring
+        .end_rotation(&acme, Renewable::Transform, &next_data)
+        .expect("it is not that one's");
+    assert!(keyring.is_rotating(&acme, Renewable::Transform));
+    keyring
+        .end_rotation(&acme, Renewable::Transform, &first)
+        .expect("written");
+    assert!(get(Purpose::Transform) == Some(first.clone()) && get(Purpose::TransformNext).is_none());
+    assert!(get(Purpose::Data) == Some(data) && get(Purpose::DataNext) == Some(next_data));
+
+    let second = begin(Renewable::Transform);
+    keyring
+        .end_rotation(&acme, Renewable::Transform, &first)
+        .expect("it was ended before");
+    assert!(get(Purpose::Transform) == Some(first) && get(Purpose::TransformNext) == Some(second));
+    keyring.destroy(&acme).expect("written");
+    assert!(!keyring.is_rotating(&acme, Renewable::Transform));
+    assert_eq!(
+        keyring.begin_rotation(&acme, Renewable::Transform).expect("read"),
+        None
+    );
 }

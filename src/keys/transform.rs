@@ -9,10 +9,12 @@ use aws_lc_rs::digest::{Context, SHA256};
 use rayon::prelude::*;
 use zeroize::{Zeroize, Zeroizing};
 
+use self::conversion::Conversion;
 use super::secret::SecretKey;
 use crate::model::signature::{Dimension, Signature};
 use crate::model::tenant::TransformId;
 
+pub mod conversion;
 mod gaussian;
 mod orthogonal;
 mod product;
@@ -94,24 +96,44 @@ impl Rotation {
     /// Replaces every row x of a row-major matrix of unit vectors by R·x, of unit norm. Uses all threads of the
     /// current rayon pool. The length must be a multiple of the dimension.
     pub fn protect_rows(&self, rows: &mut Vec<f32>) {
-        let d = self.dim.get();
-        assert!(rows.len().is_multiple_of(d), "rows are whole");
-        let mut rotated = vec![0.0; rows.len()];
-        rotated
-            .par_chunks_mut(BATCH_ROWS * d)
-            .zip(rows.par_chunks(BATCH_ROWS * d))
-            .for_each(|(out, rows)| {
-                product::rows_by_transposed(rows, &self.matrix, d, out);
-                out.chunks_exact_mut(d).for_each(normalize);
-            });
-        rows.zeroize();
-        *rows = rotated;
+        turn_rows(&self.matrix, self.dim, rows);
     }
+
+    /// What takes rows that this rotation protects to the same rows protected by `next`, of the same dimension. Uses all
+    /// threads of the current rayon pool; takes D³ multiply-adds.
+    pub fn to(&self, next: &Self) -> Conversion {
+        assert_eq!(self.dim, next.dim, "a tenant's dimension stays");
+        let d = self.dim.get();
+        let mut matrix = Zeroizing::new(vec![0.0; d * d]);
+        products(&next.matrix, &self.matrix, d, &mut matrix);
+        Conversion::of(self.dim, matrix)
+    }
+}
+
+/// Replaces every row x of a row-major matrix by the D×D matrix times x, of unit norm. A row of zeros stays one.
+fn turn_rows(matrix: &[f32], dim: Dimension, rows: &mut Vec<f32>) {
+    let d = dim.get();
+    assert!(rows.len().is_multiple_of(d), "rows are whole");
+    let mut turned = vec![0.0; rows.len()];
+    products(rows, matrix, d, &mut turned);
+    turned.par_chunks_exact_mut(d).for_each(normalize);
+    rows.zeroize();
+    *rows = turned;
+}
+
+/// `out` = `rows` · `matrix`ᵀ, some rows a thread.
+fn products(rows: &[f32], matrix: &[f32], d: usize, out: &mut [f32]) {
+    out.par_chunks_mut(BATCH_ROWS * d)
+        .zip(rows.par_chunks(BATCH_ROWS * d))
+        .for_each(|(out, rows)| product::rows_by_transposed(rows, matrix, d, out));
 }
 
 /// Scales to unit norm what rounding moved off it, as [`Signature::new`] does.
 fn normalize(row: &mut [f32]) {
     let norm_squared: f64 = row.iter().map(|v| f64::from(*v) * f64::from(*v)).sum();
+    if norm_squared == 0.0 {
+        return;
+    }
     let scale = norm_squared.sqrt().recip();
     for value in row {
         #[expect(

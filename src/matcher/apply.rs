@@ -131,39 +131,17 @@ impl Tenant {
         let in_order = self.apply.lock();
         if let Some(successor) = self.successor.get() {
             drop(in_order);
-            return successor.apply(writes);
+            if successor.spec.transform == self.spec.transform {
+                return successor.apply(writes);
+            }
+            // What waited to be enrolled is protected with the former rotation and would be found by nobody.
+            return without_enrolments(writes, &self.stale(), |others| successor.apply(others));
         }
         match self.place_codes(&writes) {
             Ok(first) => self.commit(writes, first),
             // Without room for new codes, what needs none is done all the same: erasures above all.
-            Err(refusal) => self.apply_without_enrolments(writes, &refusal),
+            Err(refusal) => without_enrolments(writes, &refusal, |others| self.commit(others, 0)),
         }
-    }
-
-    fn apply_without_enrolments(
-        &self,
-        writes: Vec<Write>,
-        refusal: &NodeError,
-    ) -> Result<Vec<Result<Committed, NodeError>>, NodeError> {
-        let enrols: Vec<bool> = writes
-            .iter()
-            .map(|write| matches!(write, Write::Enroll(_)))
-            .collect();
-        let others = writes
-            .into_iter()
-            .filter(|write| !matches!(write, Write::Enroll(_)))
-            .collect();
-        let mut answers = self.commit(others, 0)?.into_iter();
-        let missing = || Err(NodeError::Internal("a write was not answered".to_owned()));
-        Ok(enrols
-            .into_iter()
-            .map(|enrol| {
-                if enrol {
-                    return Err(refusal.clone());
-                }
-                answers.next().unwrap_or_else(missing)
-            })
-            .collect())
     }
 
     /// Commits a group whose codes lie from row `first` on.
@@ -260,6 +238,33 @@ impl Tenant {
         self.purge_wanted.store(true, Ordering::Release);
         Ok(())
     }
+}
+
+/// Refuses the enrolments of a group, and does the others.
+fn without_enrolments(
+    writes: Vec<Write>,
+    refusal: &NodeError,
+    work: impl FnOnce(Vec<Write>) -> Result<Vec<Result<Committed, NodeError>>, NodeError>,
+) -> Result<Vec<Result<Committed, NodeError>>, NodeError> {
+    let enrols: Vec<bool> = writes
+        .iter()
+        .map(|write| matches!(write, Write::Enroll(_)))
+        .collect();
+    let others = writes
+        .into_iter()
+        .filter(|write| !matches!(write, Write::Enroll(_)))
+        .collect();
+    let mut answers = work(others)?.into_iter();
+    let missing = || Err(NodeError::Internal("a write was not answered".to_owned()));
+    Ok(enrols
+        .into_iter()
+        .map(|enrol| {
+            if enrol {
+                return Err(refusal.clone());
+            }
+            answers.next().unwrap_or_else(missing)
+        })
+        .collect())
 }
 
 /// An erasure that is done and must not be acknowledged yet.

@@ -76,6 +76,11 @@ pub(super) fn import_header(transform: TransformId, rows: u64) -> ImportHeader {
 
 /// A node on what such a node left.
 pub(super) fn reopen(dir: &tempfile::TempDir) -> Arc<LocalNode> {
+    reopen_with(dir, &EngineConfig::default())
+}
+
+/// The same with settings of the engine, but for where it scans.
+pub(super) fn reopen_with(dir: &tempfile::TempDir, engine: &EngineConfig) -> Arc<LocalNode> {
     let keyring =
         Keyring::open(&dir.path().join("keyring"), &SecretKey::from_bytes([1; 32])).expect("opened");
     let journal = Journal::open(&dir.path().join(JOURNAL_FILE), keyring.signer()).expect("opened");
@@ -83,7 +88,7 @@ pub(super) fn reopen(dir: &tempfile::TempDir) -> Arc<LocalNode> {
         backend: BackendChoice::Cpu,
         threads: 1,
         lock_memory: LockMemory::Off,
-        ..EngineConfig::default()
+        ..engine.clone()
     });
     LocalNode::open(
         DataDir::open(dir.path().join("data")).expect("opened"),

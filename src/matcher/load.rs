@@ -33,18 +33,49 @@ pub(super) enum LoadError {
 
 /// Makes a store's whole gallery resident.
 pub(super) fn load(store: Store, journal: &Arc<Journal>, engine: &Engine) -> Result<Arc<Tenant>, LoadError> {
-    let gallery = engine.open_gallery(store.spec().dimension)?;
-    match fill(&store, engine, gallery) {
-        Ok(residency) => Ok(Tenant::new(
+    let resident = Resident::of(&store, engine)?;
+    Ok(resident.into_tenant(store, journal))
+}
+
+/// A store's whole gallery. Closed when it is dropped before a tenant has it.
+pub(super) struct Resident {
+    engine: Engine,
+    gallery: GalleryId,
+    residency: Residency,
+    is_taken: bool,
+}
+
+impl Resident {
+    pub(super) fn of(store: &Store, engine: &Engine) -> Result<Self, LoadError> {
+        let mut resident = Self {
+            engine: engine.clone(),
+            gallery: engine.open_gallery(store.spec().dimension)?,
+            residency: Residency::default(),
+            is_taken: false,
+        };
+        resident.residency = fill(store, engine, resident.gallery)?;
+        Ok(resident)
+    }
+
+    /// The tenant of `store`, which has the rows of the one that this was loaded from at the same places.
+    pub(super) fn into_tenant(mut self, store: Store, journal: &Arc<Journal>) -> Arc<Tenant> {
+        self.is_taken = true;
+        let residency = std::mem::take(&mut self.residency);
+        Tenant::new(
             store,
             Arc::clone(journal),
-            engine.clone(),
-            gallery,
+            self.engine.clone(),
+            self.gallery,
             residency,
-        )),
-        Err(error) => {
-            engine.close_gallery(gallery)?;
-            Err(error)
+        )
+    }
+}
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        if !self.is_taken {
+            // Where the engine has ended, so has the gallery.
+            let _ = self.engine.close_gallery(self.gallery);
         }
     }
 }

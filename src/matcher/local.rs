@@ -14,7 +14,7 @@ use super::import::blocking;
 use super::load::load;
 use super::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportStream, Imported, Node,
-    NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
+    NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef, TransformChange, UsagePage, UsageQuery,
 };
 use super::rotate::Rotations;
 use super::tenant::Tenant;
@@ -365,8 +365,11 @@ impl Node for Arc<LocalNode> {
     }
 
     async fn rotate_data_key(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError> {
-        self.rotate(tenant).await?;
-        self.tenant(tenant).await
+        self.rotate(tenant, None).await
+    }
+
+    async fn rotate_transform(&self, id: &TenantId, to: TransformChange) -> Result<TenantStatus, NodeError> {
+        self.rotate(id, Some(to)).await
     }
 
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {

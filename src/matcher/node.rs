@@ -1,11 +1,13 @@
 //! What a match node does for a front, whether it runs in the same process or across the network. States the contract; does nothing.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use thiserror::Error;
 
+use crate::keys::transform::conversion::Conversion;
 use crate::model::consent::Consent;
 use crate::model::decision::SearchAnswer;
 use crate::model::erasure::SignedReceipt;
@@ -40,6 +42,14 @@ pub trait Node: Send + Sync + 'static {
     /// Seals a tenant's files with a new data key and destroys the former; done when it returns, whether or not somebody
     /// waits for it. The tenant is served meanwhile. Asked again before the end, it is the same rotation.
     async fn rotate_data_key(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError>;
+    /// Converts every stored row to the next rotation and seals it with a new data key; otherwise as
+    /// [`Node::rotate_data_key`]. Where that rotation is the tenant's already it is done; where neither is, it is
+    /// [`NodeError::TransformStale`].
+    async fn rotate_transform(
+        &self,
+        tenant: &TenantId,
+        change: TransformChange,
+    ) -> Result<TenantStatus, NodeError>;
     /// 1:N: everybody at or above the threshold.
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError>;
     /// 1:N without a threshold: the subjects with the best scores, as many as were asked for.
@@ -66,6 +76,17 @@ pub trait Node: Send + Sync + 'static {
     async fn usage(&self, query: UsageQuery) -> Result<UsagePage, NodeError>;
     /// Name of the backend that searches, for instance `cpu/avx512`.
     fn backend(&self) -> String;
+}
+
+/// From the rotation that a tenant's rows are protected with to the next one.
+#[derive(Clone)]
+pub struct TransformChange {
+    /// The rotation of now.
+    pub from: TransformId,
+    /// The next one.
+    pub to: TransformId,
+    /// Takes rows from one to the other. That it does so is the front's word.
+    pub conversion: Arc<Conversion>,
 }
 
 /// Rows of an import as they arrive. An error from the sender ends the import, which then changes nothing.
@@ -295,9 +316,9 @@ pub enum NodeError {
     /// Exists already, created otherwise.
     #[error("tenant {0} exists already with other settings")]
     TenantExists(TenantId),
-    /// The signatures are protected with another rotation than the tenant's: it was dropped and created again since the
-    /// front learned of it.
-    #[error("tenant {tenant} was made anew; ask again")]
+    /// The signatures are protected with another rotation than the tenant's: it was dropped and created again, or its
+    /// transform key rotated, since the front learned of it.
+    #[error("tenant {tenant} was made anew, or its transform key was rotated; ask again")]
     TransformStale {
         /// Which tenant.
         tenant: TenantId,

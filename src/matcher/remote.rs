@@ -19,7 +19,8 @@ use tonic::{Code, Request, Status};
 
 use super::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, ImportStream, Imported,
-    Node, NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
+    Node, NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef, TransformChange, UsagePage,
+    UsageQuery,
 };
 use crate::model::decision::SearchAnswer;
 use crate::model::id::{SubjectId, TenantId};
@@ -33,8 +34,8 @@ use crate::proto::matching::v1::match_client::MatchClient;
 
 /// Largest message between front and match, in bytes: 1,000 candidates with every link fit several times.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
-/// Coordinates of one message of an import, in bytes.
-const IMPORT_MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Coordinates of one message of a stream, in bytes.
+const PART_BYTES_MAX: usize = 1 << 20;
 
 /// One match node behind a channel. Cheap to clone; calls share the channel's connection.
 #[derive(Clone)]
@@ -150,6 +151,17 @@ impl Node for RemoteNode {
         let tenant = tenant.to_string();
         let request = pb::RotateDataKeyRequest { tenant };
         let answer = self.client.clone().rotate_data_key(request).await;
+        let answer = answer.map_err(|status| self.refused(&status))?;
+        self.parsed(from_proto::status(answer.into_inner()))
+    }
+
+    async fn rotate_transform(
+        &self,
+        tenant: &TenantId,
+        change: TransformChange,
+    ) -> Result<TenantStatus, NodeError> {
+        let messages = stream::iter(to_proto::transform_change(tenant, &change, PART_BYTES_MAX));
+        let answer = self.client.clone().rotate_transform(messages).await;
         let answer = answer.map_err(|status| self.refused(&status))?;
         self.parsed(from_proto::status(answer.into_inner()))
     }
@@ -316,7 +328,7 @@ fn split(mut chunk: ImportChunk) -> Vec<ImportChunk> {
         return vec![chunk];
     }
     let dimension = chunk.values.len() / rows;
-    let rows_max = (IMPORT_MESSAGE_BYTES_MAX / (dimension.max(1) * size_of::<f32>())).max(1);
+    let rows_max = (PART_BYTES_MAX / (dimension.max(1) * size_of::<f32>())).max(1);
     let mut parts = Vec::new();
     while chunk.subject_ids.len() > rows_max {
         let subject_ids = chunk.subject_ids.split_off(rows_max);

@@ -11,17 +11,17 @@ use crate::model::timestamp::Timestamp;
 use crate::model::usage::{Outcome as Done, UsageEvent, UsageKind};
 
 /// A palm that no other number has.
-fn palm(number: usize) -> Signature {
+pub(super) fn palm(number: usize) -> Signature {
     let mut values = vec![0.0; DIM];
     values.splice(..1, [0.6]);
     values[1 + number % (DIM - 1)] = if number < DIM { 0.8 } else { -0.8 };
     Signature::new(values, Dimension::new(DIM).expect("valid")).expect("a unit vector")
 }
 
-async fn enroll(node: &Arc<LocalNode>, number: usize) {
+pub(super) fn enrollment(number: usize) -> Enrollment {
     let request_id: crate::model::id::RequestId = format!("enroll-{number}").parse().expect("an id");
     let subject_id: crate::model::id::SubjectId = format!("s{number}").parse().expect("an id");
-    let enrollment = Enrollment {
+    Enrollment {
         tenant: tenant(),
         transform: transform(7),
         request_id: request_id.clone(),
@@ -43,11 +43,14 @@ async fn enroll(node: &Arc<LocalNode>, number: usize) {
             principal: "enroller".parse().expect("a name"),
             request_id,
         },
-    };
-    node.enroll(enrollment).await.expect("enrolled");
+    }
 }
 
-async fn erase(node: &Arc<LocalNode>, number: usize) {
+async fn enroll(node: &Arc<LocalNode>, number: usize) {
+    node.enroll(enrollment(number)).await.expect("enrolled");
+}
+
+pub(super) async fn erase(node: &Arc<LocalNode>, number: usize) {
     let erasure = Erasure {
         tenant: tenant(),
         request_id: format!("erase-{number}").parse().expect("an id"),
@@ -180,7 +183,10 @@ async fn a_rotation_that_was_cut_off_is_done_by_the_next_start() {
     let (node, dir) = node().await;
     enroll(&node, 1).await;
     // As far as a kill right after the beginning comes.
-    let next = node.keyring().begin_rotation(&tenant()).expect("written");
+    let next = node
+        .keyring()
+        .begin_rotation(&tenant(), Renewable::Data)
+        .expect("written");
     node.drain().await;
     drop(node);
     let node = reopen(&dir);
@@ -195,15 +201,15 @@ async fn a_rotation_that_was_cut_off_is_done_by_the_next_start() {
     let node = reopen(&dir);
     let next = node
         .keyring()
-        .begin_rotation(&tenant())
+        .begin_rotation(&tenant(), Renewable::Data)
         .expect("written")
         .expect("made");
     let store = node.live(&tenant()).expect("live").store.clone();
     drop(
         store
-            .begin_rotation(node.dir(), &next)
+            .begin_rotation(node.dir(), &next, None)
             .expect("begun")
-            .finish()
+            .finish(|_| Ok::<_, LoadError>(()))
             .expect("exchanged"),
     );
     node.drain().await;

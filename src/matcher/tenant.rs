@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use super::apply::WriteQueue;
 use super::convert;
 use super::error::{is_damage, node_error};
+use super::load::Resident;
 use super::node::NodeError;
 use super::residency::Residency;
 use crate::engine::{Engine, GalleryId};
@@ -40,8 +41,8 @@ pub(super) struct Tenant {
     fault: ArcSwapOption<String>,
     /// Held by the import under way; a tenant has one at a time.
     pub(super) importing: tokio::sync::Mutex<()>,
-    /// The tenant after a rotation of its data key, with a store of its own and the same gallery. Whoever holds this one
-    /// still reads what was there; changes go to the successor. Set under `apply`.
+    /// The tenant after a rotation of its keys, with a store of its own, and a gallery of its own where its signatures are
+    /// protected otherwise. Whoever holds this one still reads what was there; changes go to the successor. Set under `apply`.
     pub(super) successor: OnceLock<Arc<Tenant>>,
     /// An erasure, or the generation before, waits for its files to be cleaned.
     pub(super) purge_wanted: AtomicBool,
@@ -72,16 +73,19 @@ impl Tenant {
         })
     }
 
-    /// From now on `store` has the tenant: the same rows at the same places. The caller holds `apply`.
-    pub(super) fn succeed(&self, store: Store) -> Arc<Self> {
-        let residency = self.residency.read().clone();
-        let next = Self::new(
-            store,
-            Arc::clone(&self.journal),
-            self.engine.clone(),
-            self.gallery,
-            residency,
-        );
+    /// From now on `store` has the tenant: the same rows at the same places, in the same gallery or a new one. The caller
+    /// holds `apply`.
+    pub(super) fn succeed(&self, store: Store, resident: Option<Resident>) -> Arc<Self> {
+        let next = match resident {
+            Some(resident) => resident.into_tenant(store, &self.journal),
+            None => Self::new(
+                store,
+                Arc::clone(&self.journal),
+                self.engine.clone(),
+                self.gallery,
+                self.residency.read().clone(),
+            ),
+        };
         let is_first = self.successor.set(Arc::clone(&next)).is_ok();
         assert!(is_first, "a tenant with a successor is no node's own any more");
         next
@@ -105,9 +109,14 @@ impl Tenant {
         if *transform == self.spec.transform {
             return Ok(());
         }
-        Err(NodeError::TransformStale {
+        Err(self.stale())
+    }
+
+    /// What came is protected with another rotation.
+    pub(super) fn stale(&self) -> NodeError {
+        NodeError::TransformStale {
             tenant: self.id().clone(),
-        })
+        }
     }
 
     /// The tenant can't be served because of `reason`.
@@ -183,5 +192,16 @@ impl Tenant {
     /// Whether files wait to be cleaned of an erased person; asks once.
     pub(super) fn take_purge_wanted(&self) -> bool {
         self.purge_wanted.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Drop for Tenant {
+    /// The last search that began before another gallery took the place of this one's has ended.
+    fn drop(&mut self) {
+        let successor = self.successor.get();
+        if successor.is_some_and(|successor| successor.gallery != self.gallery) {
+            // Where the engine has ended, so has the gallery.
+            let _ = self.engine.close_gallery(self.gallery);
+        }
     }
 }

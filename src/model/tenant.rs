@@ -51,7 +51,7 @@ pub struct TenantStatus {
     pub id: TenantId,
     /// Whether it is served.
     pub state: TenantState,
-    /// Whether its files are just being sealed with another data key. It is served all the same.
+    /// Whether another key is taking the place of one of its keys. It is served all the same.
     pub rotating: bool,
     /// Figures, zero while unavailable.
     pub stats: TenantStats,

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 use super::observe::{observed, to_the_end};
 use super::{Rooms, from_proto, page, request_id, status, to_proto};
 use crate::front::identity::Caller;
+use crate::keys::keyring::Renewable;
 use crate::model::id::TenantId;
 use crate::model::principal::Principal;
 use crate::model::reject::Rejected;
@@ -147,14 +148,21 @@ impl Admin for AdminRoom {
             let message = request.into_inner();
             let id = request_id::required(&message.request_id).map_err(refused)?;
             let tenant: TenantId = message.tenant.parse().map_err(refused)?;
-            if message.purpose() != pb::KeyPurpose::Data {
-                let problem = format!("is {}; KEY_PURPOSE_DATA (1) is expected", message.purpose);
-                return Err(refused(Rejected::new("purpose", problem)));
-            }
+            let key = match message.purpose() {
+                pb::KeyPurpose::Data => Renewable::Data,
+                pb::KeyPurpose::Transform => Renewable::Transform,
+                pb::KeyPurpose::Unspecified => {
+                    let problem = format!(
+                        "is {}; KEY_PURPOSE_DATA (1) or KEY_PURPOSE_TRANSFORM (2) is expected",
+                        message.purpose
+                    );
+                    return Err(refused(Rejected::new("purpose", problem)));
+                }
+            };
             let text = id.to_string();
             let front = Arc::clone(&self.rooms.front);
             let answer = to_the_end(async move {
-                let answer = front.rotate_data_key(&caller, id, tenant).await;
+                let answer = front.rotate_key(&caller, id, tenant, key).await;
                 answer.map_err(|error| status::from_front(&error, &text))
             });
             Ok(Response::new(to_proto::tenant(&answer.await?)))

@@ -9,7 +9,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::observe::{observed, to_the_end};
 use super::{caller, deadline, status};
-use crate::matcher::node::{ImportChunk, Node, NodeError};
+use crate::matcher::node::{ImportChunk, Node, NodeError, TransformChange};
+use crate::matcher::remote::from_proto::ComingChange;
 use crate::matcher::remote::{from_proto, to_proto, vocabulary};
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::reject::Rejected;
@@ -133,6 +134,22 @@ impl Match for MatchRoom {
         observed("match.RotateDataKey", async {
             let tenant: TenantId = request.get_ref().tenant.parse().map_err(refused)?;
             let answer = self.node.rotate_data_key(&tenant).await.map_err(failed)?;
+            Ok(Response::new(to_proto::status(&answer)))
+        })
+        .await
+    }
+
+    async fn rotate_transform(
+        &self,
+        request: Request<Streaming<pb::RotateTransformRequest>>,
+    ) -> Result<Response<pb::TenantStatus>, Status> {
+        observed("match.RotateTransform", async {
+            let (tenant, change) = whole_change(request.into_inner()).await?;
+            let answer = self
+                .node
+                .rotate_transform(&tenant, change)
+                .await
+                .map_err(failed)?;
             Ok(Response::new(to_proto::status(&answer)))
         })
         .await
@@ -307,6 +324,27 @@ impl Match for MatchRoom {
         })
         .await
     }
+}
+
+/// The whole change of a rotation, or nothing of it.
+async fn whole_change(
+    mut messages: Streaming<pb::RotateTransformRequest>,
+) -> Result<(TenantId, TransformChange), Status> {
+    use pb::rotate_transform_request::Part;
+    let Some(Part::Header(header)) = messages.message().await?.and_then(|message| message.part) else {
+        return Err(refused(Rejected::new("header", "is missing")));
+    };
+    let mut coming = ComingChange::new(header).map_err(refused)?;
+    while let Some(message) = messages.message().await? {
+        let Some(Part::Rows(rows)) = message.part else {
+            return Err(refused(Rejected::new("part", "is not rows")));
+        };
+        coming.push(rows).map_err(refused)?;
+    }
+    let tenant = coming.tenant.clone();
+    let change = tokio::task::spawn_blocking(move || coming.finish()).await;
+    let change = change.map_err(|error| status::internal(&error.to_string(), ""))?;
+    Ok((tenant, change.map_err(refused)?))
 }
 
 /// The rows of an import, until the front says that it can't go on or breaks off.

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::super::*;
+use crate::keys::secret::SecretKey;
+use crate::keys::transform::Rotation;
 use crate::matcher::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportStream, Imported, PolicyChange,
     RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
@@ -37,6 +39,20 @@ pub(super) fn transform() -> TransformId {
     TransformId {
         version: 3,
         digest: [7; 32],
+    }
+}
+
+/// A change of rotation that is made up, but for its conversion.
+pub(super) fn transform_change(dimension: usize) -> TransformChange {
+    let dimension = Dimension::new(dimension).expect("a dimension");
+    let rotation = |seed| Rotation::derive(&SecretKey::from_bytes([seed; 32]), 1, dimension);
+    TransformChange {
+        from: transform(),
+        to: TransformId {
+            version: 4,
+            digest: [8; 32],
+        },
+        conversion: Arc::new(rotation(1).to(&rotation(2))),
     }
 }
 
@@ -274,6 +290,19 @@ impl Node for FakeNode {
         Ok(status())
     }
     async fn rotate_data_key(&self, _: &TenantId) -> Result<TenantStatus, NodeError> {
+        Ok(status())
+    }
+    async fn rotate_transform(
+        &self,
+        given: &TenantId,
+        change: TransformChange,
+    ) -> Result<TenantStatus, NodeError> {
+        let expected = transform_change(change.conversion.dimension().get());
+        expect_same("tenant", given, &tenant())?;
+        expect_same("from", &change.from, &expected.from)?;
+        expect_same("to", &change.to, &expected.to)?;
+        let (given, expected) = (change.conversion.values(), expected.conversion.values());
+        expect_same("conversion", &given, &expected)?;
         Ok(status())
     }
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {

@@ -69,6 +69,48 @@ async fn tenants_cross_unchanged_and_bring_the_backends_name() {
 }
 
 #[tokio::test]
+async fn a_change_of_rotation_crosses_whole_whatever_its_size() {
+    let node = connect().await;
+    // One message of rows; 1,024 dimensions take four.
+    for dimension in [32, 1_024] {
+        let change = transform_change(dimension);
+        let answer = node.rotate_transform(&tenant(), change).await.expect("answers");
+        assert_eq!(answer, status());
+    }
+}
+
+#[test]
+fn a_change_of_rotation_that_comes_in_part_or_in_excess_is_refused() {
+    use pb::rotate_transform_request::Part;
+    let parts = |rows_left_out: usize, extra: usize| {
+        let messages = to_proto::transform_change(&tenant(), &transform_change(32), 32 * 4);
+        let mut parts = messages.into_iter().map(|message| message.part.expect("a part"));
+        let Some(Part::Header(header)) = parts.next() else {
+            panic!("the header is first");
+        };
+        let mut coming = ComingChange::new(header).expect("sound");
+        let mut rows: Vec<Part> = parts.collect();
+        assert_eq!(rows.len(), 32, "one row a message");
+        rows.truncate(32 - rows_left_out);
+        rows.extend(rows.clone().into_iter().take(extra));
+        for part in rows {
+            let Part::Rows(rows) = part else {
+                panic!("rows follow");
+            };
+            coming.push(rows)?;
+        }
+        coming.finish()
+    };
+    assert!(parts(0, 0).is_ok());
+    let short = parts(1, 0).err().expect("a row is missing");
+    assert!(short.problem.contains("992 coordinates"), "{short}");
+    let twice = parts(1, 1).err().expect("a row came twice");
+    assert!(twice.problem.contains("not orthogonal"), "{twice}");
+    let long = parts(0, 1).err().expect("one too many");
+    assert!(long.problem.contains("more than"), "{long}");
+}
+
+#[tokio::test]
 async fn errors_keep_their_variant() {
     let node = connect().await;
     let error = node.tenant(&tenant()).await.expect_err("unknown");

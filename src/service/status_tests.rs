@@ -249,7 +249,10 @@ fn a_tenant_made_anew_is_asked_again_without_a_wait() {
     };
     let status = from_front(&FrontError::Node(stale), "");
     assert!(status.get_details_retry_info().is_none());
-    assert_eq!(status.message(), "tenant acme was made anew; ask again");
+    assert_eq!(
+        status.message(),
+        "tenant acme was made anew, or its transform key was rotated; ask again"
+    );
 }
 
 #[test]

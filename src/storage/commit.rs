@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::catalog::erase::{self, EraseContext, Trace};
 use super::catalog::state::State;
-use super::catalog::{enroll, policy, request, usage};
+use super::catalog::{enroll, request, tenant, usage};
 use super::error::{StorageError, WriteError};
 use super::place::Place;
 use super::store::{Shared, Store};
@@ -79,11 +79,11 @@ impl Shared {
     ) -> Result<Committed, StorageError> {
         match write {
             Write::Enroll(write) => {
-                let tenant = (&self.pending_seal, self.spec.dimension);
-                enroll::enroll(conn, state, tenant, write, now)
+                let of = (&self.pending_seal, self.spec.dimension);
+                enroll::enroll(conn, state, of, write, now)
             }
             Write::Erase(write) => self.erasing(|context| erase::erase(conn, state, context, write, now)),
-            Write::Policy(write) => policy::set(conn, write, now),
+            Write::Policy(write) => tenant::set_policy(conn, write, now),
             Write::Usage(event) => {
                 usage::record(conn, state, event, now)?;
                 Ok(Committed::Recorded)

@@ -114,7 +114,7 @@ fn check_references(references: &[u64]) -> Result<u32, StorageError> {
 }
 
 /// Whatever the encoder made of rows that are not there.
-fn clear_holes(planes: &mut RowPlanes, ids: &[RowId]) {
+pub(super) fn clear_holes(planes: &mut RowPlanes, ids: &[RowId]) {
     for plane in [&mut planes.sign, &mut planes.refine, &mut planes.scale] {
         let stride = plane.len() / ids.len();
         for (row, id) in plane.chunks_exact_mut(stride.max(1)).zip(ids) {

@@ -12,7 +12,9 @@ use super::catalog::{erase, pending, segments};
 use super::data_dir;
 use super::durable;
 use super::error::StorageError;
+use super::flush::clear_holes;
 use super::place::{RowId, RowPlanes, SegmentRows};
+use super::rotate::Convert;
 use super::segment::format::{Plane, SegmentContext, ulid_of};
 use super::segment::reader::{SegmentReader, split_exact};
 use super::segment::writer::{SegmentWriter, WrittenSegment};
@@ -72,7 +74,7 @@ impl Shared {
             return Ok(());
         };
         let old = self.live(first.segment, 0)?;
-        let written = copy_without(&old.reader, gone, (&self.segments_path, &self.context))?;
+        let written = copy_without(&old.reader, gone, None, (&self.segments_path, &self.context))?;
         let unclaimed = Unclaimed::new(&written.path);
         let entry = SegmentEntry {
             ulid: written.ulid,
@@ -138,10 +140,12 @@ impl Shared {
     }
 }
 
-/// Writes the rows of a segment anew, but for those of these tombstones, which become holes, as a file of this directory and sealed for it.
+/// Writes the rows of a segment anew, but for those of these tombstones, which become holes, as a file of this directory
+/// and sealed for it; converted where a conversion is given.
 pub(super) fn copy_without(
     old: &SegmentReader,
     gone: &[Tombstone],
+    convert: Option<&dyn Convert>,
     (dir, context): (&Path, &SegmentContext),
 ) -> Result<WrittenSegment, StorageError> {
     let rows = old.rows() as usize;
@@ -154,6 +158,11 @@ pub(super) fn copy_without(
             if let Some(row) = row.filter(|row| *row < count) {
                 clear_row(&mut chunk, row);
             }
+        }
+        if let Some(convert) = convert {
+            convert.exact(&mut chunk.exact);
+            chunk.planes = convert.planes(&chunk.exact);
+            clear_holes(&mut chunk.planes, &chunk.ids);
         }
         file.push(&chunk, 0..count)?;
     }

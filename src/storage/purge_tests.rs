@@ -155,7 +155,7 @@ fn a_purge_is_finished_after_a_crash_at_any_step() {
     let live = house.store.0.live(segment, 0).expect("there");
     let shared = &house.store.0;
     let target = (shared.segments_path.as_path(), &shared.context);
-    copy_without(&live.reader, &tombstones, target).expect("written");
+    copy_without(&live.reader, &tombstones, None, target).expect("written");
     drop(live);
     assert_eq!(house.segment_files().len(), 2);
     let crashed = house.crash();

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::catalog::{erase, pending, policy, segments, subject, usage};
+use super::catalog::{erase, pending, segments, subject, tenant, usage};
 use super::error::StorageError;
 use super::place::{Place, RowId, StoredRow};
 use super::segment::format::Plane;
@@ -22,7 +22,7 @@ pub const USAGE_PAGE_MAX: usize = 1_000;
 impl Store {
     /// The tenant's policy as it is now.
     pub fn policy(&self) -> Result<Policy, StorageError> {
-        self.0.readers.with(|conn| Ok(policy::get(conn)?))
+        self.0.readers.with(|conn| Ok(tenant::spec(conn)?.policy))
     }
 
     /// References that are not in a segment, ascending.

@@ -11,7 +11,7 @@ use super::catalog::code::to_json;
 use super::catalog::connection::{self, Readers, Writer};
 use super::catalog::page::PageSeal;
 use super::catalog::pending::PendingSeal;
-use super::catalog::{policy, schema, segments};
+use super::catalog::{schema, segments, tenant};
 use super::durable;
 use super::error::StorageError;
 use super::mark::{MARK_FILE, Mark};
@@ -117,7 +117,7 @@ pub(super) fn read_spec(
     catalog: &Path,
     id: &TenantId,
 ) -> Result<TenantSpec, StorageError> {
-    let spec = policy::spec(conn)?;
+    let spec = tenant::spec(conn)?;
     if spec.id != *id {
         return Err(StorageError::damaged(
             catalog,

@@ -1,7 +1,8 @@
-//! Rotation of a tenant's data key: the next generation of its files is built beside the present one and takes its place in one step. Makes and keeps no key.
+//! Rotation of a tenant's keys: the next generation of its files is built beside the present one and takes its place in one step. Makes and keeps no key.
 //!
 //! Segments keep their numbers, rows theirs, and nothing else in the catalog changes, so that what is resident of the
-//! tenant stays as it is. Rows with tombstones become holes on the way, as a purge would make them.
+//! tenant stays as it is. Rows with tombstones become holes on the way, as a purge would make them. Where the rotation of
+//! the signatures changes, rows are converted on the way, and the catalog says by what they are protected from then on.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,16 +10,18 @@ use std::sync::Arc;
 
 use rusqlite::TransactionBehavior;
 use ulid::Ulid;
+use zeroize::Zeroizing;
 
 use super::catalog::connection::{self, CopyTarget, Writer};
 use super::catalog::page::PageSeal;
 use super::catalog::pending::PendingSeal;
 use super::catalog::segments::Tombstone;
-use super::catalog::{pending, segments};
+use super::catalog::{pending, segments, tenant};
 use super::data_dir::{self, DataDir};
 use super::durable;
 use super::error::StorageError;
 use super::mark::{self, Mark};
+use super::place::RowPlanes;
 use super::purge;
 use super::recover;
 use super::segment::format::SegmentContext;
@@ -26,10 +29,21 @@ use super::segment::writer::WrittenSegment;
 use super::store::{CATALOG_FILE, Former, SEGMENTS_DIR, Store};
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
+use crate::model::tenant::{TenantSpec, TransformId};
 
 /// Whether the files of a tenant of the data directory at `data` are sealed with this key.
 pub fn is_sealed_with(data: &Path, tenant: &TenantId, data_key: &SecretKey) -> bool {
     mark::read(&data_dir::tenant_path(data, tenant), data_key).is_ok()
+}
+
+/// What becomes of the rows in the next generation. Rows lie one after the other, as [`super::place::SegmentRows`] has them.
+pub trait Convert: Send + Sync {
+    /// By what they are protected then.
+    fn transform(&self) -> &TransformId;
+    /// Converts half-precision coordinates in place; rows of zeros are holes and stay.
+    fn exact(&self, exact: &mut [u8]);
+    /// The codes of converted rows; those of holes are not looked at.
+    fn planes(&self, exact: &[u8]) -> RowPlanes;
 }
 
 /// A next generation in the making. Dropped before its end it leaves nothing behind.
@@ -37,6 +51,7 @@ pub struct Rotation {
     store: Store,
     path: PathBuf,
     data_key: SecretKey,
+    convert: Option<Arc<dyn Convert>>,
     /// By segment number.
     copied: BTreeMap<u32, Copied>,
     /// What stands at `path` is this next generation for certain, also after a loss of power.
@@ -53,9 +68,14 @@ struct Copied {
 }
 
 impl Store {
-    /// Begins the next generation, sealed with another data key. One at a time; nothing is purged until it is ended. It
-    /// takes as much room on the disk as the tenant does.
-    pub fn begin_rotation(&self, dir: &DataDir, data_key: &SecretKey) -> Result<Rotation, StorageError> {
+    /// Begins the next generation, sealed with another data key, its rows converted where that is asked for. One at a
+    /// time; nothing is purged until it is ended. It takes as much room on the disk as the tenant does.
+    pub fn begin_rotation(
+        &self,
+        dir: &DataDir,
+        data_key: &SecretKey,
+        convert: Option<Arc<dyn Convert>>,
+    ) -> Result<Rotation, StorageError> {
         let refused = |problem| StorageError::Rotation {
             tenant: self.0.spec.id.clone(),
             problem,
@@ -77,6 +97,7 @@ impl Store {
             store: self.clone(),
             path,
             data_key: data_key.clone(),
+            convert,
             copied: BTreeMap::new(),
             is_own: true,
         };
@@ -92,6 +113,16 @@ impl Store {
 }
 
 impl Rotation {
+    /// Whether rows are converted.
+    pub fn converts(&self) -> bool {
+        self.convert.is_some()
+    }
+
+    /// The key that the next generation is sealed with.
+    pub fn data_key(&self) -> &SecretKey {
+        &self.data_key
+    }
+
     /// Copies one of the segments that are not copied yet, beside reads and writes, which wait for nothing; `false` when
     /// there was none. What is left is done by [`Rotation::finish`].
     pub fn copy_segment(&mut self) -> Result<bool, StorageError> {
@@ -107,7 +138,8 @@ impl Rotation {
             }
             let mut gone = shared.readers.with(|conn| Ok(segments::tombstones(conn)?))?;
             gone.retain(|tombstone| tombstone.segment == *number);
-            let written = purge::copy_without(&live.reader, &gone, (&self.segments_path(), &context))?;
+            let target = (&*self.segments_path(), &context);
+            let written = purge::copy_without(&live.reader, &gone, self.convert.as_deref(), target)?;
             let from = live.entry.ulid;
             self.copied.insert(*number, Copied { from, written, gone });
             return Ok(true);
@@ -115,16 +147,23 @@ impl Rotation {
         Ok(false)
     }
 
-    /// Copies what is left while no write goes on, and exchanges the generations. The store that it returns is the
-    /// tenant's from then on: the former refuses writes and answers reads as it was, and its files are destroyed by the
-    /// first [`Store::purge`] after its last reader is gone. On an error the former is as before, or refuses writes until
-    /// the server is restarted where it can't be told which generation the disk has.
-    pub fn finish(mut self) -> Result<Store, StorageError> {
+    /// Copies what is left while no write goes on, lets `prepare` see the next generation, and exchanges the two. The store
+    /// that it returns is the tenant's from then on: the former refuses writes and answers reads as it was, and its files
+    /// are destroyed by the first [`Store::purge`] after its last reader is gone. On an error, also one of `prepare`, the
+    /// former is as before, or refuses writes until the server is restarted where it can't be told which generation the
+    /// disk has.
+    pub fn finish<T, E: From<StorageError>>(
+        mut self,
+        prepare: impl FnOnce(&Store) -> Result<T, E>,
+    ) -> Result<(Store, T), E> {
         let former = self.store.clone();
         let upkeep = former.0.upkeep.lock();
         let mut writer = former.0.writer.lock();
         writer.check_poison()?;
-        self.complete(&writer)?;
+        // Whatever would keep it from being opened and loaded shows while there is a way back.
+        let prepared = prepare(&self.complete(&writer)?)?;
+        // Readers of the former one find its files by what they have open.
+        former.0.readers.open_all()?;
         self.is_own = false;
         match self.take_place() {
             Ok(store) => {
@@ -134,7 +173,7 @@ impl Rotation {
                     path: self.path.clone(),
                     store: former,
                 });
-                Ok(store)
+                Ok((store, prepared))
             }
             Err((error, was_exchanged)) => {
                 let back = if was_exchanged { self.exchange() } else { Ok(()) };
@@ -144,22 +183,18 @@ impl Rotation {
                         "the generations of its keys can't be told apart: {back}"
                     ));
                 }
-                Err(error)
+                Err(error.into())
             }
         }
     }
 
-    /// Makes the next generation whole and durable under its own name.
-    fn complete(&mut self, writer: &Writer) -> Result<(), StorageError> {
+    /// Makes the next generation whole and durable under its own name, and opens it there.
+    fn complete(&mut self, writer: &Writer) -> Result<Store, StorageError> {
         while self.copy_segment()? {}
         self.copy_catalog(writer)?;
         Mark::create(&self.path, &self.data_key, writer.state().commits)?;
         durable::sync_dir(&self.path)?;
-        let shared = &self.store.0;
-        // Whatever would keep it from being opened shows while there is a way back.
-        drop(self.open(&self.path)?);
-        // Readers of the former one find its files by what they have open.
-        shared.readers.open_all()
+        self.open(&self.path)
     }
 
     fn copy_catalog(&self, writer: &Writer) -> Result<(), StorageError> {
@@ -175,9 +210,21 @@ impl Rotation {
         let shared = &self.store.0;
         let next_seal = PendingSeal::new(&shared.spec.id, &self.data_key);
         let mut rows = pending::all(&tx)?;
-        for (reference, sealed) in &mut rows {
-            let exact = shared.pending_seal.open(*reference, sealed)?;
-            *sealed = next_seal.seal(*reference, &exact);
+        let row_len = 2 * shared.spec.dimension.get();
+        let mut exact = Zeroizing::new(Vec::with_capacity(rows.len() * row_len));
+        for (reference, sealed) in &rows {
+            exact.extend_from_slice(&shared.pending_seal.open(*reference, sealed)?);
+        }
+        if let Some(convert) = &self.convert {
+            convert.exact(&mut exact);
+            let spec = TenantSpec {
+                transform: convert.transform().clone(),
+                ..tenant::spec(&tx)?
+            };
+            tenant::set_spec(&tx, &spec)?;
+        }
+        for ((reference, sealed), exact) in rows.iter_mut().zip(exact.chunks_exact(row_len)) {
+            *sealed = next_seal.seal(*reference, exact);
         }
         // Every page of the table is zeroed, so that no row sealed with the former key stays.
         pending::replace_all(&tx, &rows)?;

@@ -6,7 +6,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
-use crate::storage::testing::{House, exact, files, id, key, signer};
+use crate::storage::testing::{DIM, House, encode, exact, files, id, key, signer};
 use crate::storage::verify;
 
 /// Two segments, one of them with holes and a row erased since, and pending rows, one erased.
@@ -48,7 +48,14 @@ fn check(store: &Store, count: u64, erased: &[u64]) {
 }
 
 fn rotation(house: &House, next: u8) -> Rotation {
-    house.store.begin_rotation(&house.dir, &key(next)).expect("begun")
+    house
+        .store
+        .begin_rotation(&house.dir, &key(next), None)
+        .expect("begun")
+}
+
+fn finish(rotation: Rotation) -> Result<Store, StorageError> {
+    rotation.finish(|_| Ok(())).map(|(store, ())| store)
 }
 
 /// What the next start finds, with the key of before or the next one: exactly one opens it.
@@ -104,7 +111,7 @@ fn a_rotated_tenant_is_the_same_and_no_file_has_a_byte_of_the_former_key() {
     let mut house = furnished();
     let before = (house.store.stats().expect("figures"), sealed_rows(&house));
     let erasures = house.store.erasures_pending();
-    house.store = rotation(&house, 2).finish().expect("rotated");
+    house.store = finish(rotation(&house, 2)).expect("rotated");
     check(&house.store, 40, &ERASED);
     assert_eq!(house.store.stats().expect("figures"), before.0);
     assert_eq!(
@@ -178,7 +185,7 @@ fn wherever_it_is_cut_off_one_key_opens_everything() {
     }
     drop(rotation);
     cut("given up", 1, 41);
-    let next = self::rotation(&house, 2).finish().expect("rotated");
+    let next = finish(self::rotation(&house, 2)).expect("rotated");
     cut("ended", 2, 41);
     next.commit(vec![crate::storage::testing::erase("late", "s41")])
         .expect("erased");
@@ -204,7 +211,7 @@ fn what_changes_between_copy_and_end_is_taken_along() {
         "the copy has the row yet"
     );
     let former = house.store.clone();
-    house.store = rotation.finish().expect("rotated");
+    house.store = finish(rotation).expect("rotated");
     let erased = [3, 4, 35, 5, 36];
     check(&house.store, 42, &erased);
     // Who still has the former generation reads it as it was, and changes nothing.
@@ -224,7 +231,7 @@ fn what_changes_between_copy_and_end_is_taken_along() {
 fn readers_of_the_former_generation_find_it_to_the_end() {
     let mut house = furnished();
     let former = house.store.clone();
-    house.store = rotation(&house, 2).finish().expect("rotated");
+    house.store = finish(rotation(&house, 2)).expect("rotated");
     // All at once, so that every connection is used.
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -239,8 +246,8 @@ fn readers_of_the_former_generation_find_it_to_the_end() {
 #[test]
 fn one_rotation_follows_the_other() {
     let mut house = furnished();
-    house.store = rotation(&house, 2).finish().expect("rotated");
-    house.store = rotation(&house, 3).finish().expect("rotated once more");
+    house.store = finish(rotation(&house, 2)).expect("rotated");
+    house.store = finish(rotation(&house, 3)).expect("rotated once more");
     house.store.purge().expect("purged");
     check(&house.store, 40, &ERASED);
     let (key, ..) = after_crash(&house.crash_copy(), [2, 3]);
@@ -252,16 +259,145 @@ fn a_rotation_that_fails_leaves_the_former_generation_serving() {
     let house = furnished();
     let rotation = rotation(&house, 2);
     assert!(matches!(
-        house.store.begin_rotation(&house.dir, &key(3)),
+        house.store.begin_rotation(&house.dir, &key(3), None),
         Err(StorageError::Rotation { .. })
     ));
     fs::remove_dir_all(rotation.segments_path()).expect("there");
-    assert!(rotation.finish().is_err());
+    assert!(finish(rotation).is_err());
     house.enroll("s41", 41);
     check(&house.store, 41, &ERASED);
     assert!(
         house.store.purge().expect("purged") > 0,
         "nothing holds it up any more"
     );
-    assert!(self::rotation(&house, 2).finish().is_ok());
+    assert!(finish(self::rotation(&house, 2)).is_ok());
+}
+
+/// Turns every bit of a row that is there.
+struct Turned(TransformId);
+
+impl Turned {
+    fn row(row: &[u8]) -> Vec<u8> {
+        row.iter().map(|byte| !byte).collect()
+    }
+}
+
+impl Convert for Turned {
+    fn transform(&self) -> &TransformId {
+        &self.0
+    }
+
+    fn exact(&self, exact: &mut [u8]) {
+        for row in exact.chunks_exact_mut(2 * DIM) {
+            if row.iter().any(|byte| *byte != 0) {
+                let turned = Self::row(row);
+                row.copy_from_slice(&turned);
+            }
+        }
+    }
+
+    fn planes(&self, exact: &[u8]) -> RowPlanes {
+        encode(exact, exact.len() / (2 * DIM))
+    }
+}
+
+#[test]
+fn converted_rows_stand_where_the_former_stood_and_their_codes_are_their_own() {
+    let mut house = furnished();
+    let mut expected = Vec::new();
+    for seed in (1..=40).filter(|seed| !ERASED.contains(seed)) {
+        let places = house
+            .store
+            .subject_rows(&id(&format!("s{seed}")))
+            .expect("readable");
+        expected.push((places.expect("there"), Turned::row(&exact(seed))));
+    }
+    let mut policy = house.store.policy().expect("there");
+    policy.margin = 0.4;
+    house.set_policy("later", &policy).expect("set");
+    let (before, former) = (house.store.stats().expect("figures"), sealed_rows(&house));
+    let to = TransformId {
+        version: 2,
+        digest: [8; 32],
+    };
+    let convert = Arc::new(Turned(to.clone()));
+    let mut rotation = house
+        .store
+        .begin_rotation(&house.dir, &key(2), Some(convert))
+        .expect("begun");
+    while rotation.copy_segment().expect("copied") {}
+    // Erased after its copy was made.
+    house.erase("s6");
+    house.store = finish(rotation).expect("rotated");
+    expected.remove(house_index(6));
+    let check = |store: &Store| {
+        assert_eq!(store.spec().transform, to);
+        assert_eq!(store.spec().policy, policy, "what was changed since the opening");
+        for (places, row) in &expected {
+            assert_eq!(
+                *store.read(places).expect("readable")[0]
+                    .as_ref()
+                    .expect("there")
+                    .exact,
+                *row
+            );
+        }
+        for segment in store.segments() {
+            let loaded = store.load_segment(segment.number).expect("authentic");
+            let rows = (0..segment.rows).map(|row| crate::storage::place::Place::Segment {
+                segment: segment.number,
+                row,
+            });
+            let rows = store.read(&rows.collect::<Vec<_>>()).expect("readable");
+            let sign = loaded.planes.sign.len() / rows.len();
+            for (at, row) in rows.into_iter().enumerate() {
+                let code = &loaded.planes.sign[at * sign..(at + 1) * sign];
+                match row {
+                    Some(row) => assert_eq!(*code, encode(&row.exact, 1).sign),
+                    None => assert!(loaded.dead.contains(&u32::try_from(at).expect("small"))),
+                }
+            }
+        }
+    };
+    check(&house.store);
+    let now = house.store.stats().expect("figures");
+    assert_eq!(
+        (now.references, now.pending),
+        (before.references - 1, before.pending)
+    );
+    house.store.purge().expect("purged");
+    let bytes = all_bytes(&house);
+    for sealed in &former {
+        let found = sealed
+            .chunks_exact(24)
+            .any(|part| bytes.windows(24).any(|window| window == part));
+        assert!(!found, "a sealed row of the former generation is left");
+    }
+    let House { tmp, dir, store } = house;
+    drop((store, dir));
+    let (_, store, _dir) = after_crash(&tmp, [1, 2]);
+    check(&store);
+}
+
+/// Where a subject stands among those who are not erased.
+fn house_index(seed: u64) -> usize {
+    (1..seed).filter(|seed| !ERASED.contains(seed)).count()
+}
+
+#[test]
+fn what_fails_before_the_exchange_leaves_everything_as_it_was() {
+    let house = furnished();
+    let refused = rotation(&house, 2).finish(|next| {
+        check(next, 40, &ERASED);
+        Err::<(), _>(StorageError::Rows("no room for it".to_owned()))
+    });
+    assert!(matches!(refused, Err(StorageError::Rows(_))));
+    house.enroll("s41", 41);
+    check(&house.store, 41, &ERASED);
+    let (key, ..) = after_crash(&house.crash_copy(), [1, 2]);
+    assert_eq!(key, 1);
+    assert!(
+        house.store.purge().expect("purged") > 0,
+        "nothing is left that has the rows"
+    );
 }

@@ -1,6 +1,6 @@
 //! Front and match as two processes' worth of servers, joined over the network.
 
-use thenar::proto::v1::Decision;
+use thenar::proto::v1::{self, Decision};
 use thenar::server::config::RemoteNode;
 use thenar::server::pki::NodeKind;
 use thenar::server::{Mode, Server};
@@ -104,6 +104,24 @@ async fn the_whole_job_runs_across_the_network() {
         .await
         .expect_err("they are there already");
     assert_eq!(duplicate.code(), Code::AlreadyExists, "{duplicate:?}");
+    let rotate = v1::RotateKeyRequest {
+        request_id: "rotate".into(),
+        tenant: "acme".into(),
+        purpose: v1::KeyPurpose::Transform.into(),
+    };
+    let rotated = admin
+        .admin
+        .rotate_key(rotate)
+        .await
+        .expect("rotated")
+        .into_inner();
+    assert_eq!((rotated.transform_version, rotated.rotating), (2, false));
+    for (seed, subject) in [(0, "i-0"), (7, ""), (299, "i-299"), (1_000, "new")] {
+        assert_eq!(
+            operator.identify(&palm(seed)).await.expect("answered").subject_id,
+            subject
+        );
+    }
     // The front keeps no gallery and the node no transform key.
     assert!(!split.front_dir.tenant_path("acme").exists());
     assert!(split.home.tenant_path("acme").exists());

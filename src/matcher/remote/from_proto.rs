@@ -1,18 +1,23 @@
 //! Messages of the internal API as what a match node is asked and answers. Refuses what does not fit, naming the field.
 
+use std::sync::Arc;
 use std::time::Instant;
+
+use zeroize::Zeroizing;
 
 use super::vocabulary::{
     certificate_from_proto, consent_from_proto, digest, encoder_from_proto, hand_from_proto, hand_required,
     link_kind_from_proto, optional_id, pad_from_proto, policy_from_proto, quality, reference_from_proto,
     required, retention_from_proto, time_from_proto, usage_from_proto,
 };
+use crate::keys::transform::conversion::Conversion;
 use crate::matcher::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, IMPORT_CHUNK_ROWS_MAX, ImportChunk, ImportHeader,
-    NewReference, PolicyChange, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
+    NewReference, PolicyChange, RankQuery, SearchQuery, SubjectRef, TransformChange, UsagePage, UsageQuery,
 };
 use crate::model::decision::{CANDIDATES_MAX, Candidate, SearchAnswer};
 use crate::model::erasure::SignedReceipt;
+use crate::model::id::TenantId;
 use crate::model::link::SealedLink;
 use crate::model::reject::Rejected;
 use crate::model::retention::Due;
@@ -44,11 +49,59 @@ pub fn signature(field: &str, message: Option<pb::Vectors>) -> Result<Signature,
 }
 
 fn transform(message: Option<pb::TransformId>) -> Result<TransformId, Rejected> {
-    let message = required("transform", message)?;
+    transform_named("transform", message)
+}
+
+fn transform_named(field: &str, message: Option<pb::TransformId>) -> Result<TransformId, Rejected> {
+    let message = required(field, message)?;
     Ok(TransformId {
         version: message.version,
-        digest: digest("transform.digest", &message.digest)?,
+        digest: digest(&format!("{field}.digest"), &message.digest)?,
     })
+}
+
+/// A change of a tenant's rotation as its messages come.
+pub struct ComingChange {
+    /// Whose.
+    pub tenant: TenantId,
+    from: TransformId,
+    to: TransformId,
+    dimension: Dimension,
+    values: Zeroizing<Vec<f32>>,
+}
+
+impl ComingChange {
+    /// Begins with the header.
+    pub fn new(header: pb::RotateTransformHeader) -> Result<Self, Rejected> {
+        let dimension = Dimension::new(count(header.dimension))?;
+        Ok(Self {
+            tenant: header.tenant.parse()?,
+            from: transform_named("from", header.from)?,
+            to: transform_named("to", header.to)?,
+            dimension,
+            values: Zeroizing::new(Vec::with_capacity(dimension.get() * dimension.get())),
+        })
+    }
+
+    /// Takes the next rows; no more than there is room for.
+    pub fn push(&mut self, rows: pb::Vectors) -> Result<(), Rejected> {
+        let rows = Zeroizing::new(vectors("rows", Some(rows))?);
+        if self.values.len() + rows.len() > self.dimension.get().pow(2) {
+            let problem = format!("are more than the {} of the dimension", self.dimension.get());
+            return Err(Rejected::new("rows", problem));
+        }
+        self.values.extend_from_slice(&rows);
+        Ok(())
+    }
+
+    /// All of it, checked; takes D³ multiply-adds.
+    pub fn finish(self) -> Result<TransformChange, Rejected> {
+        Ok(TransformChange {
+            from: self.from,
+            to: self.to,
+            conversion: Arc::new(Conversion::new(self.dimension, self.values)?),
+        })
+    }
 }
 
 /// A tenant as it is created.

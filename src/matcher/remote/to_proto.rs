@@ -8,9 +8,10 @@ use super::vocabulary::{
 };
 use crate::matcher::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, NewReference,
-    PolicyChange, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
+    PolicyChange, RankQuery, SearchQuery, SubjectRef, TransformChange, UsagePage, UsageQuery,
 };
 use crate::model::decision::{Candidate, SearchAnswer};
+use crate::model::id::TenantId;
 use crate::model::link::SealedLink;
 use crate::model::retention::Due;
 use crate::model::subject::{Capture, SubjectRecord};
@@ -71,6 +72,28 @@ pub fn state(state: &TenantState) -> (v1::TenantState, String) {
         TenantState::Ready => (v1::TenantState::Ready, String::new()),
         TenantState::Unavailable(reason) => (v1::TenantState::Unavailable, reason.clone()),
     }
+}
+
+/// A change of a tenant's rotation: the header, then the rows of the conversion, as many in a message as `bytes_max` takes.
+pub fn transform_change(
+    tenant: &TenantId,
+    change: &TransformChange,
+    bytes_max: usize,
+) -> Vec<pb::RotateTransformRequest> {
+    use pb::rotate_transform_request::Part;
+    let dimension = change.conversion.dimension().get();
+    let header = pb::RotateTransformHeader {
+        tenant: tenant.to_string(),
+        from: Some(transform(&change.from)),
+        to: Some(transform(&change.to)),
+        dimension: u32::try_from(dimension).expect("at most DIM_MAX"),
+    };
+    let rows_max = (bytes_max / (dimension * size_of::<f32>())).max(1);
+    let rows = change.conversion.values().chunks(rows_max * dimension);
+    std::iter::once(Part::Header(header))
+        .chain(rows.map(|rows| Part::Rows(vectors(rows))))
+        .map(|part| pb::RotateTransformRequest { part: Some(part) })
+        .collect()
 }
 
 /// A 1:N question, without its deadline.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::code::{from_json, int, parsed, uint};
 use super::request::{self, Method};
 use super::state::State;
-use super::{pending, policy, subject, usage};
+use super::{pending, subject, tenant, usage};
 use crate::keys::encoding::to_hex;
 use crate::keys::receipt::{self, ReceiptSigner};
 use crate::model::erasure::{ErasureReceipt, ErasureState, Removed, SearchKey, SignedReceipt};
@@ -66,7 +66,7 @@ pub(in crate::storage) fn erase(
     if let Some(due) = write.only_if {
         let handle = subject::resolve(conn, &write.subject)?.ok_or(WriteError::SubjectUnknown)?;
         // In the same transaction, so that a consent, a use or another policy that came since it was found due saves the subject.
-        if policy::get(conn)?.retention != due.retention
+        if tenant::spec(conn)?.policy.retention != due.retention
             || !subject::is_due(conn, handle, &due.no_later_than(now))?
         {
             return Err(WriteError::NotDue.into());

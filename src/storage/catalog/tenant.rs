@@ -1,28 +1,29 @@
-//! The tenant's policy within its spec: read, and replaced. Judges none.
+//! The tenant itself in its catalog: its spec with the present policy, read and replaced. Judges none.
 
 use rusqlite::Connection;
 
 use super::code::{from_json, to_json};
 use super::request::{self, Method};
-use crate::model::policy::Policy;
 use crate::model::tenant::TenantSpec;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
 use crate::storage::write::{Committed, PolicyWrite};
 
-/// The tenant with its present policy.
+/// The tenant as it is within the transaction.
 pub(in crate::storage) fn spec(conn: &Connection) -> rusqlite::Result<TenantSpec> {
     conn.prepare_cached("SELECT spec FROM tenant")?
         .query_row([], |row| from_json(0, row.get_ref(0)?.as_str()?))
 }
 
-/// The policy as it is within the transaction.
-pub(in crate::storage) fn get(conn: &Connection) -> rusqlite::Result<Policy> {
-    Ok(spec(conn)?.policy)
+/// Replaces what is said of it.
+pub(in crate::storage) fn set_spec(conn: &Connection, spec: &TenantSpec) -> rusqlite::Result<()> {
+    conn.prepare_cached("UPDATE tenant SET spec = ?")?
+        .execute([to_json(spec)])?;
+    Ok(())
 }
 
-/// Replaces it, or answers as before.
-pub(in crate::storage) fn set(
+/// Replaces its policy, or answers as before.
+pub(in crate::storage) fn set_policy(
     conn: &Connection,
     write: &PolicyWrite,
     now: Timestamp,
@@ -33,8 +34,7 @@ pub(in crate::storage) fn set(
             policy: write.policy.clone(),
             ..spec(conn)?
         };
-        conn.prepare_cached("UPDATE tenant SET spec = ?")?
-            .execute([to_json(&spec)])?;
+        set_spec(conn, &spec)?;
         request::insert(conn, asked, &(), None, now)?;
     }
     Ok(Committed::PolicySet)
