@@ -251,6 +251,7 @@ impl Bench<'_> {
             quality: 80,
             consent: Some(consent()),
             rows,
+            first_row: 0,
         };
         let produce = move |sender: RowSender| {
             // Where the server ends the call early its answer says why.

@@ -148,13 +148,16 @@ pub struct ConsentOptions {
     /// When the consent ends, RFC 3339, as 2028-01-01T00:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub expires: OffsetDateTime,
+    /// When it was given, RFC 3339; now when not given. A repetition under a request id needs the same
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub given: Option<OffsetDateTime>,
     /// How it was given
     #[arg(long, value_enum)]
     pub consent_method: ConsentMethodOption,
 }
 
 impl ConsentOptions {
-    /// The consent, given now.
+    /// The consent, in whole seconds.
     pub fn message(&self) -> api::Consent {
         let method = match self.consent_method {
             ConsentMethodOption::WrittenRelease => api::ConsentMethod::WrittenRelease,
@@ -165,13 +168,17 @@ impl ConsentOptions {
         api::Consent {
             policy_version: self.policy_version.clone(),
             purpose: self.purpose.clone(),
-            give_time: Some(SystemTime::now().into()),
-            expire_time: Some(prost_types::Timestamp {
-                seconds: self.expires.unix_timestamp(),
-                nanos: 0,
-            }),
+            give_time: Some(seconds(self.given.unwrap_or_else(OffsetDateTime::now_utc))),
+            expire_time: Some(seconds(self.expires)),
             method: method.into(),
         }
+    }
+}
+
+fn seconds(at: OffsetDateTime) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: at.unix_timestamp(),
+        nanos: 0,
     }
 }
 

@@ -43,14 +43,18 @@ fn the_value_of_a_link_is_never_shown() {
 }
 
 #[test]
-fn a_consent_is_given_now_and_ends_when_it_says() {
-    let consent = ConsentOptions {
+fn a_consent_is_given_now_or_then_and_ends_when_it_says() {
+    let mut options = ConsentOptions {
         policy_version: "1".into(),
         purpose: "doors".into(),
         expires: moment("2099-01-01T00:00:00Z").expect("valid"),
+        given: Some(moment("2026-01-01T00:00:00.7Z").expect("valid")),
         consent_method: ConsentMethodOption::InApp,
-    }
-    .message();
+    };
+    let given = options.message().give_time.expect("set");
+    assert_eq!((given.seconds, given.nanos), (1_767_225_600, 0));
+    options.given = None;
+    let consent = options.message();
     assert_eq!(consent.expire_time.expect("set").seconds, 4_070_908_800);
     assert!(consent.give_time.expect("set").seconds > 1_700_000_000);
     let error = moment("next year").expect_err("no time");

@@ -31,6 +31,16 @@ pub enum CliError {
     /// The server refused.
     #[error("{}", explain::describe(.0))]
     Refused(Box<Status>),
+    /// An import did not come to its end, though nothing is wrong with it.
+    #[error("{}; the import is kept for some minutes: repeat the command with --request-id {request_id} --given {given} to go on", explain::describe(.refusal))]
+    ImportBrokenOff {
+        /// Under which it goes on.
+        request_id: String,
+        /// When its consent was given, which is a part of what it is known by.
+        given: String,
+        /// What came last.
+        refusal: Box<Status>,
+    },
     /// Something on this machine: data directory, certificates, configuration, server.
     #[error(transparent)]
     Local(#[from] LocalError),

@@ -1,12 +1,15 @@
-//! `thenar import`: a `NumPy` file into a tenant, all rows or none. Checks everything before it connects.
+//! `thenar import`: a `NumPy` file into a tenant, all rows or none. Checks everything before it connects; where the connection breaks off it goes on by itself.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use indicatif::ProgressBar;
 use serde_json::json;
+use tonic::{Code, Status};
 
-use crate::client::api;
 use crate::client::import as upload;
+use crate::client::{Client, api, explain};
 use crate::model::id::{RequestId, SubjectId, TenantId};
 
 use super::capture::{ConsentOptions, EncoderOption, HandOption, element_message, new_request_id};
@@ -15,6 +18,12 @@ use super::error::CliError;
 use super::npy::{self, Matrix, NpyError};
 use super::output::Output;
 use super::progress;
+
+/// Attempts in a row that get no row further, after which the command gives up: as a server stops waiting for rows of a caller
+/// who is gone after a minute, that is two minutes.
+const FAILURES_MAX: u32 = 8;
+/// Longest pause before an attempt. The first takes a second, each one twice as long as that before.
+const PAUSE_MAX: Duration = Duration::from_secs(32);
 
 /// Options of `import`.
 #[derive(Debug, clap::Args)]
@@ -36,7 +45,7 @@ pub struct Args {
     /// Quality of every row, 0 to 100
     #[arg(long, value_name = "0-100", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=100))]
     quality: u32,
-    /// Makes a repetition harmless; made up when not given
+    /// Makes a repetition harmless, and goes on with an import that broke off; made up when not given
     #[arg(long, value_name = "ID")]
     request_id: Option<RequestId>,
     #[command(flatten)]
@@ -62,14 +71,87 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     let client = args.connection.connect().await?;
     let header = header(&args, &matrix);
     let bar = progress::rows("importing", matrix.rows);
-    let shown = bar.clone();
-    let produce = move |sender: upload::RowSender| send(&matrix, ids.as_deref(), &sender, &shown);
-    let answer = upload::import(&client, header, produce).await??;
+    let answer = import(&client, header, &Rows(Arc::new((matrix, ids))), &bar).await?;
     bar.finish_and_clear();
     args.output.print(
         &format!("imported {} palms (change {})", answer.imported, answer.sequence),
         &json!({"imported": answer.imported, "sequence": answer.sequence}),
     )
+}
+
+/// Imports from the row that the server needs next, again and again while that gets further.
+async fn import(
+    client: &Client,
+    mut header: api::ImportHeader,
+    rows: &Rows,
+    bar: &ProgressBar,
+) -> Result<api::ImportResponse, CliError> {
+    // A certificate that is refused shows here, and is no reason to come again.
+    let mut asked = Ok(held(client, &header).await?);
+    let mut failures = 0;
+    loop {
+        let outcome = match asked {
+            Ok(held) => {
+                if held > header.first_row {
+                    failures = 0;
+                }
+                header.first_row = held;
+                rows.upload(client, &header, bar).await?
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let refusal = match outcome {
+            Ok(answer) => return Ok(answer),
+            Err(refusal) if !may_go_on(&refusal) => return Err(refusal.into()),
+            Err(refusal) if failures == FAILURES_MAX => {
+                return Err(CliError::ImportBrokenOff {
+                    given: given(&header),
+                    request_id: header.request_id,
+                    refusal: Box::new(refusal),
+                });
+            }
+            Err(refusal) => refusal,
+        };
+        let pause = Duration::from_secs(1 << failures).min(PAUSE_MAX);
+        failures += 1;
+        let (what, seconds) = (explain::describe(&refusal), pause.as_secs());
+        bar.suspend(|| eprintln!("thenar: {what}; trying to go on in {seconds} s"));
+        tokio::time::sleep(pause).await;
+        asked = held(client, &header).await;
+    }
+}
+
+/// When the consent was given, as the option takes it.
+fn given(header: &api::ImportHeader) -> String {
+    let at = header
+        .consent
+        .as_ref()
+        .and_then(|consent| consent.give_time.as_ref());
+    at.map(ToString::to_string).unwrap_or_default()
+}
+
+/// Rows that the server has of this import. One that is done is answered from its beginning.
+async fn held(client: &Client, header: &api::ImportHeader) -> Result<u64, Status> {
+    let request = api::GetImportRequest {
+        tenant: header.tenant.clone(),
+        request_id: header.request_id.clone(),
+    };
+    let progress = client.enrollment().get_import(request).await?.into_inner();
+    Ok(if progress.done.is_some() {
+        0
+    } else {
+        progress.rows_taken
+    })
+}
+
+/// Whether the same may succeed later: the connection failed, the server is not ready, or it still waits for rows of the connection before.
+fn may_go_on(refusal: &Status) -> bool {
+    match explain::reason(refusal).as_deref() {
+        Some("IMPORT_BROKEN_OFF" | "IMPORT_POSITION" | "LIMIT_REACHED") => true,
+        Some(_) => refusal.code() == Code::Unavailable,
+        // No answer of the server's own.
+        None => !matches!(refusal.code(), Code::Unimplemented | Code::OutOfRange),
+    }
 }
 
 fn header(args: &Args, matrix: &Matrix) -> api::ImportHeader {
@@ -85,27 +167,51 @@ fn header(args: &Args, matrix: &Matrix) -> api::ImportHeader {
         quality: args.quality,
         consent: Some(args.consent.message()),
         rows: matrix.rows,
+        first_row: 0,
     }
 }
 
-fn send(
-    matrix: &Matrix,
-    ids: Option<&[SubjectId]>,
-    sender: &upload::RowSender,
-    bar: &ProgressBar,
-) -> Result<(), NpyError> {
-    let chunk_rows = upload::chunk_rows(matrix.row_bytes());
-    let mut open = true;
-    let mut ids = ids.unwrap_or_default().chunks(chunk_rows);
-    matrix.for_each_chunk(chunk_rows, |_, bytes| {
-        let subject_ids = ids.next().unwrap_or_default();
-        // Once the server has ended the call its answer says why; the rest of the file is only read through.
-        open = open
-            && sender.send_blocking(api::ImportRows {
-                data: bytes.to_vec().into(),
-                subject_ids: subject_ids.iter().map(SubjectId::to_string).collect(),
-            });
-        bar.inc((bytes.len() / matrix.row_bytes()) as u64);
-        Ok(())
-    })
+/// What is sent: the file, and ids where there are some.
+#[derive(Clone)]
+struct Rows(Arc<(Matrix, Option<Vec<SubjectId>>)>);
+
+impl Rows {
+    async fn upload(
+        &self,
+        client: &Client,
+        header: &api::ImportHeader,
+        bar: &ProgressBar,
+    ) -> Result<Result<api::ImportResponse, Status>, NpyError> {
+        bar.set_position(header.first_row);
+        bar.reset_eta();
+        let (rows, shown, first_row) = (self.clone(), bar.clone(), header.first_row);
+        let produce = move |sender: upload::RowSender| rows.send(first_row, &sender, &shown);
+        upload::import(client, header.clone(), produce).await
+    }
+
+    fn send(&self, first_row: u64, sender: &upload::RowSender, bar: &ProgressBar) -> Result<(), NpyError> {
+        let (matrix, ids) = &*self.0;
+        let chunk_rows = upload::chunk_rows(matrix.row_bytes());
+        let skipped = usize::try_from(first_row).expect("rows of a file that was read");
+        let ids = ids.as_deref().and_then(|ids| ids.get(skipped..));
+        let mut ids = ids.unwrap_or_default().chunks(chunk_rows);
+        let mut open = true;
+        matrix.for_each_chunk(first_row, chunk_rows, |_, bytes| {
+            let subject_ids = ids.next().unwrap_or_default();
+            // Once the server has ended the call its answer says why; the rest of the file is only read through.
+            open = open
+                && sender.send_blocking(api::ImportRows {
+                    data: bytes.to_vec().into(),
+                    subject_ids: subject_ids.iter().map(SubjectId::to_string).collect(),
+                });
+            if open {
+                bar.inc((bytes.len() / matrix.row_bytes()) as u64);
+            }
+            Ok(())
+        })
+    }
 }
+
+#[cfg(test)]
+#[path = "import_tests.rs"]
+mod tests;

@@ -52,7 +52,7 @@ impl Matrix {
             _ => None,
         })?;
         let mut values = Vec::new();
-        matrix.for_each_chunk(1, |_, bytes| {
+        matrix.for_each_chunk(0, 1, |_, bytes| {
             values.extend_from_slice(bytes);
             matrix.check_row(0, bytes)
         })?;
@@ -106,7 +106,7 @@ impl Matrix {
     /// Checks every row as the server would: finite and of unit norm. `seen` is told how many rows are done.
     pub fn check_rows(&self, seen: impl Fn(u64)) -> Result<(), NpyError> {
         let chunk_rows = (READ_BYTES / self.row_bytes()).max(1);
-        self.for_each_chunk(chunk_rows, |first, bytes| {
+        self.for_each_chunk(0, chunk_rows, |first, bytes| {
             for (row, values) in (first..).zip(bytes.chunks_exact(self.row_bytes())) {
                 self.check_row(row, values)?;
             }
@@ -122,17 +122,18 @@ impl Matrix {
         }
     }
 
-    /// Gives the rows in order, up to `chunk_rows` at a time, with the number of the first.
+    /// Gives the rows from number `first` on in order, up to `chunk_rows` at a time, with the number of the first of them.
     pub fn for_each_chunk<E: From<NpyError>>(
         &self,
+        mut first: u64,
         chunk_rows: usize,
         mut take: impl FnMut(u64, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let failed = |source| NpyError::new(&self.path, Problem::Read(source));
         let mut file = File::open(&self.path).map_err(failed)?;
-        file.seek(SeekFrom::Start(self.data_start)).map_err(failed)?;
+        let start = self.data_start + first * self.row_bytes() as u64;
+        file.seek(SeekFrom::Start(start)).map_err(failed)?;
         let mut buffer = vec![0; chunk_rows * self.row_bytes()];
-        let mut first = 0;
         while first < self.rows {
             let rows = (self.rows - first).min(chunk_rows as u64);
             let length = usize::try_from(rows).expect("at most chunk_rows") * self.row_bytes();

@@ -82,17 +82,19 @@ fn chunks_give_every_row_once_and_in_order() {
     let files = Files::new();
     let data = bytes_f32(&rows_f32(40));
     let matrix = Matrix::open(&files.npy("<f4", false, "(40, 32)", &data)).expect("valid");
-    let mut all = Vec::new();
-    let mut firsts = Vec::new();
-    matrix
-        .for_each_chunk::<NpyError>(16, |first, bytes| {
-            firsts.push(first);
-            all.extend_from_slice(bytes);
-            Ok(())
-        })
-        .expect("read");
-    assert_eq!(firsts, [0, 16, 32]);
-    assert_eq!(all, data);
+    for (start, expected) in [(0, &[0, 16, 32][..]), (20, &[20, 36]), (40, &[])] {
+        let mut all = Vec::new();
+        let mut firsts = Vec::new();
+        matrix
+            .for_each_chunk::<NpyError>(start, 16, |first, bytes| {
+                firsts.push(first);
+                all.extend_from_slice(bytes);
+                Ok(())
+            })
+            .expect("read");
+        assert_eq!(firsts, expected);
+        assert_eq!(all, data[usize::try_from(start).expect("small") * 32 * 4..]);
+    }
 }
 
 #[test]

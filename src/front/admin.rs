@@ -31,13 +31,6 @@ impl Front {
         request.policy.check()?;
         let _one_at_a_time = self.changing.lock().await;
         let node = self.routes.node(&request.tenant)?;
-        if let Err(NodeError::TenantUnknown(_)) = node.tenant(&request.tenant).await
-            && self.has_keys(&request.tenant)?
-        {
-            // Left by a drop, or a making, that was cut off. Nobody gets the space of a tenant that is gone.
-            let (keyring, id) = (Arc::clone(&self.keyring), request.tenant.clone());
-            blocking(move || destroy_keys(&keyring, &id)).await??;
-        }
         // The keys come first: a crash in between leaves keys without a tenant, which the repetition destroys. The other
         // way round a gallery could be there whose rotation nobody knows.
         let (keyring, id, dim) = (
@@ -45,14 +38,18 @@ impl Front {
             request.tenant.clone(),
             request.dimension,
         );
-        // Asked again, its rotation may be a later one than its first.
-        let present = match node.tenant(&id).await {
-            Ok(status) => status.spec,
-            Err(NodeError::TenantUnknown(_)) => None,
+        let (is_new, present) = match node.tenant(&id).await {
+            Ok(status) => (false, status.spec),
+            Err(NodeError::TenantUnknown(_)) => (true, None),
             Err(error) => return Err(error.into()),
         };
         let tenants = Arc::clone(&self.tenants);
         let transform = blocking(move || {
+            if is_new {
+                // Left by a drop, or a making, that was cut off: nobody gets the space of a tenant that is gone.
+                destroy_keys(&keyring, &id)?;
+            }
+            // Asked again, its rotation may be a later one than its first.
             if let Some(spec) = present.filter(|spec| tenants.fits(spec)) {
                 return Ok(spec.transform);
             }

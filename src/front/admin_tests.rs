@@ -282,3 +282,29 @@ async fn a_bad_policy_and_one_for_nobody_change_nothing() {
     let view = fixture.front.tenant(&admin, id("acme")).await.expect("there");
     assert_eq!(view.threshold, Some(0.5));
 }
+
+#[tokio::test]
+async fn a_tenant_made_anew_has_keys_of_its_own_also_after_a_drop_that_was_cut_off() {
+    let fixture = Fixture::new().await;
+    let keys = || {
+        let key = |purpose| {
+            fixture
+                .keyring
+                .get(&id("acme"), purpose)
+                .expect("opens")
+                .expect("there")
+        };
+        [key(Purpose::Transform), key(Purpose::Link), key(Purpose::Data)]
+    };
+    let former = keys();
+    // As a crash leaves it between the gallery's end and that of the keys.
+    fixture.node.0.lock().tenants.remove(&id("acme"));
+    fixture
+        .front
+        .create_tenant(&caller(ROOT), create("acme"))
+        .await
+        .expect("made");
+    for (former, now) in former.iter().zip(&keys()) {
+        assert!(former != now);
+    }
+}

@@ -28,6 +28,8 @@ pub enum Method {
     ListUsage,
     /// Takes many subjects in.
     Import,
+    /// How far an import has come.
+    GetImport,
     /// Makes a tenant.
     CreateTenant,
     /// One tenant.
@@ -46,7 +48,7 @@ pub enum Method {
 
 impl Method {
     /// All methods.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Identify,
         Self::Verify,
         Self::Investigate,
@@ -57,6 +59,7 @@ impl Method {
         Self::ExportSubject,
         Self::ListUsage,
         Self::Import,
+        Self::GetImport,
         Self::CreateTenant,
         Self::GetTenant,
         Self::ListTenants,
@@ -80,6 +83,7 @@ impl Method {
             Self::ExportSubject => ("ExportSubject", &[Operator]),
             Self::ListUsage => ("ListUsage", &[Enroller, Operator]),
             Self::Import => ("Import", &[Operator]),
+            Self::GetImport => ("GetImport", &[Operator]),
             Self::CreateTenant => ("CreateTenant", &[Admin]),
             Self::GetTenant => ("GetTenant", &[Operator, Admin]),
             Self::ListTenants => ("ListTenants", &[Admin]),

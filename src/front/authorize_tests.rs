@@ -15,7 +15,7 @@ fn caller(path: &str) -> Caller {
 }
 
 /// Method, then whether scanner, enroller, operator, tenant's admin may call it.
-const MATRIX: [(Method, [bool; 4]); 17] = [
+const MATRIX: [(Method, [bool; 4]); 18] = [
     (Method::Identify, [true, false, true, false]),
     (Method::Verify, [true, false, true, false]),
     (Method::Investigate, [false, false, true, false]),
@@ -26,6 +26,7 @@ const MATRIX: [(Method, [bool; 4]); 17] = [
     (Method::ExportSubject, [false, false, true, false]),
     (Method::ListUsage, [false, true, true, false]),
     (Method::Import, [false, false, true, false]),
+    (Method::GetImport, [false, false, true, false]),
     (Method::CreateTenant, [false, false, false, true]),
     (Method::GetTenant, [false, false, true, true]),
     (Method::ListTenants, [false, false, false, true]),

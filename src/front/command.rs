@@ -148,8 +148,10 @@ pub struct Import {
     pub quality: u8,
     /// Consent of every row; `None` is refused.
     pub consent: Option<Consent>,
-    /// Rows that will follow.
+    /// Rows of the whole import.
     pub rows: u64,
+    /// Number of the row that comes first.
+    pub first_row: u64,
 }
 
 /// Rows of an import as they came.

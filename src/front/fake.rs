@@ -386,6 +386,19 @@ impl Node for FakeNode {
         })
     }
 
+    async fn import_progress(
+        &self,
+        tenant: &TenantId,
+        request: &RequestId,
+    ) -> Result<ImportProgress, NodeError> {
+        self.on("import_progress", tenant, |_| {
+            Ok(ImportProgress {
+                rows_taken: request.as_str().len() as u64,
+                ..ImportProgress::default()
+            })
+        })
+    }
+
     async fn due(&self, tenant: &TenantId, due: Due, limit: usize) -> Result<Vec<SubjectId>, NodeError> {
         self.on("due", tenant, |tenant| {
             let mut found: Vec<SubjectId> = tenant.rows.iter().map(|row| row.0.clone()).collect();

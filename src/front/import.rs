@@ -12,9 +12,9 @@ use super::tenants::Tenant;
 use super::{Front, admit, enroll};
 use crate::keys::transform::Rotation;
 use crate::matcher::node::{
-    IMPORT_CHUNK_ROWS_MAX, ImportChunk, ImportHeader, ImportStream, Imported, NodeError,
+    IMPORT_CHUNK_ROWS_MAX, ImportChunk, ImportHeader, ImportProgress, ImportStream, Imported, NodeError,
 };
-use crate::model::id::{RequestId, SubjectId};
+use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::reject::Rejected;
 use crate::model::signature::{ElementType, Signature};
 use crate::model::subject::{Capture, PadVerdict};
@@ -45,6 +45,7 @@ impl Front {
             request_id: header.request_id.clone(),
             request_digest,
             rows: header.rows,
+            first_row: header.first_row,
             hand: header.hand,
             capture: Capture {
                 hand: Some(header.hand),
@@ -64,8 +65,22 @@ impl Front {
         });
         // The node ends the import, and changes nothing, at the first error in the stream. Rows come only once, so one
         // for a tenant that was made anew is not tried again here; the caller's next import finds the tenant of now.
-        let chunks = prepared(preparer, rows, header.rows);
+        let chunks = prepared(preparer, rows, header.rows, header.first_row);
         let answer = self.routes.node(tenant.id())?.import(node_header, chunks).await;
+        self.heard(&tenant, answer)
+    }
+
+    /// How far an import has come.
+    pub async fn import_progress(
+        &self,
+        caller: &Caller,
+        named: Option<TenantId>,
+        request: &RequestId,
+    ) -> Result<ImportProgress, FrontError> {
+        let member = authorize::gallery(caller, Method::GetImport, named.as_ref())?;
+        let tenant = self.tenant_of(&member).await?;
+        let node = self.routes.node(tenant.id())?;
+        let answer = node.import_progress(tenant.id(), request).await;
         self.heard(&tenant, answer)
     }
 }
@@ -93,10 +108,10 @@ fn check_header(header: &Import, tenant: &Tenant) -> Result<(), Rejected> {
 }
 
 /// Rows as they come, checked, protected and cut to size, in their order.
-fn prepared(preparer: Arc<Preparer>, rows: RawRowStream, announced: u64) -> ImportStream {
+fn prepared(preparer: Arc<Preparer>, rows: RawRowStream, announced: u64, first_row: u64) -> ImportStream {
     let mut count = RowCount {
         announced,
-        came: 0,
+        came: first_row,
         row_size: preparer.row_size(),
     };
     rows.map(Some)
@@ -128,6 +143,7 @@ async fn prepare(
 /// Holds the rows that come against the number that was announced.
 struct RowCount {
     announced: u64,
+    /// With those that came before this stream.
     came: u64,
     row_size: usize,
 }
@@ -143,11 +159,9 @@ impl RowCount {
             return if self.came == announced {
                 Ok(None)
             } else {
-                Err(Rejected::new(
-                    "rows",
-                    format!("the header announces {announced} and {} came", self.came),
-                )
-                .into())
+                // A caller who hangs up ends the stream just as one who has no more rows.
+                let reason = format!("the header announces {announced} rows and {} came", self.came);
+                Err(NodeError::ImportBrokenOff { reason })
             };
         };
         let row_first = self.came;

@@ -18,6 +18,7 @@ fn header(rows: u64) -> Import {
         quality: 50,
         consent: Some(consent()),
         rows,
+        first_row: 0,
     }
 }
 
@@ -124,9 +125,39 @@ async fn a_bad_row_is_named_by_its_number() {
 }
 
 #[tokio::test]
+async fn an_import_that_goes_on_is_numbered_through() {
+    let from = |first_row| Import {
+        first_row,
+        ..header(5)
+    };
+    let fixture = Fixture::new().await;
+    let made = async |first_row, message| {
+        let imported = fixture
+            .front
+            .import(&caller(OPERATOR), from(first_row), rows(vec![message]))
+            .await;
+        imported.expect("imported");
+        let mut state = fixture.node.0.lock();
+        assert_eq!(state.last_import.as_ref().expect("kept").first_row, first_row);
+        let held = &mut state.tenants.get_mut(&id("acme")).expect("there").rows;
+        held.drain(..).map(|row| row.0).collect::<Vec<_>>()
+    };
+    let whole: Vec<SubjectId> = made(0, message(0..5)).await;
+    assert_eq!(made(3, message(3..5)).await, whole[3..]);
+    let mut bad = message(0..2);
+    bad.data = vec![0; bad.data.len()].into();
+    let text = refusal(from(3), vec![bad]).await;
+    assert!(text.starts_with("rows[3]: "), "{text}");
+    let text = refusal(from(3), vec![message(3..4)]).await;
+    assert!(text.contains("announces 5 rows and 4 came"), "{text}");
+    let text = refusal(from(3), vec![message(3..6)]).await;
+    assert!(text.contains("announces 5 and at least 6 came"), "{text}");
+}
+
+#[tokio::test]
 async fn the_number_of_rows_must_be_the_announced_one() {
     let text = refusal(header(3), vec![message(0..2)]).await;
-    assert_eq!(text, "rows: the header announces 3 and 2 came");
+    assert!(text.contains("the header announces 3 rows and 2 came"), "{text}");
     let text = refusal(header(3), vec![message(0..2), message(2..4)]).await;
     assert_eq!(text, "rows: the header announces 3 and at least 4 came");
     let text = refusal(header(0), vec![]).await;
@@ -187,6 +218,22 @@ async fn a_stream_that_breaks_ends_the_import() {
             .contains("the sender went away")
     );
     assert_eq!(fixture.node.calls("import"), 0);
+}
+
+#[tokio::test]
+async fn operators_are_told_how_far_an_import_is() {
+    let fixture = Fixture::new().await;
+    let ask = |path: &str, named: Option<&str>| {
+        let (caller, named) = (caller(path), named.map(id));
+        let front = &fixture.front;
+        async move { front.import_progress(&caller, named, &id("import")).await }
+    };
+    let progress = ask(OPERATOR, Some("acme")).await.expect("told");
+    assert_eq!(progress.rows_taken, 6, "what the node says");
+    let denied = ask("/tenant/acme/enroller/e", None).await;
+    assert!(matches!(denied, Err(FrontError::RoleDenied { .. })), "{denied:?}");
+    let denied = ask(OPERATOR, Some("other")).await;
+    assert!(matches!(denied, Err(FrontError::TenantDenied(_))), "{denied:?}");
 }
 
 #[tokio::test]

@@ -68,6 +68,7 @@ pub(super) fn import_header(transform: TransformId, rows: u64) -> ImportHeader {
         request_id: "r-2".parse().expect("an id"),
         request_digest: [6; 32],
         rows,
+        first_row: 0,
         hand: Hand::Right,
         capture: capture(),
         consent: consent(),

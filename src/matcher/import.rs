@@ -1,29 +1,28 @@
-//! Import: many new subjects, all or none. Segments are written and codes placed as rows come; they begin to count in one transaction at the end.
+//! Import: many new subjects, all or none. Rows are taken as they come and begin to count in one transaction at the end; where they break off, what came is kept for a while.
+
+mod batch;
+pub(super) mod kept;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use half::f16;
-use zeroize::Zeroizing;
 
-use super::error::{engine_error, write_error};
-use super::load::planes_of;
-use super::node::{ImportChunk, ImportHeader, ImportStream, Imported, NodeError};
+use self::batch::Batch;
+use super::error::write_error;
+use super::node::{ImportChunk, ImportHeader, ImportProgress, ImportStream, Imported, NodeError};
 use super::tenant::Tenant;
-use crate::engine::code::Codes;
-use crate::model::id::{RequestId, SubjectId};
+use crate::model::id::RequestId;
 use crate::model::reject::Rejected;
 use crate::storage::error::StorageError;
-use crate::storage::import::{IMPORT_ROWS_MAX, ImportStart, Importer};
-use crate::storage::place::{RowId, SEGMENT_ROWS_MAX, SegmentRows};
-use crate::storage::write::ImportWrite;
+use crate::storage::import::{IMPORT_ROWS_MAX, ImportStart};
+use crate::storage::write::{ImportAnswer, ImportWrite};
 
 /// Longest wait for the next rows of an import.
 const CHUNK_WAIT_MAX: Duration = Duration::from_mins(1);
 
 impl Tenant {
-    /// Takes in all rows of the stream, or none.
+    /// Takes in all rows of the stream, or none; what came of one that breaks off waits for the rest.
     pub(super) async fn import(
         self: Arc<Self>,
         header: ImportHeader,
@@ -31,11 +30,7 @@ impl Tenant {
     ) -> Result<Imported, NodeError> {
         self.check_transform(&header.transform)?;
         self.check()?;
-        let _only_one = self.importing.try_lock().map_err(|_| NodeError::Exhausted {
-            limit: "imports of one tenant at a time",
-            value: 1,
-            retry_after: Duration::from_secs(5),
-        })?;
+        let mut slot = self.imports.try_begin()?;
         if let Some(successor) = self.successor.get() {
             return Box::pin(Arc::clone(successor).import(header, chunks)).await;
         }
@@ -46,35 +41,89 @@ impl Tenant {
             )
             .into());
         }
-        let rows = header.rows;
+        let first_row = header.first_row;
         let tenant = Arc::clone(&self);
-        let mut batch = match blocking(move || tenant.begin_import(header)).await? {
+        let begun = match blocking(move || tenant.begin_import(header)).await? {
             Begun::Replayed(imported) => return Ok(imported),
             Begun::New(batch) => batch,
         };
-        while let Some(chunk) = tokio::time::timeout(CHUNK_WAIT_MAX, chunks.next())
-            .await
-            .map_err(|_| stalled())?
-        {
-            let chunk = chunk?;
-            batch = blocking(move || batch.push(chunk)).await?;
+        let mut batch = kept::resumed(&mut slot, begun, first_row)?;
+        self.imports.began(&batch.progress);
+        loop {
+            match self.next_rows(&mut chunks, &batch).await {
+                Ok(Some(chunk)) => batch = blocking(move || batch.push(chunk)).await?,
+                Ok(None) => return blocking(move || batch.commit()).await,
+                Err(error) => {
+                    if matches!(error, NodeError::ImportBrokenOff { .. }) {
+                        self.keep(&mut slot, batch);
+                    }
+                    return Err(error);
+                }
+            }
         }
-        if batch.taken != rows {
-            return Err(Rejected::new(
-                "header.rows",
-                format!(
-                    "{rows} rows were announced and {} came; nothing was imported",
-                    batch.taken
-                ),
+    }
+
+    /// `None` when all rows have come.
+    async fn next_rows(
+        &self,
+        chunks: &mut ImportStream,
+        batch: &Batch,
+    ) -> Result<Option<ImportChunk>, NodeError> {
+        let broken_off = |reason| NodeError::ImportBrokenOff { reason };
+        let next = tokio::select! {
+            biased;
+            () = self.imports.closed() => {
+                return Err(self.unavailable("the server stops, or the tenant is dropped; nothing was imported"));
+            }
+            next = tokio::time::timeout(CHUNK_WAIT_MAX, chunks.next()) => next,
+        };
+        match next {
+            Ok(Some(chunk)) => chunk.map(Some),
+            Ok(None) => {
+                let (taken, announced) = (batch.progress.taken(), batch.progress.announced);
+                if taken == announced {
+                    Ok(None)
+                } else {
+                    Err(broken_off(format!(
+                        "{announced} rows were announced and {taken} came"
+                    )))
+                }
+            }
+            Err(_) => Err(broken_off(format!(
+                "no rows came for {} s",
+                CHUNK_WAIT_MAX.as_secs()
+            ))),
+        }
+    }
+
+    /// How far an import has come.
+    pub(super) async fn import_progress(
+        self: Arc<Self>,
+        request: RequestId,
+    ) -> Result<ImportProgress, NodeError> {
+        self.check()?;
+        if let Some(progress) = self.imports.progress(&request) {
+            return Ok(progress);
+        }
+        blocking(move || {
+            let found = self
+                .store
+                .imported(&request)
+                .map_err(|error| self.import_error(&request, error))?;
+            Ok(
+                found.map_or_else(ImportProgress::default, |answer| ImportProgress {
+                    rows_taken: answer.rows,
+                    rows: answer.rows,
+                    done: Some(imported(answer)),
+                }),
             )
-            .into());
-        }
-        blocking(move || batch.commit()).await
+        })
+        .await
     }
 
     fn begin_import(self: Arc<Self>, header: ImportHeader) -> Result<Begun, NodeError> {
         let rows = header.rows;
-        let request = header.request_id.clone();
+        let (request, digest) = (header.request_id.clone(), header.request_digest);
         let start = self
             .store
             .import(ImportWrite {
@@ -87,20 +136,10 @@ impl Tenant {
             })
             .map_err(|error| self.import_error(&request, error))?;
         Ok(match start {
-            ImportStart::Replayed(answer) => Begun::Replayed(Imported {
-                rows: answer.rows,
-                sequence: answer.sequence,
-            }),
-            ImportStart::New(importer) => Begun::New(Box::new(Batch {
-                importer: Some(importer),
-                request,
-                tenant: self,
-                announced: rows,
-                taken: 0,
-                exact: Zeroizing::new(Vec::new()),
-                ids: Vec::new(),
-                placed: Vec::new(),
-            })),
+            ImportStart::Replayed(answer) => Begun::Replayed(imported(answer)),
+            ImportStart::New(importer) => {
+                Begun::New(Box::new(Batch::new(self, importer, (request, digest), rows)))
+            }
         })
     }
 
@@ -112,158 +151,16 @@ impl Tenant {
     }
 }
 
-fn stalled() -> NodeError {
-    Rejected::new(
-        "rows",
-        format!(
-            "none came for {} s; nothing was imported",
-            CHUNK_WAIT_MAX.as_secs()
-        ),
-    )
-    .into()
+fn imported(answer: ImportAnswer) -> Imported {
+    Imported {
+        rows: answer.rows,
+        sequence: answer.sequence,
+    }
 }
 
 enum Begun {
     Replayed(Imported),
     New(Box<Batch>),
-}
-
-/// An import under way. Dropped before its commit it leaves nothing behind.
-struct Batch {
-    importer: Option<Importer>,
-    request: RequestId,
-    tenant: Arc<Tenant>,
-    announced: u64,
-    taken: u64,
-    /// Half-precision rows of the segment being filled.
-    exact: Zeroizing<Vec<u16>>,
-    ids: Vec<RowId>,
-    /// First row and count of each segment's codes in the gallery, none of which counts yet.
-    placed: Vec<(u32, u32)>,
-}
-
-impl Batch {
-    fn push(mut self: Box<Self>, chunk: ImportChunk) -> Result<Box<Self>, NodeError> {
-        let dimension = self.tenant.spec.dimension.get();
-        let values = Zeroizing::new(chunk.values);
-        if values.len() != chunk.subject_ids.len() * dimension {
-            return Err(Rejected::new(
-                "rows",
-                format!(
-                    "{} coordinates came for {} rows of dimension {dimension}",
-                    values.len(),
-                    chunk.subject_ids.len()
-                ),
-            )
-            .into());
-        }
-        self.taken += chunk.subject_ids.len() as u64;
-        if self.taken > self.announced {
-            return Err(Rejected::new(
-                "header.rows",
-                format!("{} rows were announced and more came", self.announced),
-            )
-            .into());
-        }
-        let ids = self.reserve(&chunk.subject_ids)?;
-        for (id, row) in ids.into_iter().zip(values.chunks_exact(dimension)) {
-            self.ids.push(id);
-            self.exact
-                .extend(row.iter().map(|&value| f16::from_f32(value).to_bits()));
-            if self.ids.len() == SEGMENT_ROWS_MAX as usize {
-                self.write_segment()?;
-            }
-        }
-        Ok(self)
-    }
-
-    fn importer(&mut self) -> Result<&mut Importer, NodeError> {
-        self.importer
-            .as_mut()
-            .ok_or_else(|| NodeError::Internal("the import has ended".to_owned()))
-    }
-
-    fn reserve(&mut self, subject_ids: &[SubjectId]) -> Result<Vec<RowId>, NodeError> {
-        let (tenant, request) = (Arc::clone(&self.tenant), self.request.clone());
-        self.importer()?
-            .reserve(subject_ids)
-            .map_err(|error| tenant.import_error(&request, error))
-    }
-
-    fn write_segment(&mut self) -> Result<(), NodeError> {
-        let tenant = Arc::clone(&self.tenant);
-        let exact = std::mem::replace(&mut self.exact, Zeroizing::new(Vec::new()));
-        let ids = std::mem::take(&mut self.ids);
-        let rows: &[f16] = bytemuck::cast_slice(&exact);
-        let codes = Codes::encode(tenant.spec.dimension, rows);
-        let count = u32::try_from(ids.len()).expect("a segment's rows are numbered in 32 bits");
-        let rows = SegmentRows {
-            planes: planes_of(&codes),
-            exact: Zeroizing::new(exact.iter().flat_map(|bits| bits.to_le_bytes()).collect()),
-            ids,
-        };
-        self.importer()?
-            .push(rows)
-            .map_err(|error| tenant.storage_error(&error))?;
-        // In one step as the enrolments see it: those placed after these rows find them reserved.
-        let _in_order = tenant.apply.lock();
-        let first = tenant
-            .engine
-            .append(tenant.gallery, codes)
-            .map_err(|error| engine_error(tenant.id(), &error))?;
-        tenant.residency.write().reserve(first);
-        self.placed.push((first, count));
-        Ok(())
-    }
-
-    fn commit(mut self: Box<Self>) -> Result<Imported, NodeError> {
-        if !self.ids.is_empty() {
-            self.write_segment()?;
-        }
-        let tenant = Arc::clone(&self.tenant);
-        let importer = self
-            .importer
-            .take()
-            .ok_or_else(|| NodeError::Internal("the import has ended".to_owned()))?;
-        let _in_order = tenant.apply.lock();
-        let (answer, segments) = importer
-            .commit()
-            .map_err(|error| tenant.import_error(&self.request, error))?;
-        if segments.is_empty() {
-            // The same request was done meanwhile; these rows never count, and go with this batch.
-            return Ok(Imported {
-                rows: answer.rows,
-                sequence: answer.sequence,
-            });
-        }
-        let mut residency = tenant.residency.write();
-        for ((first, count), segment) in self.placed.drain(..).zip(segments) {
-            residency.add_segment(first, segment, count);
-        }
-        Ok(Imported {
-            rows: answer.rows,
-            sequence: answer.sequence,
-        })
-    }
-}
-
-impl Drop for Batch {
-    /// Takes rows out of the gallery and destroys files: blocking work, and a stream may end on any thread.
-    fn drop(&mut self) {
-        let (importer, placed) = (self.importer.take(), std::mem::take(&mut self.placed));
-        let tenant = Arc::clone(&self.tenant);
-        let clean = move || {
-            for (first, count) in placed {
-                tenant.residency.write().release(first);
-                tenant.discard(first, count as usize);
-            }
-            drop(importer);
-        };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(clean)),
-            Err(_) => clean(),
-        }
-    }
 }
 
 /// Runs blocking work off the threads that serve requests.
@@ -274,3 +171,7 @@ pub(super) async fn blocking<T: Send + 'static>(
         .await
         .unwrap_or_else(|error| Err(NodeError::Internal(error.to_string())))
 }
+
+#[cfg(test)]
+#[path = "import_tests.rs"]
+mod tests;

@@ -13,8 +13,9 @@ use super::error::node_error;
 use super::import::blocking;
 use super::load::load;
 use super::node::{
-    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportStream, Imported, Node,
-    NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef, TransformChange, UsagePage, UsageQuery,
+    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportProgress, ImportStream,
+    Imported, Node, NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef, TransformChange, UsagePage,
+    UsageQuery,
 };
 use super::rotate::Rotations;
 use super::tenant::Tenant;
@@ -24,7 +25,7 @@ use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose};
 use crate::keys::secret::SecretKey;
 use crate::model::decision::SearchAnswer;
-use crate::model::id::{SubjectId, TenantId};
+use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::retention::Due;
 use crate::model::subject::SubjectRecord;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus};
@@ -34,7 +35,6 @@ use crate::storage::error::StorageError;
 use crate::storage::journal::{Journal, JournalLock};
 use crate::storage::store::Store;
 use crate::storage::write::{Committed, Write};
-use crate::telemetry;
 
 /// How a node keeps its files.
 #[derive(Debug, Clone)]
@@ -123,7 +123,7 @@ impl LocalNode {
         Ok(node)
     }
 
-    /// Ends the upkeep, and rotations, which the next start begins again. What is acknowledged is durable already, so nothing else is to be done.
+    /// Ends the upkeep, imports, and rotations, which the next start begins again. What is acknowledged is durable already, so nothing else is to be done.
     pub async fn drain(&self) {
         self.stop.send_replace(true);
         let upkeep = self.upkeep.lock().take();
@@ -131,6 +131,10 @@ impl LocalNode {
             && let Err(error) = upkeep.await
         {
             tracing::error!(%error, "the upkeep ended early");
+        }
+        for tenant in self.live_tenants() {
+            tenant.imports.close();
+            drop(tenant.imports.keep_out().await);
         }
         self.end_rotations().await;
     }
@@ -157,19 +161,9 @@ impl LocalNode {
             .collect()
     }
 
-    /// Brings the figure of tenants up to date.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a node has far fewer than 2^52 tenants"
-    )]
-    pub(super) fn count_tenants(&self) {
-        let tenants = self.tenants.read();
-        let ready = tenants
-            .values()
-            .filter(|slot| matches!(slot, Slot::Live(tenant) if tenant.check().is_ok()))
-            .count();
-        metrics::gauge!(telemetry::TENANTS, "state" => "ready").set(ready as f64);
-        metrics::gauge!(telemetry::TENANTS, "state" => "unavailable").set((tenants.len() - ready) as f64);
+    /// How many tenants there are, loaded or not.
+    pub(super) fn tenant_count(&self) -> usize {
+        self.tenants.read().len()
     }
 
     /// Whether the node is to be drained.
@@ -291,6 +285,7 @@ impl LocalNode {
         self.tenants.write().remove(id);
         if let Slot::Live(tenant) = &slot {
             tenant.retire();
+            tenant.imports.close();
             // Waits for changes under way; later ones are refused.
             drop(tenant.apply.lock());
             tenant.store.close();
@@ -399,6 +394,14 @@ impl Node for Arc<LocalNode> {
 
     async fn import(&self, header: ImportHeader, chunks: ImportStream) -> Result<Imported, NodeError> {
         self.live(&header.tenant)?.import(header, chunks).await
+    }
+
+    async fn import_progress(
+        &self,
+        tenant: &TenantId,
+        request: &RequestId,
+    ) -> Result<ImportProgress, NodeError> {
+        self.live(tenant)?.import_progress(request.clone()).await
     }
 
     async fn erase(&self, erasure: Erasure) -> Result<Erased, NodeError> {

@@ -58,8 +58,15 @@ pub trait Node: Send + Sync + 'static {
     async fn compare(&self, query: CompareQuery) -> Result<f32, NodeError>;
     /// Enrols references; durable and searchable when it returns.
     async fn enroll(&self, enrollment: Enrollment) -> Result<Enrolled, NodeError>;
-    /// Takes in many new subjects, all or none.
+    /// Takes in many new subjects, all or none. Where the rows break off ([`NodeError::ImportBrokenOff`]) what came is kept for
+    /// some minutes, in which the import goes on by [`ImportHeader::first_row`].
     async fn import(&self, header: ImportHeader, chunks: ImportStream) -> Result<Imported, NodeError>;
+    /// How far an import has come; all 0 for one that the node does not know, or not any more.
+    async fn import_progress(
+        &self,
+        tenant: &TenantId,
+        request: &RequestId,
+    ) -> Result<ImportProgress, NodeError>;
     /// Forgets a subject; durable and found by no search when it returns.
     async fn erase(&self, erasure: Erasure) -> Result<Erased, NodeError>;
     /// Subjects who are due by a retention, at most `limit`, those first who have been for longest.
@@ -89,7 +96,8 @@ pub struct TransformChange {
     pub conversion: Arc<Conversion>,
 }
 
-/// Rows of an import as they arrive. An error from the sender ends the import, which then changes nothing.
+/// Rows of an import as they arrive. An error from the sender ends the import, which then changes nothing;
+/// after [`NodeError::ImportBrokenOff`] it may go on.
 pub type ImportStream = BoxStream<'static, Result<ImportChunk, NodeError>>;
 
 /// Another policy for a tenant.
@@ -215,8 +223,10 @@ pub struct ImportHeader {
     pub request_id: RequestId,
     /// Keyed digest (HMAC-SHA-256) of the header.
     pub request_digest: [u8; 32],
-    /// Rows that will follow.
+    /// Rows of the whole import.
     pub rows: u64,
+    /// Number of the row that comes first: 0 for an import from the beginning, or as many as the node holds of this one.
+    pub first_row: u64,
     /// Hand of every row.
     pub hand: Hand,
     /// Capture of every row.
@@ -241,6 +251,17 @@ pub struct Imported {
     pub rows: u64,
     /// Number of the change.
     pub sequence: u64,
+}
+
+/// How far an import has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ImportProgress {
+    /// Rows that the node has taken.
+    pub rows_taken: u64,
+    /// Rows that were announced.
+    pub rows: u64,
+    /// Its answer, once it is durable and searchable; known for 24 hours.
+    pub done: Option<Imported>,
 }
 
 /// A subject by its id or by one of its links.
@@ -344,6 +365,18 @@ pub enum NodeError {
     /// The request id was used for something else before.
     #[error("request_id {0} was used before for a different request")]
     RequestIdReused(RequestId),
+    /// The rows of an import ended before the last, or nobody sends them any more. Those that came are kept.
+    #[error("the import broke off: {reason}; GetImport tells how many rows are kept, to go on from there")]
+    ImportBrokenOff {
+        /// What was met.
+        reason: String,
+    },
+    /// An import is to go on from another row than the one that is next.
+    #[error("first_row: {held} rows of this import are held; go on from there, or begin with 0")]
+    ImportPosition {
+        /// Rows that the node has.
+        held: u64,
+    },
     /// A refused input.
     #[error(transparent)]
     Rejected(#[from] Rejected),

@@ -18,12 +18,12 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use super::node::{
-    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, ImportStream, Imported,
-    Node, NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef, TransformChange, UsagePage,
-    UsageQuery,
+    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, ImportProgress,
+    ImportStream, Imported, Node, NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef,
+    TransformChange, UsagePage, UsageQuery,
 };
 use crate::model::decision::SearchAnswer;
-use crate::model::id::{SubjectId, TenantId};
+use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::reject::Rejected;
 use crate::model::retention::Due;
 use crate::model::subject::SubjectRecord;
@@ -213,6 +213,20 @@ impl Node for RemoteNode {
         }
     }
 
+    async fn import_progress(
+        &self,
+        tenant: &TenantId,
+        request: &RequestId,
+    ) -> Result<ImportProgress, NodeError> {
+        let request = pb::GetImportRequest {
+            tenant: tenant.to_string(),
+            request_id: request.to_string(),
+        };
+        let answer = self.client.clone().get_import(request).await;
+        let answer = answer.map_err(|status| self.refused(&status))?;
+        Ok(from_proto::import_progress(answer.into_inner()))
+    }
+
     async fn erase(&self, erasure: Erasure) -> Result<Erased, NodeError> {
         let answer = self.client.clone().erase(to_proto::erase(&erasure)).await;
         let answer = answer.map_err(|status| self.refused(&status))?;
@@ -310,9 +324,9 @@ fn import_messages(
                 Ok(chunk) => split(chunk).into_iter().map(to_proto::import_rows).collect(),
                 Err(error) => {
                     *aborted = true;
-                    let reason = error.to_string();
+                    let last = to_proto::import_aborted(&error);
                     *failure.lock() = Some(error);
-                    vec![to_proto::import_aborted(reason)]
+                    vec![last]
                 }
             };
             futures::future::ready(Some(messages))

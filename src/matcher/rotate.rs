@@ -172,14 +172,15 @@ impl LocalNode {
         change: Option<TransformChange>,
     ) -> Result<(), NodeError> {
         let tenant = self.live(id)?;
+        // An import under way has files of this generation: it is waited for, and the next one waits. One that broke off is let go.
+        // Before anything is made, for from then on nothing is purged.
+        let no_import = tokio::select! {
+            guard = tenant.imports.keep_out() => guard,
+            () = self.stopping() => return Err(stopping(id)),
+        };
         let (node, of) = (Arc::clone(self), Arc::clone(&tenant));
         let Some(rotation) = blocking(move || node.prepare(&of, change)).await? else {
             return Ok(());
-        };
-        // An import under way has files of this generation: it is waited for, and the next one waits.
-        let no_import = tokio::select! {
-            guard = tenant.importing.lock() => guard,
-            () = self.stopping() => return Err(stopping(id)),
         };
         let (node, of) = (Arc::clone(self), Arc::clone(&tenant));
         let next = blocking(move || node.take_over(&of, rotation)).await?;

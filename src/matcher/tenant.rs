@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use super::apply::WriteQueue;
 use super::convert;
 use super::error::{is_damage, node_error};
+use super::import::kept::Imports;
 use super::load::Resident;
 use super::node::NodeError;
 use super::residency::Residency;
@@ -39,8 +40,8 @@ pub(super) struct Tenant {
     pub(super) writes: WriteQueue,
     /// Why it can't be served any more, once something was found damaged.
     fault: ArcSwapOption<String>,
-    /// Held by the import under way; a tenant has one at a time.
-    pub(super) importing: tokio::sync::Mutex<()>,
+    /// The import under way, or the one that is kept.
+    pub(super) imports: Imports,
     /// The tenant after a rotation of its keys, with a store of its own, and a gallery of its own where its signatures are
     /// protected otherwise. Whoever holds this one still reads what was there; changes go to the successor. Set under `apply`.
     pub(super) successor: OnceLock<Arc<Tenant>>,
@@ -67,7 +68,7 @@ impl Tenant {
             apply: Mutex::new(()),
             writes: WriteQueue::default(),
             fault: ArcSwapOption::empty(),
-            importing: tokio::sync::Mutex::new(()),
+            imports: Imports::default(),
             successor: OnceLock::new(),
             purge_wanted,
         })

@@ -87,8 +87,8 @@ pub(super) async fn run(node: Arc<LocalNode>) {
             () = node.stopping() => return,
             _ = rounds.tick() => {}
         }
-        node.count_tenants();
         let tenants = node.live_tenants();
+        count(&tenants, node.tenant_count());
         let flush_rows = node.config().flush_rows;
         stream::iter(tenants)
             .for_each_concurrent(TENANTS_AT_ONCE, |tenant| async move {
@@ -99,4 +99,15 @@ pub(super) async fn run(node: Arc<LocalNode>) {
             })
             .await;
     }
+}
+
+/// Brings the figure of tenants up to date.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a node has far fewer than 2^52 tenants"
+)]
+fn count(live: &[Arc<Tenant>], all: usize) {
+    let ready = live.iter().filter(|tenant| tenant.check().is_ok()).count();
+    metrics::gauge!(telemetry::TENANTS, "state" => "ready").set(ready as f64);
+    metrics::gauge!(telemetry::TENANTS, "state" => "unavailable").set(all.saturating_sub(ready) as f64);
 }

@@ -1,4 +1,4 @@
-//! Enroll, Erase, `GetErasure`, `GetSubject`, `ExportSubject`, `ListUsage` and Import. Parses, asks the front, answers.
+//! Enroll, Erase, `GetErasure`, `GetSubject`, `ExportSubject`, `ListUsage`, Import and `GetImport`. Parses, asks the front, answers.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::observe::{observed, to_the_end};
 use super::{Rooms, from_proto, import, page, request_id, status, to_proto};
 use crate::front::authorize::{self, Method};
+use crate::matcher::remote::to_proto::import_progress;
 use crate::matcher::remote::vocabulary::optional_id;
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::reject::Rejected;
@@ -158,13 +159,29 @@ impl Enrollment for EnrollmentRoom {
             let header = import::header(&mut messages).await?;
             let command = from_proto::import(header).map_err(refused)?;
             let text = command.request_id.to_string();
-            let answer = self
-                .rooms
-                .front
-                .import(&caller, command, import::rows(messages))
-                .await;
-            let answer = answer.map_err(|error| status::from_front(&error, &text))?;
-            Ok(Response::new(to_proto::imported(answer)))
+            let rows = import::rows(messages, command.first_row);
+            let front = Arc::clone(&self.rooms.front);
+            let answer = to_the_end(async move {
+                let answer = front.import(&caller, command, rows).await;
+                answer.map_err(|error| status::from_front(&error, &text))
+            });
+            Ok(Response::new(to_proto::imported(answer.await?)))
+        })
+        .await
+    }
+
+    async fn get_import(
+        &self,
+        request: Request<pb::GetImportRequest>,
+    ) -> Result<Response<pb::ImportProgress>, Status> {
+        observed("GetImport", async {
+            let caller = self.rooms.caller(&request)?;
+            let message = request.into_inner();
+            let tenant: Option<TenantId> = optional_id(&message.tenant).map_err(refused)?;
+            let id = request_id::required(&message.request_id).map_err(refused)?;
+            let answer = self.rooms.front.import_progress(&caller, tenant, &id).await;
+            let answer = answer.map_err(|error| status::from_front(&error, id.as_str()))?;
+            Ok(Response::new(import_progress(answer)))
         })
         .await
     }

@@ -101,6 +101,7 @@ pub fn import(header: pb::ImportHeader) -> Result<Import, Rejected> {
         quality: quality("quality", header.quality)?,
         consent: header.consent.map(consent_from_proto).transpose()?,
         rows: header.rows,
+        first_row: header.first_row,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The stream of an import: a header, then rows. Holds one message at a time.
 
 use futures::StreamExt;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::{from_proto, status};
 use crate::front::command::{RawRowStream, RawRows};
@@ -20,18 +20,22 @@ pub async fn header(messages: &mut Streaming<pb::ImportRequest>) -> Result<pb::I
     }
 }
 
-/// The rows that follow.
-pub fn rows(messages: Streaming<pb::ImportRequest>) -> RawRowStream {
-    let mut first = 0;
+/// The rows that follow, the first of which has the number `first`.
+pub fn rows(messages: Streaming<pb::ImportRequest>, mut first: u64) -> RawRowStream {
     messages.map(move |message| next(message, &mut first)).boxed()
 }
 
+/// What ended a stream of rows: a message that is too large, or that no more can come.
+pub fn broken_off(status: &Status) -> NodeError {
+    let reason = format!("the stream ended ({:?}): {}", status.code(), status.message());
+    match status.code() {
+        Code::OutOfRange => Rejected::new("rows", reason).into(),
+        _ => NodeError::ImportBrokenOff { reason },
+    }
+}
+
 fn next(message: Result<pb::ImportRequest, Status>, first: &mut u64) -> Result<RawRows, NodeError> {
-    let message = message.map_err(|status| {
-        let problem = format!("the stream broke off ({:?}): {}", status.code(), status.message());
-        Rejected::new("rows", problem)
-    })?;
-    match message.part {
+    match message.map_err(|status| broken_off(&status))?.part {
         Some(pb::import_request::Part::Rows(rows)) => {
             let count = u64::try_from(rows.subject_ids.len()).expect("a length fits");
             let rows = from_proto::import_rows(rows, *first)?;

@@ -42,4 +42,6 @@ fn a_second_header_an_empty_message_and_a_broken_stream_end_the_import() {
         panic!("taken");
     };
     assert!(refusal.problem.contains("4194304"), "{refusal}");
+    let gone = next(Err(Status::unknown("h2 protocol error")), &mut first);
+    assert!(matches!(gone, Err(NodeError::ImportBrokenOff { .. })));
 }

@@ -8,14 +8,15 @@ use tonic::service::Interceptor;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::observe::{observed, to_the_end};
-use super::{caller, deadline, status};
+use super::{caller, deadline, import, status};
 use crate::matcher::node::{ImportChunk, Node, NodeError, TransformChange};
 use crate::matcher::remote::from_proto::ComingChange;
 use crate::matcher::remote::{from_proto, to_proto, vocabulary};
-use crate::model::id::{SubjectId, TenantId};
+use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::reject::Rejected;
 use crate::proto::matching::v1 as pb;
 use crate::proto::matching::v1::match_server::Match;
+use crate::proto::v1;
 
 /// The room of the Match service.
 pub struct MatchRoom {
@@ -215,11 +216,28 @@ impl Match for MatchRoom {
                 return Err(refused(Rejected::new("header", "is missing")));
             };
             let header = from_proto::import_header(header).map_err(refused)?;
-            let answer = self.node.import(header, chunks(messages)).await.map_err(failed)?;
+            let node = Arc::clone(&self.node);
+            let answer =
+                to_the_end(async move { node.import(header, chunks(messages)).await.map_err(failed) })
+                    .await?;
             Ok(Response::new(pb::ImportResponse {
                 imported: answer.rows,
                 sequence: answer.sequence,
             }))
+        })
+        .await
+    }
+
+    async fn get_import(
+        &self,
+        request: Request<pb::GetImportRequest>,
+    ) -> Result<Response<v1::ImportProgress>, Status> {
+        observed("match.GetImport", async {
+            let message = request.into_inner();
+            let tenant: TenantId = message.tenant.parse().map_err(refused)?;
+            let request_id: RequestId = message.request_id.parse().map_err(refused)?;
+            let answer = self.node.import_progress(&tenant, &request_id).await;
+            Ok(Response::new(to_proto::import_progress(answer.map_err(failed)?)))
         })
         .await
     }
@@ -349,24 +367,21 @@ async fn whole_change(
 
 /// The rows of an import, until the front says that it can't go on or breaks off.
 fn chunks(messages: Streaming<pb::ImportRequest>) -> BoxStream<'static, Result<ImportChunk, NodeError>> {
-    let chunk = |message: Result<pb::ImportRequest, Status>| {
-        let message = message.map_err(|status| {
-            NodeError::Rejected(Rejected::new(
-                "rows",
-                format!("the stream broke off: {}", status.message()),
-            ))
-        })?;
-        match message.part {
-            Some(pb::import_request::Part::Rows(rows)) => Ok(from_proto::import_rows(rows)?),
-            Some(pb::import_request::Part::Aborted(aborted)) => {
-                Err(Rejected::new("rows", format!("the front stopped: {}", aborted.reason)).into())
-            }
-            Some(pb::import_request::Part::Header(_)) | None => {
-                Err(Rejected::new("part", "is not rows").into())
-            }
+    messages.map(next).boxed()
+}
+
+fn next(message: Result<pb::ImportRequest, Status>) -> Result<ImportChunk, NodeError> {
+    match message.map_err(|status| import::broken_off(&status))?.part {
+        Some(pb::import_request::Part::Rows(rows)) => Ok(from_proto::import_rows(rows)?),
+        Some(pb::import_request::Part::Aborted(pb::ImportAborted {
+            reason,
+            broken_off: true,
+        })) => Err(NodeError::ImportBrokenOff { reason }),
+        Some(pb::import_request::Part::Aborted(aborted)) => {
+            Err(Rejected::new("rows", format!("the front stopped: {}", aborted.reason)).into())
         }
-    };
-    messages.map(chunk).boxed()
+        Some(pb::import_request::Part::Header(_)) | None => Err(Rejected::new("part", "is not rows").into()),
+    }
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use super::super::*;
 use crate::keys::secret::SecretKey;
 use crate::keys::transform::Rotation;
 use crate::matcher::node::{
-    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportStream, Imported, PolicyChange,
-    RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
+    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportProgress, ImportStream,
+    Imported, PolicyChange, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
 };
 use crate::model::consent::{Consent, ConsentMethod};
 use crate::model::decision::SearchAnswer;
@@ -264,9 +264,18 @@ pub(super) fn import_header(rows: u64) -> ImportHeader {
         request_id: "r-3".parse().expect("an id"),
         request_digest: [6; 32],
         rows,
+        first_row: 7,
         hand: Hand::Right,
         capture: capture(),
         consent: consent(),
+    }
+}
+
+pub(super) fn import_progress() -> ImportProgress {
+    ImportProgress {
+        rows_taken: 5,
+        rows: 7,
+        done: Some(Imported { rows: 8, sequence: 9 }),
     }
 }
 
@@ -355,6 +364,14 @@ impl Node for FakeNode {
             rows,
             sequence: chunk_count,
         })
+    }
+    async fn import_progress(
+        &self,
+        tenant: &TenantId,
+        request: &RequestId,
+    ) -> Result<ImportProgress, NodeError> {
+        expect_same("progress", &(tenant, request.as_str()), &(&self::tenant(), "r-3"))?;
+        Ok(import_progress())
     }
     async fn erase(&self, given: Erasure) -> Result<Erased, NodeError> {
         expect_same("erasure", &given, &erasure())?;

@@ -202,6 +202,33 @@ async fn an_import_that_the_sender_breaks_off_fails_with_the_senders_error() {
 }
 
 #[tokio::test]
+async fn a_node_is_told_whether_rows_broke_off_or_were_refused() {
+    let told = |error: NodeError| {
+        let message = to_proto::import_aborted(&error);
+        next(Ok(message)).expect_err("the end")
+    };
+    let told_off = told(NodeError::ImportBrokenOff {
+        reason: "hung up".to_owned(),
+    });
+    assert!(
+        matches!(&told_off, NodeError::ImportBrokenOff { reason } if reason == "hung up"),
+        "{told_off:?}"
+    );
+    let refused = told(Rejected::new("rows[7]", "holds NaN").into());
+    assert!(matches!(refused, NodeError::Rejected(_)), "{refused:?}");
+    let gone = next(Err(Status::unknown("the front is gone"))).expect_err("the end");
+    assert!(matches!(gone, NodeError::ImportBrokenOff { .. }), "{gone:?}");
+}
+
+#[tokio::test]
+async fn progress_of_an_import_crosses_unchanged() {
+    let node = connect().await;
+    let request = "r-3".parse().expect("an id");
+    let progress = node.import_progress(&tenant(), &request).await;
+    assert_eq!(progress.expect("answers"), import_progress());
+}
+
+#[tokio::test]
 async fn deadlines_end_searches_on_both_sides() {
     let node = connect().await;
     let past = Instant::now().checked_sub(Duration::from_millis(1));

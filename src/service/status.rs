@@ -107,6 +107,13 @@ fn node(error: &NodeError) -> Line {
         NodeError::RequestIdReused(id) => Line::new(Code::InvalidArgument, Reason::RequestIdReused)
             .with("request_id", id)
             .violates("request_id", "was used before for a different request"),
+        // Not UNAVAILABLE, which some clients repeat by themselves: the same rows again are not what is wanted.
+        NodeError::ImportBrokenOff { reason } => {
+            Line::new(Code::Aborted, Reason::ImportBrokenOff).with("detail", reason)
+        }
+        NodeError::ImportPosition { held } => {
+            Line::new(Code::FailedPrecondition, Reason::ImportPosition).with("rows_held", held)
+        }
         NodeError::Rejected(refusal) => rejected(refusal),
         NodeError::TenantUnavailable { tenant, reason } => {
             Line::new(Code::Unavailable, Reason::TenantUnavailable)

@@ -67,6 +67,18 @@ fn node_errors() -> Vec<(NodeError, Code, Reason)> {
             Reason::RequestIdReused,
         ),
         (
+            NodeError::ImportBrokenOff {
+                reason: "9 rows were announced and 7 came".to_owned(),
+            },
+            Code::Aborted,
+            Reason::ImportBrokenOff,
+        ),
+        (
+            NodeError::ImportPosition { held: 7 },
+            Code::FailedPrecondition,
+            Reason::ImportPosition,
+        ),
+        (
             NodeError::Rejected(rejected_input()),
             Code::InvalidArgument,
             Reason::InvalidField,
@@ -130,6 +142,8 @@ fn known(error: &NodeError) {
         | NodeError::ErasureUnknown(_)
         | NodeError::LinkTaken(_)
         | NodeError::RequestIdReused(_)
+        | NodeError::ImportBrokenOff { .. }
+        | NodeError::ImportPosition { .. }
         | NodeError::Rejected(_)
         | NodeError::TenantUnavailable { .. }
         | NodeError::NodeUnavailable { .. }
@@ -288,5 +302,5 @@ fn reasons_are_read_back_and_unique() {
         assert_eq!(Reason::from_text(reason.as_str()), Some(*reason));
     }
     assert_eq!(Reason::from_text("NO_SUCH"), None);
-    assert_eq!(Reason::ALL.len(), 20);
+    assert_eq!(Reason::ALL.len(), 22);
 }

@@ -16,7 +16,7 @@ use super::place::{RowId, SEGMENT_ROWS_MAX, SegmentRows};
 use super::segment::writer::{SegmentWriter, WrittenSegment};
 use super::store::{Shared, Store};
 use super::write::{Durability, ImportAnswer, ImportWrite};
-use crate::model::id::SubjectId;
+use crate::model::id::{RequestId, SubjectId};
 use crate::model::timestamp::Timestamp;
 
 /// Most rows of one import. Ids are kept in memory until its end, about 100 bytes a row.
@@ -74,6 +74,13 @@ impl Store {
                 written: Vec::new(),
             }),
         })
+    }
+
+    /// The answer to an import, for as long as it is remembered; `None` for one that was not done.
+    pub fn imported(&self, request: &RequestId) -> Result<Option<ImportAnswer>, StorageError> {
+        self.0
+            .readers
+            .with(|conn| request::find_any(conn, request, Method::Import))
     }
 }
 
@@ -166,7 +173,7 @@ impl Importer {
         };
         let shared = &*self.shared;
         let mut writer = shared.writer.lock();
-        let claimed = writer.with_import_cache(|writer| {
+        let claimed = writer.with_import_settings(|writer| {
             shared.write(writer, Durability::Power, |conn, state| {
                 let (answer, entries) = import::import(conn, state, &imported, Timestamp::now())?;
                 let lives = entries

@@ -205,3 +205,51 @@ fn an_import_of_nothing_is_answered() {
     let (answer, segments) = house.importer("r1", 0).commit().expect("committed");
     assert_eq!((answer.rows, segments.len()), (0, 0));
 }
+
+/// Whether each reference's subject is looked up.
+fn checks_parents(house: &House) -> bool {
+    let writer = house.store.0.writer.lock();
+    let asked = writer
+        .connection()
+        .pragma_query_value(None, "foreign_keys", |row| row.get(0));
+    asked.expect("told")
+}
+
+#[test]
+fn rows_of_one_statement_and_lone_ones_are_where_they_belong() {
+    let house = House::new();
+    let mut importer = house.importer("r1", 1_000);
+    feed(&mut importer, 100..612, 256);
+    // Takes a number; and the ids from i1000 on are not in the order of text.
+    assert_eq!(house.enroll("other", 7).references, [513]);
+    feed(&mut importer, 612..1_100, 100);
+    let (_, segments) = importer.commit().expect("committed");
+    assert!(checks_parents(&house));
+    let places: Vec<_> = (0..1_000)
+        .map(|row| Place::Segment {
+            segment: segments[0],
+            row,
+        })
+        .collect();
+    let numbers = (1..=512).chain(514..=1_001);
+    let expected: Vec<_> = numbers.map(|reference| Some(exact(reference))).collect();
+    for house in [&house, &house.crash()] {
+        assert_eq!(house.exact(&places), expected);
+        for (id, place) in subjects(100..1_100).iter().zip(&places) {
+            let found = house.store.subject_rows(id).expect("read");
+            assert_eq!(found, Some(vec![*place]), "{id}");
+        }
+    }
+}
+
+#[test]
+fn who_is_enrolled_meanwhile_is_named_among_many() {
+    let house = House::new();
+    let mut importer = house.importer("r1", 300);
+    feed(&mut importer, 200..500, 300);
+    house.enroll("i333", 1);
+    let refused = importer.commit().expect_err("meanwhile");
+    assert!(refused.to_string().contains("i333"), "{refused}");
+    assert!(checks_parents(&house));
+    assert_eq!(house.store.stats().expect("figures").subjects, 1);
+}

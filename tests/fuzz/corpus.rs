@@ -252,8 +252,13 @@ fn public_requests() -> Vec<(u8, Vec<u8>)> {
             hand: public::Hand::Left.into(),
             quality: 80,
             consent: consent(),
-            rows: 1,
+            rows: 2,
+            first_row: 1,
         })),
+    };
+    let get_import = public::GetImportRequest {
+        tenant: tenant.clone(),
+        request_id: request_id.clone(),
     };
     let create = public::CreateTenantRequest {
         request_id: request_id.clone(),
@@ -291,6 +296,7 @@ fn public_requests() -> Vec<(u8, Vec<u8>)> {
         (11, list_tenants.encode_to_vec()),
         (12, drop_tenant.encode_to_vec()),
         (14, export.encode_to_vec()),
+        (15, get_import.encode_to_vec()),
         (13, public::GetStatsRequest { tenant }.encode_to_vec()),
     ]
 }
@@ -384,6 +390,10 @@ fn match_requests() -> Vec<(u8, Vec<u8>)> {
             subject_ids: vec![subject_id.clone()],
         })),
     };
+    let get_import = matching::GetImportRequest {
+        tenant: tenant.clone(),
+        request_id: request_id.clone(),
+    };
     let erase = matching::EraseRequest {
         tenant: tenant.clone(),
         request_id,
@@ -444,6 +454,7 @@ fn match_requests() -> Vec<(u8, Vec<u8>)> {
             }
             .encode_to_vec(),
         ),
+        (15, get_import.encode_to_vec()),
         (11, matching::RecordUsageRequest { tenant, event }.encode_to_vec()),
         (12, usage.encode_to_vec()),
         (13, Vec::new()),

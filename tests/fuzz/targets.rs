@@ -187,6 +187,11 @@ fn public_message(method: u8, bytes: Bytes) -> Result<(), Rejected> {
             let message: public::ExportSubjectRequest = decoded(bytes)?;
             from_proto::export_subject(message.subject).map(drop)
         }
+        15 => {
+            let message: public::GetImportRequest = decoded(bytes)?;
+            vocabulary::optional_id::<TenantId>(&message.tenant)?;
+            message.request_id.parse::<RequestId>().map(drop)
+        }
         _ => Err(Rejected::new("method", "is unknown")),
     }
 }
@@ -235,6 +240,11 @@ fn match_message(method: u8, bytes: Bytes) -> Result<(), Rejected> {
         14 => {
             let due = decoded::<matching::ListDueRequest>(bytes)?.due;
             internal::due(vocabulary::required("due", due)?).map(drop)
+        }
+        15 => {
+            let message: matching::GetImportRequest = decoded(bytes)?;
+            message.tenant.parse::<TenantId>()?;
+            message.request_id.parse::<RequestId>().map(drop)
         }
         _ => Err(Rejected::new("method", "is unknown")),
     }

@@ -2,10 +2,12 @@
 
 mod caller;
 mod child;
+mod line;
 mod palms;
 mod world;
 
-pub use caller::Caller;
+pub use caller::{Caller, PATIENCE, import_messages};
 pub use child::Child;
+pub use line::Line;
 pub use palms::{DIM, consent, contains, dot, palm, policy, signature};
 pub use world::{Backend, World, copy_tree};

@@ -14,6 +14,7 @@ mod brought_back;
 mod exact;
 mod formats;
 mod found_at_once;
+mod imports;
 mod investigations;
 mod journal;
 mod measured;

@@ -7,6 +7,7 @@ use thenar::server::{Mode, Server};
 use tonic::Code;
 
 use crate::harness::{Caller, World, palm, policy};
+use crate::imports::{go_on, hang_up};
 
 /// A match node, and a front that has its own data directory and the node's authority.
 struct Split {
@@ -80,7 +81,7 @@ async fn the_whole_job_runs_across_the_network() {
     admin.create_tenant("acme", policy(0.5)).await.expect("created");
     let mut operator = split.caller(split.home.member("acme", "operator", "ops")).await;
     let rows: Vec<(String, Vec<f32>)> = (0..300).map(|n| (format!("i-{n}"), palm(n))).collect();
-    operator.import("import", &rows).await.expect("imported");
+    operator.import("first", &rows).await.expect("imported");
     operator.enroll("new", &palm(1_000)).await.expect("enrolled");
     for (seed, subject) in [(0, "i-0"), (299, "i-299"), (1_000, "new")] {
         assert_eq!(
@@ -121,6 +122,15 @@ async fn the_whole_job_runs_across_the_network() {
             operator.identify(&palm(seed)).await.expect("answered").subject_id,
             subject
         );
+    }
+    // An import that breaks off is kept by the node.
+    let more: Vec<(String, Vec<f32>)> = (5_000..8_000).map(|n| (format!("i-{n}"), palm(n))).collect();
+    hang_up(&mut operator, &more, 1_000).await;
+    let imported = go_on(&mut operator, &more, 1_000).await.expect("imported");
+    assert_eq!(imported.imported, 3_000);
+    for seed in [5_000, 7_999] {
+        let found = operator.identify(&palm(seed)).await.expect("answered");
+        assert_eq!(found.subject_id, format!("i-{seed}"));
     }
     // The front keeps no gallery and the node no transform key.
     assert!(!split.front_dir.tenant_path("acme").exists());

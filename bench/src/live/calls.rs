@@ -119,6 +119,7 @@ impl Desk {
             quality: 80,
             consent: Some(consent()),
             rows: rows.len() as u64,
+            first_row: 0,
         };
         let data: Vec<u8> = rows.iter().flat_map(|(_, palm)| bytes(palm)).collect();
         let subject_ids = rows.into_iter().map(|(id, _)| id).collect();

@@ -56,6 +56,7 @@ async fn import_palms(
         quality: 90,
         consent: Some(plan::consent()),
         rows: count,
+        first_row: 0,
     };
     let bar = progress::rows("importing", count);
     let (shown, plan) = (bar.clone(), plan.clone());

@@ -56,6 +56,10 @@ reasons! {
     LinkTaken = "LINK_TAKEN",
     /// The request id was used for something else.
     RequestIdReused = "REQUEST_ID_REUSED",
+    /// The rows of an import ended before the last.
+    ImportBrokenOff = "IMPORT_BROKEN_OFF",
+    /// An import is to go on from another row than the next.
+    ImportPosition = "IMPORT_POSITION",
     /// The tenant can't be served.
     TenantUnavailable = "TENANT_UNAVAILABLE",
     /// The match node can't be reached or is stopping.
@@ -131,6 +135,12 @@ fn from_parts(reason: Reason, metadata: &HashMap<String, String>) -> Option<Node
             NodeError::LinkTaken(link_kind_from_proto("kind", code).ok()?)
         }
         Reason::RequestIdReused => NodeError::RequestIdReused(metadata.get("request_id")?.parse().ok()?),
+        Reason::ImportBrokenOff => NodeError::ImportBrokenOff {
+            reason: text("detail")?,
+        },
+        Reason::ImportPosition => NodeError::ImportPosition {
+            held: number("rows_held")?,
+        },
         Reason::TenantUnavailable => NodeError::TenantUnavailable {
             tenant: tenant()?,
             reason: text("detail")?,

@@ -13,7 +13,8 @@ use super::vocabulary::{
 use crate::keys::transform::conversion::Conversion;
 use crate::matcher::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, IMPORT_CHUNK_ROWS_MAX, ImportChunk, ImportHeader,
-    NewReference, PolicyChange, RankQuery, SearchQuery, SubjectRef, TransformChange, UsagePage, UsageQuery,
+    ImportProgress, Imported, NewReference, PolicyChange, RankQuery, SearchQuery, SubjectRef,
+    TransformChange, UsagePage, UsageQuery,
 };
 use crate::model::decision::{CANDIDATES_MAX, Candidate, SearchAnswer};
 use crate::model::erasure::SignedReceipt;
@@ -278,10 +279,23 @@ pub fn import_header(header: pb::ImportHeader) -> Result<ImportHeader, Rejected>
         request_id: header.request_id.parse()?,
         request_digest: digest("request_digest", &header.request_digest)?,
         rows: header.rows,
+        first_row: header.first_row,
         hand: hand_required("hand", header.hand)?,
         capture: capture(header.capture)?,
         consent: consent_from_proto(required("consent", header.consent)?)?,
     })
+}
+
+/// How far an import has come.
+pub fn import_progress(progress: v1::ImportProgress) -> ImportProgress {
+    ImportProgress {
+        rows_taken: progress.rows_taken,
+        rows: progress.rows,
+        done: progress.done.map(|done| Imported {
+            rows: done.imported,
+            sequence: done.sequence,
+        }),
+    }
 }
 
 /// Rows of an import.

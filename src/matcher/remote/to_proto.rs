@@ -7,8 +7,9 @@ use super::vocabulary::{
     pad_to_proto, policy_to_proto, reference_to_proto, retention_to_proto, time_to_proto, usage_to_proto,
 };
 use crate::matcher::node::{
-    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, NewReference,
-    PolicyChange, RankQuery, SearchQuery, SubjectRef, TransformChange, UsagePage, UsageQuery,
+    CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, ImportProgress,
+    NewReference, NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef, TransformChange, UsagePage,
+    UsageQuery,
 };
 use crate::model::decision::{Candidate, SearchAnswer};
 use crate::model::id::TenantId;
@@ -210,6 +211,7 @@ pub fn import_header(header: &ImportHeader) -> pb::ImportRequest {
         capture: Some(capture(&header.capture)),
         consent: Some(consent_to_proto(&header.consent)),
         transform: Some(transform(&header.transform)),
+        first_row: header.first_row,
     };
     pb::ImportRequest {
         part: Some(pb::import_request::Part::Header(header)),
@@ -228,9 +230,31 @@ pub fn import_rows(chunk: ImportChunk) -> pb::ImportRequest {
 }
 
 /// The last message of an import that can't go on.
-pub fn import_aborted(reason: String) -> pb::ImportRequest {
+pub fn import_aborted(error: &NodeError) -> pb::ImportRequest {
+    let aborted = match error {
+        NodeError::ImportBrokenOff { reason } => pb::ImportAborted {
+            reason: reason.clone(),
+            broken_off: true,
+        },
+        error => pb::ImportAborted {
+            reason: error.to_string(),
+            broken_off: false,
+        },
+    };
     pb::ImportRequest {
-        part: Some(pb::import_request::Part::Aborted(pb::ImportAborted { reason })),
+        part: Some(pb::import_request::Part::Aborted(aborted)),
+    }
+}
+
+/// How far an import has come.
+pub fn import_progress(progress: ImportProgress) -> v1::ImportProgress {
+    v1::ImportProgress {
+        rows_taken: progress.rows_taken,
+        rows: progress.rows,
+        done: progress.done.map(|done| v1::ImportResponse {
+            imported: done.rows,
+            sequence: done.sequence,
+        }),
     }
 }
 

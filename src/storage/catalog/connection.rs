@@ -239,17 +239,21 @@ impl Writer {
         Ok(busy? == 0)
     }
 
-    /// Runs `work` with room for an import's index pages.
-    pub(in crate::storage) fn with_import_cache<T>(
+    /// Runs the transaction of an import: with room for its index pages, and without a look at the subject of each
+    /// reference and the terms of each subject, which that transaction adds itself.
+    pub(in crate::storage) fn with_import_settings<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        let set = |conn: &Connection, kib: u32| conn.pragma_update(None, "cache_size", -i64::from(kib));
-        set(&self.conn, CACHE_IMPORT_KIB)?;
+        let set = |conn: &Connection, kib: u32, checked: bool| {
+            conn.pragma_update(None, "cache_size", -i64::from(kib))?;
+            conn.pragma_update(None, "foreign_keys", checked)
+        };
+        set(&self.conn, CACHE_IMPORT_KIB, false)?;
         let done = work(self);
-        // What was committed stays committed, whatever becomes of the room for it.
-        if let Err(error) = set(&self.conn, CACHE_KIB) {
-            tracing::warn!(%error, "the catalog's cache keeps the size of an import");
+        // What was committed stays committed, whatever becomes of the settings for it.
+        if let Err(error) = set(&self.conn, CACHE_KIB, true) {
+            tracing::warn!(%error, "the catalog keeps the settings of an import");
         }
         done
     }

@@ -31,15 +31,15 @@ pub(in crate::storage) fn enroll(
         });
     }
     check_lengths(write, dimension)?;
-    let mut inserts = subject::Inserts::prepare(conn)?;
     let consent = (subject::terms(conn, &write.consent)?, &write.consent);
+    let mut inserts = subject::Inserts::prepare(conn, 1, consent, now)?;
     let handle = if let Some(known) = subject::handle(conn, &write.subject_id)? {
         subject::set_consent(conn, known, consent)?;
         subject::touch(conn, known, now)?;
         known
     } else {
         let new = state.next_subject();
-        inserts.subject(new, &write.subject_id, consent, now)?;
+        inserts.subjects(new, [&write.subject_id])?;
         state.subjects += 1;
         new
     };
@@ -61,7 +61,7 @@ pub(in crate::storage) fn enroll(
             place: None,
             sequence,
         };
-        inserts.reference(&row, now)?;
+        inserts.references(&row, now)?;
         pending::insert(conn, reference, &seal.seal(reference, &new.exact))?;
         references.push(reference);
     }

@@ -14,6 +14,9 @@ use crate::storage::place::{RowId, SEGMENT_ROWS_MAX};
 use crate::storage::segment::writer::WrittenSegment;
 use crate::storage::write::{ImportAnswer, ImportWrite};
 
+/// Rows that one statement adds: most of what a statement costs is for itself and its parameters.
+const INSERTED_AT_ONCE: usize = 256;
+
 /// What an import brings: rows in the order in which they fill the segments.
 pub(in crate::storage) struct ImportedRows<'a> {
     /// What holds for all of them.
@@ -42,27 +45,14 @@ pub(in crate::storage) fn import(
         .iter()
         .map(|written| segments::insert(conn, state, written))
         .collect::<Result<Vec<_>, _>>()?;
-    let terms = subject::terms(conn, &header.consent)?;
-    let mut inserts = subject::Inserts::prepare(conn)?;
-    let places = entries
-        .iter()
-        .flat_map(|entry| (0..SEGMENT_ROWS_MAX).map(|row| (entry.number, row)));
+    let consent = (subject::terms(conn, &header.consent)?, &header.consent);
+    let mut lone = subject::Inserts::prepare(conn, 1, consent, now)?;
+    let mut many = subject::Inserts::prepare(conn, INSERTED_AT_ONCE, consent, now)?;
     // One table after the other: that is faster than by turns.
-    for (subject_id, id) in imported.rows {
-        inserts
-            .subject(id.subject, subject_id, (terms, &header.consent), now)
-            .map_err(|e| name_duplicate(e, subject_id))?;
-    }
-    for (id, place) in imported.rows.values().zip(places) {
-        let reference = subject::NewReference {
-            id: *id,
-            hand: header.hand,
-            capture: header.capture,
-            place: Some(place),
-            sequence,
-        };
-        inserts.reference(&reference, now)?;
-    }
+    let inserted = insert_subjects(conn, (&mut lone, &mut many), imported.rows)
+        .and_then(|()| insert_references((&mut lone, &mut many), imported, &entries, (sequence, now)));
+    many.discard();
+    inserted?;
     let rows = imported.rows.len() as u64;
     state.subjects += rows;
     state.references += rows;
@@ -71,13 +61,93 @@ pub(in crate::storage) fn import(
     Ok((answer, entries))
 }
 
-/// A subject that was enrolled after the import asked for it.
-fn name_duplicate(error: rusqlite::Error, subject_id: &SubjectId) -> StorageError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::ConstraintViolation) => WriteError::SubjectExists {
-            subject_id: subject_id.clone(),
-        }
-        .into(),
-        _ => error.into(),
+/// Statements that add one row, and those that add [`INSERTED_AT_ONCE`].
+type Inserts<'a, 'conn> = (&'a mut subject::Inserts<'conn>, &'a mut subject::Inserts<'conn>);
+
+fn insert_subjects(
+    conn: &Connection,
+    (lone, many): Inserts<'_, '_>,
+    rows: &Slice<SubjectId, RowId>,
+) -> Result<(), StorageError> {
+    // A statement of several rows copies each page that it changes: it pays where ids come in order, so that those are few.
+    for rows in stretches(rows, |id, next| id < next) {
+        let (_, first) = rows.first().expect("none is empty");
+        let inserts = if rows.len() == 1 { &mut *lone } else { &mut *many };
+        inserts
+            .subjects(first.subject, rows.keys())
+            .map_err(|error| name_duplicate(conn, error, rows))?;
     }
+    Ok(())
+}
+
+fn insert_references(
+    (lone, many): Inserts<'_, '_>,
+    imported: &ImportedRows<'_>,
+    entries: &[SegmentEntry],
+    (sequence, now): (u64, Timestamp),
+) -> Result<(), StorageError> {
+    let mut rest = imported.rows;
+    for entry in entries {
+        let (rows, others) = rest.split_at(rest.len().min(SEGMENT_ROWS_MAX as usize));
+        rest = others;
+        let mut row = 0;
+        for rows in stretches(rows, |_, _| true) {
+            let (_, first) = rows.first().expect("none is empty");
+            let reference = subject::NewReference {
+                id: *first,
+                hand: imported.header.hand,
+                capture: imported.header.capture,
+                place: Some((entry.number, row)),
+                sequence,
+            };
+            let inserts = if rows.len() == 1 { &mut *lone } else { &mut *many };
+            inserts.references(&reference, now)?;
+            row += u32::try_from(rows.len()).expect("a segment's rows are numbered in 32 bits");
+        }
+    }
+    Ok(())
+}
+
+/// Cuts rows into as many as one statement takes, numbered one after the other, whose ids follow each other as they should, and lone ones.
+fn stretches(
+    rows: &Slice<SubjectId, RowId>,
+    follows: fn(&SubjectId, &SubjectId) -> bool,
+) -> impl Iterator<Item = &Slice<SubjectId, RowId>> {
+    let cut = |len: usize, each: usize| {
+        (0..len)
+            .step_by(each)
+            .map(move |first| first..len.min(first + each))
+    };
+    cut(rows.len(), INSERTED_AT_ONCE).flat_map(move |range| {
+        let some = rows.get_range(range).expect("within the rows");
+        let in_order = some
+            .iter()
+            .zip(some.iter().skip(1))
+            .all(|((id, at), (next_id, next))| {
+                (next.reference, next.subject) == (at.reference + 1, at.subject + 1) && follows(id, next_id)
+            });
+        let is_one = in_order && some.len() == INSERTED_AT_ONCE;
+        cut(some.len(), if is_one { INSERTED_AT_ONCE } else { 1 })
+            .map(move |range| some.get_range(range).expect("within the rows"))
+    })
+}
+
+/// Who of these was enrolled after the import asked for it.
+fn name_duplicate(conn: &Connection, error: rusqlite::Error, rows: &Slice<SubjectId, RowId>) -> StorageError {
+    if error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
+        return error.into();
+    }
+    for subject_id in rows.keys() {
+        match subject::handle(conn, subject_id) {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                return WriteError::SubjectExists {
+                    subject_id: subject_id.clone(),
+                }
+                .into();
+            }
+            Err(error) => return error.into(),
+        }
+    }
+    error.into()
 }

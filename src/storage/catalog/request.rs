@@ -36,6 +36,29 @@ pub(in crate::storage) fn find<T: serde::de::DeserializeOwned>(
     method: Method,
     digest: &[u8; 32],
 ) -> Result<Option<T>, StorageError> {
+    match known(conn, id, method)? {
+        None => Ok(None),
+        Some((found, _)) if found != digest => Err(WriteError::RequestIdReused.into()),
+        Some((_, answer)) => Ok(Some(from_json(2, &answer)?)),
+    }
+}
+
+/// The same for whoever does not know what the request's content was.
+pub(in crate::storage) fn find_any<T: serde::de::DeserializeOwned>(
+    conn: &Connection,
+    id: &RequestId,
+    method: Method,
+) -> Result<Option<T>, StorageError> {
+    let found = known(conn, id, method)?;
+    Ok(found.map(|(_, answer)| from_json(2, &answer)).transpose()?)
+}
+
+/// Digest and answer.
+fn known(
+    conn: &Connection,
+    id: &RequestId,
+    method: Method,
+) -> Result<Option<(Vec<u8>, String)>, StorageError> {
     let found = conn
         .prepare_cached("SELECT method, digest, answer FROM request WHERE request_id = ?")?
         .query_row([id.as_str()], |row| {
@@ -52,13 +75,10 @@ pub(in crate::storage) fn find<T: serde::de::DeserializeOwned>(
     if found_method != method as i64 {
         return Err(WriteError::RequestIdReused.into());
     }
-    let Some(answer) = answer else {
-        return Err(WriteError::SubjectUnknown.into());
-    };
-    if found_digest != digest {
-        return Err(WriteError::RequestIdReused.into());
+    match answer {
+        Some(answer) => Ok(Some((found_digest, answer))),
+        None => Err(WriteError::SubjectUnknown.into()),
     }
-    Ok(Some(from_json(2, &answer)?))
 }
 
 /// Keeps an answer. `subject` is the handle of whom it tells of.

@@ -150,67 +150,82 @@ pub(in crate::storage) struct NewReference {
     pub(in crate::storage) sequence: u64,
 }
 
-/// The statements that add subjects and references, looked up once for as many as come.
+/// What the subjects of one statement share.
+const SUBJECT_VALUES: usize = 5;
+
+/// The statements that add subjects and references, so many with each, looked up once for as many as come.
 pub(in crate::storage) struct Inserts<'conn> {
-    subject: CachedStatement<'conn>,
-    reference: CachedStatement<'conn>,
+    subjects: CachedStatement<'conn>,
+    references: CachedStatement<'conn>,
 }
 
 impl<'conn> Inserts<'conn> {
-    /// Looks them up.
-    pub(in crate::storage) fn prepare(conn: &'conn Connection) -> rusqlite::Result<Self> {
-        Ok(Self {
-            subject: conn.prepare_cached(
-                "INSERT INTO subject
-                     (handle, subject_id, created_at, terms, consent_given_at, consent_expires_at, last_used)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?3)",
-            )?,
-            reference: conn.prepare_cached(
-                "INSERT INTO reference
-                     (id, subject, hand, quality, captured_at, enrolled_at, pad, segment, row, sequence)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            )?,
-        })
-    }
-
-    /// Adds a subject with its first consent.
-    pub(in crate::storage) fn subject(
-        &mut self,
-        handle: u64,
-        id: &SubjectId,
+    /// Looks up statements that add `count` rows each, numbered one after the other, to subjects with this first consent.
+    pub(in crate::storage) fn prepare(
+        conn: &'conn Connection,
+        count: usize,
         (terms, consent): (i64, &Consent),
         now: Timestamp,
+    ) -> rusqlite::Result<Self> {
+        let rows = |row: fn(usize) -> String| (0..count).map(row).collect::<Vec<_>>().join(", ");
+        let subjects = rows(|n| format!("(?5 + {n}, ?{}, ?1, ?2, ?3, ?4, ?1)", SUBJECT_VALUES + 1 + n));
+        let references = rows(|n| format!("(?1 + {n}, ?2 + {n}, ?3, ?4, ?5, ?6, ?7, ?8, ?9 + {n}, ?10)"));
+        let mut subjects = conn.prepare_cached(&format!(
+            "INSERT INTO subject
+                 (handle, subject_id, created_at, terms, consent_given_at, consent_expires_at, last_used)
+             VALUES {subjects}"
+        ))?;
+        let references = conn.prepare_cached(&format!(
+            "INSERT INTO reference
+                 (id, subject, hand, quality, captured_at, enrolled_at, pad, segment, row, sequence)
+             VALUES {references}"
+        ))?;
+        let shared = [now.0, terms, consent.given_at.0, consent.expires_at.0];
+        for (at, value) in (1_usize..).zip(shared) {
+            subjects.raw_bind_parameter(at, value)?;
+        }
+        Ok(Self { subjects, references })
+    }
+
+    /// Adds subjects, the first of whom has this handle.
+    pub(in crate::storage) fn subjects<'a>(
+        &mut self,
+        handle: u64,
+        ids: impl IntoIterator<Item = &'a SubjectId>,
     ) -> rusqlite::Result<()> {
-        self.subject.execute(params![
-            int(handle),
-            id.as_str(),
+        self.subjects.raw_bind_parameter(SUBJECT_VALUES, int(handle))?;
+        for (at, id) in (SUBJECT_VALUES + 1..).zip(ids) {
+            self.subjects.raw_bind_parameter(at, id.as_str())?;
+        }
+        self.subjects.raw_execute()?;
+        Ok(())
+    }
+
+    /// Adds references, the first of which is this one; the others have the numbers, owners and rows after it.
+    pub(in crate::storage) fn references(
+        &mut self,
+        first: &NewReference,
+        now: Timestamp,
+    ) -> rusqlite::Result<()> {
+        self.references.execute(params![
+            int(first.id.reference),
+            int(first.id.subject),
+            first.hand.code(),
+            first.capture.quality,
+            first.capture.captured_at.0,
             now.0,
-            terms,
-            consent.given_at.0,
-            consent.expires_at.0
+            first.capture.pad.code(),
+            first.place.map(|(segment, _)| segment),
+            first.place.map(|(_, row)| row),
+            int(first.sequence),
         ])?;
         Ok(())
     }
 
-    /// Adds a reference.
-    pub(in crate::storage) fn reference(
-        &mut self,
-        new: &NewReference,
-        now: Timestamp,
-    ) -> rusqlite::Result<()> {
-        self.reference.execute(params![
-            int(new.id.reference),
-            int(new.id.subject),
-            new.hand.code(),
-            new.capture.quality,
-            new.capture.captured_at.0,
-            now.0,
-            new.capture.pad.code(),
-            new.place.map(|(segment, _)| segment),
-            new.place.map(|(_, row)| row),
-            int(new.sequence),
-        ])?;
-        Ok(())
+    /// Keeps large statements for no other time.
+    pub(in crate::storage) fn discard(self) {
+        self.subjects.discard();
+        self.references.discard();
     }
 }
 

@@ -203,34 +203,18 @@ impl Caller {
         request_id: &str,
         rows: &[(String, Vec<f32>)],
     ) -> Answer<v1::ImportResponse> {
-        use v1::import_request::Part;
-        let header = v1::ImportHeader {
-            tenant: String::new(),
-            request_id: request_id.into(),
-            encoder: Some(encoder()),
-            element_type: v1::ElementType::F32.into(),
-            hand: v1::Hand::Right.into(),
-            quality: 80,
-            consent: Some(lasting_consent()),
-            rows: rows.len() as u64,
-        };
-        let parts = rows.chunks(IMPORT_ROWS).map(|chunk| {
-            let data: Vec<u8> = chunk
-                .iter()
-                .flat_map(|(_, row)| row)
-                .flat_map(|v| v.to_le_bytes())
-                .collect();
-            Part::Rows(v1::ImportRows {
-                data: data.into(),
-                subject_ids: chunk.iter().map(|(id, _)| id.clone()).collect(),
-            })
-        });
-        let messages: Vec<v1::ImportRequest> = std::iter::once(Part::Header(header))
-            .chain(parts)
-            .map(|part| v1::ImportRequest { part: Some(part) })
-            .collect();
+        let messages = import_messages(request_id, rows, 0);
         let request = Request::new(tokio_stream::iter(messages));
         self.enrollment.import(request).await.map(Response::into_inner)
+    }
+
+    pub async fn import_progress(&mut self, request_id: &str) -> Answer<v1::ImportProgress> {
+        let request = v1::GetImportRequest {
+            tenant: String::new(),
+            request_id: request_id.into(),
+        };
+        let answer = self.enrollment.get_import(request).await;
+        answer.map(Response::into_inner)
     }
 
     pub async fn erase(&mut self, request_id: &str, subject_id: &str) -> Answer<v1::EraseResponse> {
@@ -349,4 +333,39 @@ fn lasting_consent() -> v1::Consent {
 
 fn fresh_request_id() -> String {
     format!("request-{}", NEXT_REQUEST.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Header and rows of an import of all of these, from number `first_row` on.
+pub fn import_messages(
+    request_id: &str,
+    rows: &[(String, Vec<f32>)],
+    first_row: usize,
+) -> Vec<v1::ImportRequest> {
+    use v1::import_request::Part;
+    let header = v1::ImportHeader {
+        tenant: String::new(),
+        request_id: request_id.into(),
+        encoder: Some(encoder()),
+        element_type: v1::ElementType::F32.into(),
+        hand: v1::Hand::Right.into(),
+        quality: 80,
+        consent: Some(lasting_consent()),
+        rows: rows.len() as u64,
+        first_row: first_row as u64,
+    };
+    let parts = rows[first_row..].chunks(IMPORT_ROWS).map(|chunk| {
+        let data: Vec<u8> = chunk
+            .iter()
+            .flat_map(|(_, row)| row)
+            .flat_map(|v| v.to_le_bytes())
+            .collect();
+        Part::Rows(v1::ImportRows {
+            data: data.into(),
+            subject_ids: chunk.iter().map(|(id, _)| id.clone()).collect(),
+        })
+    });
+    std::iter::once(Part::Header(header))
+        .chain(parts)
+        .map(|part| v1::ImportRequest { part: Some(part) })
+        .collect()
 }
