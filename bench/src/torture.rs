@@ -4,6 +4,7 @@ pub mod audit;
 pub mod churn;
 pub mod deeds;
 pub mod faults;
+pub mod journal;
 pub mod layout;
 pub mod ledger;
 pub mod power;

@@ -7,7 +7,7 @@ use super::authorize::{self, Method};
 use super::command::{CreateTenant, TenantView, UpdatePolicy};
 use super::error::FrontError;
 use super::identity::Caller;
-use super::tenants::Renewal;
+use super::tenants::{Renewal, Tenant};
 use super::{Front, blocking, ready, threshold};
 use crate::keys::keyring::{Keyring, Purpose, Renewable};
 use crate::keys::transform::Rotation;
@@ -31,7 +31,7 @@ impl Front {
         request.policy.check()?;
         let _one_at_a_time = self.changing.lock().await;
         let node = self.routes.node(&request.tenant)?;
-        // The keys come first: a crash in between leaves keys without a tenant, which the repetition destroys. The other
+        // The keys come first: a crash in between leaves keys without a tenant, which the repetition uses. The other
         // way round a gallery could be there whose rotation nobody knows.
         let (keyring, id, dim) = (
             Arc::clone(&self.keyring),
@@ -46,8 +46,9 @@ impl Front {
         let tenants = Arc::clone(&self.tenants);
         let transform = blocking(move || {
             if is_new {
-                // Left by a drop, or a making, that was cut off: nobody gets the space of a tenant that is gone.
-                destroy_keys(&keyring, &id)?;
+                // Nobody gets the space of a tenant whose drop was cut off.
+                let ended = keyring.end_drop(&id);
+                ended.map_err(|error| FrontError::Keys(error.to_string()))?;
             }
             // Asked again, its rotation may be a later one than its first.
             if let Some(spec) = present.filter(|spec| tenants.fits(spec)) {
@@ -174,28 +175,32 @@ impl Front {
                 }
             };
             for spec in statuses.into_iter().filter_map(|status| status.spec) {
-                if self.routes.leads_to(&spec.id, node) {
-                    self.refresh_policy(spec);
+                let is_changed = |known: Arc<Tenant>| {
+                    known.spec.transform == spec.transform && known.spec.policy != spec.policy
+                };
+                if !self.routes.leads_to(&spec.id, node)
+                    || !self.tenants.get(&spec.id).is_some_and(is_changed)
+                {
+                    continue;
+                }
+                match self.refresh(&spec.id).await {
+                    Ok(_) => tracing::info!(tenant = %spec.id, "the policy was changed elsewhere"),
+                    Err(error) => {
+                        tracing::warn!(tenant = %spec.id, %error, "the policy that was changed elsewhere is not learnt yet");
+                    }
                 }
             }
         }
     }
 
-    fn refresh_policy(&self, spec: TenantSpec) {
-        let is_changed = self
-            .tenants
-            .get(&spec.id)
-            .is_some_and(|known| known.spec.transform == spec.transform && known.spec.policy != spec.policy);
-        if !is_changed {
-            return;
+    /// Learns how the tenant is by now. No change through this front is under way meanwhile, so that none is taken back.
+    async fn refresh(&self, id: &TenantId) -> Result<TenantStatus, FrontError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let status = self.routes.node(id)?.tenant(id).await?;
+        if let Some(spec) = &status.spec {
+            self.tenants.insert(spec.clone())?;
         }
-        let id = spec.id.clone();
-        match self.tenants.insert(spec) {
-            Ok(_) => tracing::info!(tenant = %id, "the policy was changed elsewhere"),
-            Err(error) => {
-                tracing::warn!(tenant = %id, %error, "the policy that was changed elsewhere is not learnt yet");
-            }
-        }
+        Ok(status)
     }
 
     /// Puts a new key in the place of one of a tenant's and destroys the former. It goes on when nobody waits for it any more.
@@ -233,7 +238,7 @@ impl Front {
             blocking(move || tenants.end_renewal(&id, &key))
                 .await?
                 .map_err(|error| FrontError::Keys(error.to_string()))?;
-            self.tenants.insert(spec.clone())?;
+            return self.refresh(&spec.id).await;
         }
         Ok(status)
     }

@@ -8,32 +8,21 @@ use futures::StreamExt;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use self::tenant::{FakeTenant, dot};
 use super::fixture::{DIM, consent, id};
 use crate::keys::secret::SecretKey;
 use crate::matcher::node::*;
 use crate::model::decision::{Candidate, Certificate, SearchAnswer};
 use crate::model::erasure::{ErasureReceipt, ErasureState};
 use crate::model::id::{RequestId, SubjectId, TenantId};
-use crate::model::link::{LinkKind, SealedLink};
+use crate::model::link::LinkKind;
 use crate::model::retention::Due;
-use crate::model::subject::{Hand, ReferenceInfo, SubjectRecord};
+use crate::model::subject::{ReferenceInfo, SubjectRecord};
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus, TransformId};
 use crate::model::timestamp::Timestamp;
 use crate::model::usage::UsageEvent;
 
-/// One tenant of the fake node.
-pub(super) struct FakeTenant {
-    pub(super) spec: TenantSpec,
-    pub(super) rows: Vec<(SubjectId, Hand, Vec<f32>)>,
-    pub(super) links: Vec<(SubjectId, SealedLink)>,
-    pub(super) usage: Vec<UsageEvent>,
-    pub(super) enrolled: BTreeMap<RequestId, ([u8; 32], Enrolled)>,
-    pub(super) erasures: Vec<Erased>,
-    /// Until when consents hold.
-    pub(super) consents: BTreeMap<SubjectId, Timestamp>,
-    /// Who renews the consent just before the next erasure.
-    pub(super) returns: Option<SubjectId>,
-}
+mod tenant;
 
 /// What the fake node holds, and what it was asked.
 #[derive(Default)]
@@ -125,46 +114,6 @@ impl FakeNode {
 
     pub(super) fn calls(&self, method: &str) -> usize {
         self.0.lock().calls.iter().filter(|name| **name == method).count()
-    }
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-impl FakeTenant {
-    /// Another time after each erasure.
-    fn since(&self, subject: &SubjectId) -> Timestamp {
-        let erased = self
-            .erasures
-            .iter()
-            .filter(|erased| erased.subject_id == *subject);
-        Timestamp(i64::try_from(erased.count()).expect("few"))
-    }
-
-    fn find(&self, subject: &SubjectRef) -> Result<SubjectId, NodeError> {
-        match subject {
-            SubjectRef::Id(id) => self.rows.iter().find(|row| row.0 == *id).map(|row| row.0.clone()),
-            SubjectRef::Link { kind, lookup } => self
-                .links
-                .iter()
-                .find(|(_, link)| link.kind == *kind && link.lookup == *lookup)
-                .map(|(id, _)| id.clone()),
-        }
-        .ok_or_else(|| NodeError::SubjectUnknown(self.spec.id.clone()))
-    }
-
-    fn is_due(&self, subject: &SubjectId, due: &Due) -> bool {
-        let ended = self.consents.get(subject).zip(due.consent_ended_by());
-        ended.is_some_and(|(at, by)| *at <= by)
-    }
-
-    fn links_of(&self, subject: &SubjectId, kinds: &[LinkKind]) -> Vec<SealedLink> {
-        let own = self
-            .links
-            .iter()
-            .filter(|(id, link)| id == subject && kinds.contains(&link.kind));
-        own.map(|(_, link)| link.clone()).collect()
     }
 }
 

@@ -1,8 +1,8 @@
 //! The files of the keyring and of the key-encryption key: replaced whole and atomically, mode 0600, old copies overwritten. Knows text alone, no keys.
 //!
-//! A change writes `<name>.new`, syncs it, gives it the owner of the file of before, gives that the second name
-//! `<name>.old`, renames the new one over the first, syncs the directory, and overwrites and removes `<name>.old`. Whatever a crash leaves under the
-//! two other names is overwritten and removed by the next opening, so no former content outlives its time.
+//! A change writes `.<name>.thenar-new`, syncs it, gives it the owner of the file of before, gives that the second name
+//! `.<name>.thenar-old`, renames the new one over the first, syncs the directory, and overwrites and removes the old one. Names that nobody gives to a
+//! copy of their own. Whatever a crash leaves under the two other names is overwritten and removed by the next opening, so no former content outlives its time.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -16,7 +16,7 @@ const OVERWRITE_CHUNK_LEN: usize = 64 << 10;
 
 /// Writes a first file; one that is there is refused.
 pub(super) fn create(path: &Path, text: &str) -> Result<(), KeyError> {
-    let new = beside(path, ".new");
+    let new = aside(path, "new");
     // Left by an earlier making that was cut off.
     wipe(&new)?;
     write_new(&new, text)?;
@@ -42,7 +42,7 @@ pub(super) fn read(path: &Path) -> Result<String, KeyError> {
 
 /// Clears away what a crash left beside the file.
 pub(super) fn clear(path: &Path) -> Result<(), KeyError> {
-    for leftover in [beside(path, ".new"), beside(path, ".old")] {
+    for leftover in [aside(path, "new"), aside(path, "old")] {
         wipe(&leftover)?;
     }
     Ok(())
@@ -50,7 +50,7 @@ pub(super) fn clear(path: &Path) -> Result<(), KeyError> {
 
 /// Puts `text` in the place of the present content; durable, and the old content gone, when it returns.
 pub(super) fn replace(path: &Path, text: &str) -> Result<(), KeyError> {
-    let new = beside(path, ".new");
+    let new = aside(path, "new");
     // Left by an earlier change that failed halfway.
     wipe(&new)?;
     write_new(&new, text)?;
@@ -59,7 +59,7 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<(), KeyError> {
 
 /// Puts a durable file in the place of another; durable, and the old content gone, when it returns.
 pub(super) fn promote(new: &Path, path: &Path) -> Result<(), KeyError> {
-    let old = beside(path, ".old");
+    let old = aside(path, "old");
     wipe(&old)?;
     keep_owner(path, new)?;
     fs::hard_link(path, &old).map_err(KeyError::io(&old))?;
@@ -130,6 +130,14 @@ fn sync_directory(path: &Path) -> Result<(), KeyError> {
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(KeyError::io(directory))
+}
+
+/// A name for a while.
+fn aside(path: &Path, what: &str) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".thenar-{what}"));
+    path.with_file_name(name)
 }
 
 /// The path with something behind its name.

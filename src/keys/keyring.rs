@@ -33,6 +33,8 @@ pub enum Purpose {
     DataNext,
     /// Takes the place of [`Purpose::Transform`] at the end of a rotation that is under way.
     TransformNext,
+    /// Opens nothing: while it is there the tenant is being dropped, and its keys are of no use any more.
+    Dropped,
 }
 
 impl Purpose {
@@ -46,6 +48,7 @@ impl Purpose {
             Self::Link => "link",
             Self::DataNext => "data_next",
             Self::TransformNext => "transform_next",
+            Self::Dropped => "dropped",
         }
     }
 }
@@ -245,6 +248,31 @@ impl Keyring {
         file::replace(&self.path, &whole(&self.envelope, &changed))?;
         *body = changed;
         Ok(())
+    }
+
+    /// Notes that a tenant that has keys is being dropped; durable when it returns.
+    pub fn begin_drop(&self, tenant: &TenantId) -> Result<(), KeyError> {
+        let mut body = self.body.write();
+        let mut changed = body.clone();
+        let Some(keys) = changed.tenants.get_mut(tenant) else {
+            return Ok(());
+        };
+        keys.entry(Purpose::Dropped)
+            .or_insert_with(|| self.wrap(&SecretKey::random(), tenant, Purpose::Dropped));
+        file::replace(&self.path, &whole(&self.envelope, &changed))?;
+        *body = changed;
+        Ok(())
+    }
+
+    /// Destroys what a drop that was cut off left of a tenant's keys. Only for a tenant that is not there.
+    pub fn end_drop(&self, tenant: &TenantId) -> Result<(), KeyError> {
+        let body = self.body.read();
+        let is_dropped = body
+            .tenants
+            .get(tenant)
+            .is_some_and(|keys| keys.contains_key(&Purpose::Dropped));
+        drop(body);
+        if is_dropped { self.destroy(tenant) } else { Ok(()) }
     }
 
     /// Destroys a tenant's keys for good: the file without them is durable and the old one is overwritten

@@ -217,9 +217,9 @@ fn the_old_file_is_overwritten_not_just_unlinked() {
 fn what_a_crash_left_is_wiped_at_the_next_opening() {
     let fixture = Fixture::new();
     drop(fixture.create());
-    let old = fixture.dir.path().join("keyring.old");
+    let old = fixture.dir.path().join(".keyring.thenar-old");
     fs::hard_link(fixture.path(), &old).expect("linked");
-    fs::write(fixture.dir.path().join("keyring.new"), "half").expect("written");
+    fs::write(fixture.dir.path().join(".keyring.thenar-new"), "half").expect("written");
     let keyring = fixture.open().expect("the shared file is not overwritten");
     assert!(!old.exists() && !fixture.holds("half"));
     keyring
@@ -244,7 +244,7 @@ fn a_failed_write_changes_nothing() {
     let fixture = Fixture::new();
     let keyring = fixture.create();
     // A directory in the way of the new file's name.
-    let way = fixture.dir.path().join("keyring.new");
+    let way = fixture.dir.path().join(".keyring.thenar-new");
     fs::create_dir(&way).expect("made");
     assert!(keyring.get_or_create(&tenant("a"), Purpose::Data).is_err());
     assert_eq!(keyring.get(&tenant("a"), Purpose::Data).expect("opens"), None);
@@ -289,7 +289,7 @@ fn ten_thousand_tenants_fit() {
 #[test]
 fn a_keyring_that_can_t_be_read_costs_no_copy_of_it() {
     let dir = tempfile::tempdir().expect("a folder");
-    let (path, old) = (dir.path().join("keyring"), dir.path().join("keyring.old"));
+    let (path, old) = (dir.path().join("keyring"), dir.path().join(".keyring.thenar-old"));
     let kek = SecretKey::random();
     drop(Keyring::create(&path, &kek).expect("made"));
     std::fs::copy(&path, &old).expect("copied");

@@ -30,6 +30,9 @@ impl Tenant {
     ) -> Result<Imported, NodeError> {
         self.check_transform(&header.transform)?;
         self.check()?;
+        if self.imports.is_closed() {
+            return Err(self.import_closed());
+        }
         let mut slot = self.imports.try_begin()?;
         if let Some(successor) = self.successor.get() {
             return Box::pin(Arc::clone(successor).import(header, chunks)).await;
@@ -63,6 +66,10 @@ impl Tenant {
         }
     }
 
+    fn import_closed(&self) -> NodeError {
+        self.unavailable("the server stops, or the tenant is dropped; nothing was imported")
+    }
+
     /// `None` when all rows have come.
     async fn next_rows(
         &self,
@@ -73,7 +80,7 @@ impl Tenant {
         let next = tokio::select! {
             biased;
             () = self.imports.closed() => {
-                return Err(self.unavailable("the server stops, or the tenant is dropped; nothing was imported"));
+                return Err(self.import_closed());
             }
             next = tokio::time::timeout(CHUNK_WAIT_MAX, chunks.next()) => next,
         };

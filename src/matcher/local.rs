@@ -179,7 +179,7 @@ impl LocalNode {
         &self.keyring
     }
 
-    /// Puts `next` in the place of `tenant`, when that is still there, once `make` has made it. No tenant is created or dropped meanwhile.
+    /// Puts what `make` makes in the place of `tenant`, when that is still there and while nothing of it changes: who is told to ask again finds the next one.
     pub(super) fn replace(
         &self,
         tenant: &Arc<Tenant>,
@@ -189,6 +189,7 @@ impl LocalNode {
         if !Arc::ptr_eq(&self.live(tenant.id())?, tenant) {
             return Err(NodeError::TenantUnknown(tenant.id().clone()));
         }
+        let _in_order = tenant.apply.lock();
         let next = make()?;
         let slot = Slot::Live(Arc::clone(&next));
         self.tenants.write().insert(tenant.id().clone(), slot);
@@ -234,7 +235,8 @@ impl LocalNode {
         }
         let data_key = self
             .keyring
-            .get_or_create(&spec.id, Purpose::Data)
+            .end_drop(&spec.id)
+            .and_then(|()| self.keyring.get_or_create(&spec.id, Purpose::Data))
             .map_err(|error| NodeError::StorageRefused(error.to_string()))?;
         let store = match Store::create(&self.dir, spec, &data_key, self.keyring.signer()) {
             // Left by a making that failed once its directory had the name: nobody was told of it, so that nobody has used it.
@@ -261,17 +263,16 @@ impl LocalNode {
         Err(NodeError::TenantExists(spec.id.clone()))
     }
 
-    /// The journal comes first: a drop that is cut off is known as one from then on. Then the directory, by a rename: a crash after it leaves a key
-    /// without data, never data that a restored keyring could open again under the same name.
+    /// Journal and keyring first: a drop that is cut off is known as one. Then the directory, by a rename. Keys last: without data they are harmless.
     fn drop_tenant_now(&self, id: &TenantId) -> Result<(), NodeError> {
         let keys = |error: KeyError| NodeError::StorageRefused(error.to_string());
         let _one_at_a_time = self.changing.lock();
         let Some(slot) = self.tenants.read().get(id).cloned() else {
             // A drop that was cut off after its directory went is ended here.
-            if self.keyring.get(id, Purpose::Data).map_err(keys)?.is_none() {
-                return Err(NodeError::TenantUnknown(id.clone()));
-            }
-            return self.keyring.destroy(id).map_err(keys);
+            return match self.keyring.get(id, Purpose::Data).map_err(keys)? {
+                Some(_) => self.keyring.destroy(id).map_err(keys),
+                None => Err(NodeError::TenantUnknown(id.clone())),
+            };
         };
         let created_at = match &slot {
             Slot::Live(tenant) => Some(tenant.spec.created_at),
@@ -282,6 +283,7 @@ impl LocalNode {
                 "the erasure journal can't be written, so that a restored backup would bring the tenant back; it is not dropped: {error}"
             ))
         })?;
+        self.keyring.begin_drop(id).map_err(keys)?;
         self.tenants.write().remove(id);
         if let Slot::Live(tenant) = &slot {
             tenant.retire();

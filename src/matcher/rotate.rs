@@ -123,8 +123,7 @@ impl LocalNode {
             let (outcome, is_same) = {
                 let mut under_way = self.rotations.0.lock();
                 if let Some(other) = under_way.get(id) {
-                    // Every rotation is one of the data key.
-                    (other.outcome.clone(), to.is_none() || other.to == to)
+                    (other.outcome.clone(), other.to == to)
                 } else if self.is_stopping() {
                     return Err(stopping(id));
                 } else {
@@ -226,6 +225,8 @@ impl LocalNode {
             .copy_segment()
             .map_err(|error| tenant.storage_error(&error))?
         {
+            // It may have been dropped.
+            tenant.check()?;
             if self.is_stopping() {
                 return Err(stopping(tenant.id()));
             }
@@ -239,7 +240,6 @@ impl LocalNode {
         self.copy(tenant, &mut rotation)?;
         let (convert, key) = (rotation.converts(), rotation.data_key().clone());
         let next = self.replace(tenant, || {
-            let _in_order = tenant.apply.lock();
             tenant.check()?;
             let (store, resident) = rotation
                 .finish(|next| convert.then(|| Resident::of(next, &tenant.engine)).transpose())
@@ -258,8 +258,8 @@ impl LocalNode {
     pub(super) fn resume_rotations(self: &Arc<Self>) {
         for tenant in self.live_tenants() {
             if self.keyring().is_rotating(tenant.id(), Renewable::Data) {
-                let node = Arc::clone(self);
-                tokio::spawn(async move { node.rotate(tenant.id(), None).await });
+                let (node, id) = (Arc::clone(self), tenant.id().clone());
+                tokio::spawn(async move { node.rotate(&id, None).await });
             }
         }
     }

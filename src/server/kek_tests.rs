@@ -143,12 +143,18 @@ fn what_a_crash_left_of_a_former_key_is_wiped() {
     let KekSource::File(file) = scene.config.kek_source() else {
         panic!("the key is in a file");
     };
-    let (old, next) = (file.with_extension("old"), file.with_extension("new"));
-    for leftover in [&old, &next] {
-        std::fs::write(leftover, "a former key").expect("written");
+    let beside = |name: &str| file.with_file_name(name);
+    let left = [".kek.thenar-old", ".kek.thenar-new"].map(beside);
+    // Copies that somebody made are none of ours.
+    let own = ["kek.old", "kek.new", "kek.bak"].map(beside);
+    for path in left.iter().chain(&own) {
+        std::fs::write(path, "a former key").expect("written");
     }
-    scene.config.kek_source().clear_leftovers().expect("cleared");
-    assert!(!old.exists() && !next.exists() && file.exists());
+    rotate_kek(&scene.config, None, true).expect("rotated");
+    assert!(left.iter().all(|path| !path.exists()) && file.exists());
+    for path in &own {
+        assert_eq!(std::fs::read(path).expect("stays"), b"a former key");
+    }
 }
 
 #[test]

@@ -34,7 +34,8 @@ const REQUEST_BYTES_MAX: usize = 256 << 10;
 /// Largest request of the Identity service: a signature of 2,048 coordinates takes 8 KiB. Room for one is made as soon as its length comes, and any scanner may
 /// open many streams.
 const IDENTITY_BYTES_MAX: usize = 32 << 10;
-/// Most calls at once, over all connections, so that their bodies take no more than some GiB together. A stream counts until its answers begin.
+/// Most calls at once, over all connections, so that the bodies of unary calls and imports take no more than some GiB together. A stream of probes counts until its
+/// answers begin.
 const CALLS_MAX: usize = 8_192;
 /// The method whose messages may be larger.
 const IMPORT_PATH: &str = "/thenar.v1.Enrollment/Import";

@@ -59,7 +59,7 @@ pub enum StorageError {
     #[error("tenant {0} does not open with this data key: the keyring is not the one it was created with")]
     WrongKey(TenantId),
     /// A tenant's files are older than the erasure journal.
-    #[error("tenant {tenant} is older than the erasure journal {}: {problem}; restore it from a backup with that journal", journal.display())]
+    #[error("tenant {tenant} is older than the erasure journal {}: {problem}", journal.display())]
     Outdated {
         /// The tenant.
         tenant: TenantId,

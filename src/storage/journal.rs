@@ -142,14 +142,14 @@ impl Journal {
         let mut inner = self.inner.lock();
         let is_it = |drop: &DropEntry| drop.tenant == spec.id && drop.is_of(spec.created_at);
         if inner.dropped.iter().any(is_it) {
-            return Err(outdated("it was dropped".to_owned()));
+            return Err(outdated("it was dropped, and is still there because that was cut off, or came back with older files: drop it again".to_owned()));
         }
         // Read under the lock, so that nobody appends more than that meanwhile.
         let newest = store.last_erasure();
         let mut last = inner.last.get(&incarnation).copied().unwrap_or(0);
         if newest.cmp(&last) == Ordering::Less {
             return Err(outdated(format!(
-                "its last erasure is number {newest}, that of the journal {last}"
+                "its last erasure is number {newest}, that of the journal {last}: restore it from a backup with that journal"
             )));
         }
         while last < newest {
@@ -190,28 +190,39 @@ impl Journal {
     }
 
     fn append(&self, inner: &mut Inner, entries: &[Entry]) -> Result<(), StorageError> {
-        let text: String = entries.iter().map(|entry| entry.line(&self.signer)).collect();
         let failed = |e| StorageError::io("write", &self.path, e);
         if inner.is_unclean {
-            // Durably gone first: a loss of power must not leave a line of two appends.
-            let cut = inner.file.set_len(inner.len).and_then(|()| inner.file.sync_all());
-            cut.map_err(failed)?;
+            inner.clean().map_err(failed)?;
         }
         // One that was moved away, or replaced, is not where a restore looks.
         let named = std::fs::metadata(&self.path).map_err(failed)?;
         if named.ino() != inner.file.metadata().map_err(failed)?.ino() {
-            return Err(failed(std::io::Error::other(
-                "another file has its name now: put back the one that was there",
-            )));
+            let problem = "another file has its name now: put back the one that was there";
+            return Err(failed(std::io::Error::other(problem)));
         }
+        let text: String = entries.iter().map(|entry| entry.line(&self.signer)).collect();
         inner.is_unclean = true;
-        inner
+        let written = inner
             .file
             .write_all_at(text.as_bytes(), inner.len)
-            .and_then(|()| inner.file.sync_data())
-            .map_err(failed)?;
+            .and_then(|()| inner.file.sync_data());
+        if let Err(error) = written {
+            // Who asked is told that it is not done, and the next start must not find it. Where that fails too, the next append tries again.
+            let _ = inner.clean();
+            return Err(failed(error));
+        }
         inner.is_unclean = false;
         inner.len += text.len() as u64;
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Removes what an append that failed has left, durably: a loss of power must not leave a line of two appends.
+    fn clean(&mut self) -> std::io::Result<()> {
+        self.file.set_len(self.len)?;
+        self.file.sync_all()?;
+        self.is_unclean = false;
         Ok(())
     }
 }

@@ -58,6 +58,19 @@ async fn a_consent_that_ended_while_the_server_was_down_is_followed_by_an_erasur
     world.stop().await;
 }
 
+/// A probe of one palm, a little of another in it.
+fn near(seed: u64, other: u64) -> Vec<f32> {
+    let mut probe = palm(seed);
+    for (value, other) in probe.iter_mut().zip(palm(other)) {
+        *value = 0.9 * *value + 0.435 * other;
+    }
+    let norm = probe.iter().map(|value| value * value).sum::<f32>().sqrt();
+    for value in &mut probe {
+        *value /= norm;
+    }
+    probe
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_is_changed_later_holds_for_who_is_there_and_survives_a_restart() {
     let world = World::start().await;
@@ -73,14 +86,7 @@ async fn a_policy_that_is_changed_later_holds_for_who_is_there_and_survives_a_re
         tenant: "acme".into(),
         policy: Some(policy(0.999)),
     };
-    let mut probe = palm(2);
-    for (value, other) in probe.iter_mut().zip(palm(3)) {
-        *value = 0.9 * *value + 0.435 * other;
-    }
-    let norm = probe.iter().map(|value| value * value).sum::<f32>().sqrt();
-    for value in &mut probe {
-        *value /= norm;
-    }
+    let probe = near(2, 3);
     assert_eq!(
         operator.identify(&probe).await.expect("answered").subject_id,
         "bob"

@@ -64,6 +64,15 @@ pub fn fate(status: &Status) -> Fate {
     }
 }
 
+/// Whether the server says that its disk or its files are at fault, not a limit of its own.
+pub fn blames_disk(status: &Status) -> bool {
+    let said = !status.details().is_empty();
+    let refuses = status.message().starts_with("storage refuses writes");
+    // Keys may be rotated twice in a row; that is no fault.
+    let is_stale = status.message().ends_with("ask again");
+    said && (refuses || status.code() == Code::Unavailable) && !is_stale
+}
+
 fn timed<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(PATIENCE);
@@ -246,6 +255,21 @@ pub async fn drop_tenant(admin: &Client, tenant: &str) -> Answer<()> {
         tenant: tenant.to_owned(),
     };
     admin.admin().drop_tenant(timed(request)).await.map(drop)
+}
+
+/// Puts a new key in the place of one of a tenant's.
+pub async fn rotate_key(
+    admin: &Client,
+    request_id: String,
+    tenant: &str,
+    purpose: api::KeyPurpose,
+) -> Answer<()> {
+    let request = api::RotateKeyRequest {
+        request_id,
+        tenant: tenant.to_owned(),
+        purpose: purpose.into(),
+    };
+    admin.admin().rotate_key(timed(request)).await.map(drop)
 }
 
 /// All tenants; there are far fewer than fill a page.

@@ -1,4 +1,4 @@
-//! Tenants that come and go: made and dropped while the server is tortured, and audited like subjects. Reaches into no gallery.
+//! Tenants that come and go: made and dropped while the server is tortured, and audited like subjects; and new keys for those that stay. Reaches into no gallery.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +10,11 @@ use rand_chacha::ChaCha8Rng;
 use thenar::client::{Client, api};
 use tonic::Code;
 
+use super::journal::Journal;
 use super::ledger::{Enrolled, Ledger};
 use super::report::Tally;
 use super::verdict::{State, Wrong, number_of, subject_id};
-use crate::live::calls::{self, Fate, fate};
+use crate::live::calls;
 use crate::live::palms::policy;
 
 /// What their names begin with.
@@ -22,6 +23,8 @@ const PREFIX: &str = "churn";
 const DIM: u32 = 32;
 /// So many are there at once, about.
 const LIVING_MAX: usize = 4;
+/// How many of the changes are rotations of keys.
+const ROTATIONS_SHARE: f64 = 0.1;
 /// Rest between two changes.
 const REST: Duration = Duration::from_millis(30);
 
@@ -30,15 +33,23 @@ const REST: Duration = Duration::from_millis(30);
 pub struct Churn {
     ledger: Arc<Mutex<Ledger>>,
     tally: Arc<Tally>,
+    /// Tenants that stay.
+    staying: Arc<[&'static str]>,
 }
 
 impl Churn {
     /// None is there.
-    pub fn new(tally: Arc<Tally>) -> Self {
+    pub fn new(tally: Arc<Tally>, staying: &[&'static str]) -> Self {
         Self {
             ledger: Arc::new(Mutex::new(Ledger::new(PREFIX))),
             tally,
+            staying: staying.into(),
         }
+    }
+
+    /// Whether the journal has all tenants that were acknowledged as dropped.
+    pub fn check(&self, journal: &Journal) {
+        journal.check_dropped(&self.ledger(), &self.tally);
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -54,6 +65,10 @@ impl Churn {
     pub async fn work(self, admin: Client, stop: Arc<AtomicBool>, mut rng: ChaCha8Rng) {
         while !stop.load(Ordering::Acquire) {
             tokio::time::sleep(REST).await;
+            if rng.random_bool(ROTATIONS_SHARE) {
+                self.rotate(&admin, &mut rng).await;
+                continue;
+            }
             let chosen = {
                 let mut ledger = self.ledger();
                 if ledger.living() < LIVING_MAX || rng.random_bool(0.3) {
@@ -67,6 +82,23 @@ impl Churn {
             } else {
                 let number = self.ledger().begin_enroll();
                 self.create(&admin, number).await;
+            }
+        }
+    }
+
+    /// One that is cut off is begun again by the next start, or the next one like it.
+    async fn rotate(&self, admin: &Client, rng: &mut ChaCha8Rng) {
+        let Some(tenant) = self.staying.get(rng.random_range(0..self.staying.len())) else {
+            return;
+        };
+        let purpose = [api::KeyPurpose::Data, api::KeyPurpose::Transform][usize::from(rng.random_bool(0.5))];
+        let request = self.ledger().fresh_request("rotate");
+        match calls::rotate_key(admin, request, tenant, purpose).await {
+            Ok(()) => self.tally.acknowledge(|counts| counts.rotated += 1),
+            Err(status) if self.tally.is_excused(&status) => {}
+            Err(status) => {
+                let text = format!("RotateKey failed: {:?}: {}", status.code(), status.message());
+                self.tally.broken(Wrong::Unexpected, tenant, "its keys", text);
             }
         }
     }
@@ -89,7 +121,7 @@ impl Churn {
                 true
             }
             Err(status) => {
-                if fate(&status) != Fate::Unknown {
+                if !self.tally.is_excused(&status) {
                     let text = format!("CreateTenant failed: {:?}: {}", status.code(), status.message());
                     self.broken(Wrong::Unexpected, number, text);
                 }
@@ -111,7 +143,7 @@ impl Churn {
                 false
             }
             Err(status) => {
-                if fate(&status) != Fate::Unknown {
+                if !self.tally.is_excused(&status) {
                     let text = format!("DropTenant failed: {:?}: {}", status.code(), status.message());
                     self.broken(Wrong::Unexpected, number, text);
                 }

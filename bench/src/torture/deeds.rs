@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use super::ledger::{Came, Enrolled, Ledger};
 use super::report::Tally;
 use super::verdict::{State, Wrong, judge_live, number_of, subject_id};
-use crate::live::calls::{Badges, Desk, Fate, fate};
+use crate::live::calls::{Badges, Desk};
 use crate::live::palms::Palms;
 
 /// Once the disk has room again, a write has to be done within this time.
@@ -289,7 +289,7 @@ impl Deeds {
 
     /// No answer: that's in doubt, unless the error is one that must not be.
     fn failed(&self, status: &Status, subject: &str, method: &str) -> bool {
-        if fate(status) != Fate::Unknown {
+        if !self.tally.is_excused(status) {
             self.broken(
                 Wrong::Unexpected,
                 subject,

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use serde::Serialize;
+use tonic::Status;
 
 use super::faults;
 use super::layout::Kind;
 use super::power::Lost;
 use super::verdict::Wrong;
+use crate::live::calls::{Fate, blames_disk, fate};
 use crate::machine::Machine;
 
 /// Broken promises that are told one by one; all are counted.
@@ -47,11 +49,13 @@ pub struct Acknowledged {
     pub answered: u64,
     /// Tenants made and dropped.
     pub tenants: u64,
+    /// Keys rotated.
+    pub rotated: u64,
 }
 
 impl Acknowledged {
     fn all(&self) -> u64 {
-        self.enrolled + self.imported + self.erased + self.answered + self.tenants
+        self.enrolled + self.imported + self.erased + self.answered + self.tenants + self.rotated
     }
 }
 
@@ -60,6 +64,8 @@ pub struct Tally {
     begun: Instant,
     /// SIGKILLs, those by torn writes included.
     pub kills: AtomicU64,
+    /// Whether the server that runs has met no fault, and nobody has asked it to end: then nothing of the disk is an excuse.
+    pub is_sound: AtomicBool,
     acknowledged: Mutex<Acknowledged>,
     violations: Mutex<Violations>,
 }
@@ -75,6 +81,7 @@ impl Default for Tally {
         Self {
             begun: Instant::now(),
             kills: AtomicU64::new(0),
+            is_sound: AtomicBool::new(false),
             acknowledged: Mutex::default(),
             violations: Mutex::default(),
         }
@@ -90,6 +97,11 @@ impl Tally {
     /// Something was acknowledged.
     pub fn acknowledge(&self, count: impl FnOnce(&mut Acknowledged)) {
         count(&mut self.acknowledged.lock().expect("nobody panics while counting"));
+    }
+
+    /// Whether an error may come at any time: the connection broke, a limit was reached; or the server's disk failed, where it has an excuse.
+    pub fn is_excused(&self, status: &Status) -> bool {
+        fate(status) == Fate::Unknown && !(blames_disk(status) && self.is_sound.load(Ordering::Acquire))
     }
 
     /// A promise was broken.

@@ -13,6 +13,7 @@ use super::audit::{Scope, audit};
 use super::churn::Churn;
 use super::deeds::{Deeds, Tenant};
 use super::faults::{Control, name};
+use super::journal::Journal;
 use super::layout::Kind;
 use super::power::Power;
 use super::report::{Driven, Tally};
@@ -121,7 +122,7 @@ impl<'a> Run<'a> {
             control,
             power,
             plan,
-            churn: Churn::new(Arc::clone(&tally)),
+            churn: Churn::new(Arc::clone(&tally), &TENANTS.map(|(name, ..)| name)),
             administrator: site.credentials("/admin/torture")?,
             tally,
             tenants,
@@ -250,6 +251,7 @@ impl<'a> Run<'a> {
         };
         let countdown = self.rng.random_range(0..COUNTDOWN_MAX);
         self.site.note(&format!("{} after {countdown} calls", name(kind)));
+        self.tally.is_sound.store(false, Ordering::Release);
         self.control.arm(kind, countdown, strikes)?;
         let armed = Instant::now();
         while self.control.struck()? == 0 && armed.elapsed() < FAULT_WAIT_MAX && !child.has_ended()? {
@@ -278,6 +280,7 @@ impl<'a> Run<'a> {
     }
 
     async fn end(&mut self, child: &mut Child, end: End, traffic: &Traffic) -> Result<(), Failure> {
+        self.tally.is_sound.store(false, Ordering::Release);
         if child.has_ended()? {
             // A torn write did it, or that was counted.
             self.killed()?;
@@ -343,6 +346,7 @@ impl<'a> Run<'a> {
         let countdown = self.rng.random_range(0..COUNTDOWN_START_MAX);
         self.site
             .note(&format!("starts with {} after {countdown} calls", name(kind)));
+        self.tally.is_sound.store(false, Ordering::Release);
         self.control.arm(kind, countdown, strikes)?;
         let mut child = self.site.spawn()?;
         let start = child.ready().await?;
@@ -386,6 +390,13 @@ impl<'a> Run<'a> {
 
     async fn start_bare(&mut self) -> Result<(Child, String), Failure> {
         self.control.lift()?;
+        // Of the last server, before the next one makes up for what is missing.
+        let journal = Journal::read(self.site.data())?;
+        for tenant in &self.tenants {
+            journal.check_erased(&tenant.ledger(), &self.tally);
+        }
+        self.churn.check(&journal);
+        self.tally.is_sound.store(true, Ordering::Release);
         let (child, address, took) = self.site.start().await?;
         self.start_time = took;
         let ms = u64::try_from(took.as_millis())?;

@@ -86,6 +86,10 @@ impl Imports {
         self.closed.cancel();
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
     pub(super) async fn closed(&self) {
         self.closed.cancelled().await;
     }

@@ -136,6 +136,7 @@ impl Drop for Target {
         }
         if !self.before.has_journal {
             files.push(self.journal.clone());
+            files.extend(journal::kept(&self.journal).unwrap_or_default());
         }
         for file in files {
             let _ = fs::remove_file(file);
