@@ -12,6 +12,11 @@ use super::verdict::{State, Wrong, judge_live, number_of, subject_id};
 use crate::live::calls::{Badges, Desk};
 use crate::live::palms::Palms;
 
+/// How often an import that is kept out is asked for again, at most.
+const KEPT_OUT_TRIES_MAX: usize = 100;
+/// Rest before that.
+const KEPT_OUT_REST: Duration = Duration::from_millis(50);
+
 /// Once the disk has room again, a write has to be done within this time.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How often it is tried.
@@ -124,7 +129,19 @@ impl Deeds {
             .map(|number| (self.id(number), tenant.palms.reference(number)))
             .collect();
         let count = rows.len() as u64;
-        match self.desk.import(&request, rows).await {
+        let mut answer = self.desk.import(&request, rows.clone()).await;
+        for _ in 0..KEPT_OUT_TRIES_MAX {
+            // A rotation of the tenant's keys under way keeps imports out, also those that were done before.
+            let Err(status) = &answer else { break };
+            if status.code() != Code::ResourceExhausted
+                || !status.message().starts_with("imports of one tenant")
+            {
+                break;
+            }
+            tokio::time::sleep(KEPT_OUT_REST).await;
+            answer = self.desk.import(&request, rows.clone()).await;
+        }
+        match answer {
             Err(status) => self.failed(&status, &request, "Import"),
             Ok(answer) => {
                 let mut ledger = tenant.ledger();
