@@ -274,6 +274,7 @@ impl Report {
         row("  erasures", by.erased.to_string());
         row("  answers", by.answered.to_string());
         row("  tenants made and dropped", by.tenants.to_string());
+        row("  keys rotated", by.rotated.to_string());
         row("settled by a restart", driven.in_doubt.to_string());
         row("repeated with their id", driven.repeated.to_string());
         row("subjects audited", driven.audited.to_string());
