@@ -70,9 +70,7 @@ impl Front {
                 created_at: Timestamp::now(),
             })
             .await?;
-        if let Some(spec) = &status.spec {
-            self.tenants.insert(spec.clone())?;
-        }
+        self.learn(&status)?;
         Ok(self.view(status))
     }
 
@@ -158,9 +156,7 @@ impl Front {
         };
         let answer = self.routes.node(tenant.id())?.set_policy(change).await;
         let status = self.heard(&tenant, answer)?;
-        if let Some(spec) = &status.spec {
-            self.tenants.insert(spec.clone())?;
-        }
+        self.learn(&status)?;
         Ok(self.view(status))
     }
 
@@ -174,7 +170,7 @@ impl Front {
                     continue;
                 }
             };
-            for spec in statuses.into_iter().filter_map(|status| status.spec) {
+            for spec in statuses.into_iter().filter_map(|status| ready(status).ok()) {
                 let is_changed = |known: Arc<Tenant>| {
                     known.spec.transform == spec.transform && known.spec.policy != spec.policy
                 };
@@ -193,13 +189,21 @@ impl Front {
         }
     }
 
+    /// Knows the tenant as it is from now on. One that can't be read may have another policy than its status says, and is asked for again.
+    fn learn(&self, status: &TenantStatus) -> Result<(), FrontError> {
+        if let Ok(spec) = ready(status.clone()) {
+            self.tenants.insert(spec)?;
+        } else {
+            self.tenants.remove(&status.id);
+        }
+        Ok(())
+    }
+
     /// Learns how the tenant is by now. No change through this front is under way meanwhile, so that none is taken back.
     async fn refresh(&self, id: &TenantId) -> Result<TenantStatus, FrontError> {
         let _one_at_a_time = self.changing.lock().await;
         let status = self.routes.node(id)?.tenant(id).await?;
-        if let Some(spec) = &status.spec {
-            self.tenants.insert(spec.clone())?;
-        }
+        self.learn(&status)?;
         Ok(status)
     }
 

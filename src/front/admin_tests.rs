@@ -246,6 +246,22 @@ async fn another_policy_holds_at_once_and_at_other_fronts_once_they_looked() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_can_t_be_read_teaches_no_policy() {
+    let fixture = Fixture::new().await;
+    fixture.enroll("acme", "ada", 1).await;
+    let change = |policy, unavailable: Option<&str>| {
+        let mut state = fixture.node.0.lock();
+        let reason = unavailable.map(|reason| (id("acme"), reason.to_owned()));
+        state.unavailable = reason.into_iter().collect();
+        state.tenants.get_mut(&id("acme")).expect("there").spec.policy = policy;
+    };
+    change(update("acme", 0.99).policy, Some("unreadable"));
+    fixture.front.refresh_policies().await;
+    change(create("acme").policy, None);
+    assert!(matches!(decide(&fixture.front).await, Decision::Match { .. }));
+}
+
+#[tokio::test]
 async fn a_bad_policy_and_one_for_nobody_change_nothing() {
     let fixture = Fixture::new().await;
     let admin = caller(ROOT);

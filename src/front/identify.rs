@@ -130,6 +130,7 @@ impl Front {
                 let score = self.compare(tenant, request, probe).await?;
                 let claimed = Candidate {
                     subject_id: request.subject_id.clone(),
+                    // A match is compared again before it is repeated, so that nobody asks for this.
                     subject_since: Timestamp(0),
                     // The comparison is with both palms; the answer to Verify names none.
                     hand: request.probe.capture.hand.unwrap_or(Hand::Left),

@@ -75,7 +75,9 @@ fn keep_owner(of: &Path, new: &Path) -> Result<(), KeyError> {
     if (present.uid(), present.gid()) == (made.uid(), made.gid()) {
         return Ok(());
     }
-    chown(new, Some(present.uid()), Some(present.gid())).map_err(KeyError::io(new))
+    chown(new, Some(present.uid()), Some(present.gid()))
+        .and_then(|()| File::open(new)?.sync_all())
+        .map_err(KeyError::io(new))
 }
 
 fn write_new(path: &Path, text: &str) -> Result<(), KeyError> {

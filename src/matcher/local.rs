@@ -283,7 +283,6 @@ impl LocalNode {
                 "the erasure journal can't be written, so that a restored backup would bring the tenant back; it is not dropped: {error}"
             ))
         })?;
-        self.keyring.begin_drop(id).map_err(keys)?;
         self.tenants.write().remove(id);
         if let Slot::Live(tenant) = &slot {
             tenant.retire();
@@ -295,13 +294,14 @@ impl LocalNode {
                 tracing::warn!(tenant = %id, %error, "the dropped gallery was gone already");
             }
         }
-        if let Err(error) = self.dir.remove_tenant(id) {
+        let mark = self.keyring.begin_drop(id).map_err(keys);
+        let removed = mark.and_then(|()| self.dir.remove_tenant(id).map_err(|error| node_error(id, &error)));
+        if let Err(error) = removed {
             if self.dir.tenant_path(id).exists() {
                 let reason = format!("it is half dropped, drop it again: {error}");
                 self.tenants.write().insert(id.clone(), Slot::Broken(reason));
-                return Err(node_error(id, &error));
+                return Err(error);
             }
-            // Out of reach already; the rest goes when the directory is opened next.
             tracing::warn!(tenant = %id, %error, "files of a dropped tenant are left for the next start");
         }
         self.keyring.destroy(id).map_err(keys)

@@ -224,3 +224,22 @@ async fn a_drop_is_acknowledged_once_the_journal_has_it() {
     );
     node.drain().await;
 }
+
+#[tokio::test]
+async fn a_drop_that_the_journal_has_serves_nobody_any_more_whatever_fails_then() {
+    let (node, dir) = node().await;
+    // In the way of a changed keyring.
+    let way = dir.path().join(".keyring.thenar-new");
+    std::fs::create_dir(&way).expect("made");
+    node.drop_tenant(&tenant()).await.expect_err("not marked");
+    let status = node.tenant(&tenant()).await.expect("there");
+    let TenantState::Unavailable(reason) = &status.state else {
+        panic!("{status:?}");
+    };
+    assert!(reason.contains("drop it again"), "{reason}");
+    std::fs::remove_dir(&way).expect("removed");
+    node.drop_tenant(&tenant()).await.expect("dropped");
+    let unknown = node.tenant(&tenant()).await;
+    assert!(matches!(unknown, Err(NodeError::TenantUnknown(_))), "{unknown:?}");
+    node.drain().await;
+}

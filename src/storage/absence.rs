@@ -117,7 +117,11 @@ pub fn search(
     look.everything_else(&dir, context.as_ref(), done, &mut absence)?;
     // A generation before a rotation, or what a crash left of one, may be this tenant's.
     for dir in data_dir::unnamed(data)? {
-        look.everything_else(&dir, None, BTreeSet::new(), &mut absence)?;
+        match look.everything_else(&dir, None, BTreeSet::new(), &mut absence) {
+            // Destroyed meanwhile: it is live no more.
+            Err(_) if !dir.exists() => {}
+            looked => looked?,
+        }
     }
     Ok(absence)
 }
@@ -283,10 +287,7 @@ impl Look {
     ) -> Result<(), StorageError> {
         for _ in 0..TRIES {
             let mut files = Vec::new();
-            match walk(dir, &mut files) {
-                Err(StorageError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(()),
-                walked => walked?,
-            }
+            walk(dir, &mut files)?;
             // The log before its catalog: a page that goes from one to the other meanwhile is met at least once.
             files.sort_unstable_by(|a, b| b.cmp(a));
             files.retain(|path| !done.contains(path));

@@ -243,6 +243,18 @@ fn a_row_is_found_in_a_stray_file_where_stretches_meet() {
 }
 
 #[test]
+fn a_directory_that_goes_away_meanwhile_is_not_taken_for_a_clean_one() {
+    let erased = Erased::purged();
+    let look = Look {
+        traces: traces(&erased.receipt, None).expect("to look for"),
+        owner: None,
+    };
+    let gone = erased.house.path().join("gone");
+    let looked = look.everything_else(&gone, None, BTreeSet::new(), &mut Absence::default());
+    assert!(looked.is_err());
+}
+
+#[test]
 fn a_link_to_a_directory_is_refused_by_name() {
     let erased = Erased::purged();
     let elsewhere = tempfile::tempdir().expect("a directory");

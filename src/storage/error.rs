@@ -89,7 +89,7 @@ pub enum StorageError {
     },
     /// The erasure journal is not what was written. It is in no backup.
     #[error(
-        "the erasure journal {} is damaged: {fault}; keep the file for restores (--incomplete-journal) and move it away: the next start begins a new one from the          catalogs, which have all but dropped tenants",
+        "the erasure journal {} is damaged: {fault}; keep the file for restores (--incomplete-journal) and move it away: the next start begins a new one from the catalogs, which have all but dropped tenants",
         path.display()
     )]
     JournalDamaged {

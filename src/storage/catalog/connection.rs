@@ -251,9 +251,9 @@ impl Writer {
         };
         set(&self.conn, CACHE_IMPORT_KIB, false)?;
         let done = work(self);
-        // What was committed stays committed, whatever becomes of the settings for it.
+        // What was committed stays committed. Nothing else is written without those looks.
         if let Err(error) = set(&self.conn, CACHE_KIB, true) {
-            tracing::warn!(%error, "the catalog keeps the settings of an import");
+            self.poison(&format!("the settings of an import can't be taken back: {error}"));
         }
         done
     }
