@@ -108,12 +108,16 @@ pub enum ServerError {
     Log(String),
 }
 
+/// Longest wait for the data directory to be let go of once all is drained.
+const RELEASE_MAX: Duration = Duration::from_secs(5);
+
 /// A server that runs.
 pub struct Server {
     address: SocketAddr,
     node: Option<Arc<LocalNode>>,
     /// Held to the end.
-    _directory: Option<DataDir>,
+    directory: Option<DataDir>,
+    released: CancellationToken,
     health: health::Health,
     stop: CancellationToken,
     listener: JoinHandle<Result<(), ServerError>>,
@@ -155,7 +159,8 @@ impl Server {
         Ok(Self {
             address,
             node: tiers.local,
-            _directory: tiers.directory,
+            directory: tiers.directory,
+            released: tiers.released,
             health,
             stop,
             listener,
@@ -192,8 +197,13 @@ impl Server {
         {
             tracing::error!(%error, "the retention ended early");
         }
-        if let Some(node) = &self.node {
+        if let Some(node) = self.node {
             node.drain().await;
+        }
+        drop(self.directory);
+        // Whoever hung up may have left a task that ends just now.
+        if tokio::time::timeout(RELEASE_MAX, self.released.cancelled()).await.is_err() {
+            tracing::warn!("a request that does not end holds the data directory until the process ends");
         }
         tracing::info!("stopped");
         outcome

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::config::{Config, RemoteNode as RemoteNodeConfig};
@@ -38,6 +39,8 @@ pub(super) struct Tiers {
     pub(super) devices: Option<DeviceWatch>,
     /// Keeps others from the directory of a front alone; a node holds its own.
     pub(super) directory: Option<DataDir>,
+    /// Cancelled once nothing of this process holds the data directory.
+    pub(super) released: CancellationToken,
 }
 
 /// Status of the GPUs, now and as it changes.
@@ -68,6 +71,7 @@ pub(super) async fn tiers(config: &Config, mode: Mode) -> Result<Tiers, ServerEr
         local,
         devices,
         directory,
+        released,
     } = tokio::task::spawn_blocking(move || open(&opened, mode))
         .await
         .map_err(|error| ServerError::Transport(error.to_string()))??;
@@ -89,6 +93,7 @@ pub(super) async fn tiers(config: &Config, mode: Mode) -> Result<Tiers, ServerEr
         served,
         devices,
         directory,
+        released,
     })
 }
 
@@ -98,10 +103,12 @@ struct Opened {
     local: Option<Arc<LocalNode>>,
     devices: Option<DeviceWatch>,
     directory: Option<DataDir>,
+    released: CancellationToken,
 }
 
 fn open(config: &Config, mode: Mode) -> Result<Opened, ServerError> {
     let dir = DataDir::open(&config.data)?;
+    let released = dir.released();
     config.kek_source().clear_leftovers()?;
     let key = config.kek_source().load()?;
     let keyring = Arc::new(Keyring::open(&config.data.join("keyring"), &key)?);
@@ -111,6 +118,7 @@ fn open(config: &Config, mode: Mode) -> Result<Opened, ServerError> {
             local: None,
             devices: None,
             directory: Some(dir),
+            released,
         });
     }
     let journal = Journal::open(&config.journal_path(), keyring.signer())?;
@@ -122,6 +130,7 @@ fn open(config: &Config, mode: Mode) -> Result<Opened, ServerError> {
         local: Some(node),
         devices: Some(devices),
         directory: None,
+        released,
     })
 }
 

@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use tokio_util::sync::{CancellationToken, DropGuard};
 use ulid::Ulid;
 
 use super::durable;
@@ -31,6 +32,8 @@ pub struct DataDir {
     path: PathBuf,
     /// Locked by `flock`, which ends with the process however it ends.
     _lock: File,
+    /// Dropped after the lock, as the last field.
+    released: DropGuard,
 }
 
 impl DataDir {
@@ -51,7 +54,11 @@ impl DataDir {
         let path = path.as_ref().to_owned();
         check_format(&path)?;
         let lock = lock(&path)?;
-        let dir = Self { path, _lock: lock };
+        let dir = Self {
+            path,
+            _lock: lock,
+            released: CancellationToken::new().drop_guard(),
+        };
         dir.clear_leftovers()?;
         Ok(dir)
     }
@@ -59,6 +66,11 @@ impl DataDir {
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Cancelled once this process no longer holds the directory.
+    pub fn released(&self) -> CancellationToken {
+        self.released.token().clone()
     }
 
     /// Tenants that have a directory, by id.
