@@ -202,7 +202,10 @@ impl Server {
         }
         drop(self.directory);
         // Whoever hung up may have left a task that ends just now.
-        if tokio::time::timeout(RELEASE_MAX, self.released.cancelled()).await.is_err() {
+        if tokio::time::timeout(RELEASE_MAX, self.released.cancelled())
+            .await
+            .is_err()
+        {
             tracing::warn!("a request that does not end holds the data directory until the process ends");
         }
         tracing::info!("stopped");
