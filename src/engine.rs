@@ -12,8 +12,10 @@ mod error;
 mod gallery;
 mod gpu;
 mod memory;
+mod pace;
 mod residency;
 mod shared;
+mod waiting;
 
 #[cfg(test)]
 mod samples;
@@ -56,7 +58,7 @@ pub struct ScanRequest {
     pub threshold: f32,
     /// Whether rows may be dismissed only by a proof, never by a probability.
     pub deterministic: bool,
-    /// When the caller stops waiting. Looked at when the request comes in and before its batch starts.
+    /// When the caller stops waiting. Looked at when the request comes in, where one that can't be met is refused, and before each round of scans.
     pub deadline: Option<Instant>,
 }
 
@@ -125,7 +127,7 @@ impl Engine {
         config: EngineConfig,
         open: impl FnOnce() -> Result<Backends, EngineError> + Send + 'static,
     ) -> Result<Self, EngineError> {
-        let shared = Arc::new(Shared::new(config.queue_max, config.miss_probability));
+        let shared = Arc::new(Shared::new(&config));
         let (jobs, queue) = sync_channel(config.queue_max + MUTATIONS_QUEUED_MAX);
         let (ready, opened) = sync_channel(1);
         let batcher_shared = Arc::clone(&shared);
@@ -202,7 +204,7 @@ impl Engine {
 
     /// Bytes of codes a gallery holds in host memory, unused rows of its last page included; 0 for one that is not open.
     pub fn resident_bytes(&self, gallery: GalleryId) -> u64 {
-        self.inner.shared.gallery(gallery).map_or(0, |(_, bytes)| bytes)
+        self.inner.shared.gallery(gallery).map_or(0, |line| line.bytes())
     }
 
     /// Scans a gallery together with whatever else is waiting.
@@ -239,18 +241,19 @@ impl Engine {
         if request.deadline.is_some_and(|at| at <= Instant::now()) {
             return Err(EngineError::DeadlineExceeded);
         }
-        let (dim, _) = self
-            .inner
-            .shared
+        let shared = &self.inner.shared;
+        let line = shared
             .gallery(request.gallery)
             .ok_or(EngineError::GalleryUnknown(request.gallery))?;
-        let quantile = (!request.deterministic).then(|| self.inner.shared.quantile(dim));
-        let probe = QuantizedProbe::new(&request.probe, dim, request.threshold, quantile)?;
-        let ticket = self.inner.shared.ticket()?;
+        // Before any work: a refusal at saturation costs next to nothing.
+        let ticket = shared.ticket(&line, request.deadline)?;
+        let quantile = (!request.deterministic).then(|| shared.quantile(line.dim));
+        let probe = QuantizedProbe::new(&request.probe, line.dim, request.threshold, quantile)?;
         let (reply, answer) = oneshot::channel();
         let job = ScanJob {
             gallery: request.gallery,
             probe,
+            since: Instant::now(),
             deadline: request.deadline,
             reply,
             ticket,

@@ -25,6 +25,8 @@ pub mod identify;
 pub mod identity;
 pub mod import;
 pub mod investigate;
+pub mod quota;
+pub mod recent;
 pub mod retention;
 pub mod route;
 pub mod subjects;
@@ -32,10 +34,12 @@ mod tenants;
 pub mod threshold;
 
 use answers::Answers;
-use authorize::Member;
+use authorize::{Member, Method};
 use command::{Identified, Verified};
 use error::FrontError;
 use identity::Caller;
+use quota::{Place, QuotaConfig, Quotas};
+use recent::RecentConfig;
 use route::Routes;
 use tenants::{Tenant, Tenants};
 
@@ -50,6 +54,10 @@ pub struct FrontConfig {
     pub answers_ttl: Duration,
     /// Most bytes of rotations kept in memory; those of further tenants are derived again when needed.
     pub rotations_bytes_max: u64,
+    /// How much scanners and tenants may ask.
+    pub quotas: QuotaConfig,
+    /// What is remembered of recent matches.
+    pub recent: RecentConfig,
 }
 
 impl Default for FrontConfig {
@@ -59,6 +67,8 @@ impl Default for FrontConfig {
             answers_max: 100_000,
             answers_ttl: Duration::from_mins(5),
             rotations_bytes_max: 1 << 30,
+            quotas: QuotaConfig::default(),
+            recent: RecentConfig::default(),
         }
     }
 }
@@ -74,6 +84,7 @@ pub struct Front {
     keyring: Arc<Keyring>,
     routes: Routes,
     tenants: Arc<Tenants>,
+    quotas: Quotas,
     identified: Answers<Identified>,
     verified: Answers<Verified>,
     dropped: Answers<()>,
@@ -86,7 +97,12 @@ impl Front {
     /// A front that has loaded nothing yet; see [`Front::warm`].
     pub fn new(config: FrontConfig, keyring: Arc<Keyring>, routes: Routes) -> Arc<Self> {
         Arc::new(Self {
-            tenants: Arc::new(Tenants::new(Arc::clone(&keyring), config.rotations_bytes_max)),
+            tenants: Arc::new(Tenants::new(
+                Arc::clone(&keyring),
+                config.rotations_bytes_max,
+                &config.recent,
+            )),
+            quotas: Quotas::new(config.quotas.clone()),
             identified: Answers::new(config.answers_max, config.answers_ttl),
             verified: Answers::new(config.answers_max, config.answers_ttl),
             dropped: Answers::new(ADMINISTERED_MAX, ADMINISTERED_TTL),
@@ -143,6 +159,19 @@ impl Front {
     /// The caller that a client certificate names, in this server's trust domain.
     pub fn caller(&self, certificate_der: &[u8]) -> Result<Caller, FrontError> {
         Caller::from_certificate(certificate_der, &self.config.trust_domain)
+    }
+
+    /// Lets a caller at its tenant's gallery for one call of a method that quotas count. First of all who asks, so that nobody learns
+    /// anything about another tenant, not even that it exists.
+    fn enter(
+        &self,
+        caller: &Caller,
+        method: Method,
+        named: Option<&TenantId>,
+    ) -> Result<(Member, Place), FrontError> {
+        let member = authorize::gallery(caller, method, named)?;
+        let place = self.quotas.enter(&caller.principal, &member.tenant)?;
+        Ok((member, place))
     }
 
     /// What is known of a tenant, asked of its node the first time.

@@ -11,9 +11,17 @@ pub const REQUESTS_TOTAL: &str = "thenar_requests_total";
 pub const REQUEST_SECONDS: &str = "thenar_request_seconds";
 /// Decisions of Identify, by `decision`.
 pub const DECISIONS: &str = "thenar_decisions_total";
+/// Calls refused at a limit, by `limit`.
+pub const REFUSALS: &str = "thenar_refusals_total";
+/// Identifications at sites with recent matches, by `outcome`: `hit` saved a scan, `refuted` cost a comparison, `miss` neither.
+pub const RECENT_MATCHES: &str = "thenar_recent_matches_total";
 /// TLS handshakes that failed.
 pub const HANDSHAKES_REFUSED: &str = "thenar_handshakes_refused_total";
-/// Time a probe waited and was scanned, in seconds.
+/// Time a probe waited for its scan to begin, in seconds.
+pub const QUEUE_SECONDS: &str = "thenar_queue_seconds";
+/// Probes of one gallery that were scanned together.
+pub const BATCH_PROBES: &str = "thenar_batch_probes";
+/// Time of one round of scans, in seconds.
 pub const SCAN_SECONDS: &str = "thenar_scan_seconds";
 /// Time the survivors of a probe took to be read and scored, in seconds.
 pub const RESCORE_SECONDS: &str = "thenar_rescore_seconds";
@@ -55,8 +63,19 @@ pub fn describe() {
         "From a request's arrival to its answer, by method"
     );
     describe_counter!(DECISIONS, "Decisions of Identify");
+    describe_counter!(REFUSALS, "Calls refused at a limit, by its name");
+    describe_counter!(
+        RECENT_MATCHES,
+        "Identifications that recent matches were looked at for, by outcome"
+    );
     describe_counter!(HANDSHAKES_REFUSED, "TLS handshakes that failed");
-    describe_histogram!(SCAN_SECONDS, Unit::Seconds, "Time a probe waited and was scanned");
+    describe_histogram!(
+        QUEUE_SECONDS,
+        Unit::Seconds,
+        "Time a probe waited for its scan to begin"
+    );
+    describe_histogram!(BATCH_PROBES, "Probes of one gallery that were scanned together");
+    describe_histogram!(SCAN_SECONDS, Unit::Seconds, "Time of one round of scans");
     describe_histogram!(
         RESCORE_SECONDS,
         Unit::Seconds,

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use thenar::model::decision::Certificate;
-
 use crate::differ::{self, Difference, PeerBest};
 use crate::gallery::{Outcome, Search, Searched};
 use crate::peers::{Answer, Peers, REFERENCE, Request};
@@ -225,7 +223,7 @@ impl Contest<'_> {
         };
         let mates: Vec<bool> = outcomes().filter_map(is_mate).collect();
         let certificates: BTreeSet<String> = outcomes()
-            .map(|(_, outcome)| certificate(outcome.certificate))
+            .map(|(_, outcome)| outcome.certificate.to_string())
             .collect();
         Thenar {
             summary: ours.warm.summary(),
@@ -264,13 +262,6 @@ impl Contest<'_> {
         };
         let same: Vec<bool> = found.iter().filter_map(same).collect();
         (!same.is_empty()).then(|| mean(same.iter().map(|same| usize::from(*same))))
-    }
-}
-
-fn certificate(certificate: Certificate) -> String {
-    match certificate {
-        Certificate::Deterministic => "deterministic".to_owned(),
-        Certificate::Probabilistic { miss_probability } => format!("probabilistic {miss_probability:e}"),
     }
 }
 

@@ -1,14 +1,14 @@
-//! The engine's thread: takes what waits, applies mutations in order, then runs the waiting scans as batches. Keeps no time.
+//! The engine's thread: applies mutations in the order in which they came, and between them runs rounds of the scans that wait.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use crate::model::decision::Certificate;
 use crate::model::signature::Dimension;
+use crate::telemetry;
 
 use super::Scanned;
 use super::backend::{Backends, Work};
@@ -18,8 +18,9 @@ use super::error::EngineError;
 use super::gallery::{GalleryId, PackedRows};
 use super::residency::Residency;
 use super::shared::{Shared, Ticket};
+use super::waiting::Waiting;
 
-/// Changes applied before the scans that wait are run, so that steady writers hold up no search for long.
+/// Changes applied before the next round of scans, so that steady writers hold up no search for long.
 const MUTATIONS_PER_ROUND_MAX: usize = 64;
 
 /// Where the answer of a mutation goes. The caller blocks, so that it is there.
@@ -52,6 +53,8 @@ pub(super) enum Job {
 pub(super) struct ScanJob {
     pub(super) gallery: GalleryId,
     pub(super) probe: QuantizedProbe,
+    /// When it came.
+    pub(super) since: Instant,
     pub(super) deadline: Option<Instant>,
     pub(super) reply: oneshot::Sender<Result<Scanned, EngineError>>,
     pub(super) ticket: Ticket,
@@ -71,8 +74,8 @@ pub(super) struct Batcher {
     residency: Residency,
     backends: Backends,
     shared: Arc<Shared>,
+    waiting: Waiting,
     batch_max: usize,
-    queue_max: usize,
 }
 
 impl Batcher {
@@ -82,36 +85,46 @@ impl Batcher {
             residency: Residency::new(config),
             backends,
             shared,
+            waiting: Waiting::default(),
             batch_max: config.batch_max,
-            queue_max: config.queue_max,
         }
     }
 
     /// Works until every handle is dropped.
     pub(super) fn run(mut self, queue: &Receiver<Job>) {
-        while let Some(first) = self.next(queue) {
-            let mut scans = Vec::new();
-            self.take(first, &mut scans);
-            let mut mutations = 0;
-            while scans.len() < self.queue_max
-                && mutations < MUTATIONS_PER_ROUND_MAX
-                && let Ok(job) = queue.try_recv()
-            {
-                mutations += usize::from(!matches!(job, Job::Scans(_)));
-                self.take(job, &mut scans);
+        while self.gather(queue) {
+            for scan in self.waiting.take_late(Instant::now()) {
+                scan.answer(Err(EngineError::DeadlineExceeded));
             }
-            for round in rounds(batches(scans, self.batch_max), self.batch_max) {
-                self.scan(round);
-            }
+            let round = self.waiting.take_round(self.batch_max);
+            self.scan(round);
         }
+    }
+
+    /// Takes in what has come; waits for something where no scan does. `false` once every handle is dropped.
+    fn gather(&mut self, queue: &Receiver<Job>) -> bool {
+        if self.waiting.is_empty() {
+            let Some(job) = self.next(queue) else {
+                return false;
+            };
+            self.take(job);
+        } else {
+            self.tend();
+        }
+        let mut mutations = 0;
+        while mutations < MUTATIONS_PER_ROUND_MAX
+            && let Ok(job) = queue.try_recv()
+        {
+            mutations += usize::from(!matches!(job, Job::Scans(_)));
+            self.take(job);
+        }
+        true
     }
 
     /// Waits for the next job and looks after the devices meanwhile; `None` once every handle is dropped.
     fn next(&mut self, queue: &Receiver<Job>) -> Option<Job> {
         loop {
-            let again = self.backends.tend(&self.residency);
-            self.shared.set_backend(self.backends.name());
-            let Some(again) = again else {
+            let Some(again) = self.tend() else {
                 return queue.recv().ok();
             };
             match queue.recv_timeout(again) {
@@ -121,18 +134,29 @@ impl Batcher {
         }
     }
 
+    /// Looks after the devices. Gives the time after which to look again, where there is a reason to.
+    fn tend(&mut self) -> Option<Duration> {
+        let again = self.backends.tend(&self.residency);
+        self.shared.set_backend(self.backends.name());
+        again
+    }
+
     /// Applies a mutation at once; keeps a scan for later.
-    fn take(&mut self, job: Job, scans: &mut Vec<ScanJob>) {
+    fn take(&mut self, job: Job) {
         match job {
             Job::Open { dim, reply } => {
                 let id = self.residency.open(dim);
-                self.shared.set_gallery(id, dim, 0);
+                self.shared.open_gallery(id, dim);
                 answer(&reply, Ok(id));
             }
             Job::Close { gallery, reply } => answer(&reply, self.close(gallery)),
             Job::Append { gallery, rows, reply } => answer(&reply, self.append(gallery, &rows)),
             Job::Erase { gallery, rows, reply } => answer(&reply, self.erase(gallery, rows)),
-            Job::Scans(more) => scans.extend(more),
+            Job::Scans(scans) => {
+                for scan in scans {
+                    self.waiting.push(scan);
+                }
+            }
         }
     }
 
@@ -150,7 +174,7 @@ impl Batcher {
         let view = self.residency.view(gallery)?;
         self.backends.update(view, &[range]);
         self.shared
-            .set_gallery(gallery, view.dim(), self.residency.resident_bytes(gallery));
+            .set_bytes(gallery, self.residency.resident_bytes(gallery));
         self.shared.set_backend(self.backends.name());
         Ok(first)
     }
@@ -186,8 +210,10 @@ impl Batcher {
             return;
         }
         let rows: Vec<u64> = work.iter().map(|work| work.gallery.gallery.live()).collect();
+        let begun = Instant::now();
         let (found, backend) = self.backends.scan(&work);
         drop(work);
+        self.ran(&due, begun);
         self.shared.set_backend(self.backends.name());
         let miss_probability = self.shared.miss_probability();
         let answered = due.into_iter().filter(|batch| !batch.is_empty());
@@ -208,6 +234,24 @@ impl Batcher {
         }
     }
 
+    /// Learns from a round that has run, and tells of it.
+    fn ran(&self, round: &[Vec<ScanJob>], begun: Instant) {
+        let took = begun.elapsed();
+        let (mut probes, mut work) = (0, 0);
+        for batch in round.iter().filter(|batch| !batch.is_empty()) {
+            metrics::histogram!(telemetry::BATCH_PROBES)
+                .record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+            for scan in batch {
+                probes += 1;
+                work += scan.ticket.work;
+                metrics::histogram!(telemetry::QUEUE_SECONDS)
+                    .record(begun.saturating_duration_since(scan.since));
+            }
+        }
+        self.shared.pace.learn(probes, work, took);
+        metrics::histogram!(telemetry::SCAN_SECONDS).record(took);
+    }
+
     /// The scans of one gallery that somebody waits for; all others are answered. None is left where the gallery was closed.
     fn due(&self, batch: Vec<ScanJob>) -> Vec<ScanJob> {
         let now = Instant::now();
@@ -223,44 +267,6 @@ impl Batcher {
         }
         due
     }
-}
-
-/// Puts batches together that have `batch_max` probes at most, in their order: the scans of many small galleries are one piece of work then.
-fn rounds(batches: Vec<Vec<ScanJob>>, batch_max: usize) -> Vec<Vec<Vec<ScanJob>>> {
-    let mut rounds: Vec<Vec<Vec<ScanJob>>> = Vec::new();
-    let mut room = 0;
-    for batch in batches {
-        match rounds.last_mut() {
-            Some(round) if batch.len() <= room => {
-                room -= batch.len();
-                round.push(batch);
-            }
-            _ => {
-                room = batch_max.saturating_sub(batch.len());
-                rounds.push(vec![batch]);
-            }
-        }
-    }
-    rounds
-}
-
-/// Groups scans by gallery, at most `batch_max` in a group, in the order in which they came.
-fn batches(scans: Vec<ScanJob>, batch_max: usize) -> Vec<Vec<ScanJob>> {
-    let mut batches: Vec<Vec<ScanJob>> = Vec::new();
-    let mut open: HashMap<GalleryId, usize> = HashMap::new();
-    for scan in scans {
-        let batch = open
-            .get(&scan.gallery)
-            .and_then(|at| batches.get_mut(*at))
-            .filter(|batch| batch.len() < batch_max);
-        if let Some(batch) = batch {
-            batch.push(scan);
-        } else {
-            open.insert(scan.gallery, batches.len());
-            batches.push(vec![scan]);
-        }
-    }
-    batches
 }
 
 fn answer<T>(reply: &Reply<T>, answer: Result<T, EngineError>) {

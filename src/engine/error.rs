@@ -1,5 +1,7 @@
 //! Why the engine did not do what it was asked. Holds no probe and no code.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use crate::model::reject::Rejected;
@@ -14,6 +16,20 @@ pub enum EngineError {
     QueueFull {
         /// The limit.
         max: usize,
+    },
+    /// The scans that wait would take too long.
+    #[error("engine.wait_ms_max is reached: one more scan would wait {} ms, {} ms are allowed; try again later or add a node", wait.as_millis(), max.as_millis())]
+    QueueLong {
+        /// How long one more would wait.
+        wait: Duration,
+        /// The limit.
+        max: Duration,
+    },
+    /// The caller will have stopped waiting before the scans that wait have run.
+    #[error("the deadline can't be met: one more scan would wait {} ms; try again later", wait.as_millis())]
+    TooLate {
+        /// How long it would wait.
+        wait: Duration,
     },
     /// The codes would not fit.
     #[error(

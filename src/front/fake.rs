@@ -212,9 +212,18 @@ impl Node for FakeNode {
 
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
         self.0.lock().deterministic = query.deterministic;
-        let answer = self.on_gallery("search", &query.tenant, &query.transform, |tenant| {
+        let method = if query.only.is_none() {
+            "search"
+        } else {
+            "search_one"
+        };
+        let answer = self.on_gallery(method, &query.tenant, &query.transform, |tenant| {
             let mut best: BTreeMap<&SubjectId, Candidate> = BTreeMap::new();
-            for (subject_id, hand, row) in &tenant.rows {
+            if let Some(only) = &query.only {
+                tenant.find(&SubjectRef::Id(only.clone()))?;
+            }
+            let looked_at = |id: &SubjectId| query.only.as_ref().is_none_or(|only| only == id);
+            for (subject_id, hand, row) in tenant.rows.iter().filter(|row| looked_at(&row.0)) {
                 let score = dot(row, query.probe.values());
                 if score >= query.threshold && best.get(subject_id).is_none_or(|found| found.score < score) {
                     let links = tenant.links_of(subject_id, &query.links);
@@ -255,6 +264,7 @@ impl Node for FakeNode {
             tenant: query.tenant,
             transform: query.transform,
             probe: query.probe,
+            only: None,
             threshold: -2.0,
             candidates_max: query.candidates_max,
             links: Vec::new(),

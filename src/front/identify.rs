@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::admit::{self, Admitted};
 use super::answers::Question;
-use super::authorize::{self, Member, Method};
+use super::authorize::{Member, Method};
 use super::command::{Identified, Identify, Verified, Verify};
 use super::error::FrontError;
 use super::identity::Caller;
@@ -31,8 +31,7 @@ const PROTECT_INLINE_DIM_MAX: usize = 1_024;
 impl Front {
     /// 1:N: who is this?
     pub async fn identify(&self, caller: &Caller, request: Identify) -> Result<Identified, FrontError> {
-        // First of all who asks, so that nobody learns anything about another tenant, not even that it exists.
-        let member = authorize::gallery(caller, Method::Identify, request.tenant.as_ref())?;
+        let (member, _place) = self.enter(caller, Method::Identify, request.tenant.as_ref())?;
         check_candidates_max(&member, request.candidates_max)?;
         admit::deadline(request.deadline)?;
         let tenant = self.tenant_of(&member).await?;
@@ -68,8 +67,14 @@ impl Front {
             Admitted::Retake(reason) => retake(reason),
             Admitted::Good(probe) => {
                 let probe = self.protect(tenant, probe).await?;
-                let found = self.search(tenant, member, request, probe).await?;
-                identified(tenant, member, request.candidates_max, found)?
+                let query = search_query(tenant, member, request, probe);
+                let found = match self.recall(tenant, request, &query).await? {
+                    Some(found) => found,
+                    None => self.search(tenant, query.clone()).await?,
+                };
+                let answer = identified(tenant, member, request.candidates_max, found)?;
+                self.remember(tenant, question.epoch, request, &answer.decision, query.probe);
+                answer
             }
         };
         // An answer that can't be recorded isn't given: the history would be untrue.
@@ -92,7 +97,7 @@ impl Front {
     /// 1:1: is this that subject?
     pub async fn verify(&self, caller: &Caller, request: Verify) -> Result<Verified, FrontError> {
         // The same steps as in identify, for the same reasons.
-        let member = authorize::gallery(caller, Method::Verify, request.tenant.as_ref())?;
+        let (member, _place) = self.enter(caller, Method::Verify, request.tenant.as_ref())?;
         admit::deadline(request.deadline)?;
         let tenant = self.tenant_of(&member).await?;
         match self.verify_with(&tenant, caller, &member, &request).await {
@@ -205,23 +210,11 @@ impl Front {
         self.heard(tenant, answer)
     }
 
-    async fn search(
+    pub(super) async fn search(
         &self,
         tenant: &Tenant,
-        member: &Member,
-        request: &Identify,
-        probe: Signature,
+        query: SearchQuery,
     ) -> Result<SearchAnswer, FrontError> {
-        let query = SearchQuery {
-            tenant: tenant.id().clone(),
-            transform: tenant.spec.transform.clone(),
-            probe,
-            threshold: tenant.threshold,
-            candidates_max: request.candidates_max.max(CANDIDATES_MIN),
-            links: tenant.spec.policy.links_for(member.role).to_vec(),
-            deterministic: tenant.spec.policy.deterministic,
-            deadline: request.deadline,
-        };
         let answer = self.routes.node(tenant.id())?.search(query).await;
         self.heard(tenant, answer)
     }
@@ -263,6 +256,21 @@ impl Front {
                 Ok(record.created_at == candidate.subject_since)
             }
         }
+    }
+}
+
+/// The search of the whole gallery.
+fn search_query(tenant: &Tenant, member: &Member, request: &Identify, probe: Signature) -> SearchQuery {
+    SearchQuery {
+        tenant: tenant.id().clone(),
+        transform: tenant.spec.transform.clone(),
+        probe,
+        only: None,
+        threshold: tenant.threshold,
+        candidates_max: request.candidates_max.max(CANDIDATES_MIN),
+        links: tenant.spec.policy.links_for(member.role).to_vec(),
+        deterministic: tenant.spec.policy.deterministic,
+        deadline: request.deadline,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Front;
 use super::admit::{self, Admitted};
-use super::authorize::{self, Member, Method};
+use super::authorize::{Member, Method};
 use super::command::{Investigate, Investigated};
 use super::error::FrontError;
 use super::identity::Caller;
@@ -24,7 +24,7 @@ impl Front {
         request: Investigate,
     ) -> Result<Investigated, FrontError> {
         // The same steps as in identify, for the same reasons.
-        let member = authorize::gallery(caller, Method::Investigate, request.tenant.as_ref())?;
+        let (member, _place) = self.enter(caller, Method::Investigate, request.tenant.as_ref())?;
         check_candidates_max(request.candidates_max)?;
         admit::deadline(request.deadline)?;
         let tenant = self.tenant_of(&member).await?;

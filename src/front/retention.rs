@@ -75,12 +75,13 @@ impl Front {
                 .parse()
                 .expect("letters, digits and a hyphen are an id"),
             request_digest: tenant.digests.erase(&SubjectSelector::Id(subject_id.clone())),
-            subject: SubjectRef::Id(subject_id),
+            subject: SubjectRef::Id(subject_id.clone()),
             only_if: Some(due),
         };
         let answer = self.routes.node(tenant.id())?.erase(erasure).await;
         // As in erase, whatever came of it.
         self.tenants.outdate_answers(tenant);
+        self.tenants.recents.forget(tenant, &subject_id);
         match answer {
             Err(NodeError::SubjectUnknown(_) | NodeError::NotDue(_)) => Ok(false),
             answer => self.heard(tenant, answer).map(|_| true),

@@ -37,6 +37,10 @@ impl Front {
         // After the erasure, for an answer found before it must not stay; and whatever came of it, for the
         // erasure may be durable although its answer got lost.
         self.tenants.outdate_answers(&tenant);
+        match &answer {
+            Ok(erased) => self.tenants.recents.forget(&tenant, &erased.subject_id),
+            Err(_) => self.tenants.recents.forget_all(&tenant),
+        }
         self.heard(&tenant, answer)
     }
 

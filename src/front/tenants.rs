@@ -10,6 +10,7 @@ use moka::sync::Cache;
 
 use super::digest::Digests;
 use super::error::FrontError;
+use super::recent::{RecentConfig, Recents};
 use super::threshold;
 use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose, Renewable};
@@ -26,10 +27,13 @@ pub(super) struct Tenant {
     pub(super) spec: TenantSpec,
     /// The score that the policy's rule comes to.
     pub(super) threshold: f32,
+    /// The score from which on a recent match is one; see [`super::recent`].
+    pub(super) recent_threshold: f32,
     /// Seals and opens its links.
     pub(super) links: LinkSealer,
     /// Tells repetitions.
     pub(super) digests: Digests,
+    snapshot: u64,
     epoch: AtomicU64,
     /// Why its rotation is not the one of its gallery, once that is known.
     mismatch: OnceLock<String>,
@@ -43,6 +47,11 @@ impl Tenant {
     /// State of the gallery as far as remembered answers go; see [`Tenants::outdate_answers`].
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Number of this snapshot; another one for each policy and key of a tenant, never the same for two.
+    pub(super) fn snapshot(&self) -> u64 {
+        self.snapshot
     }
 
     fn mismatch(&self, reason: String) -> FrontError {
@@ -60,6 +69,7 @@ pub(super) struct Tenants {
     /// By tenant and digest, weighed in bytes: a matrix takes 4·D² of them, too much to keep one for every small tenant.
     rotations: Cache<(TenantId, [u8; 32]), Arc<Rotation>>,
     rotations_bytes_max: u64,
+    pub(super) recents: Recents,
     epochs: AtomicU64,
 }
 
@@ -79,7 +89,7 @@ enum RotationFault {
 }
 
 impl Tenants {
-    pub(super) fn new(keyring: Arc<Keyring>, rotations_bytes_max: u64) -> Self {
+    pub(super) fn new(keyring: Arc<Keyring>, rotations_bytes_max: u64, recent: &RecentConfig) -> Self {
         Self {
             keyring,
             known: ArcSwap::default(),
@@ -89,6 +99,7 @@ impl Tenants {
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
             rotations_bytes_max,
+            recents: Recents::new(recent),
             epochs: AtomicU64::new(1),
         }
     }
@@ -114,8 +125,11 @@ impl Tenants {
                 tenant: id.clone(),
                 reason: NO_KEYS.to_owned(),
             })?;
+        let score = threshold::score(&spec.policy.threshold, spec.dimension);
         let made = Arc::new(Tenant {
-            threshold: threshold::score(&spec.policy.threshold, spec.dimension),
+            threshold: score,
+            recent_threshold: threshold::stricter(score, self.recents.per_site_max(), spec.dimension),
+            snapshot: self.next_epoch(),
             links: LinkSealer::new(&key, &id),
             digests: Digests::new(&key),
             epoch: AtomicU64::new(self.next_epoch()),
@@ -133,10 +147,13 @@ impl Tenants {
             changed
         });
         if let Some(former) = before.get(&id)
-            && former.spec.transform != made.spec.transform
+            && former.spec != made.spec
         {
-            self.rotations
-                .invalidate(&(id.clone(), former.spec.transform.digest));
+            self.recents.forget_all(former);
+            if former.spec.transform != made.spec.transform {
+                self.rotations
+                    .invalidate(&(id.clone(), former.spec.transform.digest));
+            }
         }
         Ok(self.get(&id).unwrap_or(made))
     }
@@ -149,6 +166,7 @@ impl Tenants {
             changed
         });
         if let Some(tenant) = before.get(id) {
+            self.recents.forget_all(tenant);
             self.rotations
                 .invalidate(&(id.clone(), tenant.spec.transform.digest));
         }

@@ -24,7 +24,11 @@ impl Fixture {
     }
 
     fn tenants(&self, rotations_bytes_max: u64) -> Tenants {
-        Tenants::new(Arc::clone(&self.keyring), rotations_bytes_max)
+        Tenants::new(
+            Arc::clone(&self.keyring),
+            rotations_bytes_max,
+            &RecentConfig::default(),
+        )
     }
 
     fn spec(&self, id: &str) -> TenantSpec {

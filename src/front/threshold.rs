@@ -32,6 +32,13 @@ pub fn score(rule: &ThresholdRule, dim: Dimension) -> f32 {
     }
 }
 
+/// The score that one of `comparisons` non-mated comparisons reaches with at most the probability with which a single one reaches
+/// `threshold`.
+pub fn stricter(threshold: f32, comparisons: usize, dim: Dimension) -> f32 {
+    let comparisons = f64::from(u32::try_from(comparisons.max(1)).unwrap_or(u32::MAX));
+    score_at(fmr(f64::from(threshold), dim) / comparisons, dim).max(threshold)
+}
+
 /// The model's probability that one non-mated comparison scores `score` or more.
 pub fn fmr(score: f64, dim: Dimension) -> f64 {
     let dim = f64::from(u16::try_from(dim.get()).expect("DIM_MAX fits in 16 bits"));

@@ -8,6 +8,9 @@ use crate::model::id::{RequestId, TenantId};
 use crate::model::reject::Rejected;
 use crate::storage::error::{StorageError, WriteError};
 
+/// When to try again where the queue of scans is full.
+const QUEUE_RETRY_AFTER: Duration = Duration::from_millis(50);
+
 /// A file of the tenant is not what was written, so its gallery can't be searched whole.
 pub(super) fn is_damage(error: &StorageError) -> bool {
     matches!(error, StorageError::Damaged { .. } | StorageError::WrongKey(_))
@@ -29,13 +32,16 @@ pub(super) fn node_error(tenant: &TenantId, error: &StorageError) -> NodeError {
 }
 
 pub(super) fn engine_error(tenant: &TenantId, error: &EngineError) -> NodeError {
-    let exhausted = |limit, value| NodeError::Exhausted {
+    let exhausted = |limit, value, retry_after| NodeError::Exhausted {
         limit,
         value,
-        retry_after: Duration::from_millis(50),
+        retry_after,
     };
+    let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     match error {
-        EngineError::QueueFull { max } => exhausted("engine.queue_max", *max as u64),
+        EngineError::QueueFull { max } => exhausted("engine.queue_max", *max as u64, QUEUE_RETRY_AFTER),
+        EngineError::QueueLong { wait, max } => exhausted("engine.wait_ms_max", millis(max), *wait),
+        EngineError::TooLate { wait } => exhausted("the deadline, by a queue of ms", millis(wait), *wait),
         // Only an operator can lift it, so that nobody is told to try again.
         EngineError::MemoryFull { .. } => NodeError::StorageRefused(error.to_string()),
         EngineError::DeadlineExceeded => NodeError::DeadlineExceeded,

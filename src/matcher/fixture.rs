@@ -75,6 +75,14 @@ pub(super) fn import_header(transform: TransformId, rows: u64) -> ImportHeader {
     }
 }
 
+/// Stops a node; all that it held is let go of when this returns.
+pub(super) async fn close(node: Arc<LocalNode>) {
+    node.drain().await;
+    let released = node.dir().released();
+    drop(node);
+    released.cancelled().await;
+}
+
 /// A node on what such a node left.
 pub(super) fn reopen(dir: &tempfile::TempDir) -> Arc<LocalNode> {
     reopen_with(dir, &EngineConfig::default())

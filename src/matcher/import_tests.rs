@@ -92,6 +92,7 @@ fn taken(rows_taken: u64) -> ImportProgress {
 async fn check_found(node: &Arc<LocalNode>, all: bool) {
     for number in 0..ROWS {
         let query = SearchQuery {
+            only: None,
             tenant: tenant(),
             transform: transform(7),
             probe: palm(number),

@@ -62,9 +62,17 @@ enum Slot {
     Broken(String),
 }
 
+impl Slot {
+    fn live(&self) -> Option<&Arc<Tenant>> {
+        match self {
+            Self::Live(tenant) => Some(tenant),
+            Self::Broken(_) => None,
+        }
+    }
+}
+
 /// All tenants of one data directory.
 pub struct LocalNode {
-    dir: DataDir,
     keyring: Arc<Keyring>,
     journal: Arc<Journal>,
     _journal_lock: Option<JournalLock>,
@@ -76,6 +84,8 @@ pub struct LocalNode {
     stop: watch::Sender<bool>,
     upkeep: Mutex<Option<tokio::task::JoinHandle<()>>>,
     pub(super) rotations: Rotations,
+    /// The last to go: then all else is closed.
+    dir: DataDir,
 }
 
 impl LocalNode {
@@ -88,9 +98,8 @@ impl LocalNode {
         engine: Engine,
         config: MatcherConfig,
     ) -> Result<Arc<Self>, NodeError> {
-        let ids = dir
-            .tenants()
-            .map_err(|error| NodeError::StorageRefused(error.to_string()))?;
+        let ids = dir.tenants();
+        let ids = ids.map_err(|error| NodeError::StorageRefused(error.to_string()))?;
         let journal = Arc::new(journal);
         let tenants = ids
             .into_par_iter()
@@ -152,13 +161,7 @@ impl LocalNode {
 
     pub(super) fn live_tenants(&self) -> Vec<Arc<Tenant>> {
         let tenants = self.tenants.read();
-        tenants
-            .values()
-            .filter_map(|slot| match slot {
-                Slot::Live(tenant) => Some(Arc::clone(tenant)),
-                Slot::Broken(_) => None,
-            })
-            .collect()
+        tenants.values().filter_map(Slot::live).cloned().collect()
     }
 
     /// How many tenants there are, loaded or not.
@@ -274,10 +277,7 @@ impl LocalNode {
                 None => Err(NodeError::TenantUnknown(id.clone())),
             };
         };
-        let created_at = match &slot {
-            Slot::Live(tenant) => Some(tenant.spec.created_at),
-            Slot::Broken(_) => None,
-        };
+        let created_at = slot.live().map(|tenant| tenant.spec.created_at);
         self.journal.record_drop(id, created_at).map_err(|error| {
             NodeError::StorageRefused(format!(
                 "the erasure journal can't be written, so that a restored backup would bring the tenant back; it is not dropped: {error}"

@@ -13,6 +13,7 @@ use crate::storage::journal::JOURNAL_FILE;
 
 fn query(transform: TransformId, dimension: usize) -> SearchQuery {
     SearchQuery {
+        only: None,
         tenant: tenant(),
         transform,
         probe: signature(dimension),

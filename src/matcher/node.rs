@@ -122,6 +122,9 @@ pub struct SearchQuery {
     pub transform: TransformId,
     /// The protected probe.
     pub probe: Signature,
+    /// Only this subject's references are scored, without a scan; one that is unknown is [`NodeError::SubjectUnknown`]. `None` searches
+    /// the whole gallery.
+    pub only: Option<SubjectId>,
     /// Canonical score from which on a candidate counts.
     pub threshold: f32,
     /// Most candidates to return, the best ones; at least 1.

@@ -64,6 +64,7 @@ pub(super) async fn erase(node: &Arc<LocalNode>, number: usize) {
 /// Who a palm is of; nobody is an answer too, an error is none.
 async fn identify(node: &Arc<LocalNode>, number: usize) -> Option<String> {
     let query = SearchQuery {
+        only: None,
         tenant: tenant(),
         transform: transform(7),
         probe: palm(number),
@@ -187,15 +188,14 @@ async fn a_rotation_that_was_cut_off_is_done_by_the_next_start() {
         .keyring()
         .begin_rotation(&tenant(), Renewable::Data)
         .expect("written");
-    node.drain().await;
-    drop(node);
+    close(node).await;
     let node = reopen(&dir);
     let outcome = node.rotate_data_key(&tenant()).await;
     outcome.expect("joined, or done once more");
     assert_eq!(key(&node, Purpose::DataNext), None);
     check(&node, 1, &[]).await;
-    node.drain().await;
-    drop((node, next));
+    close(node).await;
+    drop(next);
 
     // As far as a kill comes between the exchange of the files and the keyring.
     let node = reopen(&dir);
@@ -212,8 +212,8 @@ async fn a_rotation_that_was_cut_off_is_done_by_the_next_start() {
             .finish(|_| Ok::<_, LoadError>(()))
             .expect("exchanged"),
     );
-    node.drain().await;
-    drop((node, store));
+    drop(store);
+    close(node).await;
     let node = reopen(&dir);
     assert_eq!(key(&node, Purpose::Data), Some(next));
     assert_eq!(key(&node, Purpose::DataNext), None);

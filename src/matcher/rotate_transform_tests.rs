@@ -47,6 +47,7 @@ impl Space {
 
     fn query(&self, number: usize) -> SearchQuery {
         SearchQuery {
+            only: None,
             tenant: tenant(),
             transform: self.transform.clone(),
             probe: self.palm(number),
@@ -203,8 +204,8 @@ async fn everybody_is_found_before_during_and_after_under_the_rotation_of_the_mo
     erase(&node, 1).await;
     node.live(&acme).expect("live").flush(1, 100).expect("flushed");
     check(&node, &to, count, &[1, 2]).await;
-    node.drain().await;
-    drop((node, engine));
+    drop(engine);
+    close(node).await;
     let node = reopen(&dir);
     check(&node, &to, count, &[1, 2]).await;
     assert_stale(&first().search(&node, 3).await);
@@ -297,8 +298,7 @@ async fn a_change_that_does_not_fit_changes_nothing() {
 async fn without_room_for_a_second_gallery_the_first_stays() {
     let (node, dir) = furnished().await;
     let resident = node.tenant(&tenant()).await.expect("known").stats.resident_bytes;
-    node.drain().await;
-    drop(node);
+    close(node).await;
     let node = reopen_with(
         &dir,
         &EngineConfig {
@@ -314,8 +314,7 @@ async fn without_room_for_a_second_gallery_the_first_stays() {
     check(&node, &first(), 20, &[2]).await;
     node.enroll(first().enrollment(21)).await.expect("enrolled");
     check(&node, &first(), 21, &[2]).await;
-    node.drain().await;
-    drop(node);
+    close(node).await;
     let node = reopen(&dir);
     check(&node, &first(), 21, &[2]).await;
     let done = node.rotate_transform(&tenant(), change(&second())).await;
@@ -330,8 +329,7 @@ async fn one_that_was_cut_off_is_asked_for_again_or_was_done() {
     // As far as a kill right after the beginning comes.
     let begun = node.keyring().begin_rotation(&tenant(), Renewable::Data);
     begun.expect("written").expect("made");
-    node.drain().await;
-    drop(node);
+    close(node).await;
     let node = reopen(&dir);
     check(&node, &first(), 20, &[2]).await;
     let acme = node.live(&tenant()).expect("live");
@@ -350,8 +348,7 @@ async fn one_that_was_cut_off_is_asked_for_again_or_was_done() {
         .begin_rotation(node.dir(), &next, Some(Arc::new(converter)));
     let ended = rotation.expect("begun").finish(|_| Ok::<_, LoadError>(()));
     drop((ended.expect("exchanged"), live));
-    node.drain().await;
-    drop(node);
+    close(node).await;
     let node = reopen(&dir);
     assert!(node.keyring().get(&tenant(), Purpose::Data).expect("opens") == Some(next));
     check(&node, &second(), 20, &[2]).await;
@@ -403,8 +400,7 @@ async fn a_tenant_that_is_dropped_meanwhile_is_gone() {
             .expect("opens")
             .is_none()
     );
-    node.drain().await;
-    drop(node);
+    close(node).await;
     let node = reopen(&dir);
     assert!(node.tenants().await.expect("answered").is_empty());
     let left = std::fs::read_dir(dir.path().join("data/tenants")).expect("a directory");

@@ -9,10 +9,12 @@ use half::f16;
 
 use super::apply::exact_values;
 use super::error::engine_error;
+use super::import::blocking;
 use super::node::{CompareQuery, NodeError, SearchQuery};
 use super::tenant::Tenant;
 use crate::engine::{ScanRequest, Scanned, Survivors, canonical};
 use crate::model::decision::{CANDIDATES_MAX, Candidate, Certificate, SearchAnswer};
+use crate::model::id::SubjectId;
 use crate::model::link::LinkKind;
 use crate::storage::place::{Place, RowId, StoredRow};
 use crate::storage::write::CandidateInfo;
@@ -27,6 +29,9 @@ impl Tenant {
         self.check_transform(&query.transform)?;
         self.check()?;
         self.check_dimension(query.probe.values())?;
+        if let Some(subject) = query.only.clone() {
+            return blocking(move || self.search_one(&query, &subject)).await;
+        }
         let scanned = self
             .scan(ScanRequest {
                 gallery: self.gallery,
@@ -43,9 +48,7 @@ impl Tenant {
             // Every row is scored, so that none was dismissed.
             Survivors::All => Certificate::Deterministic,
         };
-        let candidates = tokio::task::spawn_blocking(move || tenant.rescore(&query, &survivors))
-            .await
-            .map_err(|error| NodeError::Internal(error.to_string()))??;
+        let candidates = blocking(move || tenant.rescore(&query, &tenant.places(&survivors))).await?;
         Ok(SearchAnswer {
             candidates,
             certificate,
@@ -54,12 +57,27 @@ impl Tenant {
         })
     }
 
-    /// One scan, timed and counted.
+    /// One subject, at or above the threshold or not.
+    fn search_one(&self, query: &SearchQuery, subject: &SubjectId) -> Result<SearchAnswer, NodeError> {
+        let places = self.rows_of(subject)?;
+        Ok(SearchAnswer {
+            candidates: self.rescore(query, &places)?,
+            certificate: Certificate::Deterministic,
+            backend: self.engine.backend(),
+            searched: places.len() as u64,
+        })
+    }
+
+    fn rows_of(&self, subject: &SubjectId) -> Result<Vec<Place>, NodeError> {
+        let rows = self.store.subject_rows(subject);
+        rows.map_err(|error| self.storage_error(&error))?
+            .ok_or_else(|| NodeError::SubjectUnknown(self.id().clone()))
+    }
+
+    /// One scan, counted.
     pub(super) async fn scan(&self, request: ScanRequest) -> Result<Scanned, NodeError> {
-        let started = Instant::now();
         let scanned = self.engine.scan(request).await;
         let scanned = scanned.map_err(|error| engine_error(self.id(), &error))?;
-        metrics::histogram!(telemetry::SCAN_SECONDS).record(started.elapsed());
         metrics::counter!(telemetry::ROWS_SEARCHED).increment(scanned.rows);
         Ok(scanned)
     }
@@ -69,11 +87,7 @@ impl Tenant {
         self.check_transform(&query.transform)?;
         self.check()?;
         self.check_dimension(query.probe.values())?;
-        let places = self
-            .store
-            .subject_rows(&query.subject_id)
-            .map_err(|error| self.storage_error(&error))?
-            .ok_or_else(|| NodeError::SubjectUnknown(self.id().clone()))?;
+        let places = self.rows_of(&query.subject_id)?;
         let mut best: Option<f32> = None;
         self.score_each(query.probe.values(), &places, |_, score| {
             best = Some(best.map_or(score, |best| best.max(score)));
@@ -81,11 +95,10 @@ impl Tenant {
         best.ok_or_else(|| NodeError::SubjectUnknown(self.id().clone()))
     }
 
-    fn rescore(&self, query: &SearchQuery, survivors: &Survivors) -> Result<Vec<Candidate>, NodeError> {
+    fn rescore(&self, query: &SearchQuery, places: &[Place]) -> Result<Vec<Candidate>, NodeError> {
         let started = Instant::now();
-        let places = self.places(survivors);
         let mut best: HashMap<u64, (f32, RowId)> = HashMap::new();
-        self.score_all(query.probe.values(), &places, query.deadline, |id, score| {
+        self.score_all(query.probe.values(), places, query.deadline, |id, score| {
             if score >= query.threshold {
                 let entry = best.entry(id.subject).or_insert((score, id));
                 if score > entry.0 {

@@ -1,5 +1,7 @@
 //! Scores, candidates and decisions: what a search finds and what a caller is told. Decides nothing itself.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::id::SubjectId;
@@ -35,6 +37,23 @@ pub enum Certificate {
         /// Probability per reference.
         miss_probability: f64,
     },
+    /// The subject was seen at this site lately, and the palm reached a stricter threshold with its references; nobody else was looked at.
+    RecentMatch {
+        /// Probability with which the palm of another enrolled subject would have been answered so, at most.
+        false_match_probability: f64,
+    },
+}
+
+impl fmt::Display for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deterministic => f.write_str("deterministic"),
+            Self::Probabilistic { miss_probability } => write!(f, "probabilistic {miss_probability:e}"),
+            Self::RecentMatch {
+                false_match_probability,
+            } => write!(f, "recent match {false_match_probability:e}"),
+        }
+    }
 }
 
 /// Candidates at or above a threshold, best first, and what the search proves.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -147,6 +147,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         kernel: engine.kernel,
         batch_max: engine.batch_max,
         queue_max: engine.queue_max,
+        wait_ms_max: engine.wait_ms_max,
         resident_bytes_max: match engine.resident_bytes_max {
             0 => memory_bytes().map_or(defaults.resident_bytes_max, |bytes| bytes / 2),
             bytes => bytes,
@@ -188,6 +189,8 @@ fn front_config(config: &Config) -> Result<FrontConfig, ServerError> {
         answers_max: config.front.answers_max,
         answers_ttl: Duration::from_secs(config.front.answers_seconds_max),
         rotations_bytes_max: config.front.rotations_bytes_max,
+        quotas: config.quotas.clone(),
+        recent: config.recent_matches.clone(),
     })
 }
 
@@ -262,7 +265,10 @@ pub(super) fn metrics(config: &Config) -> Result<(), ServerError> {
     let address = config.metrics.address;
     PrometheusBuilder::new()
         .with_http_listener(address)
-        .set_buckets(&SECONDS_BUCKETS)
+        .set_buckets(&COUNT_BUCKETS)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
+        })
         .and_then(PrometheusBuilder::install)
         .map_err(|error| ServerError::Listen {
             address,
@@ -278,3 +284,6 @@ pub(super) fn metrics(config: &Config) -> Result<(), ServerError> {
 const SECONDS_BUCKETS: [f64; 16] = [
     0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
+
+/// Of things that go together, such as the probes of a batch.
+const COUNT_BUCKETS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0];

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::engine::{BackendChoice, EngineConfig, Kernel, LockMemory};
+use crate::front::quota::QuotaConfig;
+use crate::front::recent::RecentConfig;
 use crate::keys::provider::KekSource;
 use crate::model::id::TenantId;
 use crate::storage::journal::JOURNAL_FILE;
@@ -52,6 +54,10 @@ pub struct Config {
     pub matcher: Matcher,
     /// The front tier.
     pub front: Front,
+    /// How much scanners and tenants may ask of the front tier.
+    pub quotas: QuotaConfig,
+    /// What the front tier remembers of recent matches.
+    pub recent_matches: RecentConfig,
     /// Which node has which tenant, for `thenar front`.
     pub routes: Routes,
     /// Prometheus.
@@ -122,8 +128,10 @@ pub struct Engine {
     pub kernel: Option<Kernel>,
     /// Probes of one batch.
     pub batch_max: usize,
-    /// Probes and changes that wait.
+    /// Probes that wait or run.
     pub queue_max: usize,
+    /// Longest time that a probe is let wait, in milliseconds; two batches may always wait.
+    pub wait_ms_max: u64,
     /// Bytes of codes in memory; 0 takes half of the machine's memory.
     pub resident_bytes_max: u64,
     /// Whether codes may be swapped out.
@@ -214,6 +222,8 @@ impl Default for Config {
             engine: Engine::default(),
             matcher: Matcher::default(),
             front: Front::default(),
+            quotas: QuotaConfig::default(),
+            recent_matches: RecentConfig::default(),
             routes: Routes::default(),
             metrics: Metrics::default(),
             log: Log::default(),
@@ -254,6 +264,7 @@ impl Default for Engine {
             kernel: None,
             batch_max: 256,
             queue_max: 16_384,
+            wait_ms_max: engine.wait_ms_max,
             resident_bytes_max: 0,
             lock_memory: LockMemory::Prefer,
             miss_probability: engine.miss_probability,

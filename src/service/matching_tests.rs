@@ -33,6 +33,7 @@ async fn connect() -> RemoteNode {
 
 fn query(candidates_max: usize, deadline: Option<Instant>) -> SearchQuery {
     SearchQuery {
+        only: None,
         tenant: tenant(),
         transform: transform(),
         probe: probe(),

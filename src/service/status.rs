@@ -1,4 +1,4 @@
-//! The one table from errors to gRPC statuses with `google.rpc` details. Logs defects, once; tells callers nothing of their insides.
+//! The one table from errors to gRPC statuses with `google.rpc` details. Logs defects and counts refusals, once; tells callers nothing of their insides.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use crate::matcher::node::NodeError;
 use crate::matcher::remote::error::{DOMAIN, Reason};
 use crate::matcher::remote::vocabulary::link_kind_to_proto;
 use crate::model::reject::Rejected;
+use crate::telemetry;
 
 /// How long a caller should wait before it asks a node again that could not be reached.
 const NODE_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -178,7 +179,12 @@ pub fn from_front(error: &FrontError, request_id: &str) -> Status {
                 .status(KEYS_TEXT);
         }
         FrontError::Node(NodeError::Internal(detail)) => return internal(detail, request_id),
-        FrontError::Node(error) => node(error),
+        FrontError::Node(error) => {
+            if let NodeError::Exhausted { limit, .. } = error {
+                metrics::counter!(telemetry::REFUSALS, "limit" => *limit).increment(1);
+            }
+            node(error)
+        }
     };
     line.status(error.to_string())
 }

@@ -351,6 +351,7 @@ fn match_requests() -> Vec<(u8, Vec<u8>)> {
         links: vec![public::LinkKind::BadgeId.into()],
         transform: transform(),
         deterministic: false,
+        only_subject_id: "ada".to_owned(),
     };
     let rank = matching::RankRequest {
         tenant: tenant.clone(),

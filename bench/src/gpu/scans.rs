@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 use thenar::engine::{BackendChoice, Engine, EngineConfig, GalleryId, Scanned, Survivors};
-use thenar::model::decision::Certificate;
 use thenar::model::signature::Dimension;
 use tokio::runtime::Runtime;
 
@@ -191,10 +190,7 @@ impl Seen {
             self.mates_found += usize::from(survived);
         }
         self.backends.insert(scanned.backend.to_string());
-        self.certificates.insert(match scanned.certificate {
-            Certificate::Deterministic => "deterministic".to_owned(),
-            Certificate::Probabilistic { miss_probability } => format!("probabilistic {miss_probability:e}"),
-        });
+        self.certificates.insert(scanned.certificate.to_string());
     }
 }
 

@@ -154,10 +154,15 @@ pub fn search(request: pb::SearchRequest, deadline: Option<Instant>) -> Result<S
     if request.candidates_max == 0 {
         return Err(Rejected::new("candidates_max", "is 0; at least 1 is required"));
     }
+    let only = match request.only_subject_id.as_str() {
+        "" => None,
+        subject => Some(subject.parse()?),
+    };
     Ok(SearchQuery {
         tenant: request.tenant.parse()?,
         transform: transform(request.transform)?,
         probe: signature("probe", request.probe)?,
+        only,
         threshold: request.threshold,
         candidates_max: count(request.candidates_max),
         links: links?,

@@ -107,6 +107,7 @@ pub fn search(query: &SearchQuery) -> pb::SearchRequest {
         links: query.links.iter().copied().map(link_kind_to_proto).collect(),
         transform: Some(transform(&query.transform)),
         deterministic: query.deterministic,
+        only_subject_id: query.only.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 

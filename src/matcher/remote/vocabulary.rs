@@ -216,6 +216,11 @@ pub fn certificate_from_proto(certificate: Option<pb::Certificate>) -> Result<Ce
         Some(pb::certificate::Proof::MissProbability(miss_probability)) => {
             Ok(Certificate::Probabilistic { miss_probability })
         }
+        Some(pb::certificate::Proof::FalseMatchProbability(false_match_probability)) => {
+            Ok(Certificate::RecentMatch {
+                false_match_probability,
+            })
+        }
         Some(pb::certificate::Proof::Deterministic(false)) | None => {
             Err(Rejected::new("certificate", "proves nothing"))
         }
@@ -229,6 +234,9 @@ pub fn certificate_to_proto(certificate: Certificate) -> pb::Certificate {
         Certificate::Probabilistic { miss_probability } => {
             pb::certificate::Proof::MissProbability(miss_probability)
         }
+        Certificate::RecentMatch {
+            false_match_probability,
+        } => pb::certificate::Proof::FalseMatchProbability(false_match_probability),
     };
     pb::Certificate { proof: Some(proof) }
 }

@@ -68,6 +68,7 @@ impl Config {
         )?;
         within("engine.batch_max", self.engine.batch_max, 1, 1_024)?;
         within("engine.queue_max", self.engine.queue_max, 1, 1_000_000)?;
+        within("engine.wait_ms_max", self.engine.wait_ms_max, 1, 60_000)?;
         within("engine.threads", self.engine.threads, 0, 1_024)?;
         let p = self.engine.miss_probability;
         // A value that is not a number is in no range.
@@ -93,6 +94,9 @@ impl Config {
             1,
             86_400,
         )?;
+        let recent = &self.recent_matches;
+        within("recent_matches.per_site_max", recent.per_site_max, 0, 4_096)?;
+        within("recent_matches.seconds_max", recent.seconds_max, 1, 604_800)?;
         within("front.retention_seconds", self.front.retention_seconds, 1, 86_400)?;
         if self.engine.queue_max < self.engine.batch_max {
             return limit(

@@ -1,0 +1,99 @@
+//! Tests of who finds a place in the queue.
+
+use super::*;
+use crate::engine::samples::{config, dim};
+
+const MS: Duration = Duration::from_millis(1);
+
+struct Room {
+    shared: Arc<Shared>,
+    tickets: Vec<Ticket>,
+}
+
+impl Room {
+    /// Room for 10 probes a round and 90 in the queue.
+    fn new() -> Self {
+        let config = EngineConfig {
+            batch_max: 10,
+            queue_max: 90,
+            wait_ms_max: 250,
+            ..config()
+        };
+        let shared = Arc::new(Shared::new(&config));
+        for id in 0..3 {
+            shared.open_gallery(GalleryId(id), dim(32));
+        }
+        Self {
+            shared,
+            tickets: Vec::new(),
+        }
+    }
+
+    /// Rounds of 10 probes take so long.
+    fn at_pace(self, round: Duration) -> Self {
+        self.shared.pace.learn(10, 10 * WORK_MIN, round);
+        self
+    }
+
+    fn ask(&mut self, gallery: u64, deadline: Option<Duration>) -> Result<(), EngineError> {
+        let line = self.shared.gallery(GalleryId(gallery)).expect("open");
+        let deadline = deadline.map(|left| Instant::now() + left);
+        self.tickets.push(self.shared.ticket(&line, deadline)?);
+        Ok(())
+    }
+
+    /// How many scans of a gallery find a place.
+    fn fill(&mut self, gallery: u64) -> (usize, EngineError) {
+        for taken in 0..1_000 {
+            if let Err(refusal) = self.ask(gallery, None) {
+                return (taken, refusal);
+            }
+        }
+        panic!("no limit");
+    }
+}
+
+#[test]
+fn one_gallery_leaves_places_for_others() {
+    let mut room = Room::new();
+    assert_eq!(room.fill(0), (80, EngineError::QueueFull { max: 90 }));
+    assert!(room.fill(1).0 >= 8);
+    assert!(room.fill(2).0 >= 1);
+    room.tickets.clear();
+    assert_eq!(room.fill(1).0, 80, "places were given back");
+}
+
+#[test]
+fn the_expected_wait_bounds_the_queue() {
+    let mut room = Room::new().at_pace(100 * MS);
+    let (taken, refusal) = room.fill(0);
+    assert_eq!(taken, 20, "two rounds");
+    let (wait, max) = (300 * MS, 250 * MS);
+    assert_eq!(refusal, EngineError::QueueLong { wait, max });
+    let text = refusal.to_string();
+    assert!(
+        text.contains("engine.wait_ms_max") && text.contains("300 ms") && text.contains("250 ms"),
+        "{text}"
+    );
+    // Whoever has few before it is served before them.
+    assert!(room.fill(1).0 >= 10);
+}
+
+#[test]
+fn two_rounds_may_wait_however_long_they_take() {
+    let mut room = Room::new().at_pace(10_000 * MS);
+    assert_eq!(room.fill(0).0, 20);
+}
+
+#[test]
+fn a_deadline_that_cant_be_met_is_refused_at_once() {
+    let mut room = Room::new().at_pace(100 * MS);
+    // Nothing waits: it is tried.
+    assert_eq!(room.ask(0, Some(MS)), Ok(()));
+    for _ in 1..10 {
+        room.ask(0, None).expect("a place");
+    }
+    assert_eq!(room.ask(0, Some(1_000 * MS)), Ok(()));
+    let refusal = room.ask(0, Some(150 * MS)).expect_err("refused");
+    assert!(matches!(refusal, EngineError::TooLate { wait } if wait > 150 * MS && wait < 300 * MS));
+}
