@@ -21,6 +21,7 @@ pub mod error;
 mod fake;
 #[cfg(test)]
 mod fixture;
+pub mod guard;
 pub mod identify;
 pub mod identity;
 pub mod import;
@@ -37,6 +38,7 @@ use answers::Answers;
 use authorize::{Member, Method};
 use command::{Identified, Verified};
 use error::FrontError;
+use guard::{Guard, GuardConfig};
 use identity::Caller;
 use quota::{Place, QuotaConfig, Quotas};
 use recent::RecentConfig;
@@ -58,6 +60,8 @@ pub struct FrontConfig {
     pub quotas: QuotaConfig,
     /// What is remembered of recent matches.
     pub recent: RecentConfig,
+    /// When a scanner is held up that comes nearer to somebody's palm.
+    pub guard: GuardConfig,
 }
 
 impl Default for FrontConfig {
@@ -69,6 +73,7 @@ impl Default for FrontConfig {
             rotations_bytes_max: 1 << 30,
             quotas: QuotaConfig::default(),
             recent: RecentConfig::default(),
+            guard: GuardConfig::default(),
         }
     }
 }
@@ -85,6 +90,7 @@ pub struct Front {
     routes: Routes,
     tenants: Arc<Tenants>,
     quotas: Quotas,
+    guard: Guard,
     identified: Answers<Identified>,
     verified: Answers<Verified>,
     dropped: Answers<()>,
@@ -103,6 +109,7 @@ impl Front {
                 &config.recent,
             )),
             quotas: Quotas::new(config.quotas.clone()),
+            guard: Guard::new(config.guard),
             identified: Answers::new(config.answers_max, config.answers_ttl),
             verified: Answers::new(config.answers_max, config.answers_ttl),
             dropped: Answers::new(ADMINISTERED_MAX, ADMINISTERED_TTL),

@@ -15,6 +15,10 @@ pub const DECISIONS: &str = "thenar_decisions_total";
 pub const REFUSALS: &str = "thenar_refusals_total";
 /// Identifications at sites with recent matches, by `outcome`: `hit` saved a scan, `refuted` cost a comparison, `miss` neither.
 pub const RECENT_MATCHES: &str = "thenar_recent_matches_total";
+/// Probes of scanners whose best score was just below the threshold.
+pub const NEAR_MISSES: &str = "thenar_near_misses_total";
+/// Times that a scanner was held up for near misses with one subject.
+pub const CLIMBS: &str = "thenar_climbs_total";
 /// TLS handshakes that failed.
 pub const HANDSHAKES_REFUSED: &str = "thenar_handshakes_refused_total";
 /// Time a probe waited for its scan to begin, in seconds.
@@ -67,6 +71,11 @@ pub fn describe() {
     describe_counter!(
         RECENT_MATCHES,
         "Identifications that recent matches were looked at for, by outcome"
+    );
+    describe_counter!(NEAR_MISSES, "Probes of scanners just below the threshold");
+    describe_counter!(
+        CLIMBS,
+        "Times that a scanner was held up for near misses with one subject"
     );
     describe_counter!(HANDSHAKES_REFUSED, "TLS handshakes that failed");
     describe_histogram!(

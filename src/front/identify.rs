@@ -67,11 +67,16 @@ impl Front {
             Admitted::Retake(reason) => retake(reason),
             Admitted::Good(probe) => {
                 let probe = self.protect(tenant, probe).await?;
-                let query = search_query(tenant, member, request, probe);
-                let found = match self.recall(tenant, request, &query).await? {
+                let query = self.search_query(tenant, caller, member, request, probe);
+                let mut found = match self.recall(tenant, request, &query).await? {
                     Some(found) => found,
                     None => self.search(tenant, query.clone()).await?,
                 };
+                if let Some(best) = found.candidates.first() {
+                    let near = best.score < tenant.threshold;
+                    self.guard.look(&caller.principal, &best.subject_id, near)?;
+                }
+                found.candidates.retain(|found| found.score >= tenant.threshold);
                 let answer = identified(tenant, member, request.candidates_max, found)?;
                 self.remember(tenant, question.epoch, request, &answer.decision, query.probe);
                 answer
@@ -133,6 +138,10 @@ impl Front {
             Admitted::Good(probe) => {
                 let probe = self.protect(tenant, probe).await?;
                 let score = self.compare(tenant, request, probe).await?;
+                if score >= tenant.near_threshold {
+                    let near = score < tenant.threshold;
+                    self.guard.look(&caller.principal, &request.subject_id, near)?;
+                }
                 let claimed = Candidate {
                     subject_id: request.subject_id.clone(),
                     // A match is compared again before it is repeated, so that nobody asks for this.
@@ -210,6 +219,33 @@ impl Front {
         self.heard(tenant, answer)
     }
 
+    /// The search of the whole gallery; of near misses too where they are counted.
+    fn search_query(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+        member: &Member,
+        request: &Identify,
+        probe: Signature,
+    ) -> SearchQuery {
+        let threshold = if self.guard.watches(&caller.principal) {
+            tenant.near_threshold
+        } else {
+            tenant.threshold
+        };
+        SearchQuery {
+            tenant: tenant.id().clone(),
+            transform: tenant.spec.transform.clone(),
+            probe,
+            only: None,
+            threshold,
+            candidates_max: request.candidates_max.max(CANDIDATES_MIN),
+            links: tenant.spec.policy.links_for(member.role).to_vec(),
+            deterministic: tenant.spec.policy.deterministic,
+            deadline: request.deadline,
+        }
+    }
+
     pub(super) async fn search(
         &self,
         tenant: &Tenant,
@@ -256,21 +292,6 @@ impl Front {
                 Ok(record.created_at == candidate.subject_since)
             }
         }
-    }
-}
-
-/// The search of the whole gallery.
-fn search_query(tenant: &Tenant, member: &Member, request: &Identify, probe: Signature) -> SearchQuery {
-    SearchQuery {
-        tenant: tenant.id().clone(),
-        transform: tenant.spec.transform.clone(),
-        probe,
-        only: None,
-        threshold: tenant.threshold,
-        candidates_max: request.candidates_max.max(CANDIDATES_MIN),
-        links: tenant.spec.policy.links_for(member.role).to_vec(),
-        deterministic: tenant.spec.policy.deterministic,
-        deadline: request.deadline,
     }
 }
 

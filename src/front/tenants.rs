@@ -11,7 +11,7 @@ use moka::sync::Cache;
 use super::digest::Digests;
 use super::error::FrontError;
 use super::recent::{RecentConfig, Recents};
-use super::threshold;
+use super::{guard, threshold};
 use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose, Renewable};
 use crate::keys::link::LinkSealer;
@@ -33,6 +33,8 @@ pub(super) struct Tenant {
     pub(super) links: LinkSealer,
     /// Tells repetitions.
     pub(super) digests: Digests,
+    /// The score from which on a candidate below the threshold is a near miss; see [`super::guard`].
+    pub(super) near_threshold: f32,
     snapshot: u64,
     epoch: AtomicU64,
     /// Why its rotation is not the one of its gallery, once that is known.
@@ -129,6 +131,7 @@ impl Tenants {
         let made = Arc::new(Tenant {
             threshold: score,
             recent_threshold: threshold::stricter(score, self.recents.per_site_max(), spec.dimension),
+            near_threshold: guard::near_threshold(score, spec.dimension),
             snapshot: self.next_epoch(),
             links: LinkSealer::new(&key, &id),
             digests: Digests::new(&key),

@@ -39,6 +39,13 @@ pub fn stricter(threshold: f32, comparisons: usize, dim: Dimension) -> f32 {
     score_at(fmr(f64::from(threshold), dim) / comparisons, dim).max(threshold)
 }
 
+/// The score at which a false match is `factor` times as frequent as at `threshold`, but no more frequent than `fmr_max`; the threshold itself
+/// where it is so frequent there.
+pub fn looser(threshold: f32, factor: f64, fmr_max: f64, dim: Dimension) -> f32 {
+    let rate = (fmr(f64::from(threshold), dim) * factor).min(fmr_max);
+    score_at(rate, dim).min(threshold)
+}
+
 /// The model's probability that one non-mated comparison scores `score` or more.
 pub fn fmr(score: f64, dim: Dimension) -> f64 {
     let dim = f64::from(u16::try_from(dim.get()).expect("DIM_MAX fits in 16 bits"));

@@ -191,6 +191,7 @@ fn front_config(config: &Config) -> Result<FrontConfig, ServerError> {
         rotations_bytes_max: config.front.rotations_bytes_max,
         quotas: config.quotas.clone(),
         recent: config.recent_matches.clone(),
+        guard: config.guard,
     })
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::engine::{BackendChoice, EngineConfig, Kernel, LockMemory};
+use crate::front::guard::GuardConfig;
 use crate::front::quota::QuotaConfig;
 use crate::front::recent::RecentConfig;
 use crate::keys::provider::KekSource;
@@ -56,6 +57,8 @@ pub struct Config {
     pub front: Front,
     /// How much scanners and tenants may ask of the front tier.
     pub quotas: QuotaConfig,
+    /// When the front tier holds up a scanner that comes nearer to somebody's palm.
+    pub guard: GuardConfig,
     /// What the front tier remembers of recent matches.
     pub recent_matches: RecentConfig,
     /// Which node has which tenant, for `thenar front`.
@@ -223,6 +226,7 @@ impl Default for Config {
             matcher: Matcher::default(),
             front: Front::default(),
             quotas: QuotaConfig::default(),
+            guard: GuardConfig::default(),
             recent_matches: RecentConfig::default(),
             routes: Routes::default(),
             metrics: Metrics::default(),

@@ -94,6 +94,8 @@ impl Config {
             1,
             86_400,
         )?;
+        within("guard.near_misses_max", self.guard.near_misses_max, 0, 1_000_000)?;
+        within("guard.seconds", self.guard.seconds, 1, 86_400)?;
         let recent = &self.recent_matches;
         within("recent_matches.per_site_max", recent.per_site_max, 0, 4_096)?;
         within("recent_matches.seconds_max", recent.seconds_max, 1, 604_800)?;

@@ -1,0 +1,157 @@
+//! Tests of the guard with a clock that the test moves, and of an attack on a front.
+
+use governor::clock::FakeRelativeClock;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+
+use super::*;
+use crate::front::command::Enroll;
+use crate::front::fixture::*;
+use crate::front::{Front, FrontConfig, error::FrontError, route::Routes};
+use crate::matcher::node::Node;
+use crate::model::decision::Decision;
+use crate::model::policy::ThresholdRule;
+
+const MAX: u32 = 5;
+
+fn guard(near_misses_max: u32) -> (Guard<FakeRelativeClock>, FakeRelativeClock) {
+    let clock = FakeRelativeClock::default();
+    let config = GuardConfig {
+        near_misses_max,
+        seconds: 100,
+    };
+    (Guard::with_clock(config, clock.clone()), clock)
+}
+
+fn scanner(name: &str) -> Principal {
+    Principal::from_path(&format!("/tenant/acme/scanner/{name}")).expect("a principal")
+}
+
+#[test]
+fn one_scanner_is_told_nothing_about_one_subject_for_a_while() {
+    let (guard, clock) = guard(MAX);
+    let look = |name, subject, near| guard.look(&scanner(name), &id(subject), near);
+    for _ in 0..MAX {
+        look("gate", "ada", true).expect("counted");
+    }
+    look("gate", "ada", false).expect("a match before the limit");
+    let refusal = look("gate", "ada", true).expect_err("held up");
+    let NodeError::Exhausted {
+        limit,
+        value,
+        retry_after,
+    } = refusal
+    else {
+        panic!("{refusal}");
+    };
+    assert_eq!((limit, value), ("guard.near_misses_max", u64::from(MAX)));
+    assert_eq!(retry_after, Duration::from_secs(20));
+    look("gate", "ada", false).expect_err("not even a match");
+    for (name, subject) in [("gate", "bob"), ("other-gate", "ada")] {
+        look(name, subject, true).expect("of others");
+        look(name, subject, false).expect("of others");
+    }
+    clock.advance(Duration::from_secs(19));
+    look("gate", "ada", false).expect_err("still");
+    clock.advance(Duration::from_secs(2));
+    look("gate", "ada", false).expect("told again");
+    look("gate", "ada", true).expect("one more");
+    look("gate", "ada", true).expect_err("held up again");
+}
+
+#[test]
+fn who_sees_scores_is_not_counted_and_nobody_where_it_is_off() {
+    let operator = Principal::from_path("/tenant/acme/operator/o").expect("a principal");
+    let (on, _) = guard(MAX);
+    let (off, _) = guard(0);
+    for _ in 0..1_000 {
+        on.look(&operator, &id("ada"), true).expect("not counted");
+        off.look(&scanner("gate"), &id("ada"), true).expect("not counted");
+    }
+    assert!(!on.watches(&operator) && !off.watches(&scanner("gate")));
+}
+
+/// Coordinates of `a` and a share of noise, as a unit vector.
+fn noisy(a: &[f32], share: f32, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let length = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>().sqrt();
+    let noise: Vec<f32> = (0..DIM).map(|_| StandardNormal.sample(rng)).collect();
+    let scale = share / length(&noise);
+    let mut mixed: Vec<f32> = a.iter().zip(noise).map(|(a, n)| a + n * scale).collect();
+    let norm = length(&mixed);
+    for value in &mut mixed {
+        *value /= norm;
+    }
+    mixed
+}
+
+/// What an attacker with a scanner's certificate and a bad copy of `ada`'s palm arrives at.
+async fn attack(front: &Front) -> Result<usize, NodeError> {
+    const TRIES: usize = 20_000;
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let scanner = caller("/tenant/strict/scanner/gate");
+    let copy = loop {
+        let copy = noisy(&palm(1), 0.68, &mut rng);
+        let score: f32 = copy.iter().zip(palm(1)).map(|(a, b)| a * b).sum();
+        if (0.826..0.83).contains(&score) {
+            break copy;
+        }
+    };
+    for number in 0..TRIES {
+        let probe = noisy(&copy, 0.1, &mut rng);
+        match front
+            .identify(&scanner, identify(&format!("a-{number}"), &probe))
+            .await
+        {
+            Ok(answer) if matches!(answer.decision, Decision::Match { .. }) => return Ok(number),
+            Ok(_) => {}
+            Err(FrontError::Node(refusal)) => return Err(refusal),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    Ok(TRIES)
+}
+
+#[tokio::test]
+async fn a_climber_arrives_without_the_guard_and_is_held_up_with_it() {
+    let fixture = Fixture::new().await;
+    let guarded = |near_misses_max| {
+        let node: Arc<dyn Node> = Arc::clone(&fixture.node) as _;
+        let guard = GuardConfig {
+            near_misses_max,
+            ..GuardConfig::default()
+        };
+        let config = FrontConfig {
+            guard,
+            ..FrontConfig::default()
+        };
+        Front::new(config, Arc::clone(&fixture.keyring), Routes::single(node))
+    };
+    let (with, without) = (guarded(10), guarded(0));
+    let mut strict = create("strict");
+    strict.policy.threshold = ThresholdRule::Score(0.85);
+    let made = with.create_tenant(&caller("/admin/root"), strict).await;
+    made.expect("made");
+    for (subject, number) in [("ada", 1), ("bob", 2)] {
+        let request = Enroll {
+            request_id: id(&format!("e-{subject}")),
+            subject_id: Some(id(subject)),
+            ..enroll(number)
+        };
+        let enrolled = with.enroll(&caller("/tenant/strict/enroller/e"), request).await;
+        enrolled.expect("enrolled");
+    }
+    let arrived = attack(&without).await.expect("told all the time");
+    assert!((10..20_000).contains(&arrived), "{arrived}");
+    let held = attack(&with).await.expect_err("held up");
+    assert!(held.to_string().contains("guard.near_misses_max"), "{held}");
+    // The person herself waits at this gate, not at another, and others don't.
+    let at = |gate: &str| caller(&format!("/tenant/strict/scanner/{gate}"));
+    let ada = with.identify(&at("gate"), identify("ada", &palm(1))).await;
+    assert!(matches!(ada, Err(FrontError::Node(NodeError::Exhausted { .. }))));
+    for (gate, number) in [("other-gate", 1), ("gate", 2)] {
+        let answer = with.identify(&at(gate), identify("own", &palm(number))).await;
+        let decision = answer.expect("answered").decision;
+        assert!(matches!(decision, Decision::Match { .. }), "{decision:?}");
+    }
+}
