@@ -23,6 +23,9 @@ use super::waiting::Waiting;
 /// Changes applied before the next round of scans, so that steady writers hold up no search for long.
 const MUTATIONS_PER_ROUND_MAX: usize = 64;
 
+/// Longest expected time of a round while several galleries wait, unless one scan alone takes longer.
+const ROUND_MAX: Duration = Duration::from_millis(50);
+
 /// Where the answer of a mutation goes. The caller blocks, so that it is there.
 type Reply<T> = SyncSender<Result<T, EngineError>>;
 
@@ -96,9 +99,15 @@ impl Batcher {
             for scan in self.waiting.take_late(Instant::now()) {
                 scan.answer(Err(EngineError::DeadlineExceeded));
             }
-            let round = self.waiting.take_round(self.batch_max);
+            let round = self.next_round();
             self.scan(round);
         }
+    }
+
+    fn next_round(&mut self) -> Vec<Vec<ScanJob>> {
+        let pace = &self.shared.pace;
+        let fits = |scans, work| pace.expect(scans, work).is_none_or(|time| time <= ROUND_MAX);
+        self.waiting.take_round(self.batch_max, fits)
     }
 
     /// Takes in what has come; waits for something where no scan does. `false` once every handle is dropped.

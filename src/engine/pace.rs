@@ -8,6 +8,10 @@ const SIZES: usize = 11;
 /// Share of the newest round in what is known of its size.
 const NEWEST: f64 = 0.125;
 
+/// What a round takes beside its scans, as work: lists of work, threads that wake, a GPU that is told. Without it the rounds of small galleries would
+/// make those of large ones look long.
+const ROUND_WORK: u64 = 8 << 20;
+
 /// Seconds per unit of work, by the size of a round: probes that run together share the reading of codes, so that a large round takes less
 /// for each. The engine's thread learns, callers ask.
 #[derive(Default)]
@@ -22,7 +26,7 @@ impl Pace {
         let Some(cell) = self.per_work.get(size(probes)) else {
             return;
         };
-        let found = took.as_secs_f64() / as_f64(work.max(1));
+        let found = took.as_secs_f64() / as_f64(work + ROUND_WORK);
         let known = f64::from_bits(cell.load(Ordering::Relaxed));
         let next = if known > 0.0 {
             (found - known).mul_add(NEWEST, known)
@@ -32,17 +36,17 @@ impl Pace {
         cell.store(next.to_bits(), Ordering::Relaxed);
     }
 
-    /// How long a round of `probes`, which are `work` together, will take, by the rounds of the nearest size; `None` before the first.
+    /// How long a round of `probes`, which are `work` together, will take; `None` before the first. Of its own size and the smaller ones the quickest
+    /// speaks: a larger round takes less for each, and whatever one odd round said of its size, small ones run when all else is refused.
     pub(super) fn expect(&self, probes: usize, work: u64) -> Option<Duration> {
         let size = size(probes);
         let known = |at: usize| {
             let bits = self.per_work.get(at)?.load(Ordering::Relaxed);
             (bits != 0).then(|| f64::from_bits(bits))
         };
-        // The smaller first: it takes longer for each, and so never promises too much.
-        let smaller = (0..=size).rev().find_map(known);
+        let smaller = (0..=size).filter_map(known).min_by(f64::total_cmp);
         let per_work = smaller.or_else(|| (size..SIZES).find_map(known))?;
-        Duration::try_from_secs_f64(per_work * as_f64(work)).ok()
+        Duration::try_from_secs_f64(per_work * as_f64(work + ROUND_WORK)).ok()
     }
 }
 

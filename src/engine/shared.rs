@@ -53,6 +53,11 @@ impl Line {
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
+
+    /// What a scan is.
+    fn work(&self) -> u64 {
+        self.bytes().max(WORK_MIN)
+    }
 }
 
 /// A place in the queue, given back when dropped.
@@ -102,17 +107,8 @@ impl Shared {
         if own >= left.saturating_mul(PLACES_LEFT_FACTOR) {
             return Err(EngineError::QueueFull { max: self.queue_max });
         }
-        if let Some(wait) = self.expected_wait(waiting, own) {
-            let rounds = self.rounds(waiting, own);
-            if rounds > ROUNDS_MIN && wait > self.wait_max {
-                let max = self.wait_max;
-                return Err(EngineError::QueueLong { wait, max });
-            }
-            if deadline.is_some_and(|at| Instant::now() + wait > at) {
-                return Err(EngineError::TooLate { wait });
-            }
-        }
-        let work = line.bytes().max(WORK_MIN);
+        self.in_time(line, waiting, own, deadline)?;
+        let work = line.work();
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.work.fetch_add(work, Ordering::Relaxed);
         if line.waiting.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -125,23 +121,53 @@ impl Shared {
         })
     }
 
-    /// Rounds until one more scan of a gallery that has `own` is answered: by those before it in its own line, or by all that wait.
-    fn rounds(&self, waiting: usize, own: usize) -> usize {
-        let lines = self.lines.load(Ordering::Relaxed).max(1);
-        let share = (self.batch_max / lines).max(1);
-        (own / share).min(waiting / self.batch_max) + 1
+    /// Refuses a scan that would wait for too long.
+    fn in_time(
+        &self,
+        line: &Line,
+        waiting: usize,
+        own: usize,
+        deadline: Option<Instant>,
+    ) -> Result<(), EngineError> {
+        if waiting == 0 {
+            return Ok(());
+        }
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        let bound = left.map_or(self.wait_max, |left| left.min(self.wait_max));
+        let all = self.work.load(Ordering::Relaxed) + line.work();
+        // Cheap, and never too low: mostly it says enough.
+        if self.expect(waiting + 1, all).is_none_or(|wait| wait <= bound) {
+            return Ok(());
+        }
+        let (probes, work) = self.before(line, own);
+        let Some(wait) = self.expect(probes, work) else {
+            return Ok(());
+        };
+        if wait > self.wait_max && probes > ROUNDS_MIN * self.batch_max {
+            let max = self.wait_max;
+            return Err(EngineError::QueueLong { wait, max });
+        }
+        if left.is_some_and(|left| wait > left) {
+            return Err(EngineError::TooLate { wait });
+        }
+        Ok(())
     }
 
-    /// How long one more scan would wait until it is answered; `None` while nothing waits or nothing is known.
-    fn expected_wait(&self, waiting: usize, own: usize) -> Option<Duration> {
-        if waiting == 0 {
-            return None;
-        }
-        let probes = waiting.min(self.batch_max);
-        let mean = self.work.load(Ordering::Relaxed) / waiting as u64;
-        let round = self.pace.expect(probes, mean * probes as u64)?;
-        let rounds = u32::try_from(self.rounds(waiting, own)).unwrap_or(u32::MAX);
-        Some(round.saturating_mul(rounds))
+    /// Probes and work until one more scan of a gallery that has `own` is answered: of each gallery as many are served before it as of its own.
+    fn before(&self, line: &Line, own: usize) -> (usize, u64) {
+        let galleries = self.galleries.read();
+        let served = galleries.values().map(|other| {
+            let count = other.waiting.load(Ordering::Relaxed).min(own + 1);
+            (count, count as u64 * other.work())
+        });
+        let (probes, work) = served.fold((0, 0), |sum, (count, work)| (sum.0 + count, sum.1 + work));
+        // Its own place is not taken yet.
+        (probes + 1, work + line.work())
+    }
+
+    /// How long so many probes take, in rounds as large as may be.
+    fn expect(&self, probes: usize, work: u64) -> Option<Duration> {
+        self.pace.expect(probes.min(self.batch_max), work)
     }
 
     pub(super) fn queue_max(&self) -> usize {

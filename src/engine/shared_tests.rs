@@ -4,6 +4,8 @@ use super::*;
 use crate::engine::samples::{config, dim};
 
 const MS: Duration = Duration::from_millis(1);
+/// How many times as large a round is learned from.
+const SCALE: u32 = 1_000;
 
 struct Room {
     shared: Arc<Shared>,
@@ -31,7 +33,12 @@ impl Room {
 
     /// Rounds of 10 probes take so long.
     fn at_pace(self, round: Duration) -> Self {
-        self.shared.pace.learn(10, 10 * WORK_MIN, round);
+        // So large a round that what a round takes by itself is nothing.
+        self.shared.pace.learn(10, u64::MAX >> 16, round * SCALE);
+        for id in 0..3 {
+            self.shared
+                .set_bytes(GalleryId(id), (u64::MAX >> 16) / 10 / u64::from(SCALE));
+        }
         self
     }
 
@@ -67,12 +74,14 @@ fn one_gallery_leaves_places_for_others() {
 fn the_expected_wait_bounds_the_queue() {
     let mut room = Room::new().at_pace(100 * MS);
     let (taken, refusal) = room.fill(0);
-    assert_eq!(taken, 20, "two rounds");
-    let (wait, max) = (300 * MS, 250 * MS);
-    assert_eq!(refusal, EngineError::QueueLong { wait, max });
+    assert_eq!(taken, 24, "as many as take 250 ms");
     let text = refusal.to_string();
     assert!(
-        text.contains("engine.wait_ms_max") && text.contains("300 ms") && text.contains("250 ms"),
+        matches!(refusal, EngineError::QueueLong { max, .. } if max == 250 * MS),
+        "{text}"
+    );
+    assert!(
+        text.contains("engine.wait_ms_max") && text.contains("250 ms"),
         "{text}"
     );
     // Whoever has few before it is served before them.
@@ -94,6 +103,18 @@ fn a_deadline_that_cant_be_met_is_refused_at_once() {
         room.ask(0, None).expect("a place");
     }
     assert_eq!(room.ask(0, Some(1_000 * MS)), Ok(()));
-    let refusal = room.ask(0, Some(150 * MS)).expect_err("refused");
-    assert!(matches!(refusal, EngineError::TooLate { wait } if wait > 150 * MS && wait < 300 * MS));
+    let refusal = room.ask(0, Some(90 * MS)).expect_err("refused");
+    assert!(matches!(refusal, EngineError::TooLate { wait } if wait > 100 * MS && wait < 150 * MS));
+    // Of another gallery one is served before it.
+    assert_eq!(room.ask(1, Some(90 * MS)), Ok(()));
+}
+
+#[test]
+fn a_flood_of_one_large_gallery_lets_small_ones_in() {
+    let mut room = Room::new().at_pace(100 * MS);
+    let large = room.shared.gallery(GalleryId(0)).expect("open").bytes() * 20;
+    room.shared.set_bytes(GalleryId(0), large);
+    assert_eq!(room.fill(0).0, 20, "two rounds, of two seconds each");
+    assert_eq!(room.ask(1, Some(250 * MS)), Ok(()));
+    assert!(room.ask(0, Some(250 * MS)).is_err());
 }

@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use super::batcher::ScanJob;
 use super::gallery::GalleryId;
 
-/// Whoever names no deadline is served as one who waits so long.
+/// Whoever names no deadline, or a later one, is served as one who waits so long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A scan in its line: the one whose caller stops waiting first comes first, then the one that came first.
@@ -53,7 +53,8 @@ impl Waiting {
 
     /// Puts a scan into its line.
     pub(super) fn push(&mut self, scan: ScanJob) {
-        let due = scan.deadline.unwrap_or_else(|| scan.since + PATIENCE);
+        let patience = scan.since + PATIENCE;
+        let due = scan.deadline.map_or(patience, |at| at.min(patience));
         self.arrivals += 1;
         let place = Place {
             due: Reverse((due, self.arrivals)),
@@ -62,10 +63,11 @@ impl Waiting {
         self.lines.entry(place.scan.gallery).or_default().push(place);
     }
 
-    /// Takes out the scans whose callers have stopped waiting.
+    /// Takes out the scans whose deadline has passed, and drops those whose callers have gone.
     pub(super) fn take_late(&mut self, now: Instant) -> Vec<ScanJob> {
         let mut late = Vec::new();
         for line in self.lines.values_mut() {
+            line.retain(|place| !place.scan.reply.is_closed());
             while line.peek().is_some_and(|place| is_late(&place.scan, now)) {
                 late.extend(line.pop().map(|place| place.scan));
             }
@@ -74,28 +76,50 @@ impl Waiting {
         late
     }
 
-    /// Takes out the next round: at most `scans_max`, as many of each gallery as of any other as far as it has them, in one batch a gallery.
-    pub(super) fn take_round(&mut self, scans_max: usize) -> Vec<Vec<ScanJob>> {
-        let lengths = self.lines.values().map(BinaryHeap::len).take(scans_max);
-        let share = fair_share(lengths.collect(), scans_max);
-        let mut room = scans_max;
+    /// Takes out the next round: at most `scans_max`, as many of each gallery as of any other as far as it has them, in one batch a gallery. Where
+    /// several wait it ends before a scan with which `fits`, of scans and work, is false, so that none waits for long rounds of another.
+    pub(super) fn take_round(
+        &mut self,
+        scans_max: usize,
+        fits: impl Fn(usize, u64) -> bool,
+    ) -> Vec<Vec<ScanJob>> {
+        let served = self.lines.len().min(scans_max);
+        let share = fair_share(
+            self.lines.values().take(served).map(BinaryHeap::len).collect(),
+            scans_max,
+        );
+        let alone = self.lines.len() == 1;
+        let (mut scans, mut work, mut full) = (0, 0, false);
+        let mut unserved = 0;
         let mut round = Vec::new();
-        let mut served = Vec::new();
-        for (gallery, line) in self.lines.iter_mut().take(scans_max) {
-            let count = share.min(room).min(line.len());
-            let batch: Vec<_> = std::iter::from_fn(|| line.pop()).take(count).collect();
-            room -= batch.len();
-            if !batch.is_empty() {
-                round.push(batch.into_iter().map(|place| place.scan).collect());
-                served.push(*gallery);
+        // Behind those that are not served.
+        let lines: Vec<_> = self.lines.drain(..served).collect();
+        for (gallery, mut line) in lines {
+            let mut batch = Vec::new();
+            while batch.len() < share && scans < scans_max && !full {
+                let Some(next) = line.peek().map(|place| place.scan.ticket.work) else {
+                    break;
+                };
+                full = !alone && scans > 0 && !fits(scans + 1, work + next);
+                if !full {
+                    (scans, work) = (scans + 1, work + next);
+                    batch.extend(line.pop().map(|place| place.scan));
+                }
             }
-        }
-        for gallery in served {
-            // Behind those that were not served.
-            if let Some(line) = self.lines.shift_remove(&gallery)
-                && !line.is_empty()
-            {
-                self.lines.insert(gallery, line);
+            let left_over = (!line.is_empty()).then_some(line);
+            match (batch.is_empty(), left_over) {
+                // It comes first the next time.
+                (true, Some(line)) => {
+                    self.lines.shift_insert(unserved, gallery, line);
+                    unserved += 1;
+                }
+                (false, Some(line)) => {
+                    self.lines.insert(gallery, line);
+                }
+                (_, None) => {}
+            }
+            if !batch.is_empty() {
+                round.push(batch);
             }
         }
         round

@@ -8,12 +8,14 @@ use super::*;
 use crate::engine::bound::QuantizedProbe;
 use crate::engine::samples::{config, dim, rng, unit};
 use crate::engine::shared::Shared;
+use crate::engine::{EngineError, Scanned};
 
 /// Scans of galleries; each is known by the time at which it came.
 struct Line {
     shared: Arc<Shared>,
     waiting: Waiting,
     start: Instant,
+    callers: Vec<oneshot::Receiver<Result<Scanned, EngineError>>>,
 }
 
 impl Line {
@@ -22,6 +24,7 @@ impl Line {
             shared: Arc::new(Shared::new(&config())),
             waiting: Waiting::default(),
             start: Instant::now(),
+            callers: Vec::new(),
         }
     }
 
@@ -29,7 +32,8 @@ impl Line {
         let id = GalleryId(gallery);
         self.shared.open_gallery(id, dim(32));
         let line = self.shared.gallery(id).expect("open");
-        let (reply, _) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
+        self.callers.push(answer);
         self.waiting.push(ScanJob {
             gallery: id,
             probe: QuantizedProbe::new(&unit(32, &mut rng(1)).into(), dim(32), 0.5, None).expect("a probe"),
@@ -46,7 +50,7 @@ impl Line {
 
     /// Galleries and names of the next round.
     fn round(&mut self, scans_max: usize) -> Vec<(u64, Vec<u64>)> {
-        let round = self.waiting.take_round(scans_max);
+        let round = self.waiting.take_round(scans_max, |_, _| true);
         let of = |batch: &Vec<ScanJob>| {
             let gallery = batch.first().expect("not empty").gallery.0;
             (gallery, batch.iter().map(|scan| self.name(scan)).collect())
@@ -107,11 +111,13 @@ fn galleries_that_found_no_room_come_first_the_next_time() {
 fn whose_deadline_is_nearest_goes_first() {
     let mut line = Line::new();
     line.push(0, 1, None);
-    line.push(0, 2, Some(60));
+    line.push(0, 2, Some(3_600));
     line.push(0, 3, Some(5));
     line.push(0, 4, Some(1));
+    // One that would wait for an hour is served like one that says nothing.
     assert_eq!(line.round(3), [(0, vec![4, 3, 1])]);
-    assert_eq!(line.round(3), [(0, vec![2])]);
+    line.push(0, 5, None);
+    assert_eq!(line.round(1), [(0, vec![2])]);
 }
 
 #[test]
@@ -126,6 +132,41 @@ fn whoever_waits_no_longer_is_taken_out_wherever_it_stands() {
     names.sort_unstable();
     assert_eq!(names, [2, 4]);
     assert_eq!(line.round(8), [(0, vec![1, 3])]);
+}
+
+#[test]
+fn who_has_hung_up_is_dropped() {
+    let mut line = Line::new();
+    for name in 0..3 {
+        line.push(0, name, None);
+    }
+    drop(line.callers.remove(1));
+    assert!(line.waiting.take_late(line.start).is_empty());
+    assert_eq!(line.round(8), [(0, vec![0, 2])]);
+    assert_eq!(line.shared.waiting(), 0);
+}
+
+#[test]
+fn a_round_ends_where_it_gets_too_long_for_others_and_who_found_no_room_is_first_then() {
+    let mut line = Line::new();
+    for name in 0..6 {
+        line.push(name / 2, name, None);
+    }
+    let round = |line: &mut Line| {
+        let round = line.waiting.take_round(8, |scans, _| scans <= 3);
+        round
+            .iter()
+            .flatten()
+            .map(|scan| line.name(scan))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(round(&mut line), [0, 1, 2]);
+    assert_eq!(round(&mut line), [4, 5, 3]);
+    // Alone it may be as long as it likes.
+    for name in 0..6 {
+        line.push(0, name, None);
+    }
+    assert_eq!(round(&mut line), [0, 1, 2, 3, 4, 5]);
 }
 
 #[test]

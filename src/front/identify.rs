@@ -78,7 +78,7 @@ impl Front {
                 }
                 found.candidates.retain(|found| found.score >= tenant.threshold);
                 let answer = identified(tenant, member, request.candidates_max, found)?;
-                self.remember(tenant, question.epoch, request, &answer.decision, query.probe);
+                self.remember(tenant, question.epoch, request, &answer, query.probe);
                 answer
             }
         };

@@ -19,8 +19,8 @@ use crate::model::principal::Principal;
 
 /// Scanners and tenants whose use is known at once.
 const KNOWN_MAX: u64 = 1_000_000;
-/// After so long without a call somebody's use is forgotten. By then its quota is whole again.
-const IDLE: Duration = Duration::from_mins(10);
+/// After so long without a call somebody's use is forgotten. By then its quota is to be whole again.
+pub const IDLE: Duration = Duration::from_mins(10);
 /// When to try again where too many calls are under way: about as long as one takes.
 const AT_ONCE_RETRY_AFTER: Duration = Duration::from_millis(50);
 
@@ -40,7 +40,7 @@ pub struct Quota {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuotaConfig {
-    /// Of each certificate: a scanner, an enroller, an operator.
+    /// Of each principal, whatever certificates it has: a scanner, an enroller, an operator.
     pub scanner: Quota,
     /// Of each tenant that is not named.
     pub tenant: Quota,

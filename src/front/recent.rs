@@ -2,14 +2,16 @@
 //! probe may be of; the match node decides, by the stored references.
 //!
 //! A regular who comes back is told from one comparison instead of a scan. What that can do wrong is bounded. The node is asked about one
-//! subject, and the answer is a match only where that subject's reference reaches τ′ ≥ τ, the tenant's threshold:
+//! subject, and the answer is a match only where one of that subject's references reaches τ′ ≥ τ, the tenant's threshold:
 //!
-//! * Somebody who is not enrolled is matched only where a full search would have found the same candidate. No false positive is added.
-//! * Somebody enrolled is taken for another only where a non-mated score with one of the M subjects of the site reaches τ′, in M comparisons
-//!   at most. τ′ is the score with FMR(τ′) = FMR(τ)/M by the model of [`super::threshold`], so that the probability is at most FMR(τ), that
-//!   of one comparison at the threshold.
+//! * Somebody who is not enrolled is matched only where a full search would have found the same candidate, though perhaps another beside it and so
+//!   no match but `AMBIGUOUS`.
+//! * Somebody enrolled is taken for another only where a non-mated score with a reference of one of the M subjects of the site reaches τ′, in M·R
+//!   comparisons at most for R references a subject. τ′ is the score with FMR(τ′) = FMR(τ)/(M·R) by the model of [`super::threshold`], so that
+//!   by the model the probability is at most FMR(τ), that of one comparison at the threshold.
 //!
-//! What is remembered answers nothing by itself, so that whatever the node learns (an erasure, another key, another policy) holds at once.
+//! What is remembered answers nothing by itself, so that whatever the node learns (an erasure, another key) holds at once. Only a search
+//! renews it: everybody is searched for again after some time, and found where a newer enrolment would have it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,14 +22,15 @@ use ndarray::ArrayView1;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::command::Identify;
+use super::command::{Identified, Identify};
 use super::error::FrontError;
 use super::tenants::Tenant;
 use super::{Front, threshold};
 use crate::matcher::node::{NodeError, SearchQuery};
-use crate::model::decision::{Candidate, Certificate, Decision, SearchAnswer};
-use crate::model::id::{SiteId, SubjectId};
+use crate::model::decision::{Certificate, Decision, SearchAnswer};
+use crate::model::id::{SiteId, SubjectId, TenantId};
 use crate::model::signature::Signature;
+use crate::model::subject::REFERENCES_PER_PALM_MAX;
 use crate::telemetry;
 
 /// What is remembered of recent matches.
@@ -36,9 +39,9 @@ use crate::telemetry;
 pub struct RecentConfig {
     /// Subjects remembered of a site; 0 remembers nobody.
     pub per_site_max: usize,
-    /// How long a subject is remembered after its last match at the site, in seconds.
+    /// How long a subject is remembered after a search found it at the site, in seconds.
     pub seconds_max: u64,
-    /// Bytes of all probes together; sites that were not asked for longest are forgotten first.
+    /// Bytes of all probes together, each site counted as if it were full; sites that are asked for rarely are forgotten first, or not taken in.
     pub bytes_max: u64,
 }
 
@@ -52,9 +55,13 @@ impl Default for RecentConfig {
     }
 }
 
+/// Palms of a subject.
+const HANDS: usize = 2;
+
 /// A site of a tenant as it is known at one time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Place {
+    tenant: TenantId,
     /// Of [`Tenant::snapshot`].
     snapshot: u64,
     /// Coordinates of its probes.
@@ -65,6 +72,7 @@ struct Place {
 impl Place {
     fn new(tenant: &Tenant, site: &SiteId) -> Self {
         Self {
+            tenant: tenant.id().clone(),
             snapshot: tenant.snapshot(),
             dimension: tenant.spec.dimension.get(),
             site: site.clone(),
@@ -82,8 +90,6 @@ pub(super) struct Recents {
 /// A subject that was matched.
 struct Seen {
     subject: SubjectId,
-    /// What it scored with the references.
-    score: f32,
     /// The protected probe; wiped when dropped.
     probe: Signature,
     at: Instant,
@@ -107,9 +113,9 @@ impl Recents {
         }
     }
 
-    /// Most subjects of a site; 0 where nobody is remembered.
-    pub(super) fn per_site_max(&self) -> usize {
-        self.per_site_max
+    /// Most comparisons that one suggestion stands for; see the top of this file.
+    pub(super) fn comparisons_max(&self) -> usize {
+        self.per_site_max * HANDS * REFERENCES_PER_PALM_MAX
     }
 
     /// The site whose recent matches may answer: none for a tenant that wants proof, and none where candidates are asked for.
@@ -122,59 +128,58 @@ impl Recents {
     pub(super) fn nearest(&self, tenant: &Tenant, site: &SiteId, probe: &Signature) -> Option<SubjectId> {
         let seen = self.sites.get(&Place::new(tenant, site))?;
         let mut seen = seen.lock();
-        let now = Instant::now();
-        // The oldest stand first.
-        while seen
-            .front()
-            .is_some_and(|seen| now.duration_since(seen.at) >= self.age_max)
-        {
-            seen.pop_front();
-        }
+        self.drop_old(&mut seen);
         let scored = seen.iter().map(|seen| (score(&seen.probe, probe), seen));
         let (score, nearest) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
         (score >= tenant.threshold).then(|| nearest.subject.clone())
     }
 
-    /// Remembers that `candidate` was matched by `probe`, unless somebody of the tenant was erased since `epoch`. Of several probes the one stays
-    /// that scored best with the references.
-    fn remember(&self, tenant: &Tenant, epoch: u64, site: &SiteId, candidate: &Candidate, probe: Signature) {
-        let place = Place::new(tenant, site);
-        let mut newest = Seen {
-            subject: candidate.subject_id.clone(),
-            score: candidate.score,
-            probe,
-            at: Instant::now(),
-        };
-        let site = self.sites.get_with(place, Arc::default);
+    /// Remembers that a search found `subject` by `probe`, unless somebody of the tenant was erased since `epoch`.
+    fn remember(&self, tenant: &Tenant, epoch: u64, site: &SiteId, subject: &SubjectId, probe: Signature) {
+        let site = self.sites.get_with(Place::new(tenant, site), Arc::default);
         let mut seen = site.lock();
-        let former = seen.iter().position(|seen| seen.subject == newest.subject);
-        let former = former.and_then(|at| seen.remove(at));
+        seen.retain(|seen| seen.subject != *subject);
         if tenant.epoch() != epoch {
             // It may be this subject that was erased.
             return;
         }
-        if let Some(former) = former.filter(|former| former.score > newest.score) {
-            newest = Seen {
-                at: newest.at,
-                ..former
-            };
-        }
         if seen.len() >= self.per_site_max {
             seen.pop_front();
         }
-        seen.push_back(newest);
+        seen.push_back(Seen {
+            subject: subject.clone(),
+            probe,
+            at: Instant::now(),
+        });
     }
 
-    /// Forgets a subject at every site. Call it after [`super::tenants::Tenants::outdate_answers`].
-    pub(super) fn forget(&self, tenant: &Tenant, subject: &SubjectId) {
-        for (place, seen) in &self.sites {
-            if place.snapshot == tenant.snapshot() {
-                seen.lock().retain(|seen| seen.subject != *subject);
-            }
+    /// The oldest stand first.
+    fn drop_old(&self, seen: &mut VecDeque<Seen>) {
+        while seen.front().is_some_and(|seen| seen.at.elapsed() >= self.age_max) {
+            seen.pop_front();
         }
     }
 
-    /// Forgets everybody of a tenant as it was known.
+    /// Drops what is too old, also where nobody asks any more.
+    pub(super) fn sweep(&self) {
+        for (_, seen) in &self.sites {
+            self.drop_old(&mut seen.lock());
+        }
+        self.sites.run_pending_tasks();
+    }
+
+    /// Forgets a subject at every site. Call it after [`super::tenants::Tenants::outdate_answers`].
+    pub(super) fn forget(&self, tenant: &TenantId, subject: &SubjectId) {
+        for (place, seen) in &self.sites {
+            if place.tenant == *tenant {
+                seen.lock().retain(|seen| seen.subject != *subject);
+            }
+        }
+        // Sites that nobody asked for are hidden from the loop above, and go here.
+        self.sites.run_pending_tasks();
+    }
+
+    /// Forgets everybody of a tenant as it was known. Call it after [`super::tenants::Tenants::outdate_answers`].
     pub(super) fn forget_all(&self, tenant: &Tenant) {
         for (place, seen) in &self.sites {
             if place.snapshot == tenant.snapshot() {
@@ -182,6 +187,7 @@ impl Recents {
                 self.sites.invalidate(&*place);
             }
         }
+        self.sites.run_pending_tasks();
     }
 }
 
@@ -207,7 +213,7 @@ impl Front {
             ..search.clone()
         };
         match self.search(tenant, query).await {
-            Ok(found) if !found.candidates.is_empty() => {
+            Ok(found) if found.candidates.iter().any(|found| found.subject_id == subject) => {
                 count("hit");
                 Ok(Some(SearchAnswer {
                     certificate: Certificate::RecentMatch {
@@ -226,27 +232,28 @@ impl Front {
             // Erased at another front.
             Err(FrontError::Node(NodeError::SubjectUnknown(_))) => {
                 count("refuted");
-                recents.forget(tenant, &subject);
+                recents.forget(tenant.id(), &subject);
                 Ok(None)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Remembers whom the probe matched. `epoch` is of before the search.
+    /// Remembers whom a search found by the probe. `epoch` is of before it.
     pub(super) fn remember(
         &self,
         tenant: &Tenant,
         epoch: u64,
         request: &Identify,
-        decision: &Decision,
+        answer: &Identified,
         probe: Signature,
     ) {
         let recents = &self.tenants.recents;
-        if let Decision::Match { candidate, .. } = decision
+        if let Decision::Match { candidate, .. } = &answer.decision
+            && !matches!(answer.certificate, Some(Certificate::RecentMatch { .. }))
             && let Some(site) = recents.site(tenant, request)
         {
-            recents.remember(tenant, epoch, site, candidate, probe);
+            recents.remember(tenant, epoch, site, &candidate.subject_id, probe);
         }
     }
 }

@@ -20,9 +20,10 @@ const ERASED_PER_ROUND_MAX: usize = 1_000;
 const ERASED_AT_ONCE: usize = 64;
 
 impl Front {
-    /// One round: erases who is due with the tenants that this front knows, and says how many were. Any number of fronts may do it at
+    /// One round: lets go of recent matches that are too old, and erases who is due with the tenants that this front knows, and says how many were. Any number of fronts may do it at
     /// once. What fails is logged and left to the next round.
     pub async fn retain(&self, now: Timestamp) -> usize {
+        self.tenants.recents.sweep();
         let mut erased = 0;
         for tenant in self.tenants.all() {
             let retention = tenant.spec.policy.retention;
@@ -81,7 +82,7 @@ impl Front {
         let answer = self.routes.node(tenant.id())?.erase(erasure).await;
         // As in erase, whatever came of it.
         self.tenants.outdate_answers(tenant);
-        self.tenants.recents.forget(tenant, &subject_id);
+        self.tenants.recents.forget(tenant.id(), &subject_id);
         match answer {
             Err(NodeError::SubjectUnknown(_) | NodeError::NotDue(_)) => Ok(false),
             answer => self.heard(tenant, answer).map(|_| true),

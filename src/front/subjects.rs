@@ -38,7 +38,8 @@ impl Front {
         // erasure may be durable although its answer got lost.
         self.tenants.outdate_answers(&tenant);
         match &answer {
-            Ok(erased) => self.tenants.recents.forget(&tenant, &erased.subject_id),
+            Ok(erased) => self.tenants.recents.forget(tenant.id(), &erased.subject_id),
+            Err(NodeError::SubjectUnknown(_)) => {}
             Err(_) => self.tenants.recents.forget_all(&tenant),
         }
         self.heard(&tenant, answer)

@@ -130,7 +130,7 @@ impl Tenants {
         let score = threshold::score(&spec.policy.threshold, spec.dimension);
         let made = Arc::new(Tenant {
             threshold: score,
-            recent_threshold: threshold::stricter(score, self.recents.per_site_max(), spec.dimension),
+            recent_threshold: threshold::stricter(score, self.recents.comparisons_max(), spec.dimension),
             near_threshold: guard::near_threshold(score, spec.dimension),
             snapshot: self.next_epoch(),
             links: LinkSealer::new(&key, &id),
@@ -152,6 +152,8 @@ impl Tenants {
         if let Some(former) = before.get(&id)
             && former.spec != made.spec
         {
+            // Also what is on its way.
+            self.outdate_answers(former);
             self.recents.forget_all(former);
             if former.spec.transform != made.spec.transform {
                 self.rotations
@@ -169,6 +171,7 @@ impl Tenants {
             changed
         });
         if let Some(tenant) = before.get(id) {
+            self.outdate_answers(tenant);
             self.recents.forget_all(tenant);
             self.rotations
                 .invalidate(&(id.clone(), tenant.spec.transform.digest));

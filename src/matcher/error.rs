@@ -11,6 +11,9 @@ use crate::storage::error::{StorageError, WriteError};
 /// When to try again where the queue of scans is full.
 const QUEUE_RETRY_AFTER: Duration = Duration::from_millis(50);
 
+/// The longest wait that is told where the queue of scans is long: an estimate, and the next one may be better.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// A file of the tenant is not what was written, so its gallery can't be searched whole.
 pub(super) fn is_damage(error: &StorageError) -> bool {
     matches!(error, StorageError::Damaged { .. } | StorageError::WrongKey(_))
@@ -40,8 +43,10 @@ pub(super) fn engine_error(tenant: &TenantId, error: &EngineError) -> NodeError 
     let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     match error {
         EngineError::QueueFull { max } => exhausted("engine.queue_max", *max as u64, QUEUE_RETRY_AFTER),
-        EngineError::QueueLong { wait, max } => exhausted("engine.wait_ms_max", millis(max), *wait),
-        EngineError::TooLate { wait } => exhausted("the deadline, by a queue of ms", millis(wait), *wait),
+        EngineError::QueueLong { wait, max } => {
+            exhausted("engine.wait_ms_max", millis(max), (*wait).min(WAIT_MAX))
+        }
+        EngineError::TooLate { wait } => exhausted("deadline", millis(wait), (*wait).min(WAIT_MAX)),
         // Only an operator can lift it, so that nobody is told to try again.
         EngineError::MemoryFull { .. } => NodeError::StorageRefused(error.to_string()),
         EngineError::DeadlineExceeded => NodeError::DeadlineExceeded,

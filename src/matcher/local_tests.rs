@@ -81,6 +81,53 @@ fn assert_stale<T: std::fmt::Debug>(answer: Result<T, NodeError>) {
 }
 
 #[tokio::test]
+async fn one_subject_is_scored_without_a_scan_and_nobody_else() {
+    let (node, _dir) = node().await;
+    for (subject, request) in [("ada", "r-a"), ("bob", "r-b")] {
+        let enrollment = Enrollment {
+            subject_id: subject.parse().expect("an id"),
+            request_id: request.parse().expect("an id"),
+            ..enrollment(transform(7), DIM)
+        };
+        node.enroll(enrollment).await.expect("enrolled");
+    }
+    let only = |subject: &str| SearchQuery {
+        only: Some(subject.parse().expect("an id")),
+        ..query(transform(7), DIM)
+    };
+    let all = node.search(query(transform(7), DIM)).await.expect("answered");
+    assert_eq!(all.candidates.len(), 2);
+    for candidate in all.candidates {
+        let answer = node.search(only(candidate.subject_id.as_str())).await;
+        let answer = answer.expect("answered");
+        assert_eq!(answer.candidates, [candidate], "to the last bit");
+        assert_eq!(answer.searched, 1);
+    }
+    let out_of_reach = SearchQuery {
+        threshold: 1.5,
+        ..only("ada")
+    };
+    assert_eq!(node.search(out_of_reach).await.expect("answered").candidates, []);
+    node.erase(erasure("r-e")).await.expect("erased");
+    for gone in ["ada", "nobody"] {
+        let answer = node.search(only(gone)).await;
+        assert!(matches!(answer, Err(NodeError::SubjectUnknown(_))), "{answer:?}");
+    }
+    assert_eq!(
+        node.search(only("bob")).await.expect("answered").candidates.len(),
+        1
+    );
+    assert_stale(
+        node.search(SearchQuery {
+            transform: transform(8),
+            ..only("bob")
+        })
+        .await,
+    );
+    node.drain().await;
+}
+
+#[tokio::test]
 async fn questions_under_another_rotation_are_refused_and_not_answered_with_nobody() {
     let (node, _dir) = node().await;
     node.enroll(enrollment(transform(7), DIM))

@@ -39,7 +39,7 @@ pub enum Certificate {
     },
     /// The subject was seen at this site lately, and the palm reached a stricter threshold with its references; nobody else was looked at.
     RecentMatch {
-        /// Probability with which the palm of another enrolled subject would have been answered so, at most.
+        /// Probability, by the front's model of scores, with which the palm of another enrolled subject would have been answered so, at most.
         false_match_probability: f64,
     },
 }

@@ -317,6 +317,8 @@ impl Node for FakeNode {
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
         expect_same("transform", &query.transform, &transform())?;
         expect_same("deterministic", &query.deterministic, &true)?;
+        let only: Option<SubjectId> = (query.candidates_max == 1).then(|| "ada".parse().expect("an id"));
+        expect_same("only", &query.only, &only)?;
         if query.candidates_max == 99 {
             tokio::time::sleep(Duration::from_secs(30)).await;
         }

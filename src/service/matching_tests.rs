@@ -130,6 +130,11 @@ async fn searches_and_comparisons_cross_to_the_last_bit() {
         node.search(query(5, None)).await.expect("answers"),
         search_answer()
     );
+    let of_one = SearchQuery {
+        only: Some("ada".parse().expect("an id")),
+        ..query(1, None)
+    };
+    assert_eq!(node.search(of_one).await.expect("answers"), search_answer());
     let ranked = node.rank(rank_query(1_000, None)).await.expect("answers");
     assert_eq!(ranked, search_answer());
     let score = node

@@ -4,7 +4,7 @@ use thenar::keys::receipt;
 use thenar::model::erasure::{ErasureState, SignedReceipt};
 use thenar::proto::v1::{self, Decision};
 
-use crate::harness::{World, contains, palm};
+use crate::harness::{Caller, World, contains, palm, signature};
 
 fn signed(answer: &v1::EraseResponse) -> SignedReceipt {
     SignedReceipt {
@@ -123,5 +123,47 @@ async fn a_dropped_tenant_is_gone_with_its_directory() {
     world.create_tenant("acme").await;
     let answer = operator.identify(&palm(1)).await.expect("a new, empty tenant");
     assert_eq!(answer.decision(), Decision::NoMatch);
+    world.stop().await;
+}
+
+/// Asks at a gate where recent matches are looked at first.
+async fn at_the_gate(scanner: &mut Caller, seed: u64) -> v1::IdentifyResponse {
+    let request = v1::IdentifyRequest {
+        probe: Some(signature(&palm(seed))),
+        site: "gate".into(),
+        ..Default::default()
+    };
+    let answer = scanner.identity.identify(request).await;
+    answer.expect("answered").into_inner()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_regular_is_told_without_a_search_until_she_is_erased() {
+    let world = World::start().await;
+    world.create_tenant("acme").await;
+    let mut operator = world.operator("acme").await;
+    let rows: Vec<(String, Vec<f32>)> = (0..50).map(|n| (format!("i-{n}"), palm(n))).collect();
+    operator.import("import", &rows).await.expect("imported");
+    let proof = |answer: &v1::IdentifyResponse| answer.certificate.and_then(|certificate| certificate.proof);
+    let first = at_the_gate(&mut operator, 7).await;
+    let again = at_the_gate(&mut operator, 7).await;
+    assert_eq!(
+        (first.subject_id.as_str(), again.subject_id.as_str()),
+        ("i-7", "i-7")
+    );
+    let recent = |answer| {
+        matches!(
+            proof(answer),
+            Some(v1::certificate::Proof::FalseMatchProbability(_))
+        )
+    };
+    assert!(!recent(&first) && recent(&again));
+    assert_eq!(at_the_gate(&mut operator, 8).await.subject_id, "i-8");
+    operator.erase("erase", "i-7").await.expect("erased");
+    assert_eq!(at_the_gate(&mut operator, 7).await.decision(), Decision::NoMatch);
+    assert!(
+        recent(&at_the_gate(&mut operator, 8).await),
+        "others are still known"
+    );
     world.stop().await;
 }

@@ -1,6 +1,7 @@
 //! What the settings must be, each and together. Changes none.
 
 use super::{Config, LimitError};
+use crate::front::quota::IDLE as QUOTA_IDLE;
 
 /// Longest drain, in seconds.
 const DRAIN_SECONDS_MAX: u64 = 3_600;
@@ -96,8 +97,25 @@ impl Config {
         )?;
         within("guard.near_misses_max", self.guard.near_misses_max, 0, 1_000_000)?;
         within("guard.seconds", self.guard.seconds, 1, 86_400)?;
+        let named = self.quotas.tenants.values();
+        for quota in [&self.quotas.scanner, &self.quotas.tenant]
+            .into_iter()
+            .chain(named)
+        {
+            // Whoever pauses for so long that its use is forgotten has all of it back by then.
+            let burst_max = u64::from(quota.per_second) * QUOTA_IDLE.as_secs();
+            if u64::from(quota.burst) > burst_max {
+                return limit(
+                    "quotas",
+                    format!(
+                        "burst is {}; with per_second {} up to {burst_max} are allowed",
+                        quota.burst, quota.per_second
+                    ),
+                );
+            }
+        }
         let recent = &self.recent_matches;
-        within("recent_matches.per_site_max", recent.per_site_max, 0, 4_096)?;
+        within("recent_matches.per_site_max", recent.per_site_max, 0, 1_024)?;
         within("recent_matches.seconds_max", recent.seconds_max, 1, 604_800)?;
         within("front.retention_seconds", self.front.retention_seconds, 1, 86_400)?;
         if self.engine.queue_max < self.engine.batch_max {

@@ -125,6 +125,7 @@ impl World {
         config.metrics.enabled = false;
         config.matcher.purge_seconds_max = 2;
         config.front.retention_seconds = 1;
+        config.recent_matches.per_site_max = 8;
         config.engine.backend = match self.backend {
             Backend::Cpu => BackendChoice::Cpu,
             Backend::Gpu => BackendChoice::Gpu,
