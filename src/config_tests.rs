@@ -95,3 +95,30 @@ fn the_engine_takes_every_probability_that_the_configuration_allows() {
         engine.check().expect("allowed");
     }
 }
+
+#[test]
+fn the_settings_of_the_examples_for_containers_are_sound() {
+    let docker = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker");
+    let read = |file: &str| std::fs::read_to_string(docker.join(file)).expect("text");
+    // The text of a block in YAML, by its indentation.
+    let block = |text: &str| {
+        let lines = text
+            .lines()
+            .skip_while(|line| !line.ends_with("thenar.toml: |"))
+            .skip(1);
+        let lines = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
+        lines.fold(String::new(), |block, line| block + line.trim() + "\n")
+    };
+    let texts = ["split/front.toml", "split/match.toml"].map(read);
+    let blocks = ["kubernetes/front.yaml", "kubernetes/match.yaml"].map(|file| block(&read(file)));
+    for text in texts.iter().chain(&blocks) {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), text).expect("written");
+        let config = load(Some(file.path())).expect("sound");
+        assert_eq!(config.metrics.address.port(), 9464);
+        assert!(
+            !config.metrics.address.ip().is_loopback(),
+            "probes come from outside"
+        );
+    }
+}

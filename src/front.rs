@@ -29,6 +29,7 @@ pub mod investigate;
 pub mod quota;
 pub mod recent;
 pub mod retention;
+pub mod revocation;
 pub mod route;
 pub mod subjects;
 mod tenants;
@@ -48,8 +49,6 @@ use tenants::{Tenant, Tenants};
 /// Settings of the front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FrontConfig {
-    /// Trust domain of the SPIFFE ids that are let in.
-    pub trust_domain: String,
     /// Most answers of each method that are kept for repetitions.
     pub answers_max: u64,
     /// How long an answer is kept for repetitions.
@@ -67,7 +66,6 @@ pub struct FrontConfig {
 impl Default for FrontConfig {
     fn default() -> Self {
         Self {
-            trust_domain: "thenar.local".to_owned(),
             answers_max: 100_000,
             answers_ttl: Duration::from_mins(5),
             rotations_bytes_max: 1 << 30,
@@ -85,7 +83,6 @@ const ADMINISTERED_TTL: Duration = Duration::from_hours(24);
 
 /// The front of one or more match nodes. Each public method is one method of the API, written in the order of its steps.
 pub struct Front {
-    config: FrontConfig,
     keyring: Arc<Keyring>,
     routes: Routes,
     tenants: Arc<Tenants>,
@@ -115,7 +112,6 @@ impl Front {
             dropped: Answers::new(ADMINISTERED_MAX, ADMINISTERED_TTL),
             rotated: Answers::new(ADMINISTERED_MAX, ADMINISTERED_TTL),
             changing: tokio::sync::Mutex::new(()),
-            config,
             keyring,
             routes,
         })
@@ -161,11 +157,6 @@ impl Front {
             }
         })
         .await
-    }
-
-    /// The caller that a client certificate names, in this server's trust domain.
-    pub fn caller(&self, certificate_der: &[u8]) -> Result<Caller, FrontError> {
-        Caller::from_certificate(certificate_der, &self.config.trust_domain)
     }
 
     /// Lets a caller at its tenant's gallery for one call of a method that quotas count. First of all who asks, so that nobody learns

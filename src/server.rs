@@ -12,6 +12,7 @@ mod init;
 mod kek;
 mod listen;
 pub mod pki;
+mod probes;
 mod receipt;
 mod restore;
 mod retention;
@@ -24,8 +25,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::backup::{BackedUp, BackupError, Manifest, backup};
 use self::config::{Config, LimitError};
@@ -34,6 +36,8 @@ pub use self::init::init;
 pub use self::kek::rotate_kek;
 pub use self::receipt::{CheckedReceipt, Verdict, check_receipt, check_receipt_of};
 pub use self::restore::{Journal, Restored, restore};
+use self::tls::material::{TlsError, client_side, server_side};
+use self::tls::rotation::Rotation;
 pub use self::verify::{Verified, verify};
 use crate::engine::EngineError;
 use crate::front::error::FrontError;
@@ -79,7 +83,7 @@ pub enum ServerError {
     Pki(#[from] pki::PkiError),
     /// From TLS.
     #[error(transparent)]
-    Tls(#[from] tls::TlsError),
+    Tls(#[from] TlsError),
     /// From the engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -120,6 +124,9 @@ pub struct Server {
     released: CancellationToken,
     health: health::Health,
     stop: CancellationToken,
+    reload: watch::Sender<()>,
+    is_ready: watch::Sender<bool>,
+    probes: DropGuard,
     listener: JoinHandle<Result<(), ServerError>>,
     retention: Option<JoinHandle<()>>,
     drain_max: Duration,
@@ -139,8 +146,19 @@ impl Server {
             .map_err(|error| listen_error(bound, &error))?;
         let address = socket.local_addr().map_err(|error| listen_error(bound, &error))?;
         descriptors::raise_limit(config.listen.connections_max);
-        build::metrics(&config)?;
-        let tiers = build::tiers(&config, mode).await?;
+        let (is_ready, ready) = watch::channel(false);
+        let probes = CancellationToken::new();
+        probes::spawn(&config, ready, probes.clone()).await?;
+        let probes = probes.drop_guard();
+        let shown = match mode {
+            Mode::Serve | Mode::Front => Rotation::load(build::public_tls(&config), server_side)?,
+            Mode::Match => Rotation::load(build::node_tls(&config), server_side)?,
+        };
+        let shown_to_nodes = match mode {
+            Mode::Front => Some(Rotation::load(build::node_tls(&config), client_side)?),
+            Mode::Serve | Mode::Match => None,
+        };
+        let tiers = build::tiers(&config, mode, shown_to_nodes.as_ref().map(Rotation::made)).await?;
         let health = health::Health::new(mode).await;
         if let Some(devices) = tiers.devices.clone() {
             tokio::spawn(health.clone().follow(devices));
@@ -153,8 +171,14 @@ impl Server {
             }
             build::Served::Match(_) => None,
         };
-        let listener = listen::spawn(&config, socket, &tiers, &health, &stop)?;
+        let listener = listen::spawn(&config, socket, &tiers, &health, &shown, &stop)?;
+        let reload = watch::Sender::new(());
+        tokio::spawn(shown.run(reload.subscribe(), stop.clone()));
+        if let Some(shown) = shown_to_nodes {
+            tokio::spawn(shown.run(reload.subscribe(), stop.clone()));
+        }
         health.ready().await;
+        is_ready.send_replace(true);
         tracing::info!(%address, ?mode, backend = tiers.backend(), "ready");
         Ok(Self {
             address,
@@ -163,6 +187,9 @@ impl Server {
             released: tiers.released,
             health,
             stop,
+            reload,
+            is_ready,
+            probes,
             listener,
             retention,
             drain_max: Duration::from_secs(config.drain_seconds_max),
@@ -174,10 +201,16 @@ impl Server {
         self.address
     }
 
+    /// Reads the TLS files again now; otherwise a change is noticed within some seconds.
+    pub fn reload(&self) {
+        self.reload.send_replace(());
+    }
+
     /// Drains: reports not serving, accepts nobody new, lets requests in flight finish for as long as
     /// the configuration allows, then ends the upkeep and lets go of the data directory.
     pub async fn stop(self) -> Result<(), ServerError> {
         self.health.draining().await;
+        self.is_ready.send_replace(false);
         self.stop.cancel();
         let mut listener = self.listener;
         let outcome = if let Ok(ended) = tokio::time::timeout(self.drain_max, &mut listener).await {
@@ -208,6 +241,7 @@ impl Server {
         {
             tracing::warn!("a request that does not end holds the data directory until the process ends");
         }
+        drop(self.probes);
         tracing::info!("stopped");
         outcome
     }

@@ -1,6 +1,7 @@
 //! gRPC handlers: parses messages into domain commands and turns answers and errors back. Decides nothing.
 
 pub mod admin;
+mod body;
 pub mod caller;
 pub mod deadline;
 pub mod enrollment;
@@ -23,6 +24,7 @@ use tonic::{Request, Status};
 
 use crate::front::Front;
 use crate::front::identity::Caller;
+use crate::front::revocation::Revocations;
 use crate::matcher::node::NodeError;
 
 /// What every room of the public API shares.
@@ -32,6 +34,8 @@ pub struct Rooms {
     pub front: Arc<Front>,
     /// Trust domain of the callers' certificates.
     pub trust_domain: Arc<str>,
+    /// Which of them were taken back.
+    pub revocations: Revocations,
     /// Cancelled when the server starts to drain: streams take no further probes.
     pub draining: CancellationToken,
     /// When the server started.
@@ -41,7 +45,7 @@ pub struct Rooms {
 impl Rooms {
     /// Who calls. A call whose deadline has passed is refused before anything is done for it.
     fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        let caller = caller::of(request.extensions(), &self.trust_domain)
+        let caller = caller::of(request.extensions(), &self.trust_domain, &self.revocations)
             .map_err(|error| status::from_front(&error, ""))?;
         if deadline::of(request.metadata()).is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(status::from_front(&NodeError::DeadlineExceeded.into(), ""));

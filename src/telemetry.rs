@@ -21,6 +21,12 @@ pub const NEAR_MISSES: &str = "thenar_near_misses_total";
 pub const CLIMBS: &str = "thenar_climbs_total";
 /// TLS handshakes that failed.
 pub const HANDSHAKES_REFUSED: &str = "thenar_handshakes_refused_total";
+/// When a certificate (`which`: server, node, ca) or the list of those taken back (crl) ends, in seconds since 1970.
+pub const CERTIFICATE_EXPIRY: &str = "thenar_certificate_expiry_seconds";
+/// Sets of TLS files that were read again, by `outcome`: loaded or refused.
+pub const TLS_RELOADS: &str = "thenar_tls_reloads_total";
+/// Whether a front's calls reach a match node, by `node`.
+pub const NODE_UP: &str = "thenar_node_up";
 /// Time a probe waited for its scan to begin, in seconds.
 pub const QUEUE_SECONDS: &str = "thenar_queue_seconds";
 /// Probes of one gallery that were scanned together.
@@ -78,6 +84,13 @@ pub fn describe() {
         "Times that a scanner was held up for near misses with one subject"
     );
     describe_counter!(HANDSHAKES_REFUSED, "TLS handshakes that failed");
+    describe_gauge!(
+        CERTIFICATE_EXPIRY,
+        Unit::Seconds,
+        "When a certificate or a revocation list ends, since 1970, by which"
+    );
+    describe_counter!(TLS_RELOADS, "Sets of TLS files read again, by outcome");
+    describe_gauge!(NODE_UP, "1 for a match node that calls reach, by node");
     describe_histogram!(
         QUEUE_SECONDS,
         Unit::Seconds,

@@ -1,5 +1,8 @@
 //! Tests of the logging set-up.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
 use super::*;
 
 #[test]
@@ -7,4 +10,48 @@ fn filters_are_parsed_and_refused_with_an_example() {
     assert!(parse("info,thenar=debug").is_ok());
     let error = parse("info,thenar=loudest").expect_err("no such level");
     assert!(error.contains("loudest") && error.contains("info,thenar=debug"));
+}
+
+/// Words of a text that look like a metric, without what Prometheus appends to a histogram's.
+fn named(text: &str) -> BTreeSet<String> {
+    text.split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'))
+        .filter(|word| word.starts_with("thenar_"))
+        .map(|word| {
+            let base = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| word.strip_suffix(end));
+            base.unwrap_or(word).to_owned()
+        })
+        .collect()
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).expect("a directory");
+    entries
+        .map(|entry| entry.expect("readable").path())
+        .flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] })
+        .collect()
+}
+
+#[test]
+fn whoever_names_a_metric_names_one_that_there_is_and_each_is_documented() {
+    let known = named(include_str!("telemetry.rs"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut asked = 0;
+    for file in files(&root.join("docker"))
+        .into_iter()
+        .chain(files(&root.join("docs")))
+    {
+        let names = named(&std::fs::read_to_string(&file).expect("text"));
+        asked += names.len();
+        let unknown: Vec<_> = names.difference(&known).collect();
+        assert!(unknown.is_empty(), "{}: {unknown:?}", file.display());
+    }
+    assert!(asked > known.len(), "rules and dashboard were read");
+    let documented = named(&std::fs::read_to_string(root.join("docs/operations.md")).expect("text"));
+    let missing: Vec<_> = known.difference(&documented).collect();
+    assert!(
+        missing.is_empty(),
+        "docs/operations.md does not tell of {missing:?}"
+    );
 }

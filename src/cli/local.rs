@@ -15,7 +15,7 @@ use crate::model::erasure::SignedReceipt;
 use crate::model::id::{PrincipalName, TenantId};
 use crate::model::principal::Principal;
 use crate::server::config::Config;
-use crate::server::pki::{IssuedCert, NodeKind, Pki, PkiError};
+use crate::server::pki::{CRL_FILE, IssuedCert, NodeKind, Pki, PkiError, Serial, SignedList};
 use crate::server::{self, Mode, Server, ServerError};
 pub use crate::server::{BackedUp, CheckedReceipt, Journal, Restored, Verdict, Verified};
 use crate::telemetry;
@@ -143,6 +143,7 @@ pub fn init(
 /// The certificate authority of a data directory.
 pub struct Authority {
     pki: Pki,
+    dir: PathBuf,
     ca_pem: String,
 }
 
@@ -154,6 +155,7 @@ impl Authority {
         let ca_pem = std::fs::read_to_string(&path).map_err(|source| LocalError::File { path, source })?;
         Ok(Self {
             pki: Pki::open(&dir)?,
+            dir,
             ca_pem,
         })
     }
@@ -168,6 +170,32 @@ impl Authority {
         Ok(self.pki.issue(principal, days)?)
     }
 
+    /// Issues a server's certificate as `server.pem` and `server.key` in `out`.
+    pub fn issue_server(&self, dns_names: &[String], out: &Path) -> Result<Serial, LocalError> {
+        let issued = self.pki.issue_server(dns_names)?;
+        issued.write(out, "server")?;
+        Ok(issued.serial()?)
+    }
+
+    /// The serial number that a text is, or that the certificate in the file of that name has.
+    pub fn serial(&self, text: &str) -> Result<Serial, LocalError> {
+        let path = Path::new(text);
+        if !path.exists() {
+            return Ok(text.parse()?);
+        }
+        let pem = std::fs::read(path).map_err(|source| LocalError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(self.pki.serial_of(&self.dir, &pem)?)
+    }
+
+    /// Takes certificates back: adds them to the list, which is signed for so many days. Gives the file too.
+    pub fn revoke(&self, serials: &[Serial], days: u32) -> Result<(SignedList, PathBuf), LocalError> {
+        let list = self.pki.revoke(&self.dir, serials, days)?;
+        Ok((list, self.dir.join(CRL_FILE)))
+    }
+
     /// Issues a node's certificate as `node.pem` and `node.key` in `out`.
     pub fn issue_node(
         &self,
@@ -175,9 +203,10 @@ impl Authority {
         name: &PrincipalName,
         dns_names: &[String],
         out: &Path,
-    ) -> Result<(), LocalError> {
+    ) -> Result<Serial, LocalError> {
         let issued = self.pki.issue_node(kind.kind(), name.as_str(), dns_names)?;
-        Ok(issued.write(out, "node")?)
+        issued.write(out, "node")?;
+        Ok(issued.serial()?)
     }
 
     /// Issues a client certificate for use in this process.

@@ -45,18 +45,22 @@ impl Args {
     }
 }
 
-/// Runs it until SIGTERM or SIGINT, then drains.
+/// Runs it until SIGTERM or SIGINT, then drains. SIGHUP has it read the TLS files again.
 pub async fn run(args: &Args, mode: Mode) -> Result<(), CliError> {
     // Installed before the start, so that a signal while loading is not lost.
     let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(CliError::Runtime)?;
     let server = local::start(args.config.as_deref(), &args.overrides(), mode).await?;
     if let Some(path) = &args.address_file {
         write_whole(path, &server.address().to_string()).map_err(|e| CliError::file(path, e))?;
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => server.reload(),
+        }
     }
     server.stop().await.map_err(LocalError::Server)?;
     Ok(())

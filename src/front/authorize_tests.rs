@@ -1,6 +1,7 @@
 //! Tests of authorisation: the whole matrix, written a second time as one line a method, and the tenants' walls.
 
 use super::*;
+use crate::front::revocation::Standing;
 use crate::model::timestamp::Timestamp;
 
 fn tenant(id: &str) -> TenantId {
@@ -11,6 +12,7 @@ fn caller(path: &str) -> Caller {
     Caller {
         principal: Principal::from_path(path).expect("valid"),
         valid_until: Timestamp(i64::MAX),
+        standing: Standing::default(),
     }
 }
 

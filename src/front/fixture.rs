@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::command::{CreateTenant, Enroll, Enrollment, Identify, RawSignature, Verify};
 use super::fake::FakeNode;
 use super::identity::Caller;
+use super::revocation::Standing;
 use super::route::Routes;
 use super::{Front, FrontConfig};
 use crate::keys::keyring::Keyring;
@@ -94,6 +95,7 @@ pub(super) fn caller(path: &str) -> Caller {
     Caller {
         principal: Principal::from_path(path).expect("valid"),
         valid_until: Timestamp(i64::MAX),
+        standing: Standing::default(),
     }
 }
 

@@ -1,33 +1,66 @@
-//! Who calls: the SPIFFE id in a client certificate. The chain and the key were checked by TLS before; the dates are looked at again with every request, for a connection may outlive a certificate.
+//! Who calls: the SPIFFE id in a client certificate. The chain and the key were checked by TLS before; dates and revocation are looked at again with every request, for a connection may outlive a certificate.
+
+use std::time::Duration;
 
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::error::FrontError;
+use super::revocation::{Revocations, Standing};
 use crate::model::principal::Principal;
 use crate::model::timestamp::Timestamp;
 
+/// Longest time between two looks at the clock while a certificate's end is awaited: the clock may be set.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
+
 /// A caller, authenticated by its certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Caller {
     /// Who it is.
     pub principal: Principal,
     /// When its certificate ends.
     pub valid_until: Timestamp,
+    /// Whether it was taken back.
+    pub standing: Standing,
 }
 
 impl Caller {
-    /// Refuses once the certificate has ended: a stream outlives it.
+    /// Refuses once the certificate has ended or was taken back: a stream outlives it.
     pub fn check(&self) -> Result<(), FrontError> {
-        if Timestamp::now() <= self.valid_until {
-            return Ok(());
+        if Timestamp::now() > self.valid_until {
+            return Err(FrontError::Unauthenticated("it has expired".to_owned()));
         }
-        Err(FrontError::Unauthenticated("it has expired".to_owned()))
+        self.standing.check()
     }
 
-    /// Reads the principal from a DER-encoded certificate: exactly one URI among its subject alternative names, a
-    /// SPIFFE id (X.509-SVID, section 2) of this trust domain.
-    pub fn from_certificate(der: &[u8], trust_domain: &str) -> Result<Self, FrontError> {
-        let (_, certificate) = X509Certificate::from_der(der)
+    /// Waits until [`Caller::check`] refuses.
+    pub async fn ended(&self) -> FrontError {
+        let mut standing = self.standing.clone();
+        loop {
+            if let Err(error) = self.check() {
+                return error;
+            }
+            let left = u64::try_from(self.valid_until.0.saturating_sub(Timestamp::now().0)).unwrap_or(0);
+            let left = Duration::from_micros(left.saturating_add(1)).min(LOOK_EVERY);
+            tokio::select! {
+                () = tokio::time::sleep(left) => {}
+                () = standing.changed() => {}
+            }
+        }
+    }
+
+    /// Reads the principal from the first of a chain of DER-encoded certificates: exactly one URI among its subject
+    /// alternative names, a SPIFFE id (X.509-SVID, section 2) of this trust domain. Refuses a chain of which a certificate was taken back.
+    pub fn from_certificates(
+        chain: &[impl AsRef<[u8]>],
+        trust_domain: &str,
+        revocations: &Revocations,
+    ) -> Result<Self, FrontError> {
+        let Some(leaf) = chain.first() else {
+            return Err(FrontError::Unauthenticated("there is none".to_owned()));
+        };
+        let standing = Standing::of(chain, revocations)?;
+        standing.check()?;
+        let (_, certificate) = X509Certificate::from_der(leaf.as_ref())
             .map_err(|_| FrontError::Unauthenticated("it is not an X.509 certificate".to_owned()))?;
         if !certificate.validity().is_valid() {
             return Err(FrontError::Unauthenticated("it has expired".to_owned()));
@@ -53,6 +86,7 @@ impl Caller {
                         .timestamp()
                         .saturating_mul(1_000_000),
                 ),
+                standing,
             }),
             uris => Err(FrontError::Unauthenticated(format!(
                 "it holds {} URIs; exactly one SPIFFE id is expected among its subject alternative names",

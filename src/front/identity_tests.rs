@@ -3,6 +3,7 @@
 use rcgen::{CertificateParams, KeyPair, SanType};
 
 use super::*;
+use crate::front::revocation::CertificateId;
 use crate::model::principal::Role;
 
 fn certificate(uris: &[&str]) -> Vec<u8> {
@@ -16,10 +17,15 @@ fn certificate(uris: &[&str]) -> Vec<u8> {
     params.self_signed(&key).expect("signed").der().to_vec()
 }
 
+fn read(der: &[u8]) -> Result<Caller, FrontError> {
+    let (_, told) = tokio::sync::watch::channel(std::sync::Arc::default());
+    Caller::from_certificates(&[der], "example.org", &Revocations::new(told))
+}
+
 #[test]
 fn a_spiffe_id_names_the_principal() {
     let der = certificate(&["spiffe://example.org/tenant/acme/scanner/gate-7"]);
-    let caller = Caller::from_certificate(&der, "example.org").expect("known");
+    let caller = read(&der).expect("known");
     assert_eq!(
         caller.principal,
         Principal::Member {
@@ -29,7 +35,7 @@ fn a_spiffe_id_names_the_principal() {
         }
     );
     let der = certificate(&["spiffe://example.org/admin/root"]);
-    let caller = Caller::from_certificate(&der, "example.org").expect("known");
+    let caller = read(&der).expect("known");
     assert_eq!(caller.principal.role(), Role::Admin);
 }
 
@@ -50,7 +56,7 @@ fn everything_else_is_refused_in_words() {
         (&["spiffe://example.org/tenant/ACME/scanner/x"], "tenant"),
         (&["spiffe://example.org/tenant/acme/scanner/x/y"], "is neither"),
     ] {
-        let error = Caller::from_certificate(&certificate(uris), "example.org").expect_err(words);
+        let error = read(&certificate(uris)).expect_err(words);
         let text = error.to_string();
         assert!(
             matches!(error, FrontError::Unauthenticated(_)) && text.contains(words),
@@ -62,7 +68,25 @@ fn everything_else_is_refused_in_words() {
 #[test]
 fn what_is_no_certificate_is_refused() {
     for der in [&b""[..], b"\x30\x03\x02\x01", b"-----BEGIN CERTIFICATE-----"] {
-        let error = Caller::from_certificate(der, "example.org").expect_err("refused");
+        let error = read(der).expect_err("refused");
         assert!(error.to_string().contains("not an X.509 certificate"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn the_end_of_a_certificate_is_awaited_and_so_is_its_being_taken_back() {
+    let der = certificate(&["spiffe://example.org/admin/root"]);
+    let (teller, told) = tokio::sync::watch::channel(std::sync::Arc::default());
+    let revocations = Revocations::new(told);
+    let mut caller = Caller::from_certificates(&[&der], "example.org", &revocations).expect("known");
+    let taken_back = caller.clone();
+    let waits = tokio::spawn(async move { taken_back.ended().await.to_string() });
+    let (_, certificate) = X509Certificate::from_der(&der).expect("a certificate");
+    let id = CertificateId::new(certificate.issuer().as_raw(), certificate.raw_serial());
+    teller.send_replace(std::sync::Arc::new([id].into()));
+    assert!(waits.await.expect("it ended").contains("revoked"));
+    Caller::from_certificates(&[&der], "example.org", &revocations).expect_err("taken back");
+    teller.send_replace(std::sync::Arc::default());
+    caller.valid_until = Timestamp::now().plus(Duration::from_millis(1));
+    assert!(caller.ended().await.to_string().contains("expired"));
 }

@@ -1,7 +1,9 @@
 //! A match node across the network: the node's contract over the internal gRPC service. Keeps no gallery; a node that can't be reached is an error, never an empty answer.
 
+pub mod breaker;
 pub mod error;
 pub mod from_proto;
+pub mod reach;
 pub mod to_proto;
 pub mod vocabulary;
 
@@ -10,13 +12,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
+use tonic::Request;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
 
+use self::reach::{Reach, Wait};
 use super::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportChunk, ImportHeader, ImportProgress,
     ImportStream, Imported, Node, NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef,
@@ -34,6 +38,8 @@ use crate::proto::matching::v1::match_client::MatchClient;
 
 /// Largest message between front and match, in bytes: 1,000 candidates with every link fit several times.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// The wait of a call whose caller states no deadline.
+const CALL: Wait = Wait::Until(None);
 /// Coordinates of one message of a stream, in bytes.
 const PART_BYTES_MAX: usize = 1 << 20;
 
@@ -41,7 +47,8 @@ const PART_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone)]
 pub struct RemoteNode {
     name: String,
-    client: MatchClient<Channel>,
+    reach: Reach,
+    client: Arc<ArcSwap<MatchClient<Channel>>>,
     backend: Arc<Mutex<String>>,
 }
 
@@ -49,25 +56,20 @@ impl RemoteNode {
     /// The node that `channel` leads to. Sends nothing yet; errors name it `name`.
     pub fn connect(name: String, channel: Channel) -> Self {
         Self {
+            reach: Reach::new(&name),
             name,
-            client: MatchClient::new(channel)
-                .max_decoding_message_size(MESSAGE_BYTES_MAX)
-                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+            client: Arc::new(ArcSwap::from_pointee(client(channel))),
             backend: Arc::new(Mutex::new("unknown".to_owned())),
         }
     }
 
-    fn refused(&self, status: &Status) -> NodeError {
-        error::from_status(&self.name, status)
+    /// Calls from now on go through `channel`; those under way end on the former one.
+    pub fn reconnect(&self, channel: Channel) {
+        self.client.store(Arc::new(client(channel)));
     }
 
-    /// A call that its own timer ends is told as cancelled by tonic; what happened is that the deadline passed.
-    fn refused_until(&self, status: &Status, deadline: Option<Instant>) -> NodeError {
-        let late = deadline.is_some_and(|deadline| deadline <= Instant::now());
-        if late && status.code() == Code::Cancelled {
-            return NodeError::DeadlineExceeded;
-        }
-        self.refused(status)
+    fn client(&self) -> MatchClient<Channel> {
+        MatchClient::clone(&self.client.load())
     }
 
     fn parsed<T>(&self, answer: Result<T, Rejected>) -> Result<T, NodeError> {
@@ -87,6 +89,12 @@ impl RemoteNode {
     }
 }
 
+fn client(channel: Channel) -> MatchClient<Channel> {
+    MatchClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX)
+}
+
 /// A request that ends at `deadline`.
 fn until<T>(message: T, deadline: Option<Instant>) -> Result<Request<T>, NodeError> {
     let mut request = Request::new(message);
@@ -103,56 +111,55 @@ fn until<T>(message: T, deadline: Option<Instant>) -> Result<Request<T>, NodeErr
 #[async_trait]
 impl Node for RemoteNode {
     async fn tenants(&self) -> Result<Vec<TenantStatus>, NodeError> {
-        let answer = self.client.clone().list_tenants(pb::ListTenantsRequest {}).await;
-        let answer = answer.map_err(|status| self.refused(&status))?.into_inner();
+        let mut client = self.client();
+        let call = async move { client.list_tenants(pb::ListTenantsRequest {}).await };
+        let answer = self.reach.ask(None, Wait::Lookup, call).await?;
         self.learn_backend(&answer.backend);
         self.parsed(answer.tenants.into_iter().map(from_proto::status).collect())
     }
 
     async fn tenant(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError> {
-        let tenant = tenant.to_string();
-        let answer = self
-            .client
-            .clone()
-            .get_tenant(pb::GetTenantRequest { tenant })
-            .await;
-        let answer = answer.map_err(|status| self.refused(&status))?;
-        self.parsed(from_proto::status(answer.into_inner()))
+        let request = pb::GetTenantRequest {
+            tenant: tenant.to_string(),
+        };
+        let mut client = self.client();
+        let call = async move { client.get_tenant(request).await };
+        let answer = self.reach.ask(Some(tenant), Wait::Lookup, call).await?;
+        self.parsed(from_proto::status(answer))
     }
 
     async fn create_tenant(&self, spec: TenantSpec) -> Result<TenantStatus, NodeError> {
-        let answer = self.client.clone().create_tenant(to_proto::spec(&spec)).await;
-        let answer = answer.map_err(|status| self.refused(&status))?;
-        self.parsed(from_proto::status(answer.into_inner()))
+        let (mut client, request) = (self.client(), to_proto::spec(&spec));
+        let call = async move { client.create_tenant(request).await };
+        let answer = self.reach.ask(Some(&spec.id), CALL, call).await?;
+        self.parsed(from_proto::status(answer))
     }
 
     async fn set_policy(&self, change: PolicyChange) -> Result<TenantStatus, NodeError> {
-        let answer = self
-            .client
-            .clone()
-            .set_policy(to_proto::policy_change(&change))
-            .await;
-        let answer = answer.map_err(|status| self.refused(&status))?;
-        self.parsed(from_proto::status(answer.into_inner()))
+        let (mut client, request) = (self.client(), to_proto::policy_change(&change));
+        let call = async move { client.set_policy(request).await };
+        let answer = self.reach.ask(Some(&change.tenant), CALL, call).await?;
+        self.parsed(from_proto::status(answer))
     }
 
     async fn drop_tenant(&self, tenant: &TenantId) -> Result<(), NodeError> {
-        let tenant = tenant.to_string();
-        let answer = self
-            .client
-            .clone()
-            .drop_tenant(pb::DropTenantRequest { tenant })
-            .await;
-        answer.map_err(|status| self.refused(&status))?;
+        let request = pb::DropTenantRequest {
+            tenant: tenant.to_string(),
+        };
+        let mut client = self.client();
+        let call = async move { client.drop_tenant(request).await };
+        self.reach.ask(Some(tenant), Wait::Work, call).await?;
         Ok(())
     }
 
     async fn rotate_data_key(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError> {
-        let tenant = tenant.to_string();
-        let request = pb::RotateDataKeyRequest { tenant };
-        let answer = self.client.clone().rotate_data_key(request).await;
-        let answer = answer.map_err(|status| self.refused(&status))?;
-        self.parsed(from_proto::status(answer.into_inner()))
+        let request = pb::RotateDataKeyRequest {
+            tenant: tenant.to_string(),
+        };
+        let mut client = self.client();
+        let call = async move { client.rotate_data_key(request).await };
+        let answer = self.reach.ask(Some(tenant), Wait::Work, call).await?;
+        self.parsed(from_proto::status(answer))
     }
 
     async fn rotate_transform(
@@ -161,55 +168,60 @@ impl Node for RemoteNode {
         change: TransformChange,
     ) -> Result<TenantStatus, NodeError> {
         let messages = stream::iter(to_proto::transform_change(tenant, &change, PART_BYTES_MAX));
-        let answer = self.client.clone().rotate_transform(messages).await;
-        let answer = answer.map_err(|status| self.refused(&status))?;
-        self.parsed(from_proto::status(answer.into_inner()))
+        let mut client = self.client();
+        let call = async move { client.rotate_transform(messages).await };
+        let answer = self.reach.ask(Some(tenant), Wait::Work, call).await?;
+        self.parsed(from_proto::status(answer))
     }
 
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
         let request = until(to_proto::search(&query), query.deadline)?;
-        let answer = self.client.clone().search(request).await;
-        let answer = answer.map_err(|status| self.refused_until(&status, query.deadline))?;
-        let answer = answer.into_inner();
+        let mut client = self.client();
+        let call = async move { client.search(request).await };
+        let wait = Wait::Until(query.deadline);
+        let answer = self.reach.ask(Some(&query.tenant), wait, call).await?;
         self.learn_backend(&answer.backend);
         self.parsed(from_proto::answer(answer))
     }
 
     async fn rank(&self, query: RankQuery) -> Result<SearchAnswer, NodeError> {
         let request = until(to_proto::rank(&query), query.deadline)?;
-        let answer = self.client.clone().rank(request).await;
-        let answer = answer.map_err(|status| self.refused_until(&status, query.deadline))?;
-        let answer = answer.into_inner();
+        let mut client = self.client();
+        let call = async move { client.rank(request).await };
+        let wait = Wait::Until(query.deadline);
+        let answer = self.reach.ask(Some(&query.tenant), wait, call).await?;
         self.learn_backend(&answer.backend);
         self.parsed(from_proto::answer(answer))
     }
 
     async fn compare(&self, query: CompareQuery) -> Result<f32, NodeError> {
         let request = until(to_proto::compare(&query), query.deadline)?;
-        let answer = self.client.clone().compare(request).await;
-        let answer = answer.map_err(|status| self.refused_until(&status, query.deadline))?;
-        Ok(answer.into_inner().score)
+        let mut client = self.client();
+        let call = async move { client.compare(request).await };
+        let wait = Wait::Until(query.deadline);
+        let answer = self.reach.ask(Some(&query.tenant), wait, call).await?;
+        Ok(answer.score)
     }
 
     async fn enroll(&self, enrollment: Enrollment) -> Result<Enrolled, NodeError> {
-        let answer = self.client.clone().enroll(to_proto::enroll(&enrollment)).await;
-        let answer = answer.map_err(|status| self.refused(&status))?;
-        self.parsed(from_proto::enrolled(answer.into_inner()))
+        let (mut client, request) = (self.client(), to_proto::enroll(&enrollment));
+        let call = async move { client.enroll(request).await };
+        let answer = self.reach.ask(Some(&enrollment.tenant), CALL, call).await?;
+        self.parsed(from_proto::enrolled(answer))
     }
 
     async fn import(&self, header: ImportHeader, chunks: ImportStream) -> Result<Imported, NodeError> {
         let failure = Arc::new(Mutex::new(None));
         let messages = import_messages(&header, chunks, Arc::clone(&failure));
-        match self.client.clone().import(messages).await {
-            Ok(answer) => {
-                let answer = answer.into_inner();
-                Ok(Imported {
-                    rows: answer.imported,
-                    sequence: answer.sequence,
-                })
-            }
+        let mut client = self.client();
+        let call = async move { client.import(messages).await };
+        match self.reach.ask(Some(&header.tenant), Wait::Work, call).await {
+            Ok(answer) => Ok(Imported {
+                rows: answer.imported,
+                sequence: answer.sequence,
+            }),
             // What the sender met is the reason; the node only says that it was told to stop.
-            Err(status) => Err(failure.lock().take().unwrap_or_else(|| self.refused(&status))),
+            Err(error) => Err(failure.lock().take().unwrap_or(error)),
         }
     }
 
@@ -222,23 +234,28 @@ impl Node for RemoteNode {
             tenant: tenant.to_string(),
             request_id: request.to_string(),
         };
-        let answer = self.client.clone().get_import(request).await;
-        let answer = answer.map_err(|status| self.refused(&status))?;
-        Ok(from_proto::import_progress(answer.into_inner()))
+        let mut client = self.client();
+        let call = async move { client.get_import(request).await };
+        let answer = self.reach.ask(Some(tenant), CALL, call).await?;
+        Ok(from_proto::import_progress(answer))
     }
 
     async fn erase(&self, erasure: Erasure) -> Result<Erased, NodeError> {
-        let answer = self.client.clone().erase(to_proto::erase(&erasure)).await;
-        let answer = answer.map_err(|status| self.refused(&status))?;
-        self.parsed(from_proto::erased(answer.into_inner()))
+        let (mut client, request) = (self.client(), to_proto::erase(&erasure));
+        let call = async move { client.erase(request).await };
+        let answer = self.reach.ask(Some(&erasure.tenant), CALL, call).await?;
+        self.parsed(from_proto::erased(answer))
     }
 
     async fn erasure(&self, tenant: &TenantId, erasure: u64) -> Result<Erased, NodeError> {
-        let tenant = tenant.to_string();
-        let request = pb::GetErasureRequest { tenant, erasure };
-        let answer = self.client.clone().get_erasure(request).await;
-        let answer = answer.map_err(|status| self.refused(&status))?;
-        self.parsed(from_proto::erased(answer.into_inner()))
+        let request = pb::GetErasureRequest {
+            tenant: tenant.to_string(),
+            erasure,
+        };
+        let mut client = self.client();
+        let call = async move { client.get_erasure(request).await };
+        let answer = self.reach.ask(Some(tenant), CALL, call).await?;
+        self.parsed(from_proto::erased(answer))
     }
 
     async fn due(&self, tenant: &TenantId, due: Due, limit: usize) -> Result<Vec<SubjectId>, NodeError> {
@@ -247,8 +264,9 @@ impl Node for RemoteNode {
             due: Some(to_proto::due(due)),
             limit: u32::try_from(limit).unwrap_or(u32::MAX),
         };
-        let answer = self.client.clone().list_due(request).await;
-        let answer = answer.map_err(|status| self.refused(&status))?.into_inner();
+        let mut client = self.client();
+        let call = async move { client.list_due(request).await };
+        let answer = self.reach.ask(Some(tenant), CALL, call).await?;
         self.parsed(answer.subject_ids.iter().map(|id| id.parse()).collect())
     }
 
@@ -257,9 +275,10 @@ impl Node for RemoteNode {
             tenant: tenant.to_string(),
             subject_id: subject.to_string(),
         };
-        let answer = self.client.clone().list_erasures(request).await;
-        let answer = answer.map_err(|status| self.refused(&status))?;
-        Ok(answer.into_inner().erasures)
+        let mut client = self.client();
+        let call = async move { client.list_erasures(request).await };
+        let answer = self.reach.ask(Some(tenant), CALL, call).await?;
+        Ok(answer.erasures)
     }
 
     async fn subject(&self, tenant: &TenantId, subject: &SubjectRef) -> Result<SubjectRecord, NodeError> {
@@ -267,9 +286,10 @@ impl Node for RemoteNode {
             tenant: tenant.to_string(),
             subject: Some(to_proto::subject_ref(subject)),
         };
-        let answer = self.client.clone().get_subject(request).await;
-        let answer = answer.map_err(|status| self.refused(&status))?;
-        self.parsed(from_proto::subject(answer.into_inner()))
+        let mut client = self.client();
+        let call = async move { client.get_subject(request).await };
+        let answer = self.reach.ask(Some(tenant), CALL, call).await?;
+        self.parsed(from_proto::subject(answer))
     }
 
     async fn record_usage(&self, tenant: &TenantId, event: UsageEvent) -> Result<(), NodeError> {
@@ -277,19 +297,17 @@ impl Node for RemoteNode {
             tenant: tenant.to_string(),
             event: Some(vocabulary::usage_to_proto(&event)),
         };
-        let answer = self.client.clone().record_usage(request).await;
-        answer.map_err(|status| self.refused(&status))?;
+        let mut client = self.client();
+        let call = async move { client.record_usage(request).await };
+        self.reach.ask(Some(tenant), CALL, call).await?;
         Ok(())
     }
 
     async fn usage(&self, query: UsageQuery) -> Result<UsagePage, NodeError> {
-        let answer = self
-            .client
-            .clone()
-            .list_usage(to_proto::usage_query(&query))
-            .await;
-        let answer = answer.map_err(|status| self.refused(&status))?;
-        self.parsed(from_proto::usage_page(&answer.into_inner()))
+        let (mut client, request) = (self.client(), to_proto::usage_query(&query));
+        let call = async move { client.list_usage(request).await };
+        let answer = self.reach.ask(Some(&query.tenant), CALL, call).await?;
+        self.parsed(from_proto::usage_page(&answer))
     }
 
     /// The name that came with the last answer; `unknown` before the first.

@@ -1,17 +1,16 @@
 //! Builds the tiers that a process runs, from the data directory up. Listens to nothing.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use super::config::{Config, RemoteNode as RemoteNodeConfig};
-use super::tls::TlsFiles;
+use super::tls::material::{ClientSide, TlsFiles};
 use super::{Mode, ServerError, pki};
 use crate::engine::{DeviceStatus, Engine, EngineConfig};
 use crate::front::route::Routes;
@@ -22,12 +21,13 @@ use crate::matcher::node::Node;
 use crate::matcher::remote::RemoteNode;
 use crate::storage::data_dir::DataDir;
 use crate::storage::journal::Journal;
-use crate::telemetry;
 
 /// Longest time to a connection with a match node.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// How often an idle connection with a match node is tried, so that a node that went away is noticed.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How often a connection with a match node is tried, so that a node that went away is noticed.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// How long it may leave that unanswered.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a process runs.
 pub(super) struct Tiers {
@@ -63,8 +63,12 @@ impl Tiers {
     }
 }
 
-/// Builds and loads.
-pub(super) async fn tiers(config: &Config, mode: Mode) -> Result<Tiers, ServerError> {
+/// Builds and loads. `shown` is what a front shows to the match nodes; only a front has it.
+pub(super) async fn tiers(
+    config: &Config,
+    mode: Mode,
+    shown: Option<watch::Receiver<ClientSide>>,
+) -> Result<Tiers, ServerError> {
     let opened = config.clone();
     let Opened {
         keyring,
@@ -79,11 +83,14 @@ pub(super) async fn tiers(config: &Config, mode: Mode) -> Result<Tiers, ServerEr
     let served = match (mode, node) {
         (Mode::Match, Some(node)) => Served::Match(node),
         (_, node) => {
-            let routes = match node {
-                Some(node) => Routes::single(node),
-                None => remote_routes(config)?,
+            let routes = match (node, shown) {
+                (Some(node), _) => Routes::single(node),
+                (None, Some(shown)) => remote_routes(config, &shown)?,
+                (None, None) => Err(ServerError::Transport(
+                    "no certificate for match nodes".to_owned(),
+                ))?,
             };
-            let front = Front::new(front_config(config)?, keyring, routes);
+            let front = Front::new(front_config(config), keyring, routes);
             front.warm().await?;
             Served::Front(front)
         }
@@ -183,23 +190,23 @@ pub(super) fn trust_domain(config: &Config) -> Result<String, ServerError> {
     }
 }
 
-fn front_config(config: &Config) -> Result<FrontConfig, ServerError> {
-    Ok(FrontConfig {
-        trust_domain: trust_domain(config)?,
+fn front_config(config: &Config) -> FrontConfig {
+    FrontConfig {
         answers_max: config.front.answers_max,
         answers_ttl: Duration::from_secs(config.front.answers_seconds_max),
         rotations_bytes_max: config.front.rotations_bytes_max,
         quotas: config.quotas.clone(),
         recent: config.recent_matches.clone(),
         guard: config.guard,
-    })
+    }
 }
 
-fn remote_routes(config: &Config) -> Result<Routes, ServerError> {
+fn remote_routes(config: &Config, shown: &watch::Receiver<ClientSide>) -> Result<Routes, ServerError> {
     let mut nodes: BTreeMap<String, Arc<dyn Node>> = BTreeMap::new();
     for (name, remote) in &config.routes.nodes {
-        let channel = channel(config, remote)?;
-        nodes.insert(name.clone(), Arc::new(RemoteNode::connect(name.clone(), channel)));
+        let node = RemoteNode::connect(name.clone(), channel(remote, &shown.borrow())?);
+        tokio::spawn(reconnect(node.clone(), remote.clone(), shown.clone()));
+        nodes.insert(name.clone(), Arc::new(node));
     }
     Ok(Routes::table(
         config.routes.tenants.clone(),
@@ -208,28 +215,34 @@ fn remote_routes(config: &Config) -> Result<Routes, ServerError> {
     )?)
 }
 
-fn channel(config: &Config, remote: &RemoteNodeConfig) -> Result<Channel, ServerError> {
-    let files = node_tls(config);
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|error| super::tls::TlsError::Pem {
-            path: path.clone(),
-            reason: error.to_string(),
-        })
-    };
+/// Gives the node a new channel whenever there is another certificate to show or another list; calls under way end on the former one.
+async fn reconnect(node: RemoteNode, remote: RemoteNodeConfig, mut shown: watch::Receiver<ClientSide>) {
+    while shown.changed().await.is_ok() {
+        let channel = channel(&remote, &shown.borrow_and_update());
+        match channel {
+            Ok(channel) => node.reconnect(channel),
+            Err(error) => tracing::error!(%error, "the former channel to a match node stays"),
+        }
+    }
+}
+
+fn channel(remote: &RemoteNodeConfig, shown: &ClientSide) -> Result<Channel, ServerError> {
     let host = remote
         .address
         .rsplit_once(':')
         .map_or(remote.address.as_str(), |(host, _)| host);
     let tls = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(read(&files.ca)?))
-        .identity(Identity::from_pem(read(&files.cert)?, read(&files.key)?))
+        .identity(shown.identity.clone())
+        // A node that stands still lets connections begin and says nothing then.
+        .timeout(CONNECT_MAX)
         .domain_name(remote.server_name.as_deref().unwrap_or(host));
     let endpoint = Endpoint::from_shared(format!("https://{}", remote.address))
-        .and_then(|endpoint| endpoint.tls_config(tls))
+        .and_then(|endpoint| endpoint.tls_config_with_verifier(tls, Arc::clone(&shown.verifier)))
         .map_err(|error| ServerError::Transport(format!("{}: {error}", remote.address)))?;
     Ok(endpoint
         .connect_timeout(CONNECT_MAX)
         .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .tcp_nodelay(true)
         .connect_lazy())
@@ -238,53 +251,35 @@ fn channel(config: &Config, remote: &RemoteNodeConfig) -> Result<Channel, Server
 /// The files that callers of the public API see.
 pub(super) fn public_tls(config: &Config) -> TlsFiles {
     let dir = config.data.join("tls");
-    let tls = &config.tls;
-    TlsFiles {
-        ca: tls.ca.clone().unwrap_or_else(|| dir.join("ca.pem")),
-        cert: tls.cert.clone().unwrap_or_else(|| dir.join("server.pem")),
-        key: tls.key.clone().unwrap_or_else(|| dir.join("server.key")),
-    }
+    let cert = config.tls.cert.clone().unwrap_or_else(|| dir.join("server.pem"));
+    let key = config.tls.key.clone().unwrap_or_else(|| dir.join("server.key"));
+    tls_files(config, &dir, "server", cert, key)
 }
 
 /// The files between front and match.
 pub(super) fn node_tls(config: &Config) -> TlsFiles {
     let dir = config.data.join("tls");
+    let cert = config
+        .tls
+        .node_cert
+        .clone()
+        .unwrap_or_else(|| dir.join("node.pem"));
+    let key = config
+        .tls
+        .node_key
+        .clone()
+        .unwrap_or_else(|| dir.join("node.key"));
+    tls_files(config, &dir, "node", cert, key)
+}
+
+fn tls_files(config: &Config, dir: &Path, which: &'static str, cert: PathBuf, key: PathBuf) -> TlsFiles {
     let tls = &config.tls;
     TlsFiles {
+        which,
         ca: tls.ca.clone().unwrap_or_else(|| dir.join("ca.pem")),
-        cert: tls.node_cert.clone().unwrap_or_else(|| dir.join("node.pem")),
-        key: tls.node_key.clone().unwrap_or_else(|| dir.join("node.key")),
+        cert,
+        key,
+        crl: tls.crl.clone().unwrap_or_else(|| dir.join(pki::CRL_FILE)),
+        crl_required: tls.crl.is_some(),
     }
 }
-
-/// Serves metrics, once a process: the recorder is the process's.
-pub(super) fn metrics(config: &Config) -> Result<(), ServerError> {
-    static INSTALLED: OnceLock<()> = OnceLock::new();
-    if !config.metrics.enabled || INSTALLED.get().is_some() {
-        return Ok(());
-    }
-    let address = config.metrics.address;
-    PrometheusBuilder::new()
-        .with_http_listener(address)
-        .set_buckets(&COUNT_BUCKETS)
-        .and_then(|builder| {
-            builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
-        })
-        .and_then(PrometheusBuilder::install)
-        .map_err(|error| ServerError::Listen {
-            address,
-            reason: error.to_string(),
-        })?;
-    telemetry::describe();
-    // Another server of this process was faster: its recorder stands.
-    let _ = INSTALLED.set(());
-    Ok(())
-}
-
-/// From a tenth of a millisecond to ten seconds.
-const SECONDS_BUCKETS: [f64; 16] = [
-    0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
-
-/// Of things that go together, such as the probes of a batch.
-const COUNT_BUCKETS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0];

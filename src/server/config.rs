@@ -109,6 +109,8 @@ pub struct Tls {
     pub node_cert: Option<PathBuf>,
     /// Its key.
     pub node_key: Option<PathBuf>,
+    /// Certificates that the authority took back; the file in `DATA/tls` need not be there.
+    pub crl: Option<PathBuf>,
 }
 
 /// What is on disk.

@@ -1,24 +1,50 @@
-//! A connection that holds one of the allowed places until it ends. Passes bytes on unchanged.
+//! A connection that holds one of the allowed places until it ends, and ends when its caller is silent for too long. Passes bytes on unchanged.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep};
 use tonic::transport::server::Connected;
 
 /// A stream with its place.
 pub struct CountedStream<S> {
     stream: S,
     _place: OwnedSemaphorePermit,
+    /// When the caller has been silent for too long, unless it said something since this was set.
+    silent: Pin<Box<Sleep>>,
+    heard: Option<Instant>,
+    silence_max: Duration,
 }
 
 impl<S> CountedStream<S> {
-    pub(super) fn new(stream: S, place: OwnedSemaphorePermit) -> Self {
+    /// `first_max`: longest wait for the first byte; `silence_max`: for any later one.
+    pub(super) fn new(
+        stream: S,
+        place: OwnedSemaphorePermit,
+        first_max: Duration,
+        silence_max: Duration,
+    ) -> Self {
         Self {
             stream,
             _place: place,
+            silent: Box::pin(sleep(first_max)),
+            heard: None,
+            silence_max,
+        }
+    }
+
+    /// An error once the caller was silent for too long. The timer is set anew only when it rings: most rings find that something was heard.
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            ready!(self.silent.as_mut().poll(context));
+            match self.heard.take() {
+                Some(heard) => self.silent.as_mut().reset(heard + self.silence_max),
+                None => return Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the caller is silent")),
+            }
         }
     }
 }
@@ -36,7 +62,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for CountedStream<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buf) {
+            self.heard = Some(Instant::now());
+            return Poll::Ready(read);
+        }
+        self.poll_silence(cx).map(Err)
     }
 }
 
@@ -65,3 +95,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
         self.stream.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+#[path = "counted_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
-//! Writing the files that `init` and `cert` make: private ones for their owner alone. Overwrites nothing.
+//! Writing the files that `init` and `cert` make: private ones for their owner alone. Overwrites nothing but what it is told to replace.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -18,6 +18,20 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// A new file that everybody may read.
 pub(super) fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_new(path, bytes, 0o644)
+}
+
+/// A file that everybody may read, in the place of the one that is there: whole at any moment.
+pub(super) fn replace_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = Path::new(&part);
+    // Of a writer that was cut off.
+    match fs::remove_file(part) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    write_public(part, bytes)?;
+    fs::rename(part, path)
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

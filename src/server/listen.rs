@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server as GrpcServer;
 
-use super::build::{Served, Tiers, node_tls, public_tls, trust_domain};
+use super::build::{Served, Tiers, trust_domain};
 use super::config::Config;
 use super::health::Health;
+use super::tls::rotation::Rotation;
 use super::tls::{self, Limits};
 use super::{ServerError, listen_error};
 use crate::service::{Rooms, routes};
@@ -19,6 +21,12 @@ use crate::service::{Rooms, routes};
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long a connection may leave that unanswered.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Largest list of headers of one request, in bytes as HTTP/2 counts them.
+const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// Streams that a caller may take back before anybody looked at them; one more ends its connection.
+const RESETS_UNSEEN_MAX: usize = 20;
+/// Streams of one connection that may be ended for a caller's faults; one more ends the connection.
+const RESETS_FOR_FAULTS_MAX: usize = 128;
 
 /// Serves on a task of its own until `stop` is cancelled and requests in flight are answered.
 pub(super) fn spawn(
@@ -26,12 +34,9 @@ pub(super) fn spawn(
     socket: TcpListener,
     tiers: &Tiers,
     health: &Health,
+    shown: &Rotation<Arc<ServerConfig>>,
     stop: &CancellationToken,
 ) -> Result<JoinHandle<Result<(), ServerError>>, ServerError> {
-    let files = match tiers.served {
-        Served::Front(_) => public_tls(config),
-        Served::Match(_) => node_tls(config),
-    };
     let limits = Limits {
         connections_max: config.listen.connections_max,
         handshake_max: Duration::from_secs(config.listen.handshake_seconds_max),
@@ -39,25 +44,29 @@ pub(super) fn spawn(
     let address = socket
         .local_addr()
         .map_err(|error| listen_error(config.listen.address, &error))?;
-    let incoming = tls::accept(socket, tls::server_config(&files)?, limits, stop.clone());
+    let incoming = tls::accept(socket, shown.made(), limits, stop.clone());
     let trust_domain: Arc<str> = trust_domain(config)?.into();
     let services = match &tiers.served {
         Served::Front(front) => {
             let rooms = Rooms {
                 front: Arc::clone(front),
                 trust_domain,
+                revocations: shown.revocations(),
                 draining: stop.clone(),
                 started: Instant::now(),
             };
             routes::public(rooms, config.listen.message_bytes_max)
         }
-        Served::Match(node) => routes::internal(Arc::clone(node), trust_domain),
+        Served::Match(node) => routes::internal(Arc::clone(node), trust_domain, shown.revocations()),
     };
     let reflection = routes::reflection().map_err(|error| ServerError::Transport(error.to_string()))?;
     let router = GrpcServer::builder()
         .max_concurrent_streams(config.listen.streams_per_connection_max)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_max_pending_accept_reset_streams(Some(RESETS_UNSEEN_MAX))
+        .http2_max_local_error_reset_streams(Some(RESETS_FOR_FAULTS_MAX))
         .add_routes(services.add_service(health.service()).add_service(reflection));
     let stopping = stop.clone().cancelled_owned();
     Ok(tokio::spawn(async move {

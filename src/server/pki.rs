@@ -1,5 +1,7 @@
 //! The private certificate authority that `init` makes, and the certificates it issues. Verifies nothing; `server::tls` does.
 
+mod revoke;
+
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use thiserror::Error;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
+pub use self::revoke::{CRL_DAYS_MAX, CRL_FILE, Serial, SignedList};
 use super::files::{create_private_dir, write_private, write_public};
 use crate::model::principal::Principal;
 
@@ -41,6 +44,18 @@ pub enum PkiError {
     /// Days out of range.
     #[error("days: {0} is not from 1 to {CLIENT_DAYS_MAX}")]
     Days(u32),
+    /// A text that is no serial number.
+    #[error("{0:?} is neither a file nor a serial number of 1 to 20 bytes as hexadecimal digits")]
+    Serial(String),
+    /// A file that should hold a certificate.
+    #[error("it holds no certificate")]
+    NoCertificate,
+    /// A certificate of somebody else.
+    #[error("it is not a certificate of this authority")]
+    Foreign,
+    /// A revocation list that can't be gone on with.
+    #[error("the revocation list can't be gone on with: {0}")]
+    List(String),
     /// A SPIFFE id or name that no certificate can hold.
     #[error("{0:?} can't stand in a certificate")]
     Name(String),
@@ -55,6 +70,11 @@ pub struct IssuedCert {
 }
 
 impl IssuedCert {
+    /// Its serial number.
+    pub fn serial(&self) -> Result<Serial, PkiError> {
+        Serial::of_pem(self.cert_pem.as_bytes())
+    }
+
     /// Writes `NAME.pem` and `NAME.key` (0600) into a directory, which is made where it is missing.
     pub fn write(&self, dir: &Path, name: &str) -> Result<(), PkiError> {
         create_private_dir(dir).map_err(|source| io("create", dir, source))?;
@@ -105,7 +125,15 @@ impl Pki {
     pub fn init(dir: &Path, trust_domain: &str) -> Result<Self, PkiError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
-        params.distinguished_name = name(&format!("thenar authority of {trust_domain}"));
+        // A name of its own, so that a later authority of the same trust domain is told from it by its lists.
+        let id = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.public_key_raw());
+        let id: String = id
+            .as_ref()
+            .iter()
+            .take(4)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        params.distinguished_name = name(&format!("thenar authority {id} of {trust_domain}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         valid_for(&mut params, CA_DAYS);

@@ -1,17 +1,16 @@
-//! TLS 1.3 with client certificates, on both sides: configurations and the loop that accepts. Knows chains and names of certificates, not what callers may do.
+//! The loop that accepts connections of TLS 1.3, each with the configuration of its moment. Knows no names in certificates, nor what callers may do.
+
+pub mod crl;
+pub mod material;
+pub mod rotation;
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{RootCertStore, ServerConfig};
-use thiserror::Error;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -24,114 +23,36 @@ const HANDED_OVER_MAX: usize = 64;
 /// Pause after the operating system refused a connection, for instance for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Why TLS could not be set up.
-#[derive(Debug, Error)]
-pub enum TlsError {
-    /// A PEM file could not be read.
-    #[error("can't read {}: {reason}", path.display())]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// The files don't make a sound configuration.
-    #[error("TLS can't be set up: {0}")]
-    Config(String),
-}
-
-/// Where certificates are.
-#[derive(Debug, Clone)]
-pub struct TlsFiles {
-    /// The authority that callers' certificates must come from.
-    pub ca: PathBuf,
-    /// The certificate shown, with its chain.
-    pub cert: PathBuf,
-    /// Its key.
-    pub key: PathBuf,
-}
-
-/// The server's side: TLS 1.3 alone, a client certificate of the authority required.
-pub fn server_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&files.ca)? {
-        roots.add(certificate).map_err(config_error)?;
-    }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .build()
-        .map_err(config_error)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| pem_error(&files.key, &error))?;
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(config_error)?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(certificates(&files.cert)?, key)
-        .map_err(config_error)?;
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    // A resumed session would skip the check of the client's certificate.
-    config.send_tls13_tickets = 0;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    Ok(Arc::new(config))
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let found: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| pem_error(path, &error))?;
-    if found.is_empty() {
-        return Err(TlsError::Pem {
-            path: path.to_owned(),
-            reason: "it holds no certificate".to_owned(),
-        });
-    }
-    Ok(found)
-}
-
-fn pem_error(path: &Path, error: &rustls::pki_types::pem::Error) -> TlsError {
-    TlsError::Pem {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    }
-}
-
-fn config_error(error: impl std::fmt::Display) -> TlsError {
-    TlsError::Config(error.to_string())
-}
+/// Longest silence of a caller after its first byte. Callers that are there answer pings far more often.
+const SILENCE_MAX: Duration = Duration::from_mins(1);
 
 /// Limits of a listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Connections at once, those in their handshake included.
     pub connections_max: usize,
-    /// Longest handshake.
+    /// Longest handshake; as long again may the first byte take that follows it.
     pub handshake_max: Duration,
 }
 
 /// A connection and its place among the allowed ones.
 pub type Connection = CountedStream<TlsStream<TcpStream>>;
 
-/// Accepts until `stop` is cancelled and yields connections that finished their handshake.
+/// Accepts until `stop` is cancelled and yields connections that finished their handshake. What `config` holds when one arrives is what it gets.
 pub fn accept(
     listener: TcpListener,
-    config: Arc<ServerConfig>,
+    config: watch::Receiver<Arc<ServerConfig>>,
     limits: Limits,
     stop: CancellationToken,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (sender, receiver) = mpsc::channel(HANDED_OVER_MAX);
-    tokio::spawn(accept_loop(
-        listener,
-        TlsAcceptor::from(config),
-        limits,
-        stop,
-        sender,
-    ));
+    tokio::spawn(accept_loop(listener, config, limits, stop, sender));
     ReceiverStream::new(receiver)
 }
 
 async fn accept_loop(
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    config: watch::Receiver<Arc<ServerConfig>>,
     limits: Limits,
     stop: CancellationToken,
     sender: mpsc::Sender<io::Result<Connection>>,
@@ -157,7 +78,8 @@ async fn accept_loop(
                 continue;
             }
         };
-        let (acceptor, sender) = (acceptor.clone(), sender.clone());
+        let acceptor = TlsAcceptor::from(Arc::clone(&config.borrow()));
+        let sender = sender.clone();
         tokio::spawn(async move {
             let handshake = async {
                 stream.set_nodelay(true)?;
@@ -174,7 +96,8 @@ async fn accept_loop(
             match outcome {
                 Ok(stream) => {
                     // The receiver is gone only while the server stops.
-                    let _ = sender.send(Ok(CountedStream::new(stream, place))).await;
+                    let stream = CountedStream::new(stream, place, limits.handshake_max, SILENCE_MAX);
+                    let _ = sender.send(Ok(stream)).await;
                 }
                 Err(error) => {
                     metrics::counter!(telemetry::HANDSHAKES_REFUSED).increment(1);

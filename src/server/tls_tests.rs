@@ -1,22 +1,25 @@
 //! Tests of the TLS border: TLS 1.3 with a certificate of the authority gets in, nothing else does.
 
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use tokio_stream::StreamExt;
 
+use super::material::{Material, TlsFiles, server_side};
 use super::*;
 use crate::model::principal::Principal;
 use crate::server::pki::{IssuedCert, Pki};
 
-struct Site {
-    dir: tempfile::TempDir,
-    pki: Pki,
+/// An authority, a server of it, and its files.
+pub(super) struct Site {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) pki: Pki,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let pki = Pki::init(dir.path(), "example.org").expect("made");
         pki.issue_server(&[])
@@ -26,17 +29,36 @@ impl Site {
         Self { dir, pki }
     }
 
-    fn files(&self) -> TlsFiles {
+    pub(super) fn files(&self) -> TlsFiles {
         TlsFiles {
-            ca: self.dir.path().join("ca.pem"),
-            cert: self.dir.path().join("server.pem"),
-            key: self.dir.path().join("server.key"),
+            which: "server",
+            ca: self.path("ca.pem"),
+            cert: self.path("server.pem"),
+            key: self.path("server.key"),
+            crl: self.path("crl.pem"),
+            crl_required: false,
         }
     }
 
-    fn client_cert(&self) -> IssuedCert {
+    pub(super) fn path(&self, file: &str) -> std::path::PathBuf {
+        self.dir.path().join(file)
+    }
+
+    /// Why the files don't go together.
+    pub(super) fn refusal(&self) -> String {
+        let read = Material::read(&self.files()).and_then(|material| server_side(&material).map(drop));
+        read.expect_err("refused").to_string()
+    }
+
+    pub(super) fn client_cert(&self) -> IssuedCert {
         let principal = Principal::from_path("/tenant/acme/scanner/gate").expect("valid");
         self.pki.issue(&principal, 1).expect("issued")
+    }
+
+    /// Puts a certificate on the authority's list.
+    pub(super) fn revoke(&self, cert: &IssuedCert) {
+        let serial = cert.serial().expect("there is one");
+        self.pki.revoke(self.dir.path(), &[serial], 30).expect("signed");
     }
 }
 
@@ -53,12 +75,9 @@ async fn try_in(
         handshake_max: Duration::from_secs(10),
     };
     let stop = CancellationToken::new();
-    let mut incoming = accept(
-        listener,
-        server_config(&site.files()).expect("sound"),
-        limits,
-        stop.clone(),
-    );
+    let config = server_side(&Material::read(&site.files()).expect("sound")).expect("sound");
+    let (_, config) = watch::channel(config);
+    let mut incoming = accept(listener, config, limits, stop.clone());
     let echo = tokio::spawn(async move {
         while let Some(Ok(mut stream)) = incoming.next().await {
             let byte = stream.read_u8().await?;
@@ -67,8 +86,8 @@ async fn try_in(
         io::Result::Ok(())
     });
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(&site.files().ca).expect("readable") {
-        roots.add(certificate).expect("a certificate");
+    for certificate in CertificateDer::pem_file_iter(site.path("ca.pem")).expect("readable") {
+        roots.add(certificate.expect("a certificate")).expect("sound");
     }
     let builder =
         ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -134,13 +153,25 @@ async fn a_missing_foreign_or_expired_certificate_does_not() {
     try_in(&site, Some(&expired), tls13).await.expect_err("expired");
 }
 
-#[test]
-fn a_file_without_certificates_is_named() {
+#[tokio::test]
+async fn a_certificate_that_was_taken_back_does_not_and_the_others_do() {
     let site = Site::new();
-    let files = TlsFiles {
-        ca: site.dir.path().join("server.key"),
-        ..site.files()
-    };
-    let error = server_config(&files).expect_err("no certificate").to_string();
-    assert!(error.contains("server.key"), "{error}");
+    let tls13 = &rustls::version::TLS13;
+    let (lost, kept) = (site.client_cert(), site.client_cert());
+    site.revoke(&lost);
+    try_in(&site, Some(&lost), tls13).await.expect_err("taken back");
+    try_in(&site, Some(&kept), tls13).await.expect("let in");
+}
+
+#[tokio::test]
+async fn an_authority_without_a_list_lets_its_own_in() {
+    let (site, other) = (Site::new(), Site::new());
+    site.revoke(&site.client_cert());
+    let read = |site: &Site| std::fs::read_to_string(site.path("ca.pem")).expect("readable");
+    let both = read(&site) + &read(&other);
+    std::fs::write(site.path("ca.pem"), both).expect("written");
+    let cert = other.client_cert();
+    try_in(&site, Some(&cert), &rustls::version::TLS13)
+        .await
+        .expect("let in");
 }

@@ -1,5 +1,6 @@
 //! Who calls: the certificate that the TLS layer verified, from a request's extensions. Trusts no header.
 
+use rustls::pki_types::CertificateDer;
 use tonic::Extensions;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use x509_parser::certificate::X509Certificate;
@@ -8,29 +9,43 @@ use x509_parser::prelude::FromDer;
 
 use crate::front::error::FrontError;
 use crate::front::identity::Caller;
+use crate::front::revocation::{Revocations, Standing};
 use crate::model::id::PrincipalName;
 
 /// The caller of the public API.
-pub fn of(extensions: &Extensions, trust_domain: &str) -> Result<Caller, FrontError> {
-    with_leaf(extensions, |leaf| Caller::from_certificate(leaf, trust_domain))
+pub fn of(
+    extensions: &Extensions,
+    trust_domain: &str,
+    revocations: &Revocations,
+) -> Result<Caller, FrontError> {
+    with_chain(extensions, |chain| {
+        Caller::from_certificates(chain, trust_domain, revocations)
+    })
 }
 
 /// The front that calls the internal service: `spiffe://<trust domain>/node/front/<name>`.
-pub fn front_node(extensions: &Extensions, trust_domain: &str) -> Result<PrincipalName, FrontError> {
-    with_leaf(extensions, |leaf| front_name(leaf, trust_domain))
+pub fn front_node(
+    extensions: &Extensions,
+    trust_domain: &str,
+    revocations: &Revocations,
+) -> Result<PrincipalName, FrontError> {
+    with_chain(extensions, |chain| {
+        Standing::of(chain, revocations)?.check()?;
+        front_name(chain.first().ok_or_else(no_certificate)?, trust_domain)
+    })
 }
 
-fn with_leaf<T>(
+fn with_chain<T>(
     extensions: &Extensions,
-    read: impl FnOnce(&[u8]) -> Result<T, FrontError>,
+    read: impl FnOnce(&[CertificateDer<'static>]) -> Result<T, FrontError>,
 ) -> Result<T, FrontError> {
     let info = extensions.get::<TlsConnectInfo<TcpConnectInfo>>();
     let certificates = info.and_then(TlsConnectInfo::peer_certs);
-    let leaf = certificates
-        .as_ref()
-        .and_then(|certificates| certificates.first())
-        .ok_or_else(|| refused("the connection has no client certificate"))?;
-    read(leaf)
+    read(&certificates.ok_or_else(no_certificate)?)
+}
+
+fn no_certificate() -> FrontError {
+    refused("the connection has no client certificate")
 }
 
 fn front_name(der: &[u8], trust_domain: &str) -> Result<PrincipalName, FrontError> {

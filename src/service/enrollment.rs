@@ -159,11 +159,12 @@ impl Enrollment for EnrollmentRoom {
             let header = import::header(&mut messages).await?;
             let command = from_proto::import(header).map_err(refused)?;
             let text = command.request_id.to_string();
-            let rows = import::rows(messages, command.first_row);
+            let rows = import::rows(messages, command.first_row, caller.clone());
             let front = Arc::clone(&self.rooms.front);
             let answer = to_the_end(async move {
                 let answer = front.import(&caller, command, rows).await;
-                answer.map_err(|error| status::from_front(&error, &text))
+                // Whose certificate ended meanwhile is told that.
+                answer.map_err(|error| status::from_front(&caller.check().err().unwrap_or(error), &text))
             });
             Ok(Response::new(to_proto::imported(answer.await?)))
         })

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt};
 use prost::bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -56,9 +57,10 @@ impl Identity for IdentityRoom {
         let deadline = deadline::of(request.metadata());
         let front = Arc::clone(&self.rooms.front);
         let draining = self.rooms.draining.clone();
+        let end = end_of(Arc::clone(&caller), draining).shared();
         let answers = request
             .into_inner()
-            .take_until(draining.clone().cancelled_owned())
+            .take_until(end.clone())
             .map(move |probe| {
                 let (front, caller) = (Arc::clone(&front), Arc::clone(&caller));
                 // A task each, so that the work of a stream spreads over the cores and ends with the stream.
@@ -70,8 +72,9 @@ impl Identity for IdentityRoom {
             })
             .buffer_unordered(STREAM_IN_FLIGHT_MAX)
             .map(|task| task.unwrap_or_else(|error| Err(status::internal(&error.to_string(), ""))));
-        let last = stream::once(async move { draining.is_cancelled() })
-            .filter_map(async |drained| drained.then(|| Err(status::draining())));
+        // What ended it from this side is its last word.
+        let last = stream::iter(std::iter::once_with(move || end.now_or_never()))
+            .filter_map(async |end| end.map(Err));
         Ok(Response::new(answers.chain(last).boxed()))
     }
 
@@ -111,6 +114,14 @@ impl Identity for IdentityRoom {
             Ok(Response::new(to_proto::investigated(text, answer)))
         })
         .await
+    }
+}
+
+/// What ends a stream of probes from this side: the server drains, or the caller's certificate ends or is taken back.
+async fn end_of(caller: Arc<Caller>, draining: CancellationToken) -> Status {
+    tokio::select! {
+        () = draining.cancelled() => status::draining(),
+        error = caller.ended() => status::from_front(&error, ""),
     }
 }
 

@@ -1,10 +1,12 @@
 //! The stream of an import: a header, then rows. Holds one message at a time.
 
-use futures::StreamExt;
+use futures::future::ready;
+use futures::stream::{self, StreamExt};
 use tonic::{Code, Status, Streaming};
 
 use super::{from_proto, status};
 use crate::front::command::{RawRowStream, RawRows};
+use crate::front::identity::Caller;
 use crate::matcher::node::NodeError;
 use crate::model::reject::Rejected;
 use crate::proto::v1 as pb;
@@ -20,9 +22,17 @@ pub async fn header(messages: &mut Streaming<pb::ImportRequest>) -> Result<pb::I
     }
 }
 
-/// The rows that follow, the first of which has the number `first`.
-pub fn rows(messages: Streaming<pb::ImportRequest>, mut first: u64) -> RawRowStream {
-    messages.map(move |message| next(message, &mut first)).boxed()
+/// The rows that follow, the first of which has the number `first`, unless the caller's certificate comes to its end before them.
+pub fn rows(messages: Streaming<pb::ImportRequest>, mut first: u64, caller: Caller) -> RawRowStream {
+    let rows = messages.map(move |message| Some(next(message, &mut first)));
+    let ended = async move {
+        let reason = caller.ended().await.to_string();
+        Some(Err(NodeError::ImportBrokenOff { reason }))
+    };
+    stream::select(rows.chain(stream::iter([None])), stream::once(ended))
+        .take_while(|rows| ready(rows.is_some()))
+        .filter_map(ready)
+        .boxed()
 }
 
 /// What ended a stream of rows: a message that is too large, or that no more can come.

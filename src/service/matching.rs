@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::observe::{observed, to_the_end};
 use super::{caller, deadline, import, status};
+use crate::front::revocation::Revocations;
 use crate::matcher::node::{ImportChunk, Node, NodeError, TransformChange};
 use crate::matcher::remote::from_proto::ComingChange;
 use crate::matcher::remote::{from_proto, to_proto, vocabulary};
@@ -34,18 +35,22 @@ impl MatchRoom {
 #[derive(Clone)]
 pub struct FrontsOnly {
     trust_domain: Arc<str>,
+    revocations: Revocations,
 }
 
 impl FrontsOnly {
-    /// The guard of one trust domain.
-    pub fn new(trust_domain: Arc<str>) -> Self {
-        Self { trust_domain }
+    /// The guard of one trust domain, without the certificates that were taken back.
+    pub fn new(trust_domain: Arc<str>, revocations: Revocations) -> Self {
+        Self {
+            trust_domain,
+            revocations,
+        }
     }
 }
 
 impl Interceptor for FrontsOnly {
     fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        match caller::front_node(request.extensions(), &self.trust_domain) {
+        match caller::front_node(request.extensions(), &self.trust_domain, &self.revocations) {
             Ok(_) => Ok(request),
             Err(error) => Err(status::from_front(&error, "")),
         }

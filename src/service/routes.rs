@@ -16,10 +16,12 @@ use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
 use super::Rooms;
 use super::admin::AdminRoom;
+use super::body::{Patience, Timed};
 use super::enrollment::EnrollmentRoom;
 use super::identity::IdentityRoom;
 use super::matching::{FrontsOnly, MatchRoom};
 use super::status;
+use crate::front::revocation::Revocations;
 use crate::matcher::node::{Node, NodeError};
 use crate::matcher::remote::MESSAGE_BYTES_MAX;
 use crate::proto::FILE_DESCRIPTOR_SET;
@@ -37,8 +39,23 @@ const IDENTITY_BYTES_MAX: usize = 32 << 10;
 /// Most calls at once, over all connections, so that the bodies of unary calls and imports take no more than some GiB together. A stream of probes counts until its
 /// answers begin.
 const CALLS_MAX: usize = 8_192;
-/// The method whose messages may be larger.
+/// The method whose messages may be larger, and whose rows may take long.
 const IMPORT_PATH: &str = "/thenar.v1.Enrollment/Import";
+/// The method whose stream may rest as long as its caller likes.
+const STREAM_PATH: &str = "/thenar.v1.Identity/IdentifyStream";
+/// Longest time from the beginning of a call to the end of its request.
+const REQUEST_MAX: Duration = Duration::from_secs(10);
+/// Longest pause of an import. It may go on after that ([`NodeError::ImportBrokenOff`]).
+const IMPORT_PAUSE_MAX: Duration = Duration::from_mins(1);
+
+/// How long the body of a call to this method may take, if that is bounded.
+fn patience(path: &str) -> Option<Patience> {
+    match path {
+        STREAM_PATH => None,
+        IMPORT_PATH => Some(Patience::Part(IMPORT_PAUSE_MAX)),
+        _ => Some(Patience::Whole(REQUEST_MAX)),
+    }
+}
 
 /// The public API. `message_bytes_max` bounds a message of an import and, where it is the smaller one, any request.
 pub fn public(rooms: Rooms, message_bytes_max: usize) -> Routes {
@@ -69,7 +86,7 @@ impl Places {
     }
 }
 
-/// A service that refuses a call, its body unread, while too many are under way.
+/// A service that refuses a call, its body unread, while too many are under way, and gives up one whose body does not come.
 #[derive(Clone)]
 struct Bounded<S> {
     service: S,
@@ -80,9 +97,9 @@ impl<S: NamedService> NamedService for Bounded<S> {
     const NAME: &'static str = S::NAME;
 }
 
-impl<S, B> Service<http::Request<B>> for Bounded<S>
+impl<S> Service<http::Request<Body>> for Bounded<S>
 where
-    S: Service<http::Request<B>, Response = http::Response<Body>>,
+    S: Service<http::Request<Body>, Response = http::Response<Body>>,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
 {
@@ -94,7 +111,7 @@ where
         self.service.poll_ready(context)
     }
 
-    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             let error = NodeError::Exhausted {
                 limit: "calls at once",
@@ -102,6 +119,10 @@ where
                 retry_after: Duration::from_millis(100),
             };
             return ready(Ok(status::from_front(&error.into(), "").into_http())).boxed();
+        };
+        let request = match patience(request.uri().path()) {
+            Some(patience) => request.map(|body| Timed::wrap(body, patience)),
+            None => request,
         };
         let answer = self.service.call(request);
         async move {
@@ -144,11 +165,14 @@ impl<S: Service<http::Request<B>>, B> Service<http::Request<B>> for ByPath<S> {
 }
 
 /// The internal API of a match node, for fronts of this trust domain alone.
-pub fn internal(node: Arc<dyn Node>, trust_domain: Arc<str>) -> Routes {
+pub fn internal(node: Arc<dyn Node>, trust_domain: Arc<str>, revocations: Revocations) -> Routes {
     let room = MatchServer::new(MatchRoom::new(node))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    Routes::new(InterceptedService::new(room, FrontsOnly::new(trust_domain)))
+    Routes::new(InterceptedService::new(
+        room,
+        FrontsOnly::new(trust_domain, revocations),
+    ))
 }
 
 /// Reflection of every service, for tools such as grpcurl.

@@ -13,7 +13,7 @@ struct Room {
     answers: bool,
 }
 
-impl Service<http::Request<()>> for Room {
+impl Service<http::Request<Body>> for Room {
     type Response = http::Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
@@ -22,7 +22,7 @@ impl Service<http::Request<()>> for Room {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: http::Request<()>) -> Self::Future {
+    fn call(&mut self, _: http::Request<Body>) -> Self::Future {
         if self.answers {
             ready(Ok(http::Response::new(Body::empty()))).boxed()
         } else {
@@ -32,7 +32,10 @@ impl Service<http::Request<()>> for Room {
 }
 
 async fn code(service: &mut Bounded<Room>) -> Code {
-    let answer = service.call(http::Request::new(())).await.expect("infallible");
+    let answer = service
+        .call(http::Request::new(Body::empty()))
+        .await
+        .expect("infallible");
     Status::from_header_map(answer.headers()).map_or(Code::Ok, |status| status.code())
 }
 
@@ -41,8 +44,8 @@ async fn one_call_too_many_is_refused_and_a_place_that_is_free_again_is_given() 
     let places = Places(Arc::new(Semaphore::new(2)));
     let mut waits = places.bound(Room { answers: false });
     let mut answers = places.bound(Room { answers: true });
-    let first = waits.call(http::Request::new(()));
-    let second = waits.call(http::Request::new(()));
+    let first = waits.call(http::Request::new(Body::empty()));
+    let second = waits.call(http::Request::new(Body::empty()));
     assert_eq!(code(&mut answers).await, Code::ResourceExhausted);
     drop(second);
     assert_eq!(code(&mut answers).await, Code::Ok);
@@ -52,4 +55,21 @@ async fn one_call_too_many_is_refused_and_a_place_that_is_free_again_is_given() 
         "an answer gives its place back"
     );
     drop(first);
+}
+
+#[test]
+fn the_paths_whose_bodies_may_take_long_are_methods() {
+    use prost::Message;
+    let files = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("it is ours");
+    for path in [IMPORT_PATH, STREAM_PATH] {
+        let streams = files.file.iter().any(|file| {
+            file.service.iter().any(|service| {
+                service.method.iter().any(|method| {
+                    let name = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                    name == path && method.client_streaming()
+                })
+            })
+        });
+        assert!(streams, "{path}");
+    }
 }

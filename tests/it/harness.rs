@@ -7,7 +7,7 @@ mod palms;
 mod world;
 
 pub use caller::{Caller, PATIENCE, import_messages};
-pub use child::Child;
+pub use child::{Child, Process, SETTINGS};
 pub use line::Line;
 pub use palms::{DIM, consent, contains, dot, palm, policy, signature};
-pub use world::{Backend, World, copy_tree};
+pub use world::{Backend, World, copy_tree, knock};

@@ -9,6 +9,7 @@
 mod harness;
 
 mod access;
+mod bad_clients;
 mod bad_input;
 mod brought_back;
 mod exact;
@@ -24,6 +25,8 @@ mod nothing_readable;
 mod nothing_shared;
 mod receipts;
 mod retention;
+mod revoked;
 mod rotated_keys;
+mod split_nodes;
 mod split_tiers;
 mod unlinkable;

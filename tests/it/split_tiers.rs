@@ -10,9 +10,9 @@ use crate::harness::{Caller, World, palm, policy};
 use crate::imports::{go_on, hang_up};
 
 /// A match node, and a front that has its own data directory and the node's authority.
-struct Split {
-    home: World,
-    front_dir: World,
+pub struct Split {
+    pub home: World,
+    pub front_dir: World,
     node: Option<Server>,
     front: Server,
 }
@@ -29,7 +29,7 @@ async fn match_node(home: &World) -> Server {
 }
 
 impl Split {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let home = World::prepare();
         let front_dir = World::prepare();
         let node = match_node(&home).await;
@@ -66,11 +66,18 @@ impl Split {
         }
     }
 
-    async fn caller(&self, certificate: (String, String)) -> Caller {
+    pub async fn caller(&self, certificate: (String, String)) -> Caller {
         let address = self.front.address().to_string();
         Caller::connect(&address, &self.home.ca(), Some(certificate))
             .await
             .expect("let in")
+    }
+
+    pub async fn stop(self) {
+        self.front.stop().await.expect("stopped");
+        if let Some(node) = self.node {
+            node.stop().await.expect("stopped");
+        }
     }
 }
 

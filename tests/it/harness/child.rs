@@ -4,51 +4,68 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::caller::{Caller, PATIENCE};
 use super::palms::policy;
 use super::world::{World, knock};
 
-/// A `thenar serve` that runs on a world's data directory.
-pub struct Child<'a> {
-    world: &'a World,
+/// Settings of a server that flushes and purges soon.
+pub const SETTINGS: &str = "[metrics]\nenabled = false\n\
+                            [matcher]\nflush_rows = 64\npurge_seconds_max = 2\n[engine]\nbackend = \"cpu\"\n";
+
+/// A server of any kind as a process, whose settings are TOML.
+pub struct Process {
     process: std::process::Child,
     address: String,
 }
 
-impl<'a> Child<'a> {
-    /// Starts it and waits until it is ready.
-    pub async fn start(world: &'a World) -> Self {
-        Self::start_with(world, Stdio::inherit()).await
+impl Process {
+    /// Starts `thenar MODE` on a data directory and waits until it is ready.
+    pub async fn start(mode: &str, data: &Path, settings: &str, listen: &str, log: Stdio) -> Self {
+        let command = Command::new(env!("CARGO_BIN_EXE_thenar"));
+        Self::start_as(command, mode, data, settings, listen, log).await
     }
 
-    /// The same with its log put elsewhere.
-    pub async fn start_with(world: &'a World, log: Stdio) -> Self {
+    /// The same by a command that ends in the binary's name.
+    pub async fn start_as(
+        mut command: Command,
+        mode: &str,
+        data: &Path,
+        settings: &str,
+        listen: &str,
+        log: Stdio,
+    ) -> Self {
         let files = tempfile::tempdir().expect("a directory");
         let config = files.path().join("thenar.toml");
-        let text = "[metrics]\nenabled = false\n\
-                    [matcher]\nflush_rows = 64\npurge_seconds_max = 2\n[engine]\nbackend = \"cpu\"\n";
-        std::fs::write(&config, text).expect("written");
+        std::fs::write(&config, settings).expect("written");
         let address_file = files.path().join("address");
-        let mut process = Command::new(env!("CARGO_BIN_EXE_thenar"))
-            .arg("serve")
+        let mut process = command
+            .arg(mode)
             .args([Path::new("--config"), &config])
-            .args([Path::new("--data"), &world.data()])
-            .args(["--listen", "127.0.0.1:0"])
+            .args([Path::new("--data"), data])
+            .args(["--listen", listen])
             .args([Path::new("--address-file"), &address_file])
             .stderr(log)
             .spawn()
             .expect("the server starts");
         let address = await_address(&mut process, &address_file).await;
-        Self {
-            world,
-            process,
-            address,
-        }
+        Self { process, address }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Number of the process.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let id = Pid::from_raw(i32::try_from(self.id()).expect("a number")).expect("not 0");
+        kill_process(id, signal).expect("sent");
     }
 
     /// SIGKILL.
@@ -59,16 +76,64 @@ impl<'a> Child<'a> {
         );
     }
 
+    /// Waits until it has ended by itself. Gives its exit code.
+    pub fn wait(mut self) -> Option<i32> {
+        self.process.wait().expect("it ended").code()
+    }
+}
+
+impl Drop for Process {
+    /// However a test ends, no server outlives it.
+    fn drop(&mut self) {
+        let killed = self.process.kill().and_then(|()| self.process.wait());
+        if !std::thread::panicking() {
+            killed.expect("it ended");
+        }
+    }
+}
+
+/// A `thenar serve` that runs on a world's data directory.
+pub struct Child<'a> {
+    world: &'a World,
+    process: Process,
+}
+
+impl<'a> Child<'a> {
+    /// Starts it and waits until it is ready.
+    pub async fn start(world: &'a World) -> Self {
+        Self::start_with(world, Stdio::inherit()).await
+    }
+
+    /// The same with its log put elsewhere.
+    pub async fn start_with(world: &'a World, log: Stdio) -> Self {
+        let process = Process::start("serve", &world.data(), SETTINGS, "127.0.0.1:0", log).await;
+        Self { world, process }
+    }
+
+    /// Number of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// SIGKILL.
+    pub fn kill(self) {
+        self.process.kill();
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
+    }
+
     pub async fn operator(&self, tenant: &str) -> Caller {
         let certificate = self.world.member(tenant, "operator", "ops");
-        knock(&self.address, &self.world.ca(), Some(certificate))
+        knock(self.process.address(), &self.world.ca(), Some(certificate))
             .await
             .expect("let in")
     }
 
     pub async fn admin(&self) -> Caller {
         let certificate = self.world.administrator();
-        knock(&self.address, &self.world.ca(), Some(certificate))
+        knock(self.process.address(), &self.world.ca(), Some(certificate))
             .await
             .expect("let in")
     }
@@ -76,16 +141,6 @@ impl<'a> Child<'a> {
     pub async fn create_tenant(&self, tenant: &str) {
         let mut admin = self.admin().await;
         admin.create_tenant(tenant, policy(0.5)).await.expect("created");
-    }
-}
-
-impl Drop for Child<'_> {
-    /// However a test ends, no server outlives it.
-    fn drop(&mut self) {
-        let killed = self.process.kill().and_then(|()| self.process.wait());
-        if !std::thread::panicking() {
-            killed.expect("it ended");
-        }
     }
 }
 

@@ -222,7 +222,7 @@ impl World {
         self.connect(Some(self.administrator())).await.expect("let in")
     }
 
-    async fn connect(&self, certificate: Option<(String, String)>) -> Result<Caller, Status> {
+    pub async fn connect(&self, certificate: Option<(String, String)>) -> Result<Caller, Status> {
         knock(&self.address(), &self.ca(), certificate).await
     }
 

@@ -1,0 +1,62 @@
+//! Tests of a set of TLS files: what does not fit is refused by the name of its file, and ends are read.
+
+use super::super::tests::Site;
+use super::*;
+
+#[test]
+fn files_that_hold_something_else_are_named() {
+    for (file, words) in [
+        ("ca.pem", "no certificate"),
+        ("server.pem", "no certificate"),
+        ("server.key", "server.key: "),
+        ("crl.pem", "no revocation list"),
+    ] {
+        let site = Site::new();
+        std::fs::write(site.path(file), "nothing").expect("written");
+        let refusal = site.refusal();
+        assert!(refusal.contains(file) && refusal.contains(words), "{refusal}");
+    }
+    let site = Site::new();
+    std::fs::remove_file(site.path("server.pem")).expect("removed");
+    assert!(site.refusal().contains("server.pem: can't be read"));
+}
+
+#[test]
+fn a_key_of_another_certificate_is_refused() {
+    let site = Site::new();
+    std::fs::remove_file(site.path("server.pem")).expect("removed");
+    let other = site.pki.issue_server(&[]).expect("issued");
+    std::fs::write(site.path("server.pem"), &other.cert_pem).expect("written");
+    let refusal = site.refusal();
+    assert!(
+        refusal.contains("server.key: it is not the key of") && refusal.contains("server.pem"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn a_list_has_to_be_there_only_where_it_is_asked_for() {
+    let site = Site::new();
+    Material::read(&site.files()).expect("no list is asked for");
+    let files = TlsFiles {
+        crl_required: true,
+        ..site.files()
+    };
+    let refusal = Material::read(&files).err().expect("refused").to_string();
+    assert!(refusal.contains("crl.pem: can't be read"), "{refusal}");
+}
+
+#[test]
+fn the_end_of_each_is_told() {
+    let site = Site::new();
+    site.revoke(&site.client_cert());
+    let material = Material::read(&site.files()).expect("sound");
+    let days: Vec<(&str, i64)> = material
+        .ends()
+        .iter()
+        .map(|end| (end.which, (end.until.0 - Timestamp::now().0) / 86_400_000_000))
+        .collect();
+    assert_eq!(days, [("ca", 20 * 365 - 1), ("server", 824), ("crl", 29)]);
+    assert!(material.has_list());
+    assert_eq!(material.revoked().len(), 1);
+}

@@ -1,0 +1,202 @@
+//! Promise: a client that trickles, rests, shouts or floods takes its own place and nobody else's.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use h2::client::SendRequest;
+use hyper::body::Bytes;
+use prost::Message;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use thenar::proto::v1;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::Code;
+use tonic::codegen::http;
+
+use crate::harness::{Caller, PATIENCE, World, palm};
+
+/// What the server allows a request, and a margin for a busy machine.
+const TRICKLE_MAX: Duration = Duration::from_secs(10 + 5);
+/// An answer that waits for nobody.
+const AT_ONCE: Duration = Duration::from_secs(2);
+/// Connections that rest.
+const RESTING: usize = 1_000;
+
+/// A TLS connection with a scanner's certificate, on which nothing was said.
+async fn dial(world: &World, config: &ClientConfig) -> TlsStream<TcpStream> {
+    let stream = TcpStream::connect(world.address()).await.expect("connected");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connector = TlsConnector::from(std::sync::Arc::new(config.clone()));
+    connector.connect(name, stream).await.expect("a handshake")
+}
+
+fn scanner(world: &World) -> ClientConfig {
+    let (certificate, key) = world.member("acme", "scanner", "gate");
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_file_iter(world.ca()).expect("readable") {
+        roots.add(authority.expect("a certificate")).expect("sound");
+    }
+    let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<_, _>>();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("known")
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain.expect("certificates"), key)
+        .expect("a pair");
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config
+}
+
+/// HTTP/2 on a connection of its own.
+async fn speak(world: &World, config: &ClientConfig) -> SendRequest<Bytes> {
+    let (sender, connection) = h2::client::handshake(dial(world, config).await)
+        .await
+        .expect("HTTP/2");
+    tokio::spawn(connection);
+    sender.ready().await.expect("open")
+}
+
+fn request(padding: usize) -> http::Request<()> {
+    http::Request::post("https://localhost/thenar.v1.Identity/Identify")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("x-padding", "x".repeat(padding))
+        .body(())
+        .expect("sound")
+}
+
+async fn world() -> (World, Caller) {
+    let world = World::start().await;
+    world.create_tenant("acme").await;
+    let mut operator = world.operator("acme").await;
+    operator.enroll("ada", &palm(1)).await.expect("enrolled");
+    (world, operator)
+}
+
+async fn assert_served(caller: &mut Caller) {
+    let start = Instant::now();
+    assert_eq!(
+        caller.identify(&palm(1)).await.expect("answered").subject_id,
+        "ada"
+    );
+    assert!(start.elapsed() < AT_ONCE, "{:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_trickles_is_given_up_while_others_are_served() {
+    let (world, mut operator) = world().await;
+    let mut sender = speak(&world, &scanner(&world)).await;
+    let start = Instant::now();
+    let (answer, mut body) = sender.send_request(request(0), false).expect("sent");
+    let trickle = tokio::spawn(async move {
+        // A message of 10,000 bytes, of which one comes at a time.
+        body.send_data(Bytes::from_static(&[0, 0, 0, 0x27, 0x10]), false)?;
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            body.send_data(Bytes::from_static(&[0]), false)?;
+        }
+        #[expect(unreachable_code, reason = "the type of the block")]
+        Ok::<(), h2::Error>(())
+    });
+    let answer = async {
+        match tokio::time::timeout(TRICKLE_MAX, answer).await.expect("given up") {
+            Ok(answer) => {
+                let status = answer.headers().get("grpc-status").expect("no body follows");
+                assert_eq!(status, "4", "DEADLINE_EXCEEDED");
+            }
+            Err(reset) => assert!(reset.is_reset(), "{reset}"),
+        }
+    };
+    let others = async {
+        while start.elapsed() < Duration::from_secs(5) {
+            assert_served(&mut operator).await;
+        }
+    };
+    tokio::join!(answer, others);
+    trickle.abort();
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_connections_that_rest_hinder_nobody() {
+    let (world, mut operator) = world().await;
+    let config = scanner(&world);
+    let mut resting = Vec::new();
+    while resting.len() < RESTING {
+        resting.extend(join_all((0..50).map(|_| speak(&world, &config))).await);
+        assert_served(&mut operator).await;
+    }
+    assert_served(&mut world.operator("acme").await).await;
+    // They are there, and none of them is refused when it asks.
+    let mut last = resting.pop().expect("many");
+    let (answer, _) = last.send_request(request(0), true).expect("sent");
+    assert_eq!(answer.await.expect("answered").status(), 200);
+    drop(resting);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_never_begins_is_shown_out() {
+    let (world, mut operator) = world().await;
+    let config = scanner(&world);
+    let mut silent = dial(&world, &config).await;
+    assert_served(&mut operator).await;
+    let end = async {
+        let mut buffer = [0; 1_024];
+        // The server's own first words come before.
+        while silent.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+    };
+    tokio::time::timeout(PATIENCE / 2, end)
+        .await
+        .expect("ended by the server");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_over_the_limit_are_refused_and_the_connection_goes_on() {
+    let (world, mut operator) = world().await;
+    let mut sender = speak(&world, &scanner(&world)).await;
+    let (answer, _) = sender.send_request(request(15 << 10), true).expect("sent");
+    assert_eq!(answer.await.expect("answered").status(), 200, "below the limit");
+    let (answer, _) = sender.send_request(request(17 << 10), true).expect("sent");
+    if let Ok(answer) = answer.await {
+        assert_eq!(answer.status(), 431, "refused as too large");
+    }
+    assert_served(&mut operator).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_at_the_limit_is_read_and_one_over_it_is_not() {
+    let (world, mut operator) = world().await;
+    // Names of callers' making fill the messages; those that are read are refused for them.
+    let identify = |size: usize| {
+        let mut request = v1::IdentifyRequest::default();
+        request.request_id = "x".repeat(size);
+        request.request_id.truncate(2 * size - request.encoded_len());
+        request
+    };
+    let enroll = |size: usize| {
+        let mut request = v1::EnrollRequest::default();
+        request.request_id = "x".repeat(size);
+        request.request_id.truncate(2 * size - request.encoded_len());
+        request
+    };
+    for (over, code) in [(0, Code::InvalidArgument), (1, Code::OutOfRange)] {
+        let (small, large) = (identify((32 << 10) + over), enroll((256 << 10) + over));
+        assert_eq!(small.encoded_len(), (32 << 10) + over);
+        assert_eq!(large.encoded_len(), (256 << 10) + over);
+        let refusal = operator.identity.identify(small).await.expect_err("refused");
+        assert_eq!(refusal.code(), code, "{refusal:?}");
+        let refusal = operator.enrollment.enroll(large).await.expect_err("refused");
+        assert_eq!(refusal.code(), code, "{refusal:?}");
+    }
+    assert_served(&mut operator).await;
+    world.stop().await;
+}
