@@ -105,7 +105,7 @@ impl Front {
                 config.rotations_bytes_max,
                 &config.recent,
             )),
-            quotas: Quotas::new(config.quotas.clone()),
+            quotas: Quotas::new(config.quotas),
             guard: Guard::new(config.guard),
             identified: Answers::new(config.answers_max, config.answers_ttl),
             verified: Answers::new(config.answers_max, config.answers_ttl),

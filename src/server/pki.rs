@@ -126,13 +126,9 @@ impl Pki {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
         // A name of its own, so that a later authority of the same trust domain is told from it by its lists.
-        let id = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.public_key_raw());
-        let id: String = id
-            .as_ref()
-            .iter()
-            .take(4)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.public_key_raw());
+        let id = digest.as_ref().first_chunk().expect("a digest has 32 bytes");
+        let id = format!("{:08x}", u32::from_be_bytes(*id));
         params.distinguished_name = name(&format!("thenar authority {id} of {trust_domain}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

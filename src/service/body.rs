@@ -21,7 +21,7 @@ pub(super) enum Patience {
     Part(Duration),
 }
 
-/// A body that fails with DEADLINE_EXCEEDED where it does not come.
+/// A body that fails with `DEADLINE_EXCEEDED` where it does not come.
 pub(super) struct Timed {
     body: Body,
     patience: Patience,

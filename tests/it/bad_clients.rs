@@ -177,14 +177,18 @@ async fn a_message_at_the_limit_is_read_and_one_over_it_is_not() {
     let (world, mut operator) = world().await;
     // Names of callers' making fill the messages; those that are read are refused for them.
     let identify = |size: usize| {
-        let mut request = v1::IdentifyRequest::default();
-        request.request_id = "x".repeat(size);
+        let mut request = v1::IdentifyRequest {
+            request_id: "x".repeat(size),
+            ..Default::default()
+        };
         request.request_id.truncate(2 * size - request.encoded_len());
         request
     };
     let enroll = |size: usize| {
-        let mut request = v1::EnrollRequest::default();
-        request.request_id = "x".repeat(size);
+        let mut request = v1::EnrollRequest {
+            request_id: "x".repeat(size),
+            ..Default::default()
+        };
         request.request_id.truncate(2 * size - request.encoded_len());
         request
     };

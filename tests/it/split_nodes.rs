@@ -53,14 +53,12 @@ fn certificates(home: &World, place: &World, kind: NodeKind, name: &str) -> Stri
 }
 
 fn routes(addresses: &[String]) -> String {
-    let mut text = String::from("[routes]\ndefault = \"match-1\"\n[routes.tenants]\n");
-    for (tenant, node) in TENANTS {
-        text += &format!("{tenant} = \"{node}\"\n");
-    }
-    for ((_, node), address) in TENANTS.iter().zip(addresses) {
-        text += &format!("[routes.nodes.{node}]\naddress = \"{address}\"\nserver_name = \"localhost\"\n");
-    }
-    text
+    let tenants = TENANTS.map(|(tenant, node)| format!("{tenant} = \"{node}\"\n"));
+    let nodes = TENANTS.iter().zip(addresses).map(|((_, node), address)| {
+        format!("[routes.nodes.{node}]\naddress = \"{address}\"\nserver_name = \"localhost\"\n")
+    });
+    let head = "[routes]\ndefault = \"match-1\"\n[routes.tenants]\n".to_owned();
+    [head].into_iter().chain(tenants).chain(nodes).collect()
 }
 
 impl Deployment {

@@ -88,6 +88,21 @@ impl Config {
             2,
             86_400,
         )?;
+        if self.engine.queue_max < self.engine.batch_max {
+            return limit(
+                "engine.queue_max",
+                format!(
+                    "{} is less than engine.batch_max ({}), so that no batch could fill",
+                    self.engine.queue_max, self.engine.batch_max
+                ),
+            );
+        }
+        self.check_front()?;
+        self.check_tls()?;
+        self.check_routes()
+    }
+
+    fn check_front(&self) -> Result<(), LimitError> {
         within("front.answers_max", self.front.answers_max, 0, 100_000_000)?;
         within(
             "front.answers_seconds_max",
@@ -118,17 +133,7 @@ impl Config {
         within("recent_matches.per_site_max", recent.per_site_max, 0, 1_024)?;
         within("recent_matches.seconds_max", recent.seconds_max, 1, 604_800)?;
         within("front.retention_seconds", self.front.retention_seconds, 1, 86_400)?;
-        if self.engine.queue_max < self.engine.batch_max {
-            return limit(
-                "engine.queue_max",
-                format!(
-                    "{} is less than engine.batch_max ({}), so that no batch could fill",
-                    self.engine.queue_max, self.engine.batch_max
-                ),
-            );
-        }
-        self.check_tls()?;
-        self.check_routes()
+        Ok(())
     }
 
     fn check_tls(&self) -> Result<(), LimitError> {

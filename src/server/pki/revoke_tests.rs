@@ -54,7 +54,7 @@ fn a_list_grows_holds_each_once_and_can_be_signed_for_longer() {
     let [one, two] = [(); 2].map(|()| issue(&pki).serial().expect("there is one"));
     assert_eq!(pki.revoke(dir.path(), &[], 1).expect("signed").certificates, 0);
     assert_eq!(
-        pki.revoke(dir.path(), &[one.clone()], 1)
+        pki.revoke(dir.path(), std::slice::from_ref(&one), 1)
             .expect("signed")
             .certificates,
         1
