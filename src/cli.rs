@@ -22,6 +22,7 @@ pub mod import;
 pub mod init;
 pub mod investigate;
 pub mod keys;
+pub mod load;
 pub mod local;
 pub mod npy;
 pub mod output;
@@ -30,6 +31,7 @@ pub mod progress;
 pub mod receipt;
 pub mod serve;
 pub mod show;
+pub mod simulated;
 pub mod stats;
 pub mod tenant;
 pub mod verify;
@@ -85,6 +87,8 @@ pub enum Command {
     Stats(stats::Args),
     /// Show everything on a simulated population, on this machine alone
     Demo(demo::Args),
+    /// Ask a running server at a given rate with simulated palms, and tell what it answers and how fast
+    Load(load::Args),
     /// Look after a data directory on this machine
     #[command(subcommand)]
     Data(data::Command),
@@ -127,6 +131,7 @@ async fn dispatch(command: Command) -> Result<(), CliError> {
         Command::History(args) => history::run(args).await,
         Command::Stats(args) => stats::run(args).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Load(args) => load::run(args).await,
         Command::Data(command) => data::run(&command),
         Command::Config(command) => config::run(&command),
     }

@@ -207,6 +207,15 @@ impl Engine {
         self.inner.shared.gallery(gallery).map_or(0, |line| line.bytes())
     }
 
+    /// Refuses as [`Engine::scan`] would now, before the work of making a probe. Takes no place.
+    pub fn check_room(&self, gallery: GalleryId, deadline: Option<Instant>) -> Result<(), EngineError> {
+        let shared = &self.inner.shared;
+        let line = shared
+            .gallery(gallery)
+            .ok_or(EngineError::GalleryUnknown(gallery))?;
+        shared.check_room(&line, deadline)
+    }
+
     /// Scans a gallery together with whatever else is waiting.
     pub async fn scan(&self, request: ScanRequest) -> Result<Scanned, EngineError> {
         let (job, answer) = self.job(&request)?;

@@ -31,6 +31,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::backup::{BackedUp, BackupError, Manifest, backup};
 use self::config::{Config, LimitError};
+pub use self::descriptors::raise_open_files;
 pub use self::dump::forbid_core_dumps;
 pub use self::init::init;
 pub use self::kek::rotate_kek;
@@ -145,7 +146,7 @@ impl Server {
             .await
             .map_err(|error| listen_error(bound, &error))?;
         let address = socket.local_addr().map_err(|error| listen_error(bound, &error))?;
-        descriptors::raise_limit(config.listen.connections_max);
+        descriptors::raise_for(config.listen.connections_max);
         let (is_ready, ready) = watch::channel(false);
         let probes = CancellationToken::new();
         probes::spawn(&config, ready, probes.clone()).await?;

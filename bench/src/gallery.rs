@@ -62,15 +62,20 @@ impl Searched {
         let dim = rows.dimension();
         let mut values = vec![f16::ZERO; count * dim.get()];
         rows.fill(0, &mut values);
+        Self::of(engine, dim, values)
+    }
+
+    /// Hands the codes of these rows, row-major, to the engine.
+    pub fn of(engine: Engine, dim: Dimension, rows: Vec<f16>) -> Result<Self, Failure> {
         let gallery = engine.open_gallery(dim)?;
-        for chunk in values.chunks(CHUNK_ROWS * dim.get()) {
+        for chunk in rows.chunks(CHUNK_ROWS * dim.get()) {
             engine.append(gallery, Codes::encode(dim, chunk))?;
         }
         Ok(Self {
             engine,
             gallery,
             dim,
-            rows: values,
+            rows,
             runtime: runtime()?,
         })
     }

@@ -11,6 +11,7 @@ pub mod npy;
 pub mod peers;
 pub mod report;
 pub mod rows;
+pub mod served;
 pub mod storage;
 pub mod tenants;
 pub mod timing;

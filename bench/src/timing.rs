@@ -46,6 +46,20 @@ impl Samples {
         self.values.is_empty()
     }
 
+    /// The sample that a share `quantile` of all, 0 to 1, does not exceed; none of nothing.
+    pub fn quantile(&self, quantile: f64) -> Option<f64> {
+        let mut sorted = self.values.clone();
+        sorted.sort_by(f64::total_cmp);
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "at most the number of samples"
+        )]
+        let rank = (quantile * sorted.len() as f64).ceil() as usize;
+        sorted.get(rank.max(1) - 1).copied()
+    }
+
     /// Median and minimum; none of nothing.
     pub fn summary(&self) -> Option<Summary> {
         let mut sorted = self.values.clone();

@@ -19,6 +19,17 @@ fn the_median_is_the_middle_in_any_order() {
 #[test]
 fn nothing_has_no_median() {
     assert_eq!(samples(&[]).summary(), None);
+    assert_eq!(samples(&[]).quantile(0.5), None);
+}
+
+#[test]
+fn a_quantile_is_a_sample() {
+    let values: Vec<f64> = (1..=200).rev().map(f64::from).collect();
+    let of = |quantile| samples(&values).quantile(quantile);
+    assert_eq!(
+        (of(0.0), of(0.5), of(0.99), of(1.0)),
+        (Some(1.0), Some(100.0), Some(198.0), Some(200.0))
+    );
 }
 
 #[test]

@@ -17,7 +17,6 @@ mod host;
 mod isolation;
 mod life;
 mod load;
-mod oracle;
 mod plan;
 mod report;
 mod restart;

@@ -10,6 +10,7 @@ use crate::client::explain;
 use crate::model::reject::Rejected;
 
 use super::demo::DemoError;
+use super::load::LoadError;
 use super::local::LocalError;
 use super::npy::NpyError;
 
@@ -47,6 +48,9 @@ pub enum CliError {
     /// The demo could not run, or a check of it did not hold.
     #[error(transparent)]
     Demo(#[from] DemoError),
+    /// Load could not be sent, or an answer was wrong.
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// A file of this command.
     #[error("{path}: {source}")]
     File {

@@ -34,6 +34,8 @@ pub const ADMIN_CERT_FILE: &str = "admin.pem";
 pub const ADMIN_KEY_FILE: &str = "admin.key";
 /// How long the demo lets an erased row stay in a file: the least that a configuration may say.
 const DEMO_PURGE_SECONDS: u64 = 2;
+/// How many the gate of the demo remembers: its regulars come back.
+const DEMO_RECENT_MAX: usize = 256;
 
 /// Which data directory.
 #[derive(Debug, clap::Args)]
@@ -276,6 +278,17 @@ pub fn check_receipt(
     Ok(server::check_receipt(&of.load()?, signed)?)
 }
 
+/// The data directory of a configuration, and where its server listens for callers.
+pub fn listens(of: &DataOptions) -> Result<(PathBuf, SocketAddr), LocalError> {
+    let config = of.load()?;
+    Ok((config.data, config.listen.address))
+}
+
+/// Raises the limit on open files to what is allowed, and gives it.
+pub fn raise_open_files() -> u64 {
+    server::raise_open_files()
+}
+
 /// Loads a configuration, sets up logging and starts a server. Returns when it is ready.
 pub async fn start(file: Option<&Path>, overrides: &Overrides, mode: Mode) -> Result<Server, LocalError> {
     let mut config = config::load(file)?;
@@ -301,6 +314,7 @@ pub async fn start_demo(
     overrides.apply(&mut config, Mode::Serve);
     config.metrics.enabled = false;
     config.matcher.purge_seconds_max = DEMO_PURGE_SECONDS;
+    config.recent_matches.per_site_max = DEMO_RECENT_MAX;
     telemetry::init_logging("warn", false).map_err(ServerError::Log)?;
     Ok(Server::start(config, Mode::Serve).await?)
 }

@@ -154,7 +154,7 @@ pub struct EngineConfig {
     pub batch_max: usize,
     /// Most scans that wait or run; the next one is refused.
     pub queue_max: usize,
-    /// Longest expected wait of a scan, in milliseconds; the next one is refused. Two rounds may always wait.
+    /// Longest expected wait of a scan, in milliseconds; the next one is refused. A full round may always wait.
     pub wait_ms_max: u64,
     /// Most bytes of codes in host memory.
     pub resident_bytes_max: u64,
@@ -174,7 +174,7 @@ impl Default for EngineConfig {
             kernel: None,
             batch_max: 64,
             queue_max: 4_096,
-            wait_ms_max: 250,
+            wait_ms_max: 100,
             resident_bytes_max: 64 << 30,
             lock_memory: LockMemory::Prefer,
             miss_probability: MISS_PROBABILITY,

@@ -17,8 +17,6 @@ use super::pace::Pace;
 
 /// Work of a scan whatever its gallery, in bytes of codes that are read in the same time.
 const WORK_MIN: u64 = 64 << 10;
-/// Rounds that may always wait. Fewer would leave the engine idle while callers come back.
-const ROUNDS_MIN: usize = 2;
 /// A gallery may take so many times as many places as are left: others still find some.
 const PLACES_LEFT_FACTOR: usize = 8;
 
@@ -95,19 +93,24 @@ impl Shared {
         }
     }
 
-    /// Takes a place among the scans that wait or run, where there is one and the scan can be answered while somebody waits for it.
-    pub(super) fn ticket(
-        self: &Arc<Self>,
-        line: &Arc<Line>,
-        deadline: Option<Instant>,
-    ) -> Result<Ticket, EngineError> {
+    /// Refuses where there is no place for one more scan, or where it could not be answered while somebody waits for it.
+    pub(super) fn check_room(&self, line: &Line, deadline: Option<Instant>) -> Result<(), EngineError> {
         let waiting = self.waiting.load(Ordering::Relaxed);
         let own = line.waiting.load(Ordering::Relaxed);
         let left = self.queue_max.saturating_sub(waiting);
         if own >= left.saturating_mul(PLACES_LEFT_FACTOR) {
             return Err(EngineError::QueueFull { max: self.queue_max });
         }
-        self.in_time(line, waiting, own, deadline)?;
+        self.in_time(line, waiting, own, deadline)
+    }
+
+    /// Takes a place among the scans that wait or run.
+    pub(super) fn ticket(
+        self: &Arc<Self>,
+        line: &Arc<Line>,
+        deadline: Option<Instant>,
+    ) -> Result<Ticket, EngineError> {
+        self.check_room(line, deadline)?;
         let work = line.work();
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.work.fetch_add(work, Ordering::Relaxed);
@@ -143,7 +146,7 @@ impl Shared {
         let Some(wait) = self.expect(probes, work) else {
             return Ok(());
         };
-        if wait > self.wait_max && probes > ROUNDS_MIN * self.batch_max {
+        if wait > self.wait_max && probes > self.batch_max {
             let max = self.wait_max;
             return Err(EngineError::QueueLong { wait, max });
         }

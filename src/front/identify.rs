@@ -66,6 +66,7 @@ impl Front {
         let answer = match admitted {
             Admitted::Retake(reason) => retake(reason),
             Admitted::Good(probe) => {
+                self.check_room(tenant, request)?;
                 let probe = self.protect(tenant, probe).await?;
                 let query = self.search_query(tenant, caller, member, request, probe);
                 let mut found = match self.recall(tenant, request, &query).await? {
@@ -217,6 +218,15 @@ impl Front {
             answer => answer.map(drop),
         };
         self.heard(tenant, answer)
+    }
+
+    /// At saturation a refusal is to cost as little as may be. Recent matches need no room.
+    fn check_room(&self, tenant: &Tenant, request: &Identify) -> Result<(), FrontError> {
+        if self.tenants.recents.site(tenant, request).is_none() {
+            let node = self.routes.node(tenant.id())?;
+            self.heard(tenant, node.check_room(tenant.id(), request.deadline))?;
+        }
+        Ok(())
     }
 
     /// The search of the whole gallery; of near misses too where they are counted.

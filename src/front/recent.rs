@@ -119,7 +119,7 @@ impl Recents {
     }
 
     /// The site whose recent matches may answer: none for a tenant that wants proof, and none where candidates are asked for.
-    fn site<'a>(&self, tenant: &Tenant, request: &'a Identify) -> Option<&'a SiteId> {
+    pub(super) fn site<'a>(&self, tenant: &Tenant, request: &'a Identify) -> Option<&'a SiteId> {
         let may = self.per_site_max > 0 && !tenant.spec.policy.deterministic && request.candidates_max == 0;
         request.site.as_ref().filter(|_| may)
     }

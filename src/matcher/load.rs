@@ -8,10 +8,14 @@ use zeroize::Zeroizing;
 
 use super::apply::exact_values;
 use super::residency::Residency;
+use super::rotate;
 use super::tenant::Tenant;
 use crate::engine::code::Codes;
 use crate::engine::{Engine, EngineError, GalleryId};
+use crate::keys::keyring::Keyring;
+use crate::model::id::TenantId;
 use crate::model::signature::Dimension;
+use crate::storage::data_dir::DataDir;
 use crate::storage::error::StorageError;
 use crate::storage::journal::Journal;
 use crate::storage::place::{LoadedSegment, Place, RowPlanes};
@@ -29,6 +33,27 @@ pub(super) enum LoadError {
     /// From the engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+/// Opens a tenant's files and makes its gallery resident; why it can't be, in words that name file and fault.
+pub(super) fn open_tenant(
+    dir: &DataDir,
+    keyring: &Keyring,
+    journal: &Arc<Journal>,
+    engine: &Engine,
+    id: &TenantId,
+) -> Result<Arc<Tenant>, String> {
+    let data_key = rotate::data_key(dir, keyring, id)
+        .map_err(|error| error.to_string())?
+        .ok_or_else(|| "the keyring holds no data key of this tenant".to_owned())?;
+    let store = Store::open(dir, id, &data_key, keyring.signer()).map_err(|error| error.to_string())?;
+    match journal.record_erasures(&store) {
+        Err(error @ StorageError::Outdated { .. }) => return Err(error.to_string()),
+        // The gallery can be searched all the same. The next erasure writes what is missing, or is refused.
+        Err(error) => tracing::error!(tenant = %id, %error, "erasures are missing in the erasure journal"),
+        Ok(()) => {}
+    }
+    load(store, journal, engine).map_err(|error| error.to_string())
 }
 
 /// Makes a store's whole gallery resident.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::error::node_error;
 use super::import::blocking;
-use super::load::load;
+use super::load::{load, open_tenant};
 use super::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportProgress, ImportStream,
     Imported, Node, NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef, TransformChange, UsagePage,
@@ -19,7 +19,7 @@ use super::node::{
 };
 use super::rotate::Rotations;
 use super::tenant::Tenant;
-use super::{convert, rotate, upkeep};
+use super::{convert, upkeep};
 use crate::engine::Engine;
 use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose};
@@ -308,26 +308,6 @@ impl LocalNode {
     }
 }
 
-fn open_tenant(
-    dir: &DataDir,
-    keyring: &Keyring,
-    journal: &Arc<Journal>,
-    engine: &Engine,
-    id: &TenantId,
-) -> Result<Arc<Tenant>, String> {
-    let data_key = rotate::data_key(dir, keyring, id)
-        .map_err(|error| error.to_string())?
-        .ok_or_else(|| "the keyring holds no data key of this tenant".to_owned())?;
-    let store = Store::open(dir, id, &data_key, keyring.signer()).map_err(|error| error.to_string())?;
-    match journal.record_erasures(&store) {
-        Err(error @ StorageError::Outdated { .. }) => return Err(error.to_string()),
-        // The gallery can be searched all the same. The next erasure writes what is missing, or is refused.
-        Err(error) => tracing::error!(tenant = %id, %error, "erasures are missing in the erasure journal"),
-        Ok(()) => {}
-    }
-    load(store, journal, engine).map_err(|error| error.to_string())
-}
-
 #[async_trait]
 impl Node for Arc<LocalNode> {
     async fn tenants(&self) -> Result<Vec<TenantStatus>, NodeError> {
@@ -367,6 +347,10 @@ impl Node for Arc<LocalNode> {
 
     async fn rotate_transform(&self, id: &TenantId, to: TransformChange) -> Result<TenantStatus, NodeError> {
         self.rotate(id, Some(to)).await
+    }
+
+    fn check_room(&self, tenant: &TenantId, deadline: Option<Instant>) -> Result<(), NodeError> {
+        self.live(tenant)?.check_room(deadline)
     }
 
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {

@@ -50,6 +50,11 @@ pub trait Node: Send + Sync + 'static {
         tenant: &TenantId,
         change: TransformChange,
     ) -> Result<TenantStatus, NodeError>;
+    /// Refuses where a search would be refused now for want of time or places, as far as that is known here. Costs next to nothing; says nothing
+    /// else of the tenant.
+    fn check_room(&self, _tenant: &TenantId, _deadline: Option<Instant>) -> Result<(), NodeError> {
+        Ok(())
+    }
     /// 1:N: everybody at or above the threshold.
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError>;
     /// 1:N without a threshold: the subjects with the best scores, as many as were asked for.

@@ -57,6 +57,12 @@ impl Tenant {
         })
     }
 
+    /// Refuses as a search would now.
+    pub(super) fn check_room(&self, deadline: Option<Instant>) -> Result<(), NodeError> {
+        let room = self.engine.check_room(self.gallery, deadline);
+        room.map_err(|error| engine_error(self.id(), &error))
+    }
+
     /// One subject, at or above the threshold or not.
     fn search_one(&self, query: &SearchQuery, subject: &SubjectId) -> Result<SearchAnswer, NodeError> {
         let places = self.rows_of(subject)?;

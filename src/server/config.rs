@@ -135,7 +135,7 @@ pub struct Engine {
     pub batch_max: usize,
     /// Probes that wait or run.
     pub queue_max: usize,
-    /// Longest time that a probe is let wait, in milliseconds; two batches may always wait.
+    /// Longest time that a probe is let wait, in milliseconds; a full batch may always wait.
     pub wait_ms_max: u64,
     /// Bytes of codes in memory; 0 takes half of the machine's memory.
     pub resident_bytes_max: u64,

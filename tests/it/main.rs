@@ -18,6 +18,7 @@ mod found_at_once;
 mod imports;
 mod investigations;
 mod journal;
+mod loaded;
 mod measured;
 mod nothing_left;
 mod nothing_lost;

@@ -68,6 +68,11 @@ impl Site {
             "[metrics]\nenabled = false\n[matcher]\nflush_rows = {flush_rows}\npurge_seconds_max = {purge_seconds_max}\n\
              [engine]\nbackend = \"cpu\"\nlock_memory = \"off\"\n[log]\nfilter = \"warn\"\n"
         );
+        self.write_configuration(&text)
+    }
+
+    /// Writes the configuration of the next start, whole.
+    pub fn write_configuration(&self, text: &str) -> std::io::Result<()> {
         std::fs::write(self.folder.join("thenar.toml"), text)
     }
 

@@ -3,10 +3,11 @@
 use rayon::prelude::*;
 
 use super::super::error::CliError;
-use super::oracle::{self, AUDIT_BAND, Answer};
+use super::super::simulated::Question;
+use super::super::simulated::oracle::{self, AUDIT_BAND, Answer};
 use super::plan::Plan;
 use super::report::Check;
-use super::traffic::{Question, Traffic};
+use super::traffic::Traffic;
 use super::{DemoError, check, say};
 
 /// Answers that are held against an exhaustive scan.
@@ -49,7 +50,7 @@ struct Unexplained {
 fn unexplained(plan: &Plan, answers: &[(Question, Answer)], threshold: f64) -> Unexplained {
     let probes: Vec<Vec<f32>> = answers
         .iter()
-        .map(|(question, _)| question.palm(plan).heard)
+        .map(|(question, _)| question.palm(&plan.population).heard)
         .collect();
     let candidates = candidates(plan, &probes, threshold - AUDIT_BAND);
     let wrong = answers

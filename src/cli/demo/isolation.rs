@@ -6,9 +6,9 @@ use crate::client::{api, code_name};
 use crate::model::principal::Role;
 
 use super::super::error::CliError;
+use super::super::simulated::oracle::Answer;
 use super::check;
 use super::host::Host;
-use super::oracle::Answer;
 use super::plan::{Plan, arena, office};
 use super::report::Check;
 use super::scanner::Scanner;

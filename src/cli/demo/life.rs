@@ -7,10 +7,11 @@ use crate::model::principal::Role;
 
 use super::super::erase::purged;
 use super::super::error::CliError;
+use super::super::simulated::oracle::Answer;
+use super::super::simulated::{self, subject_id};
 use super::check;
 use super::host::Host;
-use super::oracle::Answer;
-use super::plan::{self, LEAVER, Plan, arena, subject_id};
+use super::plan::{LEAVER, Plan, arena};
 use super::report::Check;
 use super::scanner::Scanner;
 
@@ -47,7 +48,7 @@ pub(super) async fn run(host: &Host, plan: &Plan) -> Result<Life, CliError> {
         request_id: "enrol-newcomer".to_owned(),
         subject_id: subject_id(plan.newcomer()),
         signatures: vec![newcomer.message()],
-        consent: Some(plan::consent()),
+        consent: Some(simulated::consent()),
         ..api::EnrollRequest::default()
     };
     client.enrollment().enroll(request).await?;

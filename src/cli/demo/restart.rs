@@ -5,8 +5,8 @@ use tokio::task::JoinSet;
 use crate::model::principal::Role;
 
 use super::super::error::CliError;
+use super::super::simulated::oracle::Answer;
 use super::host::Host;
-use super::oracle::Answer;
 use super::plan::{LEAVER, Plan, arena};
 use super::report::Check;
 use super::scanner::Scanner;

@@ -7,7 +7,7 @@ use tonic::{Code, Status, Streaming};
 use crate::client::api::identify_stream_response::Result as StreamResult;
 use crate::client::{Client, api};
 
-use super::plan::Palm;
+use super::super::simulated::Palm;
 
 /// How a scanner calls.
 pub(super) struct Scanner {

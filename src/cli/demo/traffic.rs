@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 use tokio::task::JoinSet;
 
 use crate::client::{api, explain};
 use crate::model::principal::Role;
 
 use super::super::error::CliError;
+use super::super::simulated::oracle::{self, Answer, Asker, Verdict};
+use super::super::simulated::{Question, SEED};
 use super::super::{progress, show};
 use super::host::Host;
-use super::oracle::{self, Answer, Asker, Verdict};
-use super::plan::{FPIR, Palm, Plan, REGULARS, SEED, arena};
+use super::plan::{FPIR, MIX, Plan, arena};
 use super::report::{Check, Figures};
 use super::scanner::Scanner;
 use super::{DemoError, check};
@@ -28,58 +29,6 @@ const AUDIT_EVERY: u64 = 101;
 const KEPT_MAX: usize = 256;
 /// Pause after a refused call.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// A palm that was asked about, small enough to keep: it can be made again.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Question {
-    /// A capture of an enrolled palm.
-    Mate {
-        /// Whose.
-        subject: u64,
-        /// Which capture.
-        capture: u64,
-    },
-    /// A palm that is not enrolled.
-    Stranger(u64),
-}
-
-impl Question {
-    /// Draws the next one: three in five anybody enrolled, one a regular, one a stranger.
-    pub(super) fn draw(rng: &mut ChaCha8Rng, palms: u64, number: u64) -> Self {
-        let kind = rng.next_u64() % 5;
-        let who = rng.next_u64();
-        match kind {
-            0 => Self::Stranger(number),
-            1 => Self::Mate {
-                subject: who % REGULARS.min(palms),
-                capture: number,
-            },
-            _ => Self::Mate {
-                subject: who % palms,
-                capture: number,
-            },
-        }
-    }
-
-    /// The palm as it is captured.
-    pub(super) fn palm(self, plan: &Plan) -> Palm {
-        let values = match self {
-            Self::Mate { subject, capture } => plan.population.probe(subject, capture),
-            Self::Stranger(number) => plan.population.stranger(number),
-        };
-        Palm::new(&values, plan.dim)
-    }
-
-    fn asker(self, plan: &Plan, palm: &Palm) -> Asker {
-        match self {
-            Self::Mate { subject, .. } => Asker::Mate {
-                subject,
-                score: palm.score(&plan.enrolled(subject)),
-            },
-            Self::Stranger(_) => Asker::Stranger,
-        }
-    }
-}
 
 /// What came of the traffic of one scanner or of all.
 #[derive(Debug)]
@@ -302,10 +251,10 @@ async fn scan(
     let mut rng = ChaCha8Rng::seed_from_u64(SEED ^ (scanner_number << 32));
     let mut number = scanner_number << 32;
     while Instant::now() < end {
-        let question = Question::draw(&mut rng, plan.palms, number);
+        let question = MIX.draw(&mut rng, plan.palms, number);
         number += 1;
-        let palm = question.palm(&plan);
-        let asker = question.asker(&plan, &palm);
+        let palm = question.palm(&plan.population);
+        let asker = question.asker(&plan.population, &palm);
         let begin = Instant::now();
         match scanner.ask(&palm).await {
             Ok(response) => {

@@ -1,4 +1,4 @@
-//! Tests of the traffic's bookkeeping: mix, rates, quantiles and checks.
+//! Tests of the traffic's bookkeeping: rates, quantiles and checks.
 
 use super::super::plan::tests::plan;
 use super::*;
@@ -17,24 +17,6 @@ fn mate(score: f64) -> Asker {
 fn failed(traffic: &Traffic) -> Vec<String> {
     let checks = traffic.checks(&plan(100));
     checks.into_iter().filter(|c| !c.passed).map(|c| c.name).collect()
-}
-
-#[test]
-fn the_mix_has_regulars_strangers_and_everybody() {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let drawn: Vec<Question> = (0..10_000)
-        .map(|n| Question::draw(&mut rng, 1_000_000, n))
-        .collect();
-    let strangers = drawn
-        .iter()
-        .filter(|q| matches!(q, Question::Stranger(_)))
-        .count();
-    let regulars = drawn
-        .iter()
-        .filter(|q| matches!(q, Question::Mate { subject, .. } if *subject < REGULARS))
-        .count();
-    assert!((1_800..2_200).contains(&strangers), "{strangers}");
-    assert!((1_800..2_200).contains(&regulars), "{regulars}");
 }
 
 #[test]

@@ -1,18 +1,18 @@
-//! What the right answer is, from the scores that the demo can compute itself. Pure; asks nobody.
+//! What the right answer is, from scores that whoever asks can compute. Pure; asks nobody.
 
 use crate::client::api;
 
-use super::plan::MARGIN;
+use super::MARGIN;
 
 /// How far the server's score may be from the exact one. Storing a row in half precision moves a
 /// unit vector by at most 2⁻¹¹, so a cosine by at most 0.0005; the rest is room for single precision.
-pub(super) const BAND: f64 = 0.001;
+pub const BAND: f64 = 0.001;
 /// The same where the reference was not rounded to half precision on its way either.
-pub(super) const AUDIT_BAND: f64 = 0.002;
+pub const AUDIT_BAND: f64 = 0.002;
 
 /// Who asked.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Asker {
+pub enum Asker {
     /// An enrolled palm, and its cosine with what is enrolled.
     Mate {
         /// Whose.
@@ -26,7 +26,7 @@ pub(super) enum Asker {
 
 /// What the server said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
+pub enum Answer {
     /// This subject.
     Match(Option<u64>),
     /// Nobody.
@@ -39,12 +39,9 @@ pub(super) enum Answer {
 
 impl Answer {
     /// Reads a response.
-    pub(super) fn of(response: &api::IdentifyResponse) -> Self {
+    pub fn of(response: &api::IdentifyResponse) -> Self {
         match (response.decision(), response.retake_reason()) {
-            (api::Decision::Match, _) => {
-                let number = response.subject_id.strip_prefix("palm-");
-                Self::Match(number.and_then(|text| text.parse().ok()))
-            }
+            (api::Decision::Match, _) => Self::Match(super::subject_number(&response.subject_id)),
             (api::Decision::NoMatch, _) => Self::NoMatch,
             (api::Decision::Retake, api::RetakeReason::Ambiguous) => Self::Ambiguous,
             _ => Self::Other,
@@ -52,19 +49,19 @@ impl Answer {
     }
 
     /// Whether it names this subject.
-    pub(super) fn names(self, subject: u64) -> bool {
+    pub fn names(self, subject: u64) -> bool {
         self == Self::Match(Some(subject))
     }
 
     /// Whether a false positive, when a stranger asked: anyone was above the threshold (ISO/IEC 19795-1).
-    pub(super) fn is_positive(self) -> bool {
+    pub fn is_positive(self) -> bool {
         matches!(self, Self::Match(_) | Self::Ambiguous)
     }
 }
 
 /// What to think of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// The only right one, or one of two right ones close to the threshold.
     Right,
     /// Right only if somebody else's palm is close: an exhaustive scan has to tell.
@@ -74,7 +71,7 @@ pub(super) enum Verdict {
 }
 
 /// Judges an answer by the mate's score alone.
-pub(super) fn judge(asker: Asker, answer: Answer, threshold: f64) -> Verdict {
+pub fn judge(asker: Asker, answer: Answer, threshold: f64) -> Verdict {
     match (asker, answer) {
         (_, Answer::Other) => Verdict::Wrong,
         (Asker::Mate { subject, score }, answer) if answer.names(subject) => {
@@ -98,7 +95,7 @@ pub(super) fn judge(asker: Asker, answer: Answer, threshold: f64) -> Verdict {
 
 /// Whether an answer is one that an exhaustive scan allows. `candidates` are all subjects at or above
 /// the threshold less the band, each with its score, in any order.
-pub(super) fn explains(candidates: &[(u64, f64)], answer: Answer, threshold: f64) -> bool {
+pub fn explains(candidates: &[(u64, f64)], answer: Answer, threshold: f64) -> bool {
     let margin = f64::from(MARGIN);
     let mut scores: Vec<f64> = candidates.iter().map(|(_, score)| *score).collect();
     scores.sort_by(|a, b| b.total_cmp(a));

@@ -1,0 +1,263 @@
+//! How much of the engine's throughput arrives through gRPC with TLS, and what that adds to one identification. Sets no goal.
+
+pub mod alone;
+pub mod batches;
+pub mod callers;
+pub mod open;
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use serde::Serialize;
+use thenar::cli::simulated::mix::Mix;
+use thenar::cli::simulated::{self, SEED, import};
+use thenar::client::Client;
+use thenar::model::id::TenantId;
+use thenar::model::signature::Dimension;
+use thenar::population::Population;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::live::calls;
+use crate::live::child::{Child, Site};
+use crate::timing::Samples;
+use crate::{Failure, progress};
+
+use alone::Alone;
+use batches::Batches;
+use callers::{Captures, Saturation};
+
+/// The tenant that is asked, and the one that crowds it out if it can.
+pub const TENANT: &str = "served";
+/// See [`TENANT`].
+pub const NEIGHBOUR: &str = "neighbour";
+/// Wanted FPIR of both.
+const FPIR: f64 = 1e-3;
+/// Captures that are made beforehand; callers go through them in turn.
+const CAPTURES: usize = 16_384;
+/// Who comes.
+const MIX: Mix = Mix {
+    strangers: 0.1,
+    regulars: 0.5,
+    circle: 1_000,
+};
+
+/// What to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Palms of a tenant.
+    pub rows: u64,
+    /// Dimension.
+    pub dim: Dimension,
+    /// Calls that are kept unanswered at saturation.
+    pub in_flight: usize,
+    /// Connections that they share.
+    pub connections: usize,
+    /// How long each side is kept busy in a turn.
+    pub length: Duration,
+    /// Lone identifications in a turn.
+    pub lone: usize,
+    /// Turns.
+    pub turns: usize,
+}
+
+/// Medians of the turns, and what else there is to know.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measured {
+    /// Probes a second that the engine alone searches, in batches as large as those of the server.
+    pub engine_per_s: f64,
+    /// Probes of such a batch.
+    pub batch: f64,
+    /// Identifications a second that arrive.
+    pub served_per_s: f64,
+    /// The latter over the former.
+    pub share: f64,
+    /// Of a hundred lone identifications on the idle server the slowest but one.
+    pub p99_ms: f64,
+    /// The middle one.
+    pub p50_ms: f64,
+    /// The same of the engine alone, by turns with those.
+    pub engine_p99_ms: f64,
+    /// The same of the engine alone.
+    pub engine_p50_ms: f64,
+}
+
+/// The object that scripts read.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    engine_per_s: f64,
+    served_per_s: f64,
+    share: f64,
+    p99_ms: f64,
+}
+
+impl From<&Measured> for Summary {
+    fn from(measured: &Measured) -> Self {
+        let rounded = |value: f64, scale: f64| (value * scale).round() / scale;
+        Self {
+            engine_per_s: rounded(measured.engine_per_s, 10.0),
+            served_per_s: rounded(measured.served_per_s, 10.0),
+            share: rounded(measured.share, 1e3),
+            p99_ms: rounded(measured.p99_ms, 1e3),
+        }
+    }
+}
+
+/// A server with a filled tenant.
+pub struct Bench {
+    site: Site,
+    plan: Plan,
+    population: Population,
+    threshold: f32,
+    metrics: String,
+    address: String,
+    runtime: Runtime,
+    _server: Child,
+}
+
+impl Bench {
+    /// Starts the server and fills the tenant.
+    pub fn start(site: Site, plan: Plan) -> Result<Self, Failure> {
+        // The number is free again when the server takes it, and nobody else asks for it meanwhile.
+        let metrics = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        site.write_configuration(&format!(
+            "[metrics]\naddress = \"{metrics}\"\n[engine]\nbackend = \"cpu\"\n[log]\nfilter = \"warn\"\n"
+        ))?;
+        let runtime = Builder::new_multi_thread().enable_all().build()?;
+        let (server, address, _) = runtime.block_on(site.start())?;
+        let mut bench = Self {
+            site,
+            plan,
+            population: Population::new(SEED, plan.dim),
+            threshold: 0.0,
+            metrics,
+            address,
+            runtime,
+            _server: server,
+        };
+        bench.threshold = bench.fill(TENANT)?;
+        Ok(bench)
+    }
+
+    /// Makes a tenant and imports all palms into it. Its threshold.
+    pub fn fill(&self, tenant: &str) -> Result<f32, Failure> {
+        self.runtime.block_on(self.filled(tenant))
+    }
+
+    async fn filled(&self, tenant: &str) -> Result<f32, Failure> {
+        progress(format!("{} palms into {tenant}", self.plan.rows));
+        let tenant: TenantId = tenant.parse()?;
+        let admin = self.connect("/admin/bench").await?;
+        let id = format!("create-{tenant}");
+        let request = simulated::tenant_request(&tenant, id, self.plan.dim, FPIR, self.plan.rows);
+        let made = admin.admin().create_tenant(request).await?.into_inner();
+        let operator = self.connect(&format!("/tenant/{tenant}/operator/bench")).await?;
+        let id = "import".to_owned();
+        let taken = import::run(&operator, &tenant, id, &self.population, 0, self.plan.rows).await?;
+        if taken != self.plan.rows {
+            return Err(format!("{taken} of {} palms were imported", self.plan.rows).into());
+        }
+        Ok(made.threshold)
+    }
+
+    /// Measures both sides turn by turn.
+    pub fn measure(&self) -> Result<Measured, Failure> {
+        progress("the same gallery in an engine alone");
+        let captures = Captures::new(&self.population, MIX, self.plan.rows, CAPTURES);
+        let alone = Alone::new(&self.population, self.plan.rows, self.threshold, &captures)?;
+        let mut scanners = Vec::new();
+        for number in 0..self.plan.connections {
+            let path = format!("/tenant/{TENANT}/scanner/bench-{number}");
+            scanners.push(self.runtime.block_on(self.connect(&path))?);
+        }
+        let saturation = Saturation {
+            scanners: &scanners,
+            captures: &captures,
+            threshold: f64::from(self.threshold),
+        };
+        let mut turns = Turns::default();
+        for turn in 1..=self.plan.turns {
+            progress(format!("turn {turn} of {}", self.plan.turns));
+            self.turn(&saturation, &alone, &mut turns)?;
+        }
+        turns.medians()
+    }
+
+    fn turn(&self, saturation: &Saturation<'_>, alone: &Alone, turns: &mut Turns) -> Result<(), Failure> {
+        let plan = &self.plan;
+        let before = Batches::read(&self.metrics)?;
+        let served = self
+            .runtime
+            .block_on(saturation.run(plan.in_flight, plan.length))?;
+        let batches = Batches::read(&self.metrics)?.since(&before);
+        progress(format!("  served {served:.0} a second, batches of {batches}"));
+        let batch = batches.mean()?;
+        let engine = alone.throughput(batch, plan.length)?;
+        progress(format!("  engine {engine:.0} a second in batches of {batch:.0}"));
+        // By turns: each finds the caches as the other left them and its threads asleep, as on an idle server.
+        let (mut lone, mut engine_lone) = (Samples::default(), Samples::default());
+        for number in 0..plan.lone {
+            self.runtime.block_on(saturation.one(&mut lone))?;
+            alone.one(number, &mut engine_lone)?;
+        }
+        for (samples, value) in [
+            (&mut turns.served, served),
+            (&mut turns.engine, engine),
+            (&mut turns.batch, batch),
+            (&mut turns.p99, quantile(&lone, 0.99)?),
+            (&mut turns.p50, quantile(&lone, 0.5)?),
+            (&mut turns.engine_p99, quantile(&engine_lone, 0.99)?),
+            (&mut turns.engine_p50, quantile(&engine_lone, 0.5)?),
+        ] {
+            samples.push(value);
+        }
+        Ok(())
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its files.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    async fn connect(&self, path: &str) -> Result<Client, Failure> {
+        Ok(calls::connect(&self.address, &self.site.credentials(path)?).await?)
+    }
+}
+
+/// Figures of the turns.
+#[derive(Default)]
+struct Turns {
+    served: Samples,
+    engine: Samples,
+    batch: Samples,
+    p99: Samples,
+    p50: Samples,
+    engine_p99: Samples,
+    engine_p50: Samples,
+}
+
+impl Turns {
+    fn medians(&self) -> Result<Measured, Failure> {
+        let (engine, served) = (quantile(&self.engine, 0.5)?, quantile(&self.served, 0.5)?);
+        Ok(Measured {
+            engine_per_s: engine,
+            served_per_s: served,
+            share: served / engine,
+            batch: quantile(&self.batch, 0.5)?,
+            p99_ms: quantile(&self.p99, 0.5)?,
+            p50_ms: quantile(&self.p50, 0.5)?,
+            engine_p99_ms: quantile(&self.engine_p99, 0.5)?,
+            engine_p50_ms: quantile(&self.engine_p50, 0.5)?,
+        })
+    }
+}
+
+fn quantile(samples: &Samples, quantile: f64) -> Result<f64, Failure> {
+    samples
+        .quantile(quantile)
+        .ok_or_else(|| "nothing was timed".into())
+}
