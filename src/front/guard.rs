@@ -2,7 +2,7 @@
 //! it arrives. Sees scores and subjects, no signature.
 //!
 //! A scanner is told decisions alone, so that all a climber can do is try small changes of a probe that nearly matches. Each of them is a
-//! near miss: a best score below the threshold, with a false match rate of at most [`NEAR_FACTOR`] times that of the threshold. At a gate near misses are
+//! near miss: a best score below the threshold, with a false match rate of at most `NEAR_FACTOR` times that of the threshold. At a gate near misses are
 //! of many people; those of a climber are of one. So they are counted by scanner and subject, and beyond the limit that scanner is told
 //! nothing about that subject, not even a match, until time has passed. Everybody else goes on through the same gate.
 
