@@ -84,7 +84,8 @@ async fn the_end_of_a_certificate_is_awaited_and_so_is_its_being_taken_back() {
     let (_, certificate) = X509Certificate::from_der(&der).expect("a certificate");
     let id = CertificateId::new(certificate.issuer().as_raw(), certificate.raw_serial());
     teller.send_replace(std::sync::Arc::new([id].into()));
-    assert!(waits.await.expect("it ended").contains("revoked"));
+    let told = tokio::time::timeout(LOOK_EVERY, waits).await.expect("it is told");
+    assert!(told.expect("it ended").contains("revoked"));
     Caller::from_certificates(&[&der], "example.org", &revocations).expect_err("taken back");
     teller.send_replace(std::sync::Arc::default());
     caller.valid_until = Timestamp::now().plus(Duration::from_millis(1));

@@ -18,7 +18,8 @@ async fn pair(first_max: Duration, silence_max: Duration) -> (DuplexStream, Coun
 #[tokio::test]
 async fn a_caller_that_says_nothing_is_cut_off() {
     let (_caller, mut server) = pair(LIMIT, Duration::from_hours(1)).await;
-    let error = server.read_u8().await.expect_err("silent");
+    let read = tokio::time::timeout(50 * LIMIT, server.read_u8()).await;
+    let error = read.expect("cut off").expect_err("silent");
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
 }
 
@@ -38,7 +39,9 @@ async fn a_caller_that_falls_silent_is_cut_off_and_one_that_speaks_is_not() {
         for _ in 0..16 {
             server.read_u8().await.expect("heard");
         }
-        server.read_u8().await
+        tokio::time::timeout(50 * LIMIT, server.read_u8())
+            .await
+            .expect("cut off")
     };
     let ((), end) = tokio::join!(speaks, hears);
     assert_eq!(end.expect_err("silent at last").kind(), io::ErrorKind::TimedOut);
