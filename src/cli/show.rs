@@ -72,7 +72,7 @@ pub fn certificate_text(certificate: Option<&api::Certificate>) -> String {
     match certificate.and_then(|c| c.proof) {
         Some(Proof::Deterministic(true)) => "deterministic".to_owned(),
         Some(Proof::MissProbability(p)) => format!("probabilistic {p:e}"),
-        Some(Proof::FalseMatchProbability(p)) => format!("recent match {p:e}"),
+        Some(Proof::FalseMatchProbability(p)) => format!("recent match {p:.1e}"),
         _ => "none".to_owned(),
     }
 }

@@ -51,7 +51,7 @@ impl fmt::Display for Certificate {
             Self::Probabilistic { miss_probability } => write!(f, "probabilistic {miss_probability:e}"),
             Self::RecentMatch {
                 false_match_probability,
-            } => write!(f, "recent match {false_match_probability:e}"),
+            } => write!(f, "recent match {false_match_probability:.1e}"),
         }
     }
 }
