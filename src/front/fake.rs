@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use futures::StreamExt;
@@ -208,6 +209,10 @@ impl Node for FakeNode {
             return Err(error);
         }
         Self::status(&self.0.lock(), tenant)
+    }
+
+    fn check_room(&self, _: &TenantId, _: Option<Instant>) -> Result<(), NodeError> {
+        self.0.lock().failures.remove("check_room").map_or(Ok(()), Err)
     }
 
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {

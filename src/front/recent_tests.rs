@@ -82,6 +82,27 @@ async fn a_regular_is_answered_without_a_scan_at_the_site_where_it_was_seen() {
 }
 
 #[tokio::test]
+async fn a_full_node_is_not_asked_to_search_and_still_asked_about_a_regular() {
+    let full = || NodeError::Exhausted {
+        limit: "engine.wait_ms_max",
+        value: 100,
+        retry_after: Duration::from_millis(200),
+    };
+    let fixture = Fixture::new().await;
+    fixture.enroll("acme", "ada", 1).await;
+    let (front, forgetful) = (remembering(&fixture, 8), remembering(&fixture, 0));
+    ask(&front, identify("1", &palm(1))).await;
+    fixture.node.fail("check_room", full());
+    let request = identify("2", &palm(1));
+    let refused = forgetful.identify(&caller(SCANNER), request).await;
+    let refusal = refused.err().expect("refused").to_string();
+    assert!(refusal.contains("engine.wait_ms_max"), "{refusal}");
+    assert_eq!(searches(&fixture.node), (1, 0));
+    fixture.node.fail("check_room", full());
+    assert!(is_recent(&ask(&front, identify("3", &palm(1))).await));
+}
+
+#[tokio::test]
 async fn who_wants_proof_or_candidates_or_names_no_site_gets_a_full_search() {
     let fixture = Fixture::new().await;
     fixture.enroll("acme", "ada", 1).await;
