@@ -27,8 +27,6 @@ pub(super) struct Shared {
     /// Scans that wait or run, and the work that they are together.
     waiting: AtomicUsize,
     work: AtomicU64,
-    /// Galleries that have scans which wait or run.
-    lines: AtomicUsize,
     pub(super) pace: Pace,
     queue_max: usize,
     batch_max: usize,
@@ -68,9 +66,7 @@ pub(super) struct Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if self.line.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.shared.lines.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.line.waiting.fetch_sub(1, Ordering::Relaxed);
         self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
         self.shared.work.fetch_sub(self.work, Ordering::Relaxed);
     }
@@ -83,7 +79,6 @@ impl Shared {
             backend: RwLock::new(Arc::from("")),
             waiting: AtomicUsize::new(0),
             work: AtomicU64::new(0),
-            lines: AtomicUsize::new(0),
             pace: Pace::default(),
             queue_max: config.queue_max,
             batch_max: config.batch_max,
@@ -114,9 +109,7 @@ impl Shared {
         let work = line.work();
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.work.fetch_add(work, Ordering::Relaxed);
-        if line.waiting.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.lines.fetch_add(1, Ordering::Relaxed);
-        }
+        line.waiting.fetch_add(1, Ordering::Relaxed);
         Ok(Ticket {
             shared: Arc::clone(self),
             line: Arc::clone(line),

@@ -10,13 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::{Clock, MonotonicClock, Reference};
-use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use moka::sync::Cache;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use super::quota::Limiter;
 use super::threshold;
 use crate::matcher::node::NodeError;
 use crate::model::id::SubjectId;
@@ -60,7 +59,7 @@ struct Pair {
 
 /// Near misses of a pair.
 struct Climb<C: Clock> {
-    rate: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
+    rate: Limiter<C>,
     /// Until when the scanner is told nothing about the subject.
     held_until: Mutex<Option<C::Instant>>,
 }

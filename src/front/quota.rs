@@ -70,10 +70,13 @@ enum Who {
     Tenant(TenantId),
 }
 
+/// A rate of one thing, by a clock that tests can move.
+pub(super) type Limiter<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
+
 /// What somebody may still do.
 struct Allowance<C: Clock> {
     quota: Quota,
-    rate: Option<RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>>,
+    rate: Option<Limiter<C>>,
     places: Option<Arc<Semaphore>>,
 }
 
