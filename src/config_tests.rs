@@ -19,6 +19,31 @@ fn the_example_shows_the_defaults() {
     assert_eq!(loaded(text).expect("sound"), Config::default());
 }
 
+/// Paths of all settings that have a value.
+fn settings(value: &serde_json::Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(table) => {
+            for (key, value) in table {
+                settings(value, &format!("{path}.{key}"), found);
+            }
+        }
+        serde_json::Value::Null => {}
+        _ => found.push(path.to_owned()),
+    }
+}
+
+#[test]
+fn the_example_shows_every_setting_that_has_a_default() {
+    let (mut shown, mut there) = (Vec::new(), Vec::new());
+    let example = Figment::from(Toml::string(include_str!("../thenar.example.toml")));
+    settings(&example.extract().expect("sound"), "", &mut shown);
+    let defaults = serde_json::to_value(Config::default()).expect("plain values");
+    settings(&defaults, "", &mut there);
+    there.retain(|path| !shown.contains(path));
+    assert!(there.is_empty(), "{there:?}");
+    assert!(shown.contains(&".engine.wait_ms_max".to_owned()), "{shown:?}");
+}
+
 #[test]
 fn every_line_that_the_example_comments_out_is_sound_too() {
     let text: String = include_str!("../thenar.example.toml")
@@ -51,6 +76,16 @@ fn limits_are_named_with_value_and_range() {
     assert!(
         both.contains("engine.queue_max") && both.contains("engine.batch_max (64)"),
         "{both}"
+    );
+    let small = refusal("[recent_matches]\nper_site_max = 10\nbytes_max = 81919");
+    assert!(
+        small.contains("recent_matches.bytes_max") && small.contains("81920"),
+        "{small}"
+    );
+    let burst = refusal("[quotas.scanner]\nper_second = 1\nburst = 601");
+    assert!(
+        burst.contains("quotas") && burst.contains("601") && burst.contains("600"),
+        "{burst}"
     );
     for odd in ["0.0", "0.2", "-1e-9", "nan"] {
         let text = refusal(&format!("[engine]\nmiss_probability = {odd}"));

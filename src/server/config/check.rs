@@ -2,6 +2,7 @@
 
 use super::{Config, LimitError};
 use crate::front::quota::IDLE as QUOTA_IDLE;
+use crate::model::signature::DIM_MAX;
 
 /// Longest drain, in seconds.
 const DRAIN_SECONDS_MAX: u64 = 3_600;
@@ -131,6 +132,17 @@ impl Config {
         }
         let recent = &self.recent_matches;
         within("recent_matches.per_site_max", recent.per_site_max, 0, 1_024)?;
+        // Otherwise no site would fit, and nobody be remembered without a word.
+        let site_max = (recent.per_site_max * DIM_MAX * size_of::<f32>()) as u64;
+        if recent.bytes_max < site_max {
+            return limit(
+                "recent_matches.bytes_max",
+                format!(
+                    "{} is less than {site_max}, what recent_matches.per_site_max ({}) probes of the largest dimension take",
+                    recent.bytes_max, recent.per_site_max
+                ),
+            );
+        }
         within("recent_matches.seconds_max", recent.seconds_max, 1, 604_800)?;
         within("front.retention_seconds", self.front.retention_seconds, 1, 86_400)?;
         Ok(())
