@@ -13,6 +13,7 @@ mod rank;
 pub mod remote;
 mod residency;
 mod rotate;
+mod scorers;
 mod search;
 mod tenant;
 mod upkeep;

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
+use tonic::codegen::http;
 use tonic::{Request, Status};
 
 use crate::front::Front;
@@ -44,12 +45,29 @@ pub struct Rooms {
 
 impl Rooms {
     /// Who calls. A call whose deadline has passed is refused before anything is done for it.
-    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+    fn caller<T>(&self, request: &Request<T>) -> Result<Arc<Caller>, Status> {
         let caller = caller::of(request.extensions(), &self.trust_domain, &self.revocations)
             .map_err(|error| status::from_front(&error, ""))?;
-        if deadline::of(request.metadata()).is_some_and(|deadline| deadline <= Instant::now()) {
+        if deadline::of(request.metadata().as_ref()).is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(status::from_front(&NodeError::DeadlineExceeded.into(), ""));
         }
         Ok(caller)
+    }
+
+    /// Refuses an identification that would find no room, before anything of it is read: at saturation a refusal is to cost as little as may be.
+    /// Whoever may not ask is told so once it is read.
+    fn room_to_identify<B>(&self, request: &http::Request<B>) -> Result<(), Status> {
+        let started = Instant::now();
+        let Ok(caller) = caller::of(request.extensions(), &self.trust_domain, &self.revocations) else {
+            return Ok(());
+        };
+        let room = self
+            .front
+            .room_to_identify(&caller, deadline::of(request.headers()));
+        room.map_err(|error| {
+            let refusal = status::from_front(&error, "");
+            observe::record("Identify", started, Some(&refusal));
+            refusal
+        })
     }
 }

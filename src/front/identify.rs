@@ -1,10 +1,11 @@
 //! Identify and Verify: the request path, one step after the other. Holds no rule of its own; each stands in the step's module.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::admit::{self, Admitted};
 use super::answers::Question;
-use super::authorize::{Member, Method};
+use super::authorize::{self, Member, Method};
 use super::command::{Identified, Identify, Verified, Verify};
 use super::error::FrontError;
 use super::identity::Caller;
@@ -66,7 +67,10 @@ impl Front {
         let answer = match admitted {
             Admitted::Retake(reason) => retake(reason),
             Admitted::Good(probe) => {
-                self.check_room(tenant, request)?;
+                // Before the rotation. Recent matches need no room.
+                if self.tenants.recents.site(tenant, request).is_none() {
+                    self.check_room(tenant, request.deadline)?;
+                }
                 let probe = self.protect(tenant, probe).await?;
                 let query = self.search_query(tenant, caller, member, request, probe);
                 let mut found = match self.recall(tenant, request, &query).await? {
@@ -220,13 +224,19 @@ impl Front {
         self.heard(tenant, answer)
     }
 
-    /// At saturation a refusal is to cost as little as may be. Recent matches need no room.
-    fn check_room(&self, tenant: &Tenant, request: &Identify) -> Result<(), FrontError> {
-        if self.tenants.recents.site(tenant, request).is_none() {
-            let node = self.routes.node(tenant.id())?;
-            self.heard(tenant, node.check_room(tenant.id(), request.deadline))?;
+    /// Refuses as [`Front::identify`] would for want of room whatever the request holds. Whoever may not ask is not refused here.
+    pub fn room_to_identify(&self, caller: &Caller, deadline: Option<Instant>) -> Result<(), FrontError> {
+        let member = authorize::gallery(caller, Method::Identify, None);
+        let tenant = member.ok().and_then(|member| self.tenants.get(&member.tenant));
+        match tenant {
+            Some(tenant) if !self.tenants.recents.are_kept() => self.check_room(&tenant, deadline),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    fn check_room(&self, tenant: &Tenant, deadline: Option<Instant>) -> Result<(), FrontError> {
+        let node = self.routes.node(tenant.id())?;
+        self.heard(tenant, node.check_room(tenant.id(), deadline))
     }
 
     /// The search of the whole gallery; of near misses too where they are counted.

@@ -12,18 +12,21 @@ use crate::model::timestamp::Timestamp;
 /// Longest time between two looks at the clock while a certificate's end is awaited: the clock may be set.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
-/// A caller, authenticated by its certificate.
+/// Somebody authenticated by a certificate.
 #[derive(Debug, Clone)]
-pub struct Caller {
+pub struct Certified<P> {
     /// Who it is.
-    pub principal: Principal,
+    pub principal: P,
     /// When its certificate ends.
     pub valid_until: Timestamp,
     /// Whether it was taken back.
     pub standing: Standing,
 }
 
-impl Caller {
+/// A caller of the public API.
+pub type Caller = Certified<Principal>;
+
+impl<P> Certified<P> {
     /// Refuses once the certificate has ended or was taken back: a stream outlives it.
     pub fn check(&self) -> Result<(), FrontError> {
         if Timestamp::now() > self.valid_until {
@@ -32,7 +35,7 @@ impl Caller {
         self.standing.check()
     }
 
-    /// Waits until [`Caller::check`] refuses.
+    /// Waits until [`Certified::check`] refuses.
     pub async fn ended(&self) -> FrontError {
         let mut standing = self.standing.clone();
         loop {
@@ -49,11 +52,13 @@ impl Caller {
     }
 
     /// Reads the principal from the first of a chain of DER-encoded certificates: exactly one URI among its subject
-    /// alternative names, a SPIFFE id (X.509-SVID, section 2) of this trust domain. Refuses a chain of which a certificate was taken back.
-    pub fn from_certificates(
+    /// alternative names, a SPIFFE id (X.509-SVID, section 2) of this trust domain, of whose path `parse` makes one. Refuses a chain of which a
+    /// certificate was taken back.
+    pub fn read(
         chain: &[impl AsRef<[u8]>],
         trust_domain: &str,
         revocations: &Revocations,
+        parse: impl FnOnce(&str) -> Result<P, FrontError>,
     ) -> Result<Self, FrontError> {
         let Some(leaf) = chain.first() else {
             return Err(FrontError::Unauthenticated("there is none".to_owned()));
@@ -78,7 +83,7 @@ impl Caller {
             .collect();
         match uris.as_slice() {
             [uri] => Ok(Self {
-                principal: principal(uri, trust_domain)?,
+                principal: parse(path(uri, trust_domain)?)?,
                 valid_until: Timestamp(
                     certificate
                         .validity()
@@ -96,7 +101,21 @@ impl Caller {
     }
 }
 
-fn principal(uri: &str, trust_domain: &str) -> Result<Principal, FrontError> {
+impl Caller {
+    /// Reads a caller of the public API; see [`Certified::read`].
+    pub fn from_certificates(
+        chain: &[impl AsRef<[u8]>],
+        trust_domain: &str,
+        revocations: &Revocations,
+    ) -> Result<Self, FrontError> {
+        Self::read(chain, trust_domain, revocations, |path| {
+            Principal::from_path(path).map_err(|refusal| FrontError::Unauthenticated(refusal.to_string()))
+        })
+    }
+}
+
+/// The path of a SPIFFE id of this trust domain.
+fn path<'a>(uri: &'a str, trust_domain: &str) -> Result<&'a str, FrontError> {
     let rest = uri
         .strip_prefix("spiffe://")
         .ok_or_else(|| FrontError::Unauthenticated(format!("{uri:?} is not a SPIFFE id (spiffe://…)")))?;
@@ -107,7 +126,7 @@ fn principal(uri: &str, trust_domain: &str) -> Result<Principal, FrontError> {
             "it is of trust domain {domain:?}; this server's is {trust_domain:?}"
         )));
     }
-    Principal::from_path(path).map_err(|refusal| FrontError::Unauthenticated(refusal.to_string()))
+    Ok(path)
 }
 
 #[cfg(test)]

@@ -118,9 +118,14 @@ impl Recents {
         self.per_site_max * HANDS * REFERENCES_PER_PALM_MAX
     }
 
+    /// Whether any are.
+    pub(super) fn are_kept(&self) -> bool {
+        self.per_site_max > 0
+    }
+
     /// The site whose recent matches may answer: none for a tenant that wants proof, and none where candidates are asked for.
     pub(super) fn site<'a>(&self, tenant: &Tenant, request: &'a Identify) -> Option<&'a SiteId> {
-        let may = self.per_site_max > 0 && !tenant.spec.policy.deterministic && request.candidates_max == 0;
+        let may = self.are_kept() && !tenant.spec.policy.deterministic && request.candidates_max == 0;
         request.site.as_ref().filter(|_| may)
     }
 

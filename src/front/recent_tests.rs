@@ -100,6 +100,15 @@ async fn a_full_node_is_not_asked_to_search_and_still_asked_about_a_regular() {
     assert_eq!(searches(&fixture.node), (1, 0));
     fixture.node.fail("check_room", full());
     assert!(is_recent(&ask(&front, identify("3", &palm(1))).await));
+
+    // Nor is its request read; but whoever may not ask is told that, and a front that remembers has to read it.
+    let [scanner, enroller] = [SCANNER, "/tenant/acme/enroller/e"].map(caller);
+    front.room_to_identify(&scanner, None).expect("read");
+    forgetful.room_to_identify(&enroller, None).expect("read");
+    let refused = forgetful.room_to_identify(&scanner, None);
+    let refusal = refused.expect_err("refused").to_string();
+    assert!(refusal.contains("engine.wait_ms_max"), "{refusal}");
+    forgetful.room_to_identify(&scanner, None).expect("room again");
 }
 
 #[tokio::test]

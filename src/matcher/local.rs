@@ -18,6 +18,7 @@ use super::node::{
     UsageQuery,
 };
 use super::rotate::Rotations;
+use super::scorers::Scorers;
 use super::tenant::Tenant;
 use super::{convert, upkeep};
 use crate::engine::Engine;
@@ -77,6 +78,7 @@ pub struct LocalNode {
     journal: Arc<Journal>,
     _journal_lock: Option<JournalLock>,
     engine: Engine,
+    scorers: Scorers,
     config: MatcherConfig,
     tenants: RwLock<BTreeMap<TenantId, Slot>>,
     /// Held while a tenant is created or dropped.
@@ -120,6 +122,7 @@ impl LocalNode {
             _journal_lock: journal.take_lock(),
             journal,
             engine,
+            scorers: Scorers::start()?,
             config,
             tenants: RwLock::new(tenants),
             changing: Mutex::new(()),
@@ -354,7 +357,7 @@ impl Node for Arc<LocalNode> {
     }
 
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
-        self.live(&query.tenant)?.search(query).await
+        self.live(&query.tenant)?.search(query, &self.scorers).await
     }
 
     async fn rank(&self, query: RankQuery) -> Result<SearchAnswer, NodeError> {
@@ -363,7 +366,7 @@ impl Node for Arc<LocalNode> {
 
     async fn compare(&self, query: CompareQuery) -> Result<f32, NodeError> {
         let tenant = self.live(&query.tenant)?;
-        blocking(move || tenant.compare(&query)).await
+        self.scorers.run(move || tenant.compare(&query)).await
     }
 
     async fn enroll(&self, enrollment: Enrollment) -> Result<Enrolled, NodeError> {

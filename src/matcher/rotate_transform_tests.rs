@@ -10,6 +10,7 @@ use crate::keys::transform::conversion::Conversion;
 use crate::matcher::convert;
 use crate::matcher::fixture::*;
 use crate::matcher::node::{CompareQuery, Enrollment, SearchQuery};
+use crate::matcher::scorers::Scorers;
 use crate::model::signature::Signature;
 use crate::storage::write::Write;
 
@@ -225,7 +226,7 @@ async fn what_still_holds_the_former_generation_reads_it_to_the_end_and_enrols_n
         tokio::task::yield_now().await;
     }
     let found = Arc::clone(&former)
-        .search(first().query(3))
+        .search(first().query(3), &Scorers::start().expect("started"))
         .await
         .expect("answered");
     assert_eq!(found.candidates[0].subject_id.to_string(), "s3");

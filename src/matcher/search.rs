@@ -11,6 +11,7 @@ use super::apply::exact_values;
 use super::error::engine_error;
 use super::import::blocking;
 use super::node::{CompareQuery, NodeError, SearchQuery};
+use super::scorers::Scorers;
 use super::tenant::Tenant;
 use crate::engine::{ScanRequest, Scanned, Survivors, canonical};
 use crate::model::decision::{CANDIDATES_MAX, Candidate, Certificate, SearchAnswer};
@@ -22,15 +23,21 @@ use crate::telemetry;
 
 /// Rows read at once; bounds the memory of a search that must score every row.
 const ROWS_PER_READ_MAX: usize = 8_192;
+/// Most rows that are scored beside others'; more of them are long work.
+const ROWS_SHORT_MAX: usize = 256;
 
 impl Tenant {
     /// Everybody at or above the threshold, best first.
-    pub(super) async fn search(self: Arc<Self>, query: SearchQuery) -> Result<SearchAnswer, NodeError> {
+    pub(super) async fn search(
+        self: Arc<Self>,
+        query: SearchQuery,
+        scorers: &Scorers,
+    ) -> Result<SearchAnswer, NodeError> {
         self.check_transform(&query.transform)?;
         self.check()?;
         self.check_dimension(query.probe.values())?;
         if let Some(subject) = query.only.clone() {
-            return blocking(move || self.search_one(&query, &subject)).await;
+            return scorers.run(move || self.search_one(&query, &subject)).await;
         }
         let scanned = self
             .scan(ScanRequest {
@@ -48,7 +55,13 @@ impl Tenant {
             // Every row is scored, so that none was dismissed.
             Survivors::All => Certificate::Deterministic,
         };
-        let candidates = blocking(move || tenant.rescore(&query, &tenant.places(&survivors))).await?;
+        let is_short = matches!(&survivors, Survivors::Rows(rows) if rows.len() <= ROWS_SHORT_MAX);
+        let score = move || tenant.rescore(&query, &tenant.places(&survivors));
+        let candidates = if is_short {
+            scorers.run(score).await?
+        } else {
+            blocking(score).await?
+        };
         Ok(SearchAnswer {
             candidates,
             certificate,

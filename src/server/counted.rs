@@ -6,9 +6,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
+use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
+
+use crate::service::caller::Peer;
 
 /// A stream with its place.
 pub struct CountedStream<S> {
@@ -49,10 +53,11 @@ impl<S> CountedStream<S> {
     }
 }
 
-impl<S: Connected> Connected for CountedStream<S> {
-    type ConnectInfo = S::ConnectInfo;
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
+impl Connected for CountedStream<TlsStream<TcpStream>> {
+    type ConnectInfo = Peer;
+    fn connect_info(&self) -> Peer {
+        let (_, session) = self.stream.get_ref();
+        Peer::new(session.peer_certificates().unwrap_or_default().to_vec())
     }
 }
 

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use tonic::metadata::MetadataMap;
+use tonic::codegen::http::HeaderMap;
 
 /// Digits that the gRPC protocol allows in a timeout.
 const DIGITS_MAX: usize = 8;
 
 /// The deadline of a request that came now. A header that does not parse counts as none, as gRPC asks for.
-pub fn of(metadata: &MetadataMap) -> Option<Instant> {
-    let text = metadata.get("grpc-timeout")?.to_str().ok()?;
+pub fn of(headers: &HeaderMap) -> Option<Instant> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
     Instant::now().checked_add(parse(text)?)
 }
 

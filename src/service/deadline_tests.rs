@@ -26,9 +26,9 @@ fn what_is_no_timeout_is_none() {
 
 #[test]
 fn a_header_becomes_a_point_in_time() {
-    let mut metadata = MetadataMap::new();
-    assert_eq!(of(&metadata), None);
-    metadata.insert("grpc-timeout", "10S".parse().expect("a value"));
-    let left = of(&metadata).expect("a deadline") - Instant::now();
+    let mut headers = HeaderMap::new();
+    assert_eq!(of(&headers), None);
+    headers.insert("grpc-timeout", "10S".parse().expect("a value"));
+    let left = of(&headers).expect("a deadline") - Instant::now();
     assert!(left > Duration::from_secs(9) && left <= Duration::from_secs(10));
 }

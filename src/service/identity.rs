@@ -40,7 +40,7 @@ impl Identity for IdentityRoom {
     ) -> Result<Response<pb::IdentifyResponse>, Status> {
         observed("Identify", async {
             let caller = self.rooms.caller(&request)?;
-            let deadline = deadline::of(request.metadata());
+            let deadline = deadline::of(request.metadata().as_ref());
             let answer = identify(&self.rooms.front, &caller, request.into_inner(), deadline).await;
             answer.map(Response::new)
         })
@@ -53,8 +53,8 @@ impl Identity for IdentityRoom {
         &self,
         request: Request<Streaming<pb::IdentifyRequest>>,
     ) -> Result<Response<Self::IdentifyStreamStream>, Status> {
-        let caller = Arc::new(self.rooms.caller(&request)?);
-        let deadline = deadline::of(request.metadata());
+        let caller = self.rooms.caller(&request)?;
+        let deadline = deadline::of(request.metadata().as_ref());
         let front = Arc::clone(&self.rooms.front);
         let draining = self.rooms.draining.clone();
         let end = end_of(Arc::clone(&caller), draining).shared();
@@ -84,7 +84,7 @@ impl Identity for IdentityRoom {
     ) -> Result<Response<pb::VerifyResponse>, Status> {
         observed("Verify", async {
             let caller = self.rooms.caller(&request)?;
-            let deadline = deadline::of(request.metadata());
+            let deadline = deadline::of(request.metadata().as_ref());
             let message = request.into_inner();
             let refused = |refusal| status::from_rejected(&refusal);
             let id = request_id::given_or_made(&message.request_id).map_err(refused)?;
@@ -103,7 +103,7 @@ impl Identity for IdentityRoom {
     ) -> Result<Response<pb::InvestigateResponse>, Status> {
         observed("Investigate", async {
             let caller = self.rooms.caller(&request)?;
-            let deadline = deadline::of(request.metadata());
+            let deadline = deadline::of(request.metadata().as_ref());
             let message = request.into_inner();
             let refused = |refusal| status::from_rejected(&refusal);
             let id = request_id::given_or_made(&message.request_id).map_err(refused)?;

@@ -1,5 +1,7 @@
 //! The stream of an import: a header, then rows. Holds one message at a time.
 
+use std::sync::Arc;
+
 use futures::future::ready;
 use futures::stream::{self, StreamExt};
 use tonic::{Code, Status, Streaming};
@@ -23,7 +25,7 @@ pub async fn header(messages: &mut Streaming<pb::ImportRequest>) -> Result<pb::I
 }
 
 /// The rows that follow, the first of which has the number `first`, unless the caller's certificate comes to its end before them.
-pub fn rows(messages: Streaming<pb::ImportRequest>, mut first: u64, caller: Caller) -> RawRowStream {
+pub fn rows(messages: Streaming<pb::ImportRequest>, mut first: u64, caller: Arc<Caller>) -> RawRowStream {
     let rows = messages.map(move |message| Some(next(message, &mut first)));
     let ended = async move {
         let reason = caller.ended().await.to_string();

@@ -166,7 +166,7 @@ impl Match for MatchRoom {
         request: Request<pb::SearchRequest>,
     ) -> Result<Response<pb::SearchResponse>, Status> {
         observed("match.Search", async {
-            let deadline = deadline::of(request.metadata());
+            let deadline = deadline::of(request.metadata().as_ref());
             let query = from_proto::search(request.into_inner(), deadline).map_err(refused)?;
             let answer = self.node.search(query).await.map_err(failed)?;
             Ok(Response::new(to_proto::answer(&answer)))
@@ -176,7 +176,7 @@ impl Match for MatchRoom {
 
     async fn rank(&self, request: Request<pb::RankRequest>) -> Result<Response<pb::SearchResponse>, Status> {
         observed("match.Rank", async {
-            let deadline = deadline::of(request.metadata());
+            let deadline = deadline::of(request.metadata().as_ref());
             let query = from_proto::rank(request.into_inner(), deadline).map_err(refused)?;
             let answer = self.node.rank(query).await.map_err(failed)?;
             Ok(Response::new(to_proto::answer(&answer)))
@@ -189,7 +189,7 @@ impl Match for MatchRoom {
         request: Request<pb::CompareRequest>,
     ) -> Result<Response<pb::CompareResponse>, Status> {
         observed("match.Compare", async {
-            let deadline = deadline::of(request.metadata());
+            let deadline = deadline::of(request.metadata().as_ref());
             let query = from_proto::compare(request.into_inner(), deadline).map_err(refused)?;
             let score = self.node.compare(query).await.map_err(failed)?;
             Ok(Response::new(pb::CompareResponse { score }))

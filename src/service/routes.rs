@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
 use tonic::server::NamedService;
@@ -39,6 +40,8 @@ const IDENTITY_BYTES_MAX: usize = 32 << 10;
 /// Most calls at once, over all connections, so that the bodies of unary calls and imports take no more than some GiB together. A stream of probes counts until its
 /// answers begin.
 const CALLS_MAX: usize = 8_192;
+/// The method that is refused unread where its search would find no room.
+const IDENTIFY_PATH: &str = "/thenar.v1.Identity/Identify";
 /// The method whose messages may be larger, and whose rows may take long.
 const IMPORT_PATH: &str = "/thenar.v1.Enrollment/Import";
 /// The method whose stream may rest as long as its caller likes.
@@ -62,35 +65,62 @@ pub fn public(rooms: Rooms, message_bytes_max: usize) -> Routes {
     let request_bytes_max = REQUEST_BYTES_MAX.min(message_bytes_max);
     let identity = IdentityServer::new(IdentityRoom::new(rooms.clone()));
     let enrollment = EnrollmentServer::new(EnrollmentRoom::new(rooms.clone()));
-    let admin = AdminServer::new(AdminRoom::new(rooms));
+    let admin = AdminServer::new(AdminRoom::new(rooms.clone()));
     let enrollment = ByPath {
         imports: enrollment.clone().max_decoding_message_size(message_bytes_max),
         others: enrollment.max_decoding_message_size(request_bytes_max),
     };
-    let places = Places(Arc::new(Semaphore::new(CALLS_MAX)));
+    let room_to_identify = move |request: &http::Request<Body>| rooms.room_to_identify(request);
+    let places = Places {
+        calls: Arc::new(Semaphore::new(CALLS_MAX)),
+        room_to_identify: Arc::new(room_to_identify),
+    };
     let identity_bytes_max = IDENTITY_BYTES_MAX.min(message_bytes_max);
     Routes::new(places.bound(identity.max_decoding_message_size(identity_bytes_max)))
         .add_service(places.bound(enrollment))
         .add_service(places.bound(admin.max_decoding_message_size(request_bytes_max)))
 }
 
+/// Refuses a request for want of room, by its head.
+type Look = Arc<dyn Fn(&http::Request<Body>) -> Result<(), Status> + Send + Sync>;
+
 /// Places for calls.
-struct Places(Arc<Semaphore>);
+#[derive(Clone)]
+struct Places {
+    calls: Arc<Semaphore>,
+    room_to_identify: Look,
+}
 
 impl Places {
     fn bound<S>(&self, service: S) -> Bounded<S> {
         Bounded {
             service,
-            places: Arc::clone(&self.0),
+            places: self.clone(),
         }
+    }
+
+    /// A place for a call, or why there is none.
+    fn take(&self, request: &http::Request<Body>) -> Result<OwnedSemaphorePermit, Status> {
+        let place = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
+            let error = NodeError::Exhausted {
+                limit: "calls at once",
+                value: CALLS_MAX as u64,
+                retry_after: Duration::from_millis(100),
+            };
+            status::from_front(&error.into(), "")
+        })?;
+        if request.uri().path() == IDENTIFY_PATH {
+            (self.room_to_identify)(request)?;
+        }
+        Ok(place)
     }
 }
 
-/// A service that refuses a call, its body unread, while too many are under way, and gives up one whose body does not come.
+/// A service that refuses a call, its body unread, where there is no room for it, and gives up one whose body does not come.
 #[derive(Clone)]
 struct Bounded<S> {
     service: S,
-    places: Arc<Semaphore>,
+    places: Places,
 }
 
 impl<S: NamedService> NamedService for Bounded<S> {
@@ -112,13 +142,9 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            let error = NodeError::Exhausted {
-                limit: "calls at once",
-                value: CALLS_MAX as u64,
-                retry_after: Duration::from_millis(100),
-            };
-            return ready(Ok(status::from_front(&error.into(), "").into_http())).boxed();
+        let place = match self.places.take(&request) {
+            Ok(place) => place,
+            Err(refusal) => return ready(Ok(refusal.into_http())).boxed(),
         };
         let request = match patience(request.uri().path()) {
             Some(patience) => request.map(|body| Timed::wrap(body, patience)),

@@ -32,16 +32,40 @@ impl Service<http::Request<Body>> for Room {
 }
 
 async fn code(service: &mut Bounded<Room>) -> Code {
-    let answer = service
-        .call(http::Request::new(Body::empty()))
-        .await
-        .expect("infallible");
+    asked(service, "/").await
+}
+
+async fn asked(service: &mut Bounded<Room>, path: &str) -> Code {
+    let request = http::Request::post(path).body(Body::empty()).expect("valid");
+    let answer = service.call(request).await.expect("infallible");
     Status::from_header_map(answer.headers()).map_or(Code::Ok, |status| status.code())
+}
+
+fn places(calls: usize, look: impl Fn() -> Result<(), Status> + Send + Sync + 'static) -> Places {
+    Places {
+        calls: Arc::new(Semaphore::new(calls)),
+        room_to_identify: Arc::new(move |_| look()),
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_to_identify_all_else_is_done() {
+    let places = places(1, || Err(Status::resource_exhausted("full")));
+    let mut room = places.bound(Room { answers: true });
+    for (path, expected) in [
+        (IDENTIFY_PATH, Code::ResourceExhausted),
+        (STREAM_PATH, Code::Ok),
+        ("/thenar.v1.Enrollment/Erase", Code::Ok),
+        // The refusal gave its place back.
+        (IDENTIFY_PATH, Code::ResourceExhausted),
+    ] {
+        assert_eq!(asked(&mut room, path).await, expected, "{path}");
+    }
 }
 
 #[tokio::test]
 async fn one_call_too_many_is_refused_and_a_place_that_is_free_again_is_given() {
-    let places = Places(Arc::new(Semaphore::new(2)));
+    let places = places(2, || Ok(()));
     let mut waits = places.bound(Room { answers: false });
     let mut answers = places.bound(Room { answers: true });
     let first = waits.call(http::Request::new(Body::empty()));
@@ -58,18 +82,18 @@ async fn one_call_too_many_is_refused_and_a_place_that_is_free_again_is_given() 
 }
 
 #[test]
-fn the_paths_whose_bodies_may_take_long_are_methods() {
+fn the_paths_that_are_told_apart_are_methods() {
     use prost::Message;
     let files = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("it is ours");
-    for path in [IMPORT_PATH, STREAM_PATH] {
-        let streams = files.file.iter().any(|file| {
+    for (path, streaming) in [(IMPORT_PATH, true), (STREAM_PATH, true), (IDENTIFY_PATH, false)] {
+        let found = files.file.iter().any(|file| {
             file.service.iter().any(|service| {
                 service.method.iter().any(|method| {
                     let name = format!("/{}.{}/{}", file.package(), service.name(), method.name());
-                    name == path && method.client_streaming()
+                    name == path && method.client_streaming() == streaming
                 })
             })
         });
-        assert!(streams, "{path}");
+        assert!(found, "{path}");
     }
 }

@@ -1,6 +1,6 @@
 //! The scanners of a tenant and the people who come to them: certificates, connections, palms made beforehand. Fixes no time.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use prost::bytes::Bytes;
@@ -94,11 +94,16 @@ impl Crowd {
                 site: "gate-1".to_owned(),
                 candidates_max: 0,
             });
-            request.set_timeout(give_up.saturating_duration_since(Instant::now()));
+            request.set_timeout(whole_millis(give_up.saturating_duration_since(Instant::now())));
             let response = client.identify(request).await?.into_inner();
             Ok(Finding::of(asker, Answer::of(&response), threshold))
         }
     }
+}
+
+/// Few values, so that HTTP/2 sends one that it has sent before as a number, as with callers whose patience is a setting.
+fn whole_millis(left: Duration) -> Duration {
+    Duration::from_millis(left.as_millis().try_into().unwrap_or(u64::MAX))
 }
 
 fn captures(population: &Population, questions: &[Question]) -> Vec<Capture> {

@@ -1,0 +1,58 @@
+//! Tests of the scoring threads: all work is answered, a panic fails its own caller alone, and what nobody waits for is left out.
+
+use std::sync::{Arc, Mutex};
+
+use futures::FutureExt;
+
+use super::*;
+
+#[tokio::test]
+async fn more_work_than_threads_is_answered() {
+    let scorers = Scorers::start().expect("started");
+    let all = futures::future::join_all((0..1_000).map(|number| scorers.run(move || Ok(number)))).await;
+    let all: Result<Vec<i32>, _> = all.into_iter().collect();
+    assert_eq!(all.expect("all"), (0..1_000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_panic_fails_its_caller_and_nobody_else() {
+    let scorers = Scorers::start().expect("started");
+    let failed = scorers
+        .run(|| -> Result<(), NodeError> { panic!("on purpose") })
+        .await;
+    assert!(matches!(failed, Err(NodeError::Internal(_))), "{failed:?}");
+    assert_eq!(scorers.run(|| Ok(1)).await.expect("still there"), 1);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_left_out() {
+    let scorers = Scorers::start().expect("started");
+    let gate = Arc::new(Mutex::new(()));
+    let held = gate.lock().expect("free");
+    // All threads wait at the gate, so that the next work can't begin before its caller has gone.
+    let busy: Vec<_> = (0..scorers.0.current_num_threads())
+        .map(|_| {
+            let gate = Arc::clone(&gate);
+            let mut waits = Box::pin(scorers.run(move || {
+                drop(gate.lock());
+                Ok(())
+            }));
+            assert!(waits.as_mut().now_or_never().is_none());
+            waits
+        })
+        .collect();
+    let (told, heard) = std::sync::mpsc::channel();
+    let mut gone = Box::pin(scorers.run(move || {
+        told.send(()).expect("heard");
+        Ok(())
+    }));
+    assert!(gone.as_mut().now_or_never().is_none());
+    drop(gone);
+    drop(held);
+    futures::future::join_all(busy).await;
+    assert_eq!(
+        heard.recv(),
+        Err(std::sync::mpsc::RecvError),
+        "it was dropped unrun"
+    );
+}
