@@ -6,7 +6,7 @@ pub mod callers;
 pub mod open;
 
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use thenar::cli::simulated::mix::Mix;
@@ -26,12 +26,12 @@ use alone::Alone;
 use batches::Batches;
 use callers::{Captures, Saturation};
 
-/// The tenant that is asked, and the one that crowds it out if it can.
+/// The tenant that is asked.
 pub const TENANT: &str = "served";
-/// See [`TENANT`].
-pub const NEIGHBOUR: &str = "neighbour";
-/// Wanted FPIR of both.
+/// Wanted FPIR of all tenants.
 const FPIR: f64 = 1e-3;
+/// Connections of each of several tenants.
+const CONNECTIONS_EACH: usize = 4;
 /// Captures that are made beforehand; callers go through them in turn.
 const CAPTURES: usize = 16_384;
 /// Who comes.
@@ -71,6 +71,8 @@ pub struct Measured {
     pub served_per_s: f64,
     /// The latter over the former.
     pub share: f64,
+    /// Processor time of the server for each of those, in milliseconds.
+    pub cpu_ms: f64,
     /// Of a hundred lone identifications on the idle server the slowest but one.
     pub p99_ms: f64,
     /// The middle one.
@@ -111,7 +113,7 @@ pub struct Bench {
     metrics: String,
     address: String,
     runtime: Runtime,
-    _server: Child,
+    server: Child,
 }
 
 impl Bench {
@@ -132,29 +134,29 @@ impl Bench {
             metrics,
             address,
             runtime,
-            _server: server,
+            server,
         };
-        bench.threshold = bench.fill(TENANT)?;
+        bench.threshold = bench.fill(TENANT, plan.rows)?;
         Ok(bench)
     }
 
-    /// Makes a tenant and imports all palms into it. Its threshold.
-    pub fn fill(&self, tenant: &str) -> Result<f32, Failure> {
-        self.runtime.block_on(self.filled(tenant))
+    /// Makes a tenant and imports so many palms into it. Its threshold.
+    pub fn fill(&self, tenant: &str, palms: u64) -> Result<f32, Failure> {
+        self.runtime.block_on(self.filled(tenant, palms))
     }
 
-    async fn filled(&self, tenant: &str) -> Result<f32, Failure> {
-        progress(format!("{} palms into {tenant}", self.plan.rows));
+    async fn filled(&self, tenant: &str, palms: u64) -> Result<f32, Failure> {
+        progress(format!("{palms} palms into {tenant}"));
         let tenant: TenantId = tenant.parse()?;
         let admin = self.connect("/admin/bench").await?;
         let id = format!("create-{tenant}");
-        let request = simulated::tenant_request(&tenant, id, self.plan.dim, FPIR, self.plan.rows);
+        let request = simulated::tenant_request(&tenant, id, self.plan.dim, FPIR, palms);
         let made = admin.admin().create_tenant(request).await?.into_inner();
         let operator = self.connect(&format!("/tenant/{tenant}/operator/bench")).await?;
         let id = "import".to_owned();
-        let taken = import::run(&operator, &tenant, id, &self.population, 0, self.plan.rows).await?;
-        if taken != self.plan.rows {
-            return Err(format!("{taken} of {} palms were imported", self.plan.rows).into());
+        let taken = import::run(&operator, &tenant, id, &self.population, 0, palms).await?;
+        if taken != palms {
+            return Err(format!("{taken} of {palms} palms were imported").into());
         }
         Ok(made.threshold)
     }
@@ -164,11 +166,7 @@ impl Bench {
         progress("the same gallery in an engine alone");
         let captures = Captures::new(&self.population, MIX, self.plan.rows, CAPTURES);
         let alone = Alone::new(&self.population, self.plan.rows, self.threshold, &captures)?;
-        let mut scanners = Vec::new();
-        for number in 0..self.plan.connections {
-            let path = format!("/tenant/{TENANT}/scanner/bench-{number}");
-            scanners.push(self.runtime.block_on(self.connect(&path))?);
-        }
+        let scanners = self.scanners([TENANT], self.plan.connections)?;
         let saturation = Saturation {
             scanners: &scanners,
             captures: &captures,
@@ -182,12 +180,43 @@ impl Bench {
         turns.medians()
     }
 
+    /// Connections of scanners, as many for each tenant.
+    fn scanners<'a>(
+        &self,
+        tenants: impl IntoIterator<Item = &'a str>,
+        each: usize,
+    ) -> Result<Vec<Client>, Failure> {
+        let mut scanners = Vec::new();
+        for tenant in tenants {
+            for number in 0..each {
+                let path = format!("/tenant/{tenant}/scanner/bench-{number}");
+                scanners.push(self.runtime.block_on(self.connect(&path))?);
+            }
+        }
+        Ok(scanners)
+    }
+
+    /// Answers a second at saturation of tenants that have the same first `palms` palms and are asked alike.
+    pub fn peak(&self, tenants: &[String], palms: u64) -> Result<f64, Failure> {
+        let captures = Captures::new(&self.population, MIX, palms, CAPTURES);
+        let scanners = self.scanners(tenants.iter().map(String::as_str), CONNECTIONS_EACH)?;
+        let saturation = Saturation {
+            scanners: &scanners,
+            captures: &captures,
+            threshold: f64::from(self.threshold),
+        };
+        self.runtime
+            .block_on(saturation.run(self.plan.in_flight, self.plan.length))
+    }
+
     fn turn(&self, saturation: &Saturation<'_>, alone: &Alone, turns: &mut Turns) -> Result<(), Failure> {
         let plan = &self.plan;
         let before = Batches::read(&self.metrics)?;
+        let (cpu, begun) = (self.server.cpu()?, Instant::now());
         let served = self
             .runtime
             .block_on(saturation.run(plan.in_flight, plan.length))?;
+        let busy = (self.server.cpu()? - cpu).as_secs_f64() / begun.elapsed().as_secs_f64();
         let batches = Batches::read(&self.metrics)?.since(&before);
         progress(format!("  served {served:.0} a second, batches of {batches}"));
         let batch = batches.mean()?;
@@ -201,6 +230,7 @@ impl Bench {
         }
         for (samples, value) in [
             (&mut turns.served, served),
+            (&mut turns.cpu, busy * 1e3 / served),
             (&mut turns.engine, engine),
             (&mut turns.batch, batch),
             (&mut turns.p99, quantile(&lone, 0.99)?),
@@ -218,6 +248,11 @@ impl Bench {
         &self.address
     }
 
+    /// The process.
+    pub fn server(&self) -> &Child {
+        &self.server
+    }
+
     /// Its files.
     pub fn site(&self) -> &Site {
         &self.site
@@ -232,6 +267,7 @@ impl Bench {
 #[derive(Default)]
 struct Turns {
     served: Samples,
+    cpu: Samples,
     engine: Samples,
     batch: Samples,
     p99: Samples,
@@ -247,6 +283,7 @@ impl Turns {
             engine_per_s: engine,
             served_per_s: served,
             share: served / engine,
+            cpu_ms: quantile(&self.cpu, 0.5)?,
             batch: quantile(&self.batch, 0.5)?,
             p99_ms: quantile(&self.p99, 0.5)?,
             p50_ms: quantile(&self.p50, 0.5)?,

@@ -41,7 +41,7 @@ struct Options {
     /// Also ask for 2 and 5 times what was answered at saturation.
     #[arg(long)]
     overload: bool,
-    /// Also have a tenant asked beside one that asks for ten times its share.
+    /// Also have nine tenants asked beside one that asks for ten times its share; each has a tenth of the palms.
     #[arg(long)]
     fairness: bool,
     /// How long a caller waits in these two.
@@ -85,12 +85,13 @@ fn run(options: &Options) -> Result<(), Failure> {
         length: plan.length,
         deadline: Duration::from_millis(options.deadline_ms),
         peak: measured.served_per_s,
+        cpu_ms: measured.cpu_ms,
     };
     if options.overload {
         open.overload()?;
     }
     if options.fairness {
-        open.fairness()?;
+        open.fairness((options.rows / 10).max(1))?;
     }
     if options.json {
         println!("{}", serde_json::to_string(&Summary::from(&measured))?);
@@ -109,8 +110,8 @@ fn print(options: &Options, measured: &Measured) {
         measured.engine_per_s, measured.batch
     );
     println!(
-        "served        {:>8.0} a second, {} in flight on {} connections: {:.3} of that",
-        measured.served_per_s, options.in_flight, options.connections, measured.share
+        "served        {:>8.0} a second, {} in flight on {} connections: {:.3} of that; {:.2} ms of the server's processor time each",
+        measured.served_per_s, options.in_flight, options.connections, measured.share, measured.cpu_ms
     );
     println!(
         "one at a time  engine p50 {:.2} ms, p99 {:.2} ms; served p50 {:.2} ms, p99 {:.2} ms: {:.2} ms more",

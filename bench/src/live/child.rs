@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Signal, kill_process};
 use thenar::client::Credentials;
 use thenar::model::principal::Principal;
@@ -199,6 +200,18 @@ impl Child {
     /// Whether it ended by itself.
     pub fn has_ended(&mut self) -> std::io::Result<bool> {
         Ok(self.process.try_wait()?.is_some())
+    }
+
+    /// Processor time that it has used, on all cores together.
+    pub fn cpu(&self) -> Result<Duration, Failure> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let fields = stat.rsplit_once(')').ok_or("no name in a process's stat")?.1;
+        // proc_pid_stat(5): utime and stime are the 12th and 13th field after the name.
+        let mut ticks = 0;
+        for field in fields.split_ascii_whitespace().skip(11).take(2) {
+            ticks += field.parse::<u64>()?;
+        }
+        Ok(Duration::from_secs(ticks) / u32::try_from(clock_ticks_per_second())?)
     }
 
     /// SIGKILL, and what is left of it.

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Bench, NEIGHBOUR, TENANT};
+use super::{Bench, TENANT};
 use crate::{Failure, progress};
 
-/// Scanners of a tenant.
-const SCANNERS: u32 = 64;
-/// Part of its share of the peak that a tenant asks for.
+/// Scanners of all tenants together.
+const SCANNERS: usize = 64;
+/// Tenants of the same size, one of whom is greedy.
+const TENANTS: usize = 10;
+/// Part of its share of the peak that each of the others asks for.
 const MODEST: f64 = 0.8;
-/// How often its share the other tenant asks for.
+/// How often its share the greedy one asks for.
 const GREEDY: f64 = 10.0;
 /// How often the peak is asked for.
 const OVERLOADS: [f64; 2] = [2.0, 5.0];
@@ -57,6 +59,8 @@ pub struct Open<'a> {
     pub deadline: Duration,
     /// Answers a second at saturation.
     pub peak: f64,
+    /// Processor time of the server for each of those, in milliseconds.
+    pub cpu_ms: f64,
 }
 
 impl Open<'_> {
@@ -64,14 +68,20 @@ impl Open<'_> {
     pub fn overload(&self) -> Result<(), Failure> {
         for times in OVERLOADS {
             progress(format!("{times} times the peak"));
-            let report = self.load(&[(TENANT, times * self.peak)])?;
+            let before = self.bench.server().cpu()?;
+            let report = self.load(&[(TENANT.to_owned(), times * self.peak)])?;
+            let cpu = (self.bench.server().cpu()? - before).as_secs_f64();
             let figures = report.of(TENANT)?;
+            // All the server did is counted as done for those whom it answered.
+            let cpu_ms = cpu * 1e3 / (figures.answered_per_s * self.length.as_secs_f64());
             println!(
-                "overload x{times}   {:>8.0} came, {:.0} answered a second within {} ms, {:.3} of the peak; p99 of those {:.1} ms{}",
+                "overload x{times}   {:>8.0} came, {:.0} answered a second within {} ms, {:.3} of the peak, \
+                 {:.3} for the same processor time of the server; p99 of those {:.1} ms{}",
                 figures.due_per_s,
                 figures.answered_per_s,
                 self.deadline.as_millis(),
                 figures.answered_per_s / self.peak,
+                self.cpu_ms / cpu_ms,
                 figures.p99_ms,
                 report.lateness()
             );
@@ -79,33 +89,38 @@ impl Open<'_> {
         Ok(())
     }
 
-    /// Prints what a tenant gets alone, and beside one that asks for far more than its share.
-    pub fn fairness(&self) -> Result<(), Failure> {
-        self.bench.fill(NEIGHBOUR)?;
-        let share = self.peak / 2.0;
-        progress("a tenant alone");
-        let modest = (TENANT, MODEST * share);
-        let report = self.load(&[modest])?;
-        let alone = report.of(TENANT)?.clone();
-        progress("the same beside a greedy one");
-        let report = self.load(&[modest, (NEIGHBOUR, GREEDY * share)])?;
-        let (beside, greedy) = (report.of(TENANT)?, report.of(NEIGHBOUR)?);
+    /// Prints what tenants get without a greedy one, and beside it. All have `palms` palms.
+    pub fn fairness(&self, palms: u64) -> Result<(), Failure> {
+        let tenants: Vec<String> = (0..TENANTS).map(|number| format!("share-{number}")).collect();
+        for tenant in &tenants {
+            self.bench.fill(tenant, palms)?;
+        }
+        progress("all tenants alike");
+        let peak = self.bench.peak(&tenants, palms)?;
+        let share = peak / f64::from(u32::try_from(TENANTS)?);
+        let (greedy, others) = tenants.split_first().ok_or("there are tenants")?;
+        let modest = || others.iter().map(|tenant| (tenant.clone(), MODEST * share));
+        progress("without the greedy one");
+        let alone = self.load(&modest().collect::<Vec<_>>())?;
+        progress("beside it");
+        let mut asked: Vec<_> = modest().collect();
+        asked.push((greedy.clone(), GREEDY * share));
+        let beside = self.load(&asked)?;
+        let others = |report: &Report| report.all_but(greedy);
+        let ((due, before, p99_before), (_, after, p99_after)) = (others(&alone), others(&beside));
         println!(
-            "fairness      alone {:.0} of {:.0} answered a second, p99 {:.1} ms; beside a tenant with {:.0} a second {:.0}, {:.3} of that, p99 {:.1} ms; the other {:.0}{}",
-            alone.answered_per_s,
-            alone.due_per_s,
-            alone.p99_ms,
-            greedy.due_per_s,
-            beside.answered_per_s,
-            beside.answered_per_s / alone.answered_per_s,
-            beside.p99_ms,
-            greedy.answered_per_s,
-            report.lateness()
+            "fairness      {TENANTS} tenants, {palms} palms each, {peak:.0} a second at saturation; {} ask for {due:.0} a second: {before:.0} answered, p99 \
+             {p99_before:.1} ms; beside one that asks for {:.0}: {after:.0}, {:.3} of that, p99 {p99_after:.1} ms; the one {:.0}{}",
+            TENANTS - 1,
+            beside.of(greedy)?.due_per_s,
+            after / before,
+            beside.of(greedy)?.answered_per_s,
+            beside.lateness()
         );
         Ok(())
     }
 
-    fn load(&self, tenants: &[(&str, f64)]) -> Result<Report, Failure> {
+    fn load(&self, tenants: &[(String, f64)]) -> Result<Report, Failure> {
         let mut command = Command::new(self.thenar);
         command
             .arg("load")
@@ -113,7 +128,8 @@ impl Open<'_> {
         command.args(["--server", &format!("https://{}", self.bench.address())]);
         command.args(["--seconds", &self.length.as_secs().to_string()]);
         command.args(["--deadline-ms", &self.deadline.as_millis().to_string()]);
-        command.args(["--scanners", &SCANNERS.to_string(), "--json"]);
+        let scanners = (SCANNERS / tenants.len()).max(1);
+        command.args(["--scanners", &scanners.to_string(), "--json"]);
         for (tenant, rate) in tenants {
             command.args(["--tenant", &format!("{tenant}={rate:.1}")]);
         }
@@ -131,6 +147,21 @@ impl Report {
         let mut all = self.tenants.iter();
         let found = all.find(|one| one.tenant == tenant);
         Ok(&found.ok_or("thenar load tells nothing of a tenant")?.figures)
+    }
+
+    /// Due and answered a second of all but one, and the worst p99 of them.
+    fn all_but(&self, one: &str) -> (f64, f64, f64) {
+        let others = self.tenants.iter().filter(|other| other.tenant != one);
+        others.fold(
+            (0.0, 0.0, 0.0_f64),
+            |(due, answered, p99), TenantFigures { figures, .. }| {
+                (
+                    due + figures.due_per_s,
+                    answered + figures.answered_per_s,
+                    p99.max(figures.p99_ms),
+                )
+            },
+        )
     }
 
     fn lateness(&self) -> String {
