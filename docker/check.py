@@ -1,7 +1,8 @@
-"""Checks the files of this folder as data: they parse, what one names is there, and each alert has its tests."""
+"""Checks the files of this folder as data: they parse, what one names is there, each alert has its tests and its entry in the runbook."""
 
 import json
 import pathlib
+import re
 import sys
 
 import yaml
@@ -73,6 +74,27 @@ def alerts():
         for rule in group["rules"]:
             need(rule["alert"] in told[True], f"rules: no test shows {rule['alert']} fire")
             need(rule["alert"] in told[False], f"rules: no test shows {rule['alert']} stay silent")
+    runbook(rule for group in rules["groups"] for rule in group["rules"])
+
+
+def anchors(text):
+    """Those of a document's headings, as GitHub and GitLab make them."""
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)", text, re.MULTILINE)}
+
+
+def runbook(rules):
+    entries = set()
+    for rule in rules:
+        file, _, anchor = rule["annotations"].get("runbook_url", "").partition("#")
+        entries.add(anchor)
+        document = HERE.parent / file
+        there = document.is_file() and anchor in anchors(document.read_text())
+        need(anchor == rule["alert"].lower() and there, f"rules: {rule['alert']} leads to no entry: {file}#{anchor}")
+    text = (HERE.parent / "docs/runbook.md").read_text()
+    told = {anchor for anchor in anchors(text) if re.match(r"thenar\w", anchor)}
+    need(told <= entries, f"runbook: no rule raises {told - entries}")
+    led = set(re.findall(r"\]\(#(.*?)\)", text))
+    need(led <= anchors(text), f"runbook: there is no {led - anchors(text)}")
 
 
 def dashboard():
