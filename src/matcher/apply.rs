@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use half::f16;
 use parking_lot::Mutex;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
+use tokio::task::block_in_place;
 use zeroize::Zeroizing;
 
 use super::error::{engine_error, write_error};
@@ -81,47 +83,45 @@ impl Tenant {
             waiting.jobs.push(Job { write, reply });
             !std::mem::replace(&mut waiting.draining, true)
         };
-        if start {
+        // A write that comes alone is done here, so that it waits for no thread to wake; what came meanwhile is done elsewhere.
+        if start && in_place(|| self.commit_waiting()) {
             let tenant = Arc::clone(self);
-            tokio::task::spawn_blocking(move || tenant.drain_writes());
+            tokio::task::spawn_blocking(move || while tenant.commit_waiting() {});
         }
         answer
             .await
             .unwrap_or_else(|_| Err(NodeError::Internal("the write was dropped".to_owned())))
     }
 
-    fn drain_writes(&self) {
-        loop {
-            let jobs: Vec<Job> = {
-                let mut waiting = self.writes.0.lock();
-                if waiting.jobs.is_empty() {
-                    waiting.draining = false;
-                    return;
+    /// Commits the next group of those that wait. Whether others wait then; otherwise whoever comes next begins.
+    fn commit_waiting(&self) -> bool {
+        let jobs: Vec<Job> = {
+            let mut waiting = self.writes.0.lock();
+            let count = waiting.jobs.len().min(WRITES_PER_COMMIT_MAX);
+            waiting.jobs.drain(..count).collect()
+        };
+        let (writes, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.write, job.reply)).unzip();
+        let answers = catch_unwind(AssertUnwindSafe(|| self.apply(writes))).unwrap_or_else(|_| {
+            // What of it reached the catalog and the gallery is unknown until they are loaded again.
+            self.fail("a change ended early by a defect; restart the server");
+            Err(self.unavailable("a change ended early by a defect; restart the server"))
+        });
+        match answers {
+            Ok(answers) => {
+                for (reply, answer) in replies.into_iter().zip(answers) {
+                    // A caller that went away needs no answer; its write is done all the same.
+                    let _ = reply.send(answer);
                 }
-                let count = waiting.jobs.len().min(WRITES_PER_COMMIT_MAX);
-                waiting.jobs.drain(..count).collect()
-            };
-            let (writes, replies): (Vec<_>, Vec<_>) =
-                jobs.into_iter().map(|job| (job.write, job.reply)).unzip();
-            let answers = catch_unwind(AssertUnwindSafe(|| self.apply(writes))).unwrap_or_else(|_| {
-                // What of it reached the catalog and the gallery is unknown until they are loaded again.
-                self.fail("a change ended early by a defect; restart the server");
-                Err(self.unavailable("a change ended early by a defect; restart the server"))
-            });
-            match answers {
-                Ok(answers) => {
-                    for (reply, answer) in replies.into_iter().zip(answers) {
-                        // A caller that went away needs no answer; its write is done all the same.
-                        let _ = reply.send(answer);
-                    }
-                }
-                Err(error) => {
-                    for reply in replies {
-                        let _ = reply.send(Err(error.clone()));
-                    }
+            }
+            Err(error) => {
+                for reply in replies {
+                    let _ = reply.send(Err(error.clone()));
                 }
             }
         }
+        let mut waiting = self.writes.0.lock();
+        waiting.draining = !waiting.jobs.is_empty();
+        waiting.draining
     }
 
     /// One group: codes are placed where no search counts them yet, the catalog commits, then
@@ -237,6 +237,14 @@ impl Tenant {
         }
         self.purge_wanted.store(true, Ordering::Release);
         Ok(())
+    }
+}
+
+/// Runs what may take long on this thread; others of the runtime take over what else it had to do.
+fn in_place<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => work(),
+        _ => block_in_place(work),
     }
 }
 

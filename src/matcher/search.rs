@@ -57,10 +57,13 @@ impl Tenant {
         };
         let is_short = matches!(&survivors, Survivors::Rows(rows) if rows.len() <= ROWS_SHORT_MAX);
         let score = move || tenant.rescore(&query, &tenant.places(&survivors));
-        let candidates = if is_short {
-            scorers.run(score).await?
-        } else {
+        let candidates = if !is_short {
             blocking(score).await?
+        } else if self.engine.is_idle() {
+            // To wake another thread would take longer.
+            score()?
+        } else {
+            scorers.run(score).await?
         };
         Ok(SearchAnswer {
             candidates,
