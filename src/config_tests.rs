@@ -98,6 +98,17 @@ fn limits_are_named_with_value_and_range() {
     assert!(refusal("[tls]\ncert = \"a.pem\"").contains("tls.key"));
     assert!(refusal("[tls]\ntrust_domain = \"A/b\"").contains("tls.trust_domain"));
     assert!(refusal("[routes]\ndefault = \"m9\"").contains("m9"));
+    for address in [
+        "match-1.internal",
+        "match-1:0",
+        ":7444",
+        "https://match-1:7444",
+        "::1:7444",
+        "[::g]:7444",
+    ] {
+        let text = refusal(&format!("[routes.nodes.a]\naddress = \"{address}\""));
+        assert!(text.contains(address) && text.contains("HOST:PORT"), "{text}");
+    }
     assert!(refusal("[routes.tenants]\n\"Bad Name\" = \"m\"").contains("Bad Name"));
 }
 

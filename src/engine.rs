@@ -207,11 +207,6 @@ impl Engine {
         self.inner.shared.gallery(gallery).map_or(0, |line| line.bytes())
     }
 
-    /// Whether no scan waits or runs.
-    pub fn is_idle(&self) -> bool {
-        self.inner.shared.waiting() == 0
-    }
-
     /// Refuses as [`Engine::scan`] would now, before the work of making a probe. Takes no place.
     pub fn check_room(&self, gallery: GalleryId, deadline: Option<Instant>) -> Result<(), EngineError> {
         let shared = &self.inner.shared;

@@ -125,11 +125,10 @@ impl Front {
             let statuses = match node.tenants().await {
                 Ok(statuses) => statuses,
                 // Its tenants are asked for again when somebody calls; those of other nodes are served.
-                Err(error @ NodeError::NodeUnavailable { .. }) => {
-                    tracing::warn!(%error, "a match node does not answer");
+                Err(error) => {
+                    tracing::warn!(%error, "a match node does not tell its tenants");
                     continue;
                 }
-                Err(error) => return Err(error.into()),
             };
             for status in statuses {
                 if !self.routes.leads_to(&status.id, node) {

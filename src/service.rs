@@ -57,17 +57,12 @@ impl Rooms {
     /// Refuses an identification that would find no room, before anything of it is read: at saturation a refusal is to cost as little as may be.
     /// Whoever may not ask is told so once it is read.
     fn room_to_identify<B>(&self, request: &http::Request<B>) -> Result<(), Status> {
-        let started = Instant::now();
         let Ok(caller) = caller::of(request.extensions(), &self.trust_domain, &self.revocations) else {
             return Ok(());
         };
         let room = self
             .front
             .room_to_identify(&caller, deadline::of(request.headers()));
-        room.map_err(|error| {
-            let refusal = status::from_front(&error, "");
-            observe::record("Identify", started, Some(&refusal));
-            refusal
-        })
+        room.map_err(|error| status::from_front(&error, ""))
     }
 }

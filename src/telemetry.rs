@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use tracing_subscriber::EnvFilter;
 
-/// Requests answered, by `method` and gRPC `code`.
+/// Requests, by `method` and gRPC `code`.
 pub const REQUESTS_TOTAL: &str = "thenar_requests_total";
 /// Time from a request's arrival to its answer, by `method`, in seconds.
 pub const REQUEST_SECONDS: &str = "thenar_request_seconds";
@@ -66,7 +66,7 @@ pub const DEVICE_RETRIES: &str = "thenar_device_retries_total";
 
 /// Tells the recorder what each metric is.
 pub fn describe() {
-    describe_counter!(REQUESTS_TOTAL, "Requests answered, by method and gRPC code");
+    describe_counter!(REQUESTS_TOTAL, "Requests, by method and gRPC code");
     describe_histogram!(
         REQUEST_SECONDS,
         Unit::Seconds,

@@ -22,7 +22,7 @@ use crate::live::child::{Child, Site};
 use crate::timing::Samples;
 use crate::{Failure, progress};
 
-use alone::Alone;
+use alone::{Alone, BATCH_MAX};
 use batches::Batches;
 use callers::{Captures, Saturation};
 
@@ -67,6 +67,8 @@ pub struct Measured {
     pub engine_per_s: f64,
     /// Probes of such a batch.
     pub batch: f64,
+    /// Probes a second that it searches in the largest batches.
+    pub engine_full_per_s: f64,
     /// Identifications a second that arrive.
     pub served_per_s: f64,
     /// The latter over the former.
@@ -197,13 +199,13 @@ impl Bench {
     }
 
     /// Answers a second at saturation of tenants that have the same first `palms` palms and are asked alike.
-    pub fn peak(&self, tenants: &[String], palms: u64) -> Result<f64, Failure> {
+    pub fn peak(&self, tenants: &[String], palms: u64, threshold: f32) -> Result<f64, Failure> {
         let captures = Captures::new(&self.population, MIX, palms, CAPTURES);
         let scanners = self.scanners(tenants.iter().map(String::as_str), CONNECTIONS_EACH)?;
         let saturation = Saturation {
             scanners: &scanners,
             captures: &captures,
-            threshold: f64::from(self.threshold),
+            threshold: f64::from(threshold),
         };
         self.runtime
             .block_on(saturation.run(self.plan.in_flight, self.plan.length))
@@ -216,12 +218,15 @@ impl Bench {
         let served = self
             .runtime
             .block_on(saturation.run(plan.in_flight, plan.length))?;
-        let busy = (self.server.cpu()? - cpu).as_secs_f64() / begun.elapsed().as_secs_f64();
+        let busy = (self.server.cpu()? - cpu) / begun.elapsed().as_secs_f64();
         let batches = Batches::read(&self.metrics)?.since(&before);
         progress(format!("  served {served:.0} a second, batches of {batches}"));
         let batch = batches.mean()?;
-        let engine = alone.throughput(batch, plan.length)?;
-        progress(format!("  engine {engine:.0} a second in batches of {batch:.0}"));
+        let engine = alone.throughput(whole(batch), plan.length)?;
+        let full = alone.throughput(BATCH_MAX, plan.length)?;
+        progress(format!(
+            "  engine {engine:.0} a second in batches of {batch:.0}, {full:.0} in batches of {BATCH_MAX}"
+        ));
         // By turns: each finds the caches as the other left them and its threads asleep, as on an idle server.
         let (mut lone, mut engine_lone) = (Samples::default(), Samples::default());
         for number in 0..plan.lone {
@@ -232,6 +237,7 @@ impl Bench {
             (&mut turns.served, served),
             (&mut turns.cpu, busy * 1e3 / served),
             (&mut turns.engine, engine),
+            (&mut turns.engine_full, full),
             (&mut turns.batch, batch),
             (&mut turns.p99, quantile(&lone, 0.99)?),
             (&mut turns.p50, quantile(&lone, 0.5)?),
@@ -269,6 +275,7 @@ struct Turns {
     served: Samples,
     cpu: Samples,
     engine: Samples,
+    engine_full: Samples,
     batch: Samples,
     p99: Samples,
     p50: Samples,
@@ -285,12 +292,23 @@ impl Turns {
             share: served / engine,
             cpu_ms: quantile(&self.cpu, 0.5)?,
             batch: quantile(&self.batch, 0.5)?,
+            engine_full_per_s: quantile(&self.engine_full, 0.5)?,
             p99_ms: quantile(&self.p99, 0.5)?,
             p50_ms: quantile(&self.p50, 0.5)?,
             engine_p99_ms: quantile(&self.engine_p99, 0.5)?,
             engine_p50_ms: quantile(&self.engine_p50, 0.5)?,
         })
     }
+}
+
+/// The nearest size of a batch that the engine takes.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a batch has some hundred probes"
+)]
+fn whole(batch: f64) -> usize {
+    (batch.round() as usize).clamp(1, BATCH_MAX)
 }
 
 fn quantile(samples: &Samples, quantile: f64) -> Result<f64, Failure> {

@@ -171,6 +171,7 @@ impl Shared {
     }
 
     /// Scans that wait or run.
+    #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }

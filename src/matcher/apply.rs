@@ -70,6 +70,7 @@ impl Tenant {
     /// Commits one write together with whatever waits beside it.
     pub(super) async fn write(self: &Arc<Self>, write: Write) -> Result<Committed, NodeError> {
         self.check()?;
+        let is_use = matches!(write, Write::Usage(_));
         let (reply, answer) = oneshot::channel();
         let start = {
             let mut waiting = self.writes.0.lock();
@@ -83,8 +84,8 @@ impl Tenant {
             waiting.jobs.push(Job { write, reply });
             !std::mem::replace(&mut waiting.draining, true)
         };
-        // A write that comes alone is done here, so that it waits for no thread to wake; what came meanwhile is done elsewhere.
-        if start && in_place(|| self.commit_waiting()) {
+        // A use that comes alone is recorded here, so that it waits for no thread to wake; what came meanwhile is done elsewhere.
+        if start && !(is_use && in_place(|| self.commit_waiting()) == Some(false)) {
             let tenant = Arc::clone(self);
             tokio::task::spawn_blocking(move || while tenant.commit_waiting() {});
         }
@@ -240,12 +241,15 @@ impl Tenant {
     }
 }
 
-/// Runs what may take long on this thread; others of the runtime take over what else it had to do.
-fn in_place<T>(work: impl FnOnce() -> T) -> T {
-    match Handle::current().runtime_flavor() {
+/// Runs what may wait for a disk on this thread; others of the runtime take over what else it had to do. `None`, and nothing is done, while
+/// another thread is held up so: the runtime must not run out of them.
+fn in_place<T>(work: impl FnOnce() -> T) -> Option<T> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.try_lock()?;
+    Some(match Handle::current().runtime_flavor() {
         RuntimeFlavor::CurrentThread => work(),
         _ => block_in_place(work),
-    }
+    })
 }
 
 /// Refuses the enrolments of a group, and does the others.

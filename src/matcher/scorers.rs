@@ -1,10 +1,10 @@
-//! The threads that score what scans leave over. A round of scans is answered at once; were each of its answers scored on a thread of its own, most of
-//! the time would go into waking threads. Keeps no order and bounds nothing: what waits here has its place in the engine's queue behind it.
+//! The threads that score: what scans leave over, and palms against one subject. A round of scans is answered at once; were each of its answers scored on a
+//! thread of its own, most of the time would go into waking threads. Bounds nothing: the queue of scans and the front's quotas do.
 
 use std::thread::available_parallelism;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::node::NodeError;
 
@@ -12,7 +12,11 @@ use super::node::NodeError;
 const PER_PROCESSOR: usize = 2;
 
 /// Threads for work that is short. Work that may be long belongs on a thread of its own, where nobody waits behind it.
-pub(super) struct Scorers(ThreadPool);
+pub(super) struct Scorers {
+    pool: ThreadPool,
+    /// Held by the caller that scores on its own thread.
+    turn: Semaphore,
+}
 
 impl Scorers {
     pub(super) fn start() -> Result<Self, NodeError> {
@@ -24,17 +28,22 @@ impl Scorers {
             .panic_handler(|_| {})
             .build()
             .map_err(|error| NodeError::Internal(format!("{threads} threads can't be started: {error}")))?;
-        Ok(Self(pool))
+        let turn = Semaphore::new(1);
+        Ok(Self { pool, turn })
     }
 
-    /// Runs `work` when its turn comes, unless nobody waits for it any more.
+    /// Runs `work`: on this thread, while no other caller does so, since to wake another takes longer; otherwise when its turn comes, unless nobody
+    /// waits for it any more.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
     ) -> Result<T, NodeError> {
+        if let Ok(_turn) = self.turn.try_acquire() {
+            return work();
+        }
         let (reply, answer) = oneshot::channel();
         // In the order of their coming.
-        self.0.spawn_fifo(move || {
+        self.pool.spawn_fifo(move || {
             if !reply.is_closed() {
                 let _ = reply.send(work());
             }

@@ -9,14 +9,26 @@ use super::*;
 #[tokio::test]
 async fn more_work_than_threads_is_answered() {
     let scorers = Scorers::start().expect("started");
+    let _turn = scorers.turn.try_acquire().expect("free");
     let all = futures::future::join_all((0..1_000).map(|number| scorers.run(move || Ok(number)))).await;
     let all: Result<Vec<i32>, _> = all.into_iter().collect();
     assert_eq!(all.expect("all"), (0..1_000).collect::<Vec<_>>());
 }
 
 #[tokio::test]
+async fn who_comes_alone_waits_for_no_other_thread() {
+    let scorers = Scorers::start().expect("started");
+    let here = std::thread::current().id();
+    let there = || Ok(std::thread::current().id());
+    assert_eq!(scorers.run(there).await.expect("done"), here);
+    let _turn = scorers.turn.try_acquire().expect("free");
+    assert_ne!(scorers.run(there).await.expect("done"), here);
+}
+
+#[tokio::test]
 async fn a_panic_fails_its_caller_and_nobody_else() {
     let scorers = Scorers::start().expect("started");
+    let _turn = scorers.turn.try_acquire().expect("free");
     let failed = scorers
         .run(|| -> Result<(), NodeError> { panic!("on purpose") })
         .await;
@@ -27,10 +39,11 @@ async fn a_panic_fails_its_caller_and_nobody_else() {
 #[tokio::test]
 async fn what_nobody_waits_for_is_left_out() {
     let scorers = Scorers::start().expect("started");
+    let _turn = scorers.turn.try_acquire().expect("free");
     let gate = Arc::new(Mutex::new(()));
     let held = gate.lock().expect("free");
     // All threads wait at the gate, so that the next work can't begin before its caller has gone.
-    let busy: Vec<_> = (0..scorers.0.current_num_threads())
+    let busy: Vec<_> = (0..scorers.pool.current_num_threads())
         .map(|_| {
             let gate = Arc::clone(&gate);
             let mut waits = Box::pin(scorers.run(move || {

@@ -57,13 +57,10 @@ impl Tenant {
         };
         let is_short = matches!(&survivors, Survivors::Rows(rows) if rows.len() <= ROWS_SHORT_MAX);
         let score = move || tenant.rescore(&query, &tenant.places(&survivors));
-        let candidates = if !is_short {
-            blocking(score).await?
-        } else if self.engine.is_idle() {
-            // To wake another thread would take longer.
-            score()?
-        } else {
+        let candidates = if is_short {
             scorers.run(score).await?
+        } else {
+            blocking(score).await?
         };
         Ok(SearchAnswer {
             candidates,
@@ -81,6 +78,7 @@ impl Tenant {
 
     /// One subject, at or above the threshold or not.
     fn search_one(&self, query: &SearchQuery, subject: &SubjectId) -> Result<SearchAnswer, NodeError> {
+        in_time(query.deadline)?;
         let places = self.rows_of(subject)?;
         Ok(SearchAnswer {
             candidates: self.rescore(query, &places)?,
@@ -109,6 +107,7 @@ impl Tenant {
         self.check_transform(&query.transform)?;
         self.check()?;
         self.check_dimension(query.probe.values())?;
+        in_time(query.deadline)?;
         let places = self.rows_of(&query.subject_id)?;
         let mut best: Option<f32> = None;
         self.score_each(query.probe.values(), &places, |_, score| {

@@ -80,6 +80,11 @@ pub(super) async fn tiers(
         .await
         .map_err(|error| ServerError::Transport(error.to_string()))??;
     let node: Option<Arc<dyn Node>> = local.clone().map(|local| Arc::new(local) as Arc<dyn Node>);
+    if node.is_some() && !config.routes.nodes.is_empty() {
+        tracing::warn!(
+            "[routes] is for `thenar front`; this server asks the node of its own data directory alone"
+        );
+    }
     let served = match (mode, node) {
         (Mode::Match, Some(node)) => Served::Match(node),
         (_, node) => {
@@ -165,8 +170,26 @@ fn engine_config(config: &Config) -> EngineConfig {
     }
 }
 
-/// The machine's memory as Linux states it.
+/// The memory that this process may use: the machine's, or what its control group or one above it allows.
 fn memory_bytes() -> Option<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limits = control_groups(&groups).filter_map(|group| {
+        let limit = std::fs::read_to_string(group.join("memory.max")).ok()?;
+        limit.trim().parse().ok()
+    });
+    machine_bytes().into_iter().chain(limits).min()
+}
+
+/// Folders of the control group that `/proc/self/cgroup` names, and of all above it. Version 2 alone.
+fn control_groups(text: &str) -> impl Iterator<Item = PathBuf> + use<> {
+    let group = text.lines().find_map(|line| line.strip_prefix("0::/"));
+    let folder = group.map(|group| Path::new("/sys/fs/cgroup").join(group));
+    std::iter::successors(folder, |folder| folder.parent().map(Path::to_owned))
+        .take_while(|folder| folder.starts_with("/sys/fs/cgroup"))
+}
+
+/// The machine's memory as Linux states it.
+fn machine_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -230,7 +253,8 @@ fn channel(remote: &RemoteNodeConfig, shown: &ClientSide) -> Result<Channel, Ser
     let host = remote
         .address
         .rsplit_once(':')
-        .map_or(remote.address.as_str(), |(host, _)| host);
+        .map_or(remote.address.as_str(), |(host, _)| host)
+        .trim_matches(['[', ']']);
     let tls = ClientTlsConfig::new()
         .identity(shown.identity.clone())
         // A node that stands still lets connections begin and says nothing then.

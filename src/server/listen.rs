@@ -15,6 +15,7 @@ use super::health::Health;
 use super::tls::rotation::Rotation;
 use super::tls::{self, Limits};
 use super::{ServerError, listen_error};
+use crate::matcher::remote::reach::IN_FLIGHT_MAX;
 use crate::service::{Rooms, routes};
 
 /// How often an idle connection is tried, so that one whose caller went away gives its place back.
@@ -27,6 +28,27 @@ const HEADER_BYTES_MAX: u32 = 16 << 10;
 const RESETS_UNSEEN_MAX: usize = 20;
 /// Streams of one connection that may be ended for a caller's faults; one more ends the connection.
 const RESETS_FOR_FAULTS_MAX: usize = 128;
+
+/// Limits of one connection. All calls of a front come on one, and whatever its callers give up while a node is held up comes there at once.
+struct PerConnection {
+    streams: u32,
+    resets_unseen: usize,
+}
+
+impl PerConnection {
+    fn of(config: &Config, served: &Served) -> Self {
+        match served {
+            Served::Front(_) => Self {
+                streams: config.listen.streams_per_connection_max,
+                resets_unseen: RESETS_UNSEEN_MAX,
+            },
+            Served::Match(_) => Self {
+                streams: u32::try_from(IN_FLIGHT_MAX).expect("some thousands"),
+                resets_unseen: IN_FLIGHT_MAX,
+            },
+        }
+    }
+}
 
 /// Serves on a task of its own until `stop` is cancelled and requests in flight are answered.
 pub(super) fn spawn(
@@ -60,12 +82,13 @@ pub(super) fn spawn(
         Served::Match(node) => routes::internal(Arc::clone(node), trust_domain, shown.revocations()),
     };
     let reflection = routes::reflection().map_err(|error| ServerError::Transport(error.to_string()))?;
+    let per_connection = PerConnection::of(config, &tiers.served);
     let router = GrpcServer::builder()
-        .max_concurrent_streams(config.listen.streams_per_connection_max)
+        .max_concurrent_streams(per_connection.streams)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .http2_max_header_list_size(HEADER_BYTES_MAX)
-        .http2_max_pending_accept_reset_streams(Some(RESETS_UNSEEN_MAX))
+        .http2_max_pending_accept_reset_streams(Some(per_connection.resets_unseen))
         .http2_max_local_error_reset_streams(Some(RESETS_FOR_FAULTS_MAX))
         .add_routes(services.add_service(health.service()).add_service(reflection));
     let stopping = stop.clone().cancelled_owned();

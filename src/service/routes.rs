@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout_at;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::{Service, http};
@@ -21,7 +22,8 @@ use super::body::{Patience, Timed};
 use super::enrollment::EnrollmentRoom;
 use super::identity::IdentityRoom;
 use super::matching::{FrontsOnly, MatchRoom};
-use super::status;
+use super::{deadline, observe, status};
+use crate::front::authorize::Method;
 use crate::front::revocation::Revocations;
 use crate::matcher::node::{Node, NodeError};
 use crate::matcher::remote::MESSAGE_BYTES_MAX;
@@ -46,6 +48,8 @@ const IDENTIFY_PATH: &str = "/thenar.v1.Identity/Identify";
 const IMPORT_PATH: &str = "/thenar.v1.Enrollment/Import";
 /// The method whose stream may rest as long as its caller likes.
 const STREAM_PATH: &str = "/thenar.v1.Identity/IdentifyStream";
+/// How long before its deadline a call is told that it has passed: the transport's own timer says less, and to nobody but the caller.
+const BEFORE_DEADLINE: Duration = Duration::from_millis(2);
 /// Longest time from the beginning of a call to the end of its request.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
 /// Longest pause of an import. It may go on after that ([`NodeError::ImportBrokenOff`]).
@@ -142,21 +146,81 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let mut call = Call::new(request.uri().path());
         let place = match self.places.take(&request) {
             Ok(place) => place,
-            Err(refusal) => return ready(Ok(refusal.into_http())).boxed(),
+            Err(refusal) => return ready(Ok(call.refused(refusal))).boxed(),
         };
+        let deadline = deadline::of(request.headers());
         let request = match patience(request.uri().path()) {
             Some(patience) => request.map(|body| Timed::wrap(body, patience)),
             None => request,
         };
         let answer = self.service.call(request);
         async move {
-            let answer = answer.await;
+            let answer = match deadline {
+                None => Ok(answer.await),
+                Some(deadline) => {
+                    let told = deadline.checked_sub(BEFORE_DEADLINE).unwrap_or(deadline);
+                    timeout_at(told.into(), answer).await
+                }
+            };
             drop(place);
+            let late = |_| {
+                let error = NodeError::DeadlineExceeded.into();
+                Ok(call.refused(status::from_front(&error, "")))
+            };
+            let answer = answer.unwrap_or_else(late);
+            call.answered();
             answer
         }
         .boxed()
+    }
+}
+
+/// A call that is counted whatever becomes of it: handlers count what they answer.
+struct Call {
+    method: &'static str,
+    started: Instant,
+    is_answered: bool,
+}
+
+impl Call {
+    fn new(path: &str) -> Self {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let mut names = Method::ALL.iter().map(|method| method.name());
+        let stream = (path == STREAM_PATH).then_some("IdentifyStream");
+        Self {
+            method: stream
+                .or_else(|| names.find(|known| *known == name))
+                .unwrap_or("other"),
+            started: Instant::now(),
+            is_answered: false,
+        }
+    }
+
+    /// Nothing is left to count.
+    fn answered(mut self) {
+        self.is_answered = true;
+    }
+
+    /// Answers in the handler's place.
+    fn refused(&mut self, refusal: Status) -> http::Response<Body> {
+        observe::record(self.method, self.started, Some(&refusal));
+        self.is_answered = true;
+        refusal.into_http()
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            observe::record(
+                self.method,
+                self.started,
+                Some(&Status::cancelled("the caller hung up")),
+            );
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use futures::future::pending;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tonic::{Code, Status};
 
 use super::*;
@@ -39,6 +40,35 @@ async fn asked(service: &mut Bounded<Room>, path: &str) -> Code {
     let request = http::Request::post(path).body(Body::empty()).expect("valid");
     let answer = service.call(request).await.expect("infallible");
     Status::from_header_map(answer.headers()).map_or(Code::Ok, |status| status.code())
+}
+
+#[tokio::test]
+async fn whoever_waits_until_its_deadline_is_told_before_it() {
+    let places = places(1, || Ok(()));
+    let mut waits = places.bound(Room { answers: false });
+    let request = http::Request::post(IDENTIFY_PATH).header("grpc-timeout", "20m");
+    let request = request.body(Body::empty()).expect("valid");
+    let answer = waits.call(request).await.expect("infallible");
+    let status = Status::from_header_map(answer.headers()).expect("refused");
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+    let mut answers = places.bound(Room { answers: true });
+    assert_eq!(code(&mut answers).await, Code::Ok, "its place is free again");
+}
+
+#[test]
+fn calls_that_nobody_answered_are_counted_under_their_method_s_name() {
+    for (path, name) in [
+        (IDENTIFY_PATH, "Identify"),
+        (STREAM_PATH, "IdentifyStream"),
+        ("/thenar.v1.Admin/GetStats", "GetStats"),
+        ("/thenar.v1.Identity/Guess", "other"),
+    ] {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || drop(Call::new(path)));
+        let told = recorder.handle().render();
+        let line = format!("thenar_requests_total{{method=\"{name}\",code=\"CANCELLED\"}} 1");
+        assert!(told.contains(&line), "{path}: {told}");
+    }
 }
 
 fn places(calls: usize, look: impl Fn() -> Result<(), Status> + Send + Sync + 'static) -> Places {

@@ -168,6 +168,10 @@ async fn headers_over_the_limit_are_refused_and_the_connection_goes_on() {
     if let Ok(answer) = answer.await {
         assert_eq!(answer.status(), 431, "refused as too large");
     }
+    let (answer, _) = sender
+        .send_request(request(0), true)
+        .expect("the connection goes on");
+    assert_eq!(answer.await.expect("answered").status(), 200);
     assert_served(&mut operator).await;
     world.stop().await;
 }

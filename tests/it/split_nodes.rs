@@ -329,14 +329,13 @@ struct Network {
 impl Network {
     fn make() -> Result<Self, String> {
         let octet = std::process::id() % 250;
-        let network = Self {
-            name: format!("thenar-{}", std::process::id()),
-            octet,
-        };
+        let name = format!("thenar-{}", std::process::id());
+        ip(&format!("netns add {name}"))?;
+        // From here on it is taken away whatever happens.
+        let network = Self { name, octet };
         let (name, here) = (&network.name, format!("thn{octet}a"));
         let there = format!("thn{octet}b");
         for line in [
-            format!("netns add {name}"),
             format!("link add {here} type veth peer name {there} netns {name}"),
             format!("addr add 10.213.{octet}.1/30 dev {here}"),
             format!("link set {here} up"),

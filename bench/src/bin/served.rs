@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use thenar::model::signature::Dimension;
 use thenar_bench::live::child::Site;
 use thenar_bench::machine::Machine;
+use thenar_bench::served::alone::BATCH_MAX;
 use thenar_bench::served::open::Open;
 use thenar_bench::served::{Bench, Measured, Plan, Summary};
 use thenar_bench::{Failure, exit, progress};
@@ -106,12 +107,17 @@ fn print(options: &Options, measured: &Measured) {
         machine.commit, machine.cpu, machine.cores, options.rows, options.dim
     );
     println!(
-        "engine alone  {:>8.0} identifications a second in batches of {:.0}",
-        measured.engine_per_s, measured.batch
+        "engine alone  {:>8.0} identifications a second in batches of {:.0}; {:.0} in batches of {BATCH_MAX}",
+        measured.engine_per_s, measured.batch, measured.engine_full_per_s
     );
     println!(
-        "served        {:>8.0} a second, {} in flight on {} connections: {:.3} of that; {:.2} ms of the server's processor time each",
-        measured.served_per_s, options.in_flight, options.connections, measured.share, measured.cpu_ms
+        "served        {:>8.0} a second, {} in flight on {} connections: {:.3} of that ({:.3} of the latter); {:.2} ms of the server's processor time each",
+        measured.served_per_s,
+        options.in_flight,
+        options.connections,
+        measured.share,
+        measured.served_per_s / measured.engine_full_per_s,
+        measured.cpu_ms
     );
     println!(
         "one at a time  engine p50 {:.2} ms, p99 {:.2} ms; served p50 {:.2} ms, p99 {:.2} ms: {:.2} ms more",

@@ -202,8 +202,8 @@ impl Child {
         Ok(self.process.try_wait()?.is_some())
     }
 
-    /// Processor time that it has used, on all cores together.
-    pub fn cpu(&self) -> Result<Duration, Failure> {
+    /// Processor time that it has used, on all cores together, in seconds.
+    pub fn cpu(&self) -> Result<f64, Failure> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         let fields = stat.rsplit_once(')').ok_or("no name in a process's stat")?.1;
         // proc_pid_stat(5): utime and stime are the 12th and 13th field after the name.
@@ -211,7 +211,8 @@ impl Child {
         for field in fields.split_ascii_whitespace().skip(11).take(2) {
             ticks += field.parse::<u64>()?;
         }
-        Ok(Duration::from_secs(ticks) / u32::try_from(clock_ticks_per_second())?)
+        let time = Duration::from_secs(ticks) / u32::try_from(clock_ticks_per_second())?;
+        Ok(time.as_secs_f64())
     }
 
     /// SIGKILL, and what is left of it.

@@ -19,7 +19,7 @@ use crate::timing::Samples;
 /// The rotation's key; any will do.
 const KEY: [u8; SECRET_LEN] = [7; SECRET_LEN];
 /// Probes of one batch as the server's default has it.
-const BATCH_MAX: usize = 256;
+pub const BATCH_MAX: usize = 256;
 
 /// A gallery, and the probes that are asked.
 pub struct Alone {
@@ -66,13 +66,7 @@ impl Alone {
     }
 
     /// Searches batch after batch. Probes a second.
-    pub fn throughput(&self, batch: f64, length: Duration) -> Result<f64, Failure> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a batch has some hundred probes"
-        )]
-        let batch = (batch.round() as usize).clamp(1, BATCH_MAX);
+    pub fn throughput(&self, batch: usize, length: Duration) -> Result<f64, Failure> {
         let mut batches = self.requests.chunks_exact(batch).cycle();
         let mut next = || batches.next().ok_or("a batch is larger than all probes");
         self.searched.search(next()?)?;

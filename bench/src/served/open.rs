@@ -29,8 +29,6 @@ pub struct Figures {
     pub answered_per_s: f64,
     /// Of a hundred answers the slowest but one, from when somebody was due.
     pub p99_ms: f64,
-    /// Wrong answers.
-    pub wrong: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -70,7 +68,7 @@ impl Open<'_> {
             progress(format!("{times} times the peak"));
             let before = self.bench.server().cpu()?;
             let report = self.load(&[(TENANT.to_owned(), times * self.peak)])?;
-            let cpu = (self.bench.server().cpu()? - before).as_secs_f64();
+            let cpu = self.bench.server().cpu()? - before;
             let figures = report.of(TENANT)?;
             // All the server did is counted as done for those whom it answered.
             let cpu_ms = cpu * 1e3 / (figures.answered_per_s * self.length.as_secs_f64());
@@ -92,11 +90,13 @@ impl Open<'_> {
     /// Prints what tenants get without a greedy one, and beside it. All have `palms` palms.
     pub fn fairness(&self, palms: u64) -> Result<(), Failure> {
         let tenants: Vec<String> = (0..TENANTS).map(|number| format!("share-{number}")).collect();
+        let mut threshold = 0.0;
         for tenant in &tenants {
-            self.bench.fill(tenant, palms)?;
+            // The same for all of them.
+            threshold = self.bench.fill(tenant, palms)?;
         }
         progress("all tenants alike");
-        let peak = self.bench.peak(&tenants, palms)?;
+        let peak = self.bench.peak(&tenants, palms, threshold)?;
         let share = peak / f64::from(u32::try_from(TENANTS)?);
         let (greedy, others) = tenants.split_first().ok_or("there are tenants")?;
         let modest = || others.iter().map(|tenant| (tenant.clone(), MODEST * share));

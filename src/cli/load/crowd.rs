@@ -94,16 +94,23 @@ impl Crowd {
                 site: "gate-1".to_owned(),
                 candidates_max: 0,
             });
-            request.set_timeout(whole_millis(give_up.saturating_duration_since(Instant::now())));
+            request.set_timeout(whole_millis_above(
+                give_up.saturating_duration_since(Instant::now()),
+            ));
             let response = client.identify(request).await?.into_inner();
             Ok(Finding::of(asker, Answer::of(&response), threshold))
         }
     }
 }
 
-/// Few values, so that HTTP/2 sends one that it has sent before as a number, as with callers whose patience is a setting.
-fn whole_millis(left: Duration) -> Duration {
-    Duration::from_millis(left.as_millis().try_into().unwrap_or(u64::MAX))
+/// Few values, so that HTTP/2 sends one that it has sent before as a number, as with callers whose patience is a setting. Never less: the server must not
+/// give up before the caller.
+fn whole_millis_above(left: Duration) -> Duration {
+    Duration::from_millis(
+        u64::try_from(left.as_millis())
+            .unwrap_or(u64::MAX)
+            .saturating_add(1),
+    )
 }
 
 fn captures(population: &Population, questions: &[Question]) -> Vec<Capture> {

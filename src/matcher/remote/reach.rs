@@ -32,7 +32,7 @@ const BEFORE_DEADLINE: Duration = Duration::from_millis(100);
 pub(super) enum Wait {
     /// [`LOOKUP_MAX`].
     Lookup,
-    /// Until the caller's deadline, [`CALL_MAX`] at most.
+    /// Until the caller's deadline, [`WORK_MAX`] at most; for [`CALL_MAX`] where it names none.
     Until(Option<Instant>),
     /// [`WORK_MAX`].
     Work,
@@ -44,8 +44,8 @@ impl Wait {
         let ends = now
             + match self {
                 Self::Lookup => LOOKUP_MAX,
-                Self::Until(_) => CALL_MAX,
-                Self::Work => WORK_MAX,
+                Self::Until(None) => CALL_MAX,
+                Self::Until(Some(_)) | Self::Work => WORK_MAX,
             };
         match self {
             Self::Until(Some(deadline)) if deadline < ends => (Some(deadline), deadline),

@@ -1,5 +1,7 @@
 //! What the settings must be, each and together. Changes none.
 
+use std::num::NonZeroU16;
+
 use super::{Config, LimitError};
 use crate::front::quota::IDLE as QUOTA_IDLE;
 use crate::model::signature::DIM_MAX;
@@ -30,6 +32,15 @@ fn within<T: PartialOrd + Copy + std::fmt::Display>(
 
 fn limit(setting: &'static str, problem: String) -> Result<(), LimitError> {
     Err(LimitError { setting, problem })
+}
+
+/// A name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(host: &str) -> bool {
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    bracketed.map_or_else(
+        || !host.is_empty() && !host.contains([':', '/']),
+        |host| host.parse::<std::net::Ipv6Addr>().is_ok(),
+    )
 }
 
 /// A trust domain is 1 to 255 of `a-z 0-9 . - _` (SPIFFE ID, section 2.1).
@@ -166,6 +177,17 @@ impl Config {
     }
 
     fn check_routes(&self) -> Result<(), LimitError> {
+        for (name, node) in &self.routes.nodes {
+            let parts = node.address.rsplit_once(':');
+            let port =
+                parts.and_then(|(host, port)| port.parse::<NonZeroU16>().ok().filter(|_| is_host(host)));
+            if port.is_none() {
+                return limit(
+                    "routes.nodes",
+                    format!("address of {name} is {:?}; HOST:PORT is expected", node.address),
+                );
+            }
+        }
         let named = self.routes.tenants.values().chain(&self.routes.default);
         for node in named {
             if !self.routes.nodes.contains_key(node) {
