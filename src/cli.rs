@@ -34,6 +34,7 @@ pub mod show;
 pub mod simulated;
 pub mod stats;
 pub mod tenant;
+pub mod top;
 pub mod verify;
 
 /// An open palm-identity back end: exact 1:N search over sealed signatures, served over gRPC.
@@ -89,6 +90,8 @@ pub enum Command {
     Demo(demo::Args),
     /// Ask a running server at a given rate with simulated palms, and tell what it answers and how fast
     Load(load::Args),
+    /// Watch a running server by its metrics
+    Top(top::Args),
     /// Look after a data directory on this machine
     #[command(subcommand)]
     Data(data::Command),
@@ -132,6 +135,7 @@ async fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Stats(args) => stats::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Load(args) => load::run(args).await,
+        Command::Top(args) => top::run(args).await,
         Command::Data(command) => data::run(&command),
         Command::Config(command) => config::run(&command),
     }

@@ -42,6 +42,7 @@ fn every_command_parses() {
         "thenar demo --palms 1000 --dim 512 --scanners 4 --seconds 1 --backend cpu --kernel portable --data d --json",
         "thenar load --tenant a=5 --tenant b --rate 2 --bursts 5:100 --seconds 3 --scanners 4 --deadline-ms 100 --enroll 50",
         "thenar load --data d --config c --server https://db:1 --yes-aim-at db --tenant a --html r.html --json",
+        "thenar top --metrics http://db:9464 --interval 0.5 --once",
         "thenar config check --config thenar.toml",
         "thenar data verify --data d --tenant acme",
         "thenar data backup --data d --tenant acme --tenant other --to -",

@@ -119,6 +119,7 @@ const RELEASE_MAX: Duration = Duration::from_secs(5);
 /// A server that runs.
 pub struct Server {
     address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
     node: Option<Arc<LocalNode>>,
     /// Held to the end.
     directory: Option<DataDir>,
@@ -149,7 +150,7 @@ impl Server {
         descriptors::raise_for(config.listen.connections_max);
         let (is_ready, ready) = watch::channel(false);
         let probes = CancellationToken::new();
-        probes::spawn(&config, ready, probes.clone()).await?;
+        let metrics_address = probes::spawn(&config, ready, probes.clone()).await?;
         let probes = probes.drop_guard();
         let shown = match mode {
             Mode::Serve | Mode::Front => Rotation::load(build::public_tls(&config), server_side)?,
@@ -183,6 +184,7 @@ impl Server {
         tracing::info!(%address, ?mode, backend = tiers.backend(), "ready");
         Ok(Self {
             address,
+            metrics_address,
             node: tiers.local,
             directory: tiers.directory,
             released: tiers.released,
@@ -200,6 +202,11 @@ impl Server {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where it tells its metrics, if it does.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// Reads the TLS files again now; otherwise a change is noticed within some seconds.

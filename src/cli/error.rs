@@ -13,6 +13,7 @@ use super::demo::DemoError;
 use super::load::LoadError;
 use super::local::LocalError;
 use super::npy::NpyError;
+use super::top::TopError;
 
 /// Why a command failed.
 #[derive(Debug, Error)]
@@ -51,6 +52,9 @@ pub enum CliError {
     /// Load could not be sent, or an answer was wrong.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// No metrics of a server.
+    #[error(transparent)]
+    Top(#[from] TopError),
     /// A file of this command.
     #[error("{path}: {source}")]
     File {

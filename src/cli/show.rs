@@ -78,7 +78,7 @@ pub fn certificate_text(certificate: Option<&api::Certificate>) -> String {
 }
 
 /// A text that somebody else chose, without what a terminal would obey.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_control() {

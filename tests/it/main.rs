@@ -31,3 +31,4 @@ mod rotated_keys;
 mod split_nodes;
 mod split_tiers;
 mod unlinkable;
+mod watched;
