@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use error::CliError;
 
+pub mod audit;
 pub mod capture;
 pub mod cert;
 pub mod config;
@@ -31,6 +32,7 @@ pub mod progress;
 pub mod receipt;
 pub mod serve;
 pub mod show;
+pub mod signed;
 pub mod simulated;
 pub mod stats;
 pub mod tenant;
@@ -84,6 +86,9 @@ pub enum Command {
     Export(export::Args),
     /// Where and when palms were used
     History(history::Args),
+    /// Sign how far a history has come, and check histories against what was signed
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Figures of a tenant
     Stats(stats::Args),
     /// Show everything on a simulated population, on this machine alone
@@ -132,6 +137,7 @@ async fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Export(args) => export::run(args).await,
         Command::Receipt(command) => receipt::run(&command),
         Command::History(args) => history::run(args).await,
+        Command::Audit(command) => audit::run(command).await,
         Command::Stats(args) => stats::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Load(args) => load::run(args).await,

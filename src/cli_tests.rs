@@ -36,6 +36,8 @@ fn every_command_parses() {
         "thenar receipt verify r.json --data d --config c --json",
         "thenar receipt verify - --public-key 0000000000000000000000000000000000000000000000000000000000000000",
         "thenar history --subject ada",
+        "thenar audit checkpoint --tenant acme",
+        "thenar audit verify --data d --tenant acme --against c.json --against - --json",
         "thenar export --tenant acme --subject ada",
         "thenar export --link badge-id=7",
         "thenar stats acme",

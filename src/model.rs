@@ -1,5 +1,6 @@
 //! The vocabulary of thenar (ISO/IEC 2382-37): plain values that every layer shares. Imports nothing of ours and does no I/O.
 
+pub mod checkpoint;
 pub mod consent;
 pub mod decision;
 pub mod erasure;

@@ -1,5 +1,6 @@
 //! The composition root: builds every layer, listens, reports health, drains. Holds no rule of its own.
 
+mod audit;
 mod backup;
 mod build;
 pub mod config;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use self::audit::{Audited, audit};
 pub use self::backup::{BackedUp, BackupError, Manifest, backup};
 use self::config::{Config, LimitError};
 pub use self::descriptors::raise_open_files;
@@ -79,6 +81,14 @@ pub enum ServerError {
     /// From a receipt.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
+    /// A checkpoint that was kept and does not stand.
+    #[error("{name}: {source}")]
+    Checkpoint {
+        /// What it is called.
+        name: String,
+        /// What is wrong.
+        source: ReceiptError,
+    },
     /// From the certificates.
     #[error(transparent)]
     Pki(#[from] pki::PkiError),

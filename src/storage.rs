@@ -5,6 +5,7 @@
 
 pub mod absence;
 pub mod archive;
+pub mod audit;
 pub mod backup;
 mod catalog;
 mod commit;

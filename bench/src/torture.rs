@@ -1,6 +1,7 @@
 //! Tortures a server: kills it, makes its disk fail, and audits it against a model that is kept outside. Part of no server.
 
 pub mod audit;
+pub mod chain;
 pub mod churn;
 pub mod deeds;
 pub mod faults;

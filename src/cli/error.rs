@@ -66,9 +66,9 @@ pub enum CliError {
     /// What is on disk is not what was written.
     #[error("tenants that are not sound: {0}")]
     Damaged(usize),
-    /// A file that is no receipt.
+    /// A file that is no signed receipt or checkpoint.
     #[error("{path}: {problem}")]
-    NotAReceipt {
+    NotSigned {
         /// The file.
         path: PathBuf,
         /// What is wrong.
@@ -77,6 +77,9 @@ pub enum CliError {
     /// A receipt whose rows are still there.
     #[error("{0}")]
     ReceiptFails(&'static str),
+    /// A history that is not as it was recorded.
+    #[error("tenants whose history does not hold: {0}")]
+    AuditFails(usize),
     /// Threads or sockets are missing.
     #[error("the asynchronous runtime can't start: {0}")]
     Runtime(std::io::Error),

@@ -11,13 +11,14 @@ use crate::client::Credentials;
 use crate::config::{self, ConfigError};
 use crate::engine::{BackendChoice, Kernel};
 use crate::keys::provider::KekSource;
+use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::erasure::SignedReceipt;
 use crate::model::id::{PrincipalName, TenantId};
 use crate::model::principal::Principal;
 use crate::server::config::Config;
 use crate::server::pki::{CRL_FILE, IssuedCert, NodeKind, Pki, PkiError, Serial, SignedList};
 use crate::server::{self, Mode, Server, ServerError};
-pub use crate::server::{BackedUp, CheckedReceipt, Journal, Restored, Verdict, Verified};
+pub use crate::server::{Audited, BackedUp, CheckedReceipt, Journal, Restored, Verdict, Verified};
 use crate::telemetry;
 
 /// Data directory when none is named.
@@ -276,6 +277,16 @@ pub fn check_receipt(
         return Ok(server::check_receipt_of(public_key, of.data.as_deref(), signed)?);
     }
     Ok(server::check_receipt(&of.load()?, signed)?)
+}
+
+/// Audits the history of a tenant of a data directory, or of all of them.
+pub fn audit(
+    of: &DataOptions,
+    tenant: Option<&TenantId>,
+    public_key: Option<&[u8]>,
+    against: &[(String, SignedCheckpoint)],
+) -> Result<Vec<Audited>, LocalError> {
+    Ok(server::audit(&of.load()?, tenant, public_key, against)?)
 }
 
 /// The data directory of a configuration, and where its server listens for callers.

@@ -1,26 +1,16 @@
 //! `thenar receipt`: holds the receipt of an erasure against its signature and against the files, on the machine that has them.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::keys::encoding::{from_base64, from_hex};
 use crate::model::erasure::{ErasureState, SignedReceipt};
 use crate::storage::absence::{Absence, FoundKind};
 
 use super::error::CliError;
 use super::local::{self, CheckedReceipt, DataOptions, Verdict};
 use super::output::Output;
-
-/// Stands for standard input.
-const STDIN: &str = "-";
-/// Most bytes of a file with a receipt, which lists at most 16 rows.
-const RECEIPT_LEN_MAX: u64 = 1 << 20;
-/// Bytes of an Ed25519 signature, and of a public key.
-const SIGNATURE_LEN: usize = 64;
-const PUBLIC_KEY_LEN: usize = 32;
+use super::signed::{self, Kind, PublicKey};
 
 /// What can be done with a receipt.
 #[derive(Debug, clap::Subcommand)]
@@ -37,38 +27,17 @@ pub struct Args {
     #[command(flatten)]
     of: DataOptions,
     /// The server's public key, 64 hexadecimal digits, in place of the keyring of --data; without --data the signature alone is checked
-    #[arg(long, value_name = "HEX", value_parser = public_key, conflicts_with = "config")]
+    #[arg(long, value_name = "HEX", value_parser = signed::public_key, conflicts_with = "config")]
     public_key: Option<PublicKey>,
     #[command(flatten)]
     output: Output,
 }
 
-/// An Ed25519 public key.
-#[derive(Debug, Clone)]
-pub struct PublicKey([u8; PUBLIC_KEY_LEN]);
-
-fn public_key(text: &str) -> Result<PublicKey, String> {
-    let bytes = from_hex(text).and_then(|bytes| bytes.as_slice().try_into().ok());
-    bytes
-        .map(PublicKey)
-        .ok_or_else(|| format!("{} hexadecimal digits are required", 2 * PUBLIC_KEY_LEN))
-}
-
-/// A receipt as the command line writes it; or as protocol buffers' JSON has it, with bytes in base64.
-#[derive(Deserialize)]
-struct ReceiptFile {
-    #[serde(alias = "receiptJson")]
-    receipt_json: String,
-    signature: String,
-    #[serde(alias = "publicKey")]
-    public_key: String,
-}
-
 /// Runs it.
 pub fn run(command: &Command) -> Result<(), CliError> {
     let Command::Verify(args) = command;
-    let signed = signed(&args.receipt)?;
-    let public_key = args.public_key.as_ref().map(|key| key.0.as_slice());
+    let signed = receipt(&args.receipt)?;
+    let public_key = args.public_key.as_ref().map(PublicKey::bytes);
     let checked = local::check_receipt(&args.of, public_key, &signed)?;
     args.output.print(&text(&checked), &answer(&checked))?;
     match checked.verdict() {
@@ -78,38 +47,12 @@ pub fn run(command: &Command) -> Result<(), CliError> {
     }
 }
 
-fn signed(path: &Path) -> Result<SignedReceipt, CliError> {
-    let mut text = String::new();
-    let read = if path == Path::new(STDIN) {
-        std::io::stdin().take(RECEIPT_LEN_MAX).read_to_string(&mut text)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(RECEIPT_LEN_MAX).read_to_string(&mut text))
-    };
-    read.map_err(|e| CliError::file(path, e))?;
-    parse(&text).map_err(|problem| CliError::NotAReceipt {
-        path: path.to_owned(),
-        problem,
-    })
-}
-
-fn parse(text: &str) -> Result<SignedReceipt, String> {
-    let file: ReceiptFile =
-        serde_json::from_str(text).map_err(|error| format!("is not a signed receipt: {error}"))?;
-    let bytes = |field: &str, text: &str, len: usize| {
-        let bytes = if text.len() == 2 * len {
-            from_hex(text)
-        } else {
-            from_base64(text)
-        };
-        let bytes = bytes.filter(|bytes| bytes.len() == len);
-        bytes
-            .map(|bytes| bytes.to_vec())
-            .ok_or_else(|| format!("{field} is not {len} bytes in hexadecimal or base64"))
-    };
+fn receipt(path: &Path) -> Result<SignedReceipt, CliError> {
+    let signed = signed::read(path, Kind::Receipt)?;
     Ok(SignedReceipt {
-        signature: bytes("signature", &file.signature, SIGNATURE_LEN)?,
-        public_key: bytes("public_key", &file.public_key, PUBLIC_KEY_LEN)?,
-        receipt_json: file.receipt_json,
+        receipt_json: signed.text,
+        signature: signed.signature,
+        public_key: signed.public_key,
     })
 }
 
@@ -226,7 +169,3 @@ fn answer(checked: &CheckedReceipt) -> Value {
         "searched": searched,
     })
 }
-
-#[cfg(test)]
-#[path = "receipt_tests.rs"]
-mod tests;

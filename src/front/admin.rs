@@ -12,6 +12,7 @@ use super::{Front, blocking, ready, threshold};
 use crate::keys::keyring::{Keyring, Purpose, Renewable};
 use crate::keys::transform::Rotation;
 use crate::matcher::node::{NodeError, PolicyChange};
+use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::id::{RequestId, TenantId};
 use crate::model::tenant::{TenantSpec, TenantState, TenantStatus};
 use crate::model::timestamp::Timestamp;
@@ -84,6 +85,16 @@ impl Front {
     pub async fn stats(&self, caller: &Caller, tenant: TenantId) -> Result<TenantView, FrontError> {
         authorize::administration(caller, Method::GetStats, &tenant)?;
         self.status(&tenant).await
+    }
+
+    /// Signs how far a tenant's history has come.
+    pub async fn checkpoint(
+        &self,
+        caller: &Caller,
+        tenant: &TenantId,
+    ) -> Result<SignedCheckpoint, FrontError> {
+        authorize::administration(caller, Method::CheckpointHistory, tenant)?;
+        Ok(self.routes.node(tenant)?.checkpoint(tenant).await?)
     }
 
     /// All tenants that the caller administers, by id, also those that can't be served.

@@ -80,6 +80,7 @@ async fn a_tenant_s_administrator_has_its_own_alone() {
             .map(drop),
         fixture.front.tenant(&admin, id("other")).await.map(drop),
         fixture.front.stats(&admin, id("other")).await.map(drop),
+        fixture.front.checkpoint(&admin, &id("other")).await.map(drop),
         fixture.front.drop_tenant(&admin, id("d"), id("other")).await,
     ];
     for result in denied {
@@ -103,6 +104,8 @@ async fn the_server_s_administrator_and_operators_see_what_concerns_them() {
     let operator = caller("/tenant/acme/operator/o");
     let stats = fixture.front.stats(&operator, id("acme")).await.expect("own");
     assert_eq!(stats.status.stats.references, 1);
+    let checkpoint = fixture.front.checkpoint(&operator, &id("acme")).await;
+    assert_eq!(checkpoint.expect("own").checkpoint_json, "1");
     assert_eq!(fixture.front.backend(&id("acme")), "fake");
     assert!(fixture.front.tenant(&operator, id("acme")).await.is_ok());
     assert!(fixture.front.tenants(&operator).await.is_err());

@@ -44,11 +44,13 @@ pub enum Method {
     RotateKey,
     /// Figures of a tenant.
     GetStats,
+    /// Signs how far the history has come.
+    CheckpointHistory,
 }
 
 impl Method {
     /// All methods.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Identify,
         Self::Verify,
         Self::Investigate,
@@ -67,6 +69,7 @@ impl Method {
         Self::DropTenant,
         Self::RotateKey,
         Self::GetStats,
+        Self::CheckpointHistory,
     ];
 
     /// The roles that may call it, and its name. The one table of the product.
@@ -91,6 +94,7 @@ impl Method {
             Self::DropTenant => ("DropTenant", &[Admin]),
             Self::RotateKey => ("RotateKey", &[Admin]),
             Self::GetStats => ("GetStats", &[Operator, Admin]),
+            Self::CheckpointHistory => ("CheckpointHistory", &[Operator, Admin]),
         }
     }
 

@@ -17,7 +17,7 @@ fn caller(path: &str) -> Caller {
 }
 
 /// Method, then whether scanner, enroller, operator, tenant's admin may call it.
-const MATRIX: [(Method, [bool; 4]); 18] = [
+const MATRIX: [(Method, [bool; 4]); 19] = [
     (Method::Identify, [true, false, true, false]),
     (Method::Verify, [true, false, true, false]),
     (Method::Investigate, [false, false, true, false]),
@@ -36,6 +36,7 @@ const MATRIX: [(Method, [bool; 4]); 18] = [
     (Method::DropTenant, [false, false, false, true]),
     (Method::RotateKey, [false, false, false, true]),
     (Method::GetStats, [false, false, true, true]),
+    (Method::CheckpointHistory, [false, false, true, true]),
 ];
 
 #[test]

@@ -13,6 +13,7 @@ use self::tenant::{FakeTenant, dot};
 use super::fixture::{DIM, consent, id};
 use crate::keys::secret::SecretKey;
 use crate::matcher::node::*;
+use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::decision::{Candidate, Certificate, SearchAnswer};
 use crate::model::erasure::{ErasureReceipt, ErasureState};
 use crate::model::id::{RequestId, SubjectId, TenantId};
@@ -462,6 +463,16 @@ impl Node for FakeNode {
             Ok(UsagePage {
                 events: events.cloned().collect(),
                 next_before: None,
+            })
+        })
+    }
+
+    async fn checkpoint(&self, tenant: &TenantId) -> Result<SignedCheckpoint, NodeError> {
+        self.on("checkpoint", tenant, |tenant| {
+            Ok(SignedCheckpoint {
+                checkpoint_json: tenant.usage.len().to_string(),
+                signature: Vec::new(),
+                public_key: Vec::new(),
             })
         })
     }

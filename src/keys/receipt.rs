@@ -1,4 +1,5 @@
-//! Signatures of erasure receipts and of the erasure journal: Ed25519 (RFC 8032) over their JSON. Says nothing about what they claim.
+//! Signatures of erasure receipts, of the erasure journal and of checkpoints of the history: Ed25519 (RFC 8032) over their JSON. Says nothing about what
+//! they claim.
 
 use std::sync::Arc;
 
@@ -7,22 +8,25 @@ use thiserror::Error;
 
 use super::encoding::to_hex;
 use super::secret::SecretKey;
+use crate::model::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::model::erasure::{ErasureReceipt, SignedReceipt};
 
 /// Stands before what is signed of an entry of the journal, so that it never passes for a receipt, which begins with a brace.
 const JOURNAL_DOMAIN: &[u8] = b"thenar erasure journal 1\0";
+/// The same for a checkpoint of the history.
+const CHECKPOINT_DOMAIN: &[u8] = b"thenar history checkpoint 1\0";
 
-/// Why a receipt does not stand.
+/// Why a receipt, or a checkpoint, does not stand.
 #[derive(Debug, Error)]
 pub enum ReceiptError {
     /// The signature is not of this key over these bytes.
-    #[error("the receipt's signature does not fit its text and public key")]
+    #[error("the signature does not fit its text and public key")]
     Signature,
     /// Signed with another key.
-    #[error("the receipt is signed with another key than expected")]
+    #[error("it is signed with another key than expected")]
     Stranger,
-    /// Signed, but not a receipt.
-    #[error("the signed text is not a receipt: {0}")]
+    /// Signed, but something else.
+    #[error("the signed text is not what it is taken for: {0}")]
     Text(#[from] serde_json::Error),
 }
 
@@ -64,6 +68,18 @@ impl ReceiptSigner {
     pub fn verify_entry(&self, entry_json: &str, signature: &str) -> bool {
         self.sign_entry(entry_json) == signature
     }
+
+    /// Signs a checkpoint of the history.
+    pub fn sign_checkpoint(&self, checkpoint: &Checkpoint) -> SignedCheckpoint {
+        let checkpoint_json =
+            serde_json::to_string(checkpoint).expect("a checkpoint has no map with odd keys");
+        let text = [CHECKPOINT_DOMAIN, checkpoint_json.as_bytes()].concat();
+        SignedCheckpoint {
+            signature: self.0.sign(&text).as_ref().to_vec(),
+            public_key: self.public_key().to_vec(),
+            checkpoint_json,
+        }
+    }
 }
 
 /// Checks that the receipt is signed with this public key, which whoever checks learned before, and returns what was signed.
@@ -76,10 +92,31 @@ pub fn verify_of(signed: &SignedReceipt, public_key: &[u8]) -> Result<ErasureRec
 
 /// Checks the signature against the public key in the receipt alone and returns what was signed.
 pub fn verify(signed: &SignedReceipt) -> Result<ErasureReceipt, ReceiptError> {
-    UnparsedPublicKey::new(&ED25519, &signed.public_key)
-        .verify(signed.receipt_json.as_bytes(), &signed.signature)
-        .map_err(|_| ReceiptError::Signature)?;
+    verify_text(
+        &signed.public_key,
+        signed.receipt_json.as_bytes(),
+        &signed.signature,
+    )?;
     Ok(serde_json::from_str(&signed.receipt_json)?)
+}
+
+/// Checks that the checkpoint is signed with this public key, which whoever checks learned before, and returns what was signed.
+pub fn verify_checkpoint_of(
+    signed: &SignedCheckpoint,
+    public_key: &[u8],
+) -> Result<Checkpoint, ReceiptError> {
+    if signed.public_key != public_key {
+        return Err(ReceiptError::Stranger);
+    }
+    let text = [CHECKPOINT_DOMAIN, signed.checkpoint_json.as_bytes()].concat();
+    verify_text(public_key, &text, &signed.signature)?;
+    Ok(serde_json::from_str(&signed.checkpoint_json)?)
+}
+
+fn verify_text(public_key: &[u8], text: &[u8], signature: &[u8]) -> Result<(), ReceiptError> {
+    UnparsedPublicKey::new(&ED25519, public_key)
+        .verify(text, signature)
+        .map_err(|_| ReceiptError::Signature)
 }
 
 #[cfg(test)]

@@ -81,3 +81,45 @@ fn a_receipt_of_an_earlier_release_is_read_and_signed_anew_without_claiming_more
     let signer = ReceiptSigner::new(&SecretKey::from_bytes([1; 32]));
     assert_eq!(signer.sign(&read).receipt_json, text);
 }
+
+fn checkpoint() -> Checkpoint {
+    Checkpoint {
+        tenant: "acme".parse().expect("valid"),
+        created_at: Timestamp(1),
+        at: Timestamp(5),
+        event: 7,
+        head: "00".repeat(32),
+        erasures: 0,
+        events_erased: 0,
+        since: crate::model::checkpoint::ChainStart::default(),
+    }
+}
+
+#[test]
+fn a_checkpoint_verifies_with_its_text_and_its_signer_alone() {
+    let [own, other] = [1, 2].map(|seed| ReceiptSigner::new(&SecretKey::from_bytes([seed; 32])));
+    let signed = own.sign_checkpoint(&checkpoint());
+    let of = |signed: &SignedCheckpoint| verify_checkpoint_of(signed, own.public_key());
+    assert_eq!(of(&signed).expect("stands"), checkpoint());
+    let mut changed = signed.clone();
+    changed.checkpoint_json = changed.checkpoint_json.replace("\"event\":7", "\"event\":8");
+    assert!(matches!(of(&changed), Err(ReceiptError::Signature)));
+    let mut foreign = other.sign_checkpoint(&checkpoint());
+    assert!(matches!(of(&foreign), Err(ReceiptError::Stranger)));
+    foreign.public_key = own.public_key().to_vec();
+    assert!(matches!(of(&foreign), Err(ReceiptError::Signature)));
+    // Nothing that is signed as something else passes for a checkpoint.
+    let receipt = own.sign(&receipt());
+    let disguised = SignedCheckpoint {
+        checkpoint_json: receipt.receipt_json,
+        signature: receipt.signature,
+        public_key: receipt.public_key,
+    };
+    assert!(matches!(of(&disguised), Err(ReceiptError::Signature)));
+    let disguised = SignedReceipt {
+        receipt_json: signed.checkpoint_json,
+        signature: signed.signature,
+        public_key: signed.public_key,
+    };
+    assert!(matches!(verify(&disguised), Err(ReceiptError::Signature)));
+}

@@ -16,6 +16,7 @@ use super::error::{engine_error, write_error};
 use super::node::NodeError;
 use super::tenant::Tenant;
 use crate::engine::code::Codes;
+use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::id::RequestId;
 use crate::model::signature::Signature;
 use crate::storage::error::StorageError;
@@ -92,6 +93,19 @@ impl Tenant {
         answer
             .await
             .unwrap_or_else(|_| Err(NodeError::Internal("the write was dropped".to_owned())))
+    }
+
+    /// A durable checkpoint of the history.
+    pub(super) fn checkpoint(&self) -> Result<SignedCheckpoint, NodeError> {
+        self.check()?;
+        let in_order = self.apply.lock();
+        if let Some(successor) = self.successor.get() {
+            drop(in_order);
+            return successor.checkpoint();
+        }
+        self.store
+            .checkpoint()
+            .map_err(|error| self.storage_error(&error))
     }
 
     /// Commits the next group of those that wait. Whether others wait then; otherwise whoever comes next begins.

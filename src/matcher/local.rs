@@ -25,6 +25,7 @@ use crate::engine::Engine;
 use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose};
 use crate::keys::secret::SecretKey;
+use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::decision::SearchAnswer;
 use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::retention::Due;
@@ -475,6 +476,11 @@ impl Node for Arc<LocalNode> {
             Ok(UsagePage { events, next_before })
         })
         .await
+    }
+
+    async fn checkpoint(&self, tenant: &TenantId) -> Result<SignedCheckpoint, NodeError> {
+        let tenant = self.live(tenant)?;
+        blocking(move || tenant.checkpoint()).await
     }
 
     fn backend(&self) -> String {

@@ -8,6 +8,7 @@ use futures::stream::BoxStream;
 use thiserror::Error;
 
 use crate::keys::transform::conversion::Conversion;
+use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::consent::Consent;
 use crate::model::decision::SearchAnswer;
 use crate::model::erasure::SignedReceipt;
@@ -86,6 +87,8 @@ pub trait Node: Send + Sync + 'static {
     async fn record_usage(&self, tenant: &TenantId, event: UsageEvent) -> Result<(), NodeError>;
     /// Events, newest first.
     async fn usage(&self, query: UsageQuery) -> Result<UsagePage, NodeError>;
+    /// A checkpoint of the history; all that it is over survives a loss of power when it returns.
+    async fn checkpoint(&self, tenant: &TenantId) -> Result<SignedCheckpoint, NodeError>;
     /// Name of the backend that searches, for instance `cpu/avx512`.
     fn backend(&self) -> String;
 }

@@ -26,6 +26,7 @@ use super::node::{
     ImportStream, Imported, Node, NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef,
     TransformChange, UsagePage, UsageQuery,
 };
+use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::decision::SearchAnswer;
 use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::reject::Rejected;
@@ -308,6 +309,16 @@ impl Node for RemoteNode {
         let call = async move { client.list_usage(request).await };
         let answer = self.reach.ask(Some(&query.tenant), CALL, call).await?;
         self.parsed(from_proto::usage_page(&answer))
+    }
+
+    async fn checkpoint(&self, tenant: &TenantId) -> Result<SignedCheckpoint, NodeError> {
+        let request = pb::CheckpointHistoryRequest {
+            tenant: tenant.to_string(),
+        };
+        let mut client = self.client();
+        let call = async move { client.checkpoint_history(request).await };
+        let answer = self.reach.ask(Some(tenant), CALL, call).await?;
+        Ok(from_proto::checkpoint(answer))
     }
 
     /// The name that came with the last answer; `unknown` before the first.

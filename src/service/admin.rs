@@ -183,6 +183,21 @@ impl Admin for AdminRoom {
         })
         .await
     }
+
+    async fn checkpoint_history(
+        &self,
+        request: Request<pb::CheckpointHistoryRequest>,
+    ) -> Result<Response<pb::HistoryCheckpoint>, Status> {
+        observed("CheckpointHistory", async {
+            let caller = self.rooms.caller(&request)?;
+            let tenant = tenant_or_own(&caller, &request.get_ref().tenant)?;
+            let text = request_id::made().to_string();
+            let answer = self.rooms.front.checkpoint(&caller, &tenant).await;
+            let answer = answer.map_err(|error| status::from_front(&error, &text))?;
+            Ok(Response::new(to_proto::checkpoint(answer)))
+        })
+        .await
+    }
 }
 
 /// The tenant that a request names, or the caller's own where it names none.

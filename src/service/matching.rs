@@ -347,6 +347,18 @@ impl Match for MatchRoom {
         })
         .await
     }
+
+    async fn checkpoint_history(
+        &self,
+        request: Request<pb::CheckpointHistoryRequest>,
+    ) -> Result<Response<pb::HistoryCheckpoint>, Status> {
+        observed("match.CheckpointHistory", async {
+            let tenant: TenantId = request.get_ref().tenant.parse().map_err(refused)?;
+            let checkpoint = self.node.checkpoint(&tenant).await.map_err(failed)?;
+            Ok(Response::new(to_proto::checkpoint(checkpoint)))
+        })
+        .await
+    }
 }
 
 /// The whole change of a rotation, or nothing of it.

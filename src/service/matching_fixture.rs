@@ -9,6 +9,7 @@ use crate::matcher::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportProgress, ImportStream,
     Imported, PolicyChange, RankQuery, SearchQuery, SubjectRef, UsagePage, UsageQuery,
 };
+use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::consent::{Consent, ConsentMethod};
 use crate::model::decision::SearchAnswer;
 use crate::model::decision::{Candidate, Certificate};
@@ -223,6 +224,14 @@ pub(super) fn enrollment() -> Enrollment {
     }
 }
 
+pub(super) fn checkpoint() -> SignedCheckpoint {
+    SignedCheckpoint {
+        checkpoint_json: "{}".to_owned(),
+        signature: vec![1; 64],
+        public_key: vec![2; 32],
+    }
+}
+
 pub(super) fn erasure() -> Erasure {
     Erasure {
         tenant: tenant(),
@@ -403,6 +412,10 @@ impl Node for FakeNode {
             events: vec![usage_event()],
             next_before: query.before,
         })
+    }
+    async fn checkpoint(&self, tenant: &TenantId) -> Result<SignedCheckpoint, NodeError> {
+        expect_same("tenant", tenant, &self::tenant())?;
+        Ok(checkpoint())
     }
     fn backend(&self) -> String {
         "cpu/fake".to_owned()

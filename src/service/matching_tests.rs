@@ -169,6 +169,8 @@ async fn writes_and_records_cross_unchanged() {
     let ada = "ada".parse().expect("an id");
     let erasures = node.erasures_of(&tenant(), &ada).await.expect("answers");
     assert_eq!(erasures, [3, 4]);
+    let signed = node.checkpoint(&tenant()).await.expect("answers");
+    assert_eq!(signed, checkpoint());
     node.record_usage(&tenant(), usage_event())
         .await
         .expect("answers");

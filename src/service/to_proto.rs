@@ -11,6 +11,7 @@ use crate::matcher::remote::vocabulary::{
     certificate_to_proto, consent_to_proto, encoder_to_proto, hand_to_proto, link_kind_to_proto,
     policy_to_proto, reference_to_proto, retake_to_proto, time_to_proto, usage_to_proto,
 };
+use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::decision::{Candidate, Decision, MatchLevel};
 use crate::model::link::Link;
 use crate::proto::v1 as pb;
@@ -130,6 +131,15 @@ pub fn imported(imported: Imported) -> pb::ImportResponse {
     pb::ImportResponse {
         imported: imported.rows,
         sequence: imported.sequence,
+    }
+}
+
+/// A checkpoint of the history.
+pub fn checkpoint(checkpoint: SignedCheckpoint) -> pb::HistoryCheckpoint {
+    pb::HistoryCheckpoint {
+        checkpoint_json: checkpoint.checkpoint_json,
+        signature: checkpoint.signature.into(),
+        public_key: checkpoint.public_key.into(),
     }
 }
 

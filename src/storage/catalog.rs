@@ -1,5 +1,6 @@
 //! The catalog of one tenant: subjects, references, consent, links, history, erasures and pending rows, in `SQLite`. Touches no segment file.
 
+pub(super) mod chain;
 pub(super) mod code;
 pub(super) mod connection;
 pub(super) mod enroll;

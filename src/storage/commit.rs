@@ -4,11 +4,12 @@ use rusqlite::Connection;
 
 use super::catalog::erase::{self, EraseContext, Trace};
 use super::catalog::state::State;
-use super::catalog::{enroll, request, tenant, usage};
+use super::catalog::{chain, enroll, request, tenant, usage};
 use super::error::{StorageError, WriteError};
 use super::place::Place;
 use super::store::{Shared, Store};
 use super::write::{Committed, Durability, Write};
+use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::timestamp::Timestamp;
 
 /// One answer a write, in their order.
@@ -25,11 +26,13 @@ impl Store {
         let now = Timestamp::now();
         let mut writer = shared.writer.lock();
         let answers = shared.write(&mut writer, durability, |conn, state| {
+            let last_before = state.last_usage;
             // Each write is dropped, and its rows wiped, as soon as it is done.
             let answers = group
                 .into_iter()
                 .map(|write| shared.member(conn, state, &write, now))
                 .collect::<Result<Answers, _>>()?;
+            chain::checkpoint_if_due(conn, state, (&shared.spec, &shared.signer), last_before)?;
             if durability == Durability::Power {
                 request::prune(conn, now)?;
             }
@@ -42,6 +45,15 @@ impl Store {
             }
         }
         Ok(answers)
+    }
+
+    /// A checkpoint of the history; all that it is over survives a loss of power when it returns.
+    pub fn checkpoint(&self) -> Result<SignedCheckpoint, StorageError> {
+        let shared = &*self.0;
+        let mut writer = shared.writer.lock();
+        shared.write(&mut writer, Durability::Power, |conn, state| {
+            Ok(chain::checkpoint(conn, state, (&shared.spec, &shared.signer))?)
+        })
     }
 }
 
@@ -79,13 +91,13 @@ impl Shared {
     ) -> Result<Committed, StorageError> {
         match write {
             Write::Enroll(write) => {
-                let of = (&self.pending_seal, self.spec.dimension);
+                let of = (&self.pending_seal, &self.spec);
                 enroll::enroll(conn, state, of, write, now)
             }
             Write::Erase(write) => self.erasing(|context| erase::erase(conn, state, context, write, now)),
             Write::Policy(write) => tenant::set_policy(conn, write, now),
             Write::Usage(event) => {
-                usage::record(conn, state, event, now)?;
+                usage::record(conn, state, &self.spec.id, event, now)?;
                 Ok(Committed::Recorded)
             }
         }

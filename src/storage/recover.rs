@@ -82,7 +82,7 @@ pub(super) fn open_files(
     };
     schema::check(&conn, &catalog).map_err(located)?;
     let spec = read_spec(&conn, &catalog, id).map_err(located)?;
-    schema::migrate(&conn).map_err(located)?;
+    schema::migrate(&conn, id).map_err(located)?;
     let entries = segments::list(&conn).map_err(|e| located(e.into()))?;
     let mut dead: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
     for tombstone in segments::tombstones(&conn).map_err(|e| located(e.into()))? {

@@ -26,7 +26,7 @@ use crate::model::id::TenantId;
 use crate::model::timestamp::Timestamp;
 
 /// What a restore adds to numbers that callers were told of: more than can have been given out since the backup, so that none is given out twice.
-const NUMBERS_PASSED: u64 = 1 << 32;
+pub(super) const NUMBERS_PASSED: u64 = 1 << 32;
 
 /// Writes a segment's file from the present entry of a backup.
 pub fn write_segment(
@@ -109,6 +109,7 @@ impl Store {
                 &mut state.sequence,
                 &mut state.last_reference,
                 &mut state.last_subject,
+                &mut state.last_usage,
             ] {
                 *number += NUMBERS_PASSED;
             }

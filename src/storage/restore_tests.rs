@@ -1,8 +1,10 @@
 //! Tests of what a restore does again: erasures come under their numbers and with their times, and leave no row in the files.
 
 use super::*;
+use crate::keys::receipt::verify_checkpoint_of;
 use crate::model::timestamp::Timestamp;
 use crate::storage::archive::{ArchiveWriter, EntryName};
+use crate::storage::audit::{Named, audit};
 use crate::storage::backup::backup;
 use crate::storage::testing::{House, files, id, key, signer};
 
@@ -181,4 +183,68 @@ fn a_catalog_of_another_tenant_or_key_is_refused() {
         let error = write_catalog(&data, &id(tenant), &key, &mut archive).expect_err("refused");
         assert!(matches!(error, StorageError::Damaged { .. }), "{error}");
     }
+}
+
+#[test]
+fn a_restored_history_holds_and_a_newer_checkpoint_is_told_of_it() {
+    let checkpoint = |house: &House| {
+        let signed = house.store.checkpoint().expect("made");
+        let checkpoint = verify_checkpoint_of(&signed, signer().public_key()).expect("signed");
+        ("kept.json".to_owned(), checkpoint)
+    };
+    let house = House::new();
+    for (subject, seed) in [("a", 1), ("b", 2), ("c", 3)] {
+        house.enroll(subject, seed);
+    }
+    let early = checkpoint(&house);
+    let bytes = backed_up(&house);
+    house.erase("a");
+    let erased = checkpoint(&house);
+    house.enroll("d", 4);
+    let late = checkpoint(&house);
+    for entries in [vec![entry(1, "a")], vec![]] {
+        let tmp = tempfile::tempdir().expect("a directory");
+        let data = tmp.path().join("data");
+        unpack(&bytes, &data).expect("written");
+        finish(&data, &id("acme"), &key(1), signer(), &entries, false).expect("finished");
+        let held = |against: &[&Named]| {
+            let against: Vec<Named> = against.iter().copied().cloned().collect();
+            let found = audit(&data, &id("acme"), &key(1), signer().public_key(), &against);
+            let faults = found.expect("readable").faults;
+            faults.into_iter().map(|fault| fault.what).collect::<Vec<_>>()
+        };
+        assert_eq!(held(&[&early]), Vec::<String>::new());
+        let not_again = held(&[&erased]);
+        assert_eq!(not_again.is_empty(), !entries.is_empty(), "{not_again:?}");
+        data_dir::DataDir::init(&data).expect("made");
+        let again = House::open(tmp);
+        again.enroll("e", 5);
+        let next = checkpoint(&again);
+        assert_eq!(next.1.event, NUMBERS_PASSED + 4);
+        drop(again);
+    }
+    let tmp = tempfile::tempdir().expect("a directory");
+    let data = tmp.path().join("data");
+    unpack(&bytes, &data).expect("written");
+    finish(&data, &id("acme"), &key(1), signer(), &[entry(1, "a")], false).expect("finished");
+    data_dir::DataDir::init(&data).expect("made");
+    let again = House::open(tmp);
+    for seed in 5..9 {
+        again.enroll(&format!("s{seed}"), seed);
+    }
+    let copy = again.crash_copy();
+    let data = copy.path().join("data");
+    let found = audit(&data, &id("acme"), &key(1), signer().public_key(), &[late, early]).expect("readable");
+    assert_eq!(found.passed, [(4, NUMBERS_PASSED + 3)]);
+    let [fault] = found.faults.as_slice() else {
+        panic!("{:?}", found.faults)
+    };
+    assert_eq!(fault.event, Some(4));
+    assert!(
+        fault
+            .what
+            .starts_with("the history ends at event 3, kept.json says 4: a restore"),
+        "{}",
+        fault.what
+    );
 }

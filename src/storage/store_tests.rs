@@ -187,10 +187,10 @@ fn a_catalog_of_a_newer_release_is_refused() {
     let writer = house.store.0.writer.lock();
     writer
         .connection()
-        .execute_batch("PRAGMA user_version = 3")
+        .execute_batch("PRAGMA user_version = 4")
         .expect("set");
     drop(writer);
-    assert!(failure(house).contains("catalog.db has format 3"));
+    assert!(failure(house).contains("catalog.db has format 4"));
 }
 
 #[test]

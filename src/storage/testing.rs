@@ -32,6 +32,11 @@ use crate::model::usage::{Outcome, UsageEvent, UsageKind};
 /// Dimension of the tests' tenants.
 pub(super) const DIM: usize = 32;
 
+/// Makes a catalog one of version 2, whose history had no chain.
+pub(super) const WITHOUT_CHAIN: &str = "
+    ALTER TABLE usage DROP COLUMN salt; ALTER TABLE usage DROP COLUMN commitment;
+    DROP TABLE usage_erased; DROP TABLE chain; DROP TABLE checkpoint; PRAGMA user_version = 2;";
+
 /// A tenant `acme` in a data directory of its own.
 pub(super) struct House {
     /// The temporary directory.

@@ -228,7 +228,20 @@ async fn every_format_opens_and_answers_as_it_did() {
             .enroll("now", &palm(102))
             .await
             .expect("enrolled");
-        let world = world.restart().await;
+        let world = world
+            .restart_after(|world| {
+                let audited = thenar::server::audit(&world.config(), None, None, &[]).expect("audited");
+                assert_eq!(audited.len(), expected.tenants.len());
+                for (tenant, found) in audited {
+                    let found = found.expect("it has a key");
+                    assert_eq!(found.faults, [], "{tenant}");
+                    assert!(
+                        found.since.event > 0 && found.last > found.since.event,
+                        "{tenant}"
+                    );
+                }
+            })
+            .await;
         let mut operator = world.operator("acme").await;
         for (seed, subject) in [(102, "now"), (101, "late"), (1, "i-1")] {
             assert_eq!(

@@ -9,6 +9,7 @@
 mod harness;
 
 mod access;
+mod audited;
 mod bad_clients;
 mod bad_input;
 mod brought_back;

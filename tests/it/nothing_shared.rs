@@ -122,6 +122,10 @@ async fn every_method(acme: &mut Caller, other: &str) -> Vec<Result<(), Status>>
             .get_stats(v1::GetStatsRequest { tenant: tenant() })
             .await
             .map(drop),
+        acme.admin
+            .checkpoint_history(v1::CheckpointHistoryRequest { tenant: tenant() })
+            .await
+            .map(drop),
         acme.enroll_into(other, "x", &palm(2)).await.map(drop),
     ]
 }

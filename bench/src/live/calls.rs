@@ -228,6 +228,15 @@ impl Desk {
         let answer = self.operator.admin().get_stats(timed(request)).await;
         answer.map(tonic::Response::into_inner)
     }
+
+    /// A checkpoint of the history.
+    pub async fn checkpoint(&self) -> Answer<api::HistoryCheckpoint> {
+        let request = api::CheckpointHistoryRequest {
+            tenant: String::new(),
+        };
+        let answer = self.operator.admin().checkpoint_history(timed(request)).await;
+        answer.map(tonic::Response::into_inner)
+    }
 }
 
 /// Makes a tenant, as the server's administrator.

@@ -1,12 +1,14 @@
 //! Audits a restarted server against the model: settles what is in doubt, repeats requests, looks for the lost and the resurrected. Changes nothing else.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinSet;
 
+use super::chain;
 use super::deeds::{Deeds, Tenant};
 use super::ledger::Came;
 use super::verdict::{Seen, State, Wrong, is_of, judge, number_of, subject_id};
@@ -39,7 +41,12 @@ pub struct Audited {
 }
 
 /// Audits one tenant; nobody else calls it meanwhile.
-pub async fn audit(deeds: Deeds, others: Vec<Arc<Tenant>>, scope: Scope, mut rng: ChaCha8Rng) -> Audited {
+pub async fn audit(
+    (deeds, data): (Deeds, PathBuf),
+    others: Vec<Arc<Tenant>>,
+    scope: Scope,
+    mut rng: ChaCha8Rng,
+) -> Audited {
     let touched = deeds.tenant.ledger().take_touched();
     let in_doubt = deeds.tenant.ledger().in_doubt(&touched);
     let repeated = settle(&deeds, &in_doubt, &mut rng).await + repeat(&deeds, &mut rng).await;
@@ -70,6 +77,7 @@ pub async fn audit(deeds: Deeds, others: Vec<Arc<Tenant>>, scope: Scope, mut rng
     }
     figures(&deeds).await;
     history(&deeds, scope).await;
+    chain::check(&deeds, &data).await;
     audited
 }
 

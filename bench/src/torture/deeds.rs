@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use thenar::client::api;
+use thenar::model::checkpoint::SignedCheckpoint;
 use tonic::{Code, Status};
 
 use super::ledger::{Came, Enrolled, Ledger};
@@ -32,6 +33,8 @@ pub struct Tenant {
     pub badges: Badges,
     /// What was acknowledged.
     ledger: Mutex<Ledger>,
+    /// The last checkpoint of its history that was given out.
+    checkpoint: Mutex<Option<SignedCheckpoint>>,
 }
 
 impl Tenant {
@@ -42,12 +45,18 @@ impl Tenant {
             palms,
             badges,
             ledger: Mutex::new(Ledger::new(name)),
+            checkpoint: Mutex::default(),
         }
     }
 
     /// The model.
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().expect("nobody panics while writing it")
+    }
+
+    /// The last checkpoint of its history that was given out.
+    pub fn checkpoint(&self) -> MutexGuard<'_, Option<SignedCheckpoint>> {
+        self.checkpoint.lock().expect("nobody panics while writing it")
     }
 }
 

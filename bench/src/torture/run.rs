@@ -426,7 +426,8 @@ impl<'a> Run<'a> {
             let name = &one.tenant.name;
             let others = self.tenants.iter().filter(|other| other.name != *name);
             let rng = ChaCha8Rng::seed_from_u64(self.rng.random());
-            audits.spawn(audit(one.clone(), others.cloned().collect(), scope, rng));
+            let subject = (one.clone(), self.site.data().to_owned());
+            audits.spawn(audit(subject, others.cloned().collect(), scope, rng));
         }
         while let Some(audited) = audits.join_next().await {
             let audited = audited.expect("an audit does not panic");

@@ -16,6 +16,7 @@ use crate::matcher::node::{
     ImportProgress, Imported, NewReference, PolicyChange, RankQuery, SearchQuery, SubjectRef,
     TransformChange, UsagePage, UsageQuery,
 };
+use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::decision::{CANDIDATES_MAX, Candidate, SearchAnswer};
 use crate::model::erasure::SignedReceipt;
 use crate::model::id::TenantId;
@@ -374,6 +375,15 @@ pub fn erased(erased: pb::Erased) -> Result<Erased, Rejected> {
             public_key: erased.public_key.to_vec(),
         },
     })
+}
+
+/// A checkpoint of the history.
+pub fn checkpoint(checkpoint: pb::HistoryCheckpoint) -> SignedCheckpoint {
+    SignedCheckpoint {
+        checkpoint_json: checkpoint.checkpoint_json,
+        signature: checkpoint.signature.to_vec(),
+        public_key: checkpoint.public_key.to_vec(),
+    }
 }
 
 /// What is held on a subject.

@@ -11,6 +11,7 @@ use crate::matcher::node::{
     NewReference, NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef, TransformChange, UsagePage,
     UsageQuery,
 };
+use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::decision::{Candidate, SearchAnswer};
 use crate::model::id::TenantId;
 use crate::model::link::SealedLink;
@@ -312,6 +313,15 @@ pub fn erased(erased: Erased) -> pb::Erased {
         receipt_json: erased.receipt.receipt_json,
         signature: erased.receipt.signature.into(),
         public_key: erased.receipt.public_key.into(),
+    }
+}
+
+/// A checkpoint of the history.
+pub fn checkpoint(checkpoint: SignedCheckpoint) -> pb::HistoryCheckpoint {
+    pb::HistoryCheckpoint {
+        checkpoint_json: checkpoint.checkpoint_json,
+        signature: checkpoint.signature.into(),
+        public_key: checkpoint.public_key.into(),
     }
 }
 

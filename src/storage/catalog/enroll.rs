@@ -10,6 +10,7 @@ use super::{subject, usage};
 use crate::model::link::SealedLink;
 use crate::model::signature::Dimension;
 use crate::model::subject::{Hand, REFERENCES_PER_PALM_MAX};
+use crate::model::tenant::TenantSpec;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::{StorageError, WriteError};
 use crate::storage::place::RowId;
@@ -19,7 +20,7 @@ use crate::storage::write::{Committed, EnrollAnswer, EnrollWrite};
 pub(in crate::storage) fn enroll(
     conn: &Connection,
     state: &mut State,
-    (seal, dimension): (&PendingSeal, Dimension),
+    (seal, spec): (&PendingSeal, &TenantSpec),
     write: &EnrollWrite,
     now: Timestamp,
 ) -> Result<Committed, StorageError> {
@@ -30,7 +31,7 @@ pub(in crate::storage) fn enroll(
             replayed: true,
         });
     }
-    check_lengths(write, dimension)?;
+    check_lengths(write, spec.dimension)?;
     let consent = (subject::terms(conn, &write.consent)?, &write.consent);
     let mut inserts = subject::Inserts::prepare(conn, 1, consent, now)?;
     let handle = if let Some(known) = subject::handle(conn, &write.subject_id)? {
@@ -67,7 +68,8 @@ pub(in crate::storage) fn enroll(
     }
     state.references += references.len() as u64;
     state.pending += references.len() as u64;
-    usage::insert(conn, state, &write.usage, Some(handle))?;
+    let subject = Some((handle, &write.subject_id));
+    usage::insert(conn, state, &spec.id, &write.usage, subject)?;
     let answer = EnrollAnswer {
         subject_id: write.subject_id.clone(),
         references,

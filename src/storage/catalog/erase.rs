@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::code::{from_json, int, parsed, uint};
 use super::request::{self, Method};
 use super::state::State;
-use super::{pending, subject, tenant, usage};
+use super::{chain, pending, subject, tenant};
 use crate::keys::encoding::to_hex;
 use crate::keys::receipt::{self, ReceiptSigner};
 use crate::model::erasure::{ErasureReceipt, ErasureState, Removed, SearchKey, SignedReceipt};
@@ -272,7 +272,7 @@ fn remove_subject(
         subject_handle: handle,
         references: delete("DELETE FROM reference WHERE subject = ?")? as u64,
         links: delete("DELETE FROM link WHERE subject = ?")? as u64,
-        usage_events: usage::remove(conn, handle)?,
+        usage_events: chain::forget(conn, handle)?,
         stored_answers: request::scrub(conn, handle)?,
     };
     delete("DELETE FROM subject WHERE handle = ?")?;

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use super::chain;
+use crate::model::id::TenantId;
 use crate::storage::error::StorageError;
 
 /// `PRAGMA application_id`: "thnr".
 const APPLICATION_ID: i32 = 0x7468_6E72;
 /// `PRAGMA user_version`: version of the tables.
-pub(in crate::storage) const VERSION: u32 = 2;
+pub(in crate::storage) const VERSION: u32 = 3;
 
 const TABLES: &str = "
 CREATE TABLE tenant(
@@ -107,7 +109,9 @@ CREATE TABLE usage(
     subject INTEGER REFERENCES subject(handle),
     site TEXT,
     principal TEXT NOT NULL,
-    request_id TEXT NOT NULL
+    request_id TEXT NOT NULL,
+    salt BLOB NOT NULL DEFAULT x'',
+    commitment BLOB NOT NULL DEFAULT x''
 ) STRICT;
 CREATE INDEX usage_subject ON usage(subject) WHERE subject IS NOT NULL;
 CREATE TABLE request(
@@ -122,6 +126,29 @@ CREATE TABLE request(
 CREATE INDEX request_subject ON request(subject) WHERE subject IS NOT NULL;
 ";
 
+/// What the chain over the history needs beside `usage`.
+const CHAIN: &str = "
+CREATE TABLE usage_erased(
+    id INTEGER PRIMARY KEY,
+    commitment BLOB NOT NULL
+) STRICT;
+CREATE TABLE chain(
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    since_event INTEGER NOT NULL,
+    since_erasure INTEGER NOT NULL,
+    erased INTEGER NOT NULL,
+    event INTEGER NOT NULL,
+    head BLOB NOT NULL
+) STRICT;
+INSERT INTO chain VALUES (1, 0, 0, 0, 0, zeroblob(32));
+CREATE TABLE checkpoint(
+    id INTEGER PRIMARY KEY,
+    checkpoint TEXT NOT NULL,
+    signature BLOB NOT NULL,
+    public_key BLOB NOT NULL
+) STRICT;
+";
+
 /// From version 1, which did not keep when a subject was last seen: an enrolment, or a use with outcome match or done.
 const FROM_1: &str = "
 ALTER TABLE subject ADD COLUMN last_used INTEGER NOT NULL DEFAULT 0;
@@ -134,17 +161,31 @@ CREATE INDEX subject_consent_end ON subject(consent_expires_at);
 CREATE INDEX subject_last_used ON subject(last_used);
 ";
 
+/// From version 2, whose history had no chain: it begins here.
+const FROM_2: &str = "
+ALTER TABLE usage ADD COLUMN salt BLOB NOT NULL DEFAULT x'';
+ALTER TABLE usage ADD COLUMN commitment BLOB NOT NULL DEFAULT x'';
+";
+
 /// Brings the tables of an earlier release, which [`check`] let through, to this one's.
-pub(in crate::storage) fn migrate(conn: &Connection) -> Result<(), StorageError> {
-    if version(conn)? < VERSION {
-        conn.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {FROM_1} PRAGMA user_version = {VERSION}; COMMIT;"
-        ))?;
+pub(in crate::storage) fn migrate(conn: &Connection, tenant: &TenantId) -> Result<(), StorageError> {
+    let found = version(conn)?;
+    if found == VERSION {
+        return Ok(());
     }
-    Ok(())
+    let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
+    if found < 2 {
+        tx.execute_batch(FROM_1)?;
+    }
+    tx.execute_batch(FROM_2)?;
+    tx.execute_batch(CHAIN)?;
+    chain::begin(&tx, tenant)?;
+    tx.pragma_update(None, "user_version", VERSION)?;
+    Ok(tx.commit()?)
 }
 
-fn version(conn: &Connection) -> rusqlite::Result<u32> {
+/// The version of the tables.
+pub(in crate::storage) fn version(conn: &Connection) -> rusqlite::Result<u32> {
     let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
     Ok(u32::try_from(found).unwrap_or(u32::MAX))
 }
@@ -152,7 +193,7 @@ fn version(conn: &Connection) -> rusqlite::Result<u32> {
 /// Makes the tables in an empty catalog.
 pub(in crate::storage) fn create(conn: &Connection) -> Result<(), StorageError> {
     conn.execute_batch(&format!(
-        "BEGIN; {TABLES} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
+        "BEGIN; {TABLES} {CHAIN} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
     ))?;
     Ok(())
 }

@@ -1,36 +1,51 @@
-//! The history: where and when palms were used. Forgets with the subject.
+//! The history: where and when palms were used, each event with what the chain needs of it. Forgets with the subject.
 
 use rusqlite::{Connection, Row, params};
 
+use super::chain::{self, Event};
 use super::code::{Coded, int, parsed, uint};
 use super::state::State;
 use super::subject;
-use crate::model::id::{SiteId, SubjectId};
+use crate::model::id::{SiteId, SubjectId, TenantId};
 use crate::model::timestamp::Timestamp;
 use crate::model::usage::{Outcome, UsageEvent};
 use crate::storage::error::StorageError;
 
-/// Records an event of a known subject, or of none.
+/// Records an event of a known subject (handle and id), or of none.
 pub(in crate::storage) fn insert(
     conn: &Connection,
     state: &mut State,
+    tenant: &TenantId,
     event: &UsageEvent,
-    subject: Option<u64>,
+    subject: Option<(u64, &SubjectId)>,
 ) -> rusqlite::Result<()> {
     state.last_usage += 1;
+    let row = Event {
+        number: state.last_usage,
+        at: event.at.0,
+        kind: event.kind.code(),
+        outcome: event.outcome.code(),
+        subject: subject.map(|(_, id)| id.as_str()),
+        site: event.site.as_ref().map(SiteId::as_str),
+        principal: event.principal.as_str(),
+        request: event.request_id.as_str(),
+    };
+    let salt = chain::salt();
     conn.prepare_cached(
-        "INSERT INTO usage (id, at, kind, outcome, subject, site, principal, request_id)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO usage (id, at, kind, outcome, subject, site, principal, request_id, salt, commitment)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
-        int(state.last_usage),
-        event.at.0,
-        event.kind.code(),
-        event.outcome.code(),
-        subject.map(int),
-        event.site.as_ref().map(SiteId::as_str),
-        event.principal.as_str(),
-        event.request_id.as_str(),
+        int(row.number),
+        row.at,
+        row.kind,
+        row.outcome,
+        subject.map(|(handle, _)| int(handle)),
+        row.site,
+        row.principal,
+        row.request,
+        salt,
+        row.commitment(tenant, &salt),
     ])?;
     Ok(())
 }
@@ -40,18 +55,19 @@ pub(in crate::storage) fn insert(
 pub(in crate::storage) fn record(
     conn: &Connection,
     state: &mut State,
+    tenant: &TenantId,
     event: &UsageEvent,
     now: Timestamp,
 ) -> Result<(), StorageError> {
     let subject = match &event.subject_id {
-        Some(id) => subject::handle(conn, id)?,
+        Some(id) => subject::handle(conn, id)?.map(|handle| (handle, id)),
         None => None,
     };
     // Who was claimed in vain was not there.
-    if let (Some(handle), Outcome::Match) = (subject, event.outcome) {
+    if let (Some((handle, _)), Outcome::Match) = (subject, event.outcome) {
         subject::touch(conn, handle, now)?;
     }
-    Ok(insert(conn, state, event, subject)?)
+    Ok(insert(conn, state, tenant, event, subject)?)
 }
 
 /// Up to `limit` events with a number below `before`, newest first, and the number to go on from.
@@ -81,14 +97,6 @@ pub(in crate::storage) fn page(
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|(id, _)| *id);
     Ok((rows.into_iter().map(|(_, event)| event).collect(), next))
-}
-
-/// Deletes the history of a subject and counts its events.
-pub(in crate::storage) fn remove(conn: &Connection, subject: u64) -> rusqlite::Result<u64> {
-    let removed = conn
-        .prepare_cached("DELETE FROM usage WHERE subject = ?")?
-        .execute([int(subject)])?;
-    Ok(removed as u64)
 }
 
 fn event(row: &Row<'_>) -> rusqlite::Result<(u64, UsageEvent)> {

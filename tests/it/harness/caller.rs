@@ -283,6 +283,16 @@ impl Caller {
         self.admin.get_stats(request).await.map(Response::into_inner)
     }
 
+    pub async fn checkpoint(&mut self, tenant: &str) -> Answer<v1::HistoryCheckpoint> {
+        let request = v1::CheckpointHistoryRequest {
+            tenant: tenant.into(),
+        };
+        self.admin
+            .checkpoint_history(request)
+            .await
+            .map(Response::into_inner)
+    }
+
     pub async fn tenant(&mut self, tenant: &str) -> Answer<v1::Tenant> {
         let request = v1::GetTenantRequest {
             tenant: tenant.into(),

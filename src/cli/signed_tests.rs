@@ -1,4 +1,6 @@
-//! Tests of reading a receipt from a file.
+//! Tests of reading signed texts from files.
+
+use serde_json::json;
 
 use super::*;
 
@@ -13,7 +15,7 @@ fn both_ways_to_write_bytes_are_read() {
         "signature": format!("{}Bw==", "BwcH".repeat(21)),
     });
     for text in [hex, base64] {
-        let signed = parse(&text.to_string()).expect("a receipt");
+        let signed = parse(&text.to_string(), Kind::Receipt).expect("a receipt");
         assert_eq!((signed.signature, signed.public_key), (vec![7; 64], vec![0; 32]));
     }
 }
@@ -21,7 +23,14 @@ fn both_ways_to_write_bytes_are_read() {
 #[test]
 fn what_is_no_receipt_is_told() {
     let short = json!({"receipt_json": "{}", "signature": "07", "public_key": "00".repeat(32)});
-    let problem = parse(&short.to_string()).expect_err("too short");
+    let problem = parse(&short.to_string(), Kind::Receipt).expect_err("too short");
     assert!(problem.starts_with("signature is not 64 bytes"), "{problem}");
-    assert!(parse("{}").is_err() && parse("").is_err());
+    assert!(parse("{}", Kind::Receipt).is_err() && parse("", Kind::Receipt).is_err());
+    let signature = "07".repeat(64);
+    let whole = json!({"receipt_json": "{}", "signature": signature, "public_key": "00".repeat(32)});
+    let problem = parse(&whole.to_string(), Kind::Checkpoint).err();
+    assert_eq!(
+        problem.as_deref(),
+        Some("is not a signed checkpoint: it has no checkpoint_json")
+    );
 }

@@ -1,0 +1,58 @@
+//! `thenar audit verify`: holds histories against their chains, checkpoints and receipts, beside a running server or without one. Changes nothing.
+
+use super::ServerError;
+use super::config::Config;
+use super::verify::data_key;
+use crate::keys::keyring::Keyring;
+use crate::keys::receipt::verify_checkpoint_of;
+use crate::model::checkpoint::SignedCheckpoint;
+use crate::model::id::TenantId;
+use crate::storage::audit::{Audit, Named, audit as audit_tenant};
+use crate::storage::data_dir;
+use crate::storage::error::StorageError;
+
+/// A tenant and what was found; `None` where the keyring has no key of it.
+pub type Audited = (TenantId, Option<Audit>);
+
+/// Audits one tenant, or all that have a directory and all that a checkpoint is of. Checkpoints that were kept come with what they are called; signatures
+/// are held against `public_key`, which whoever audits learned before, or against the keyring's.
+pub fn audit(
+    config: &Config,
+    tenant: Option<&TenantId>,
+    public_key: Option<&[u8]>,
+    against: &[(String, SignedCheckpoint)],
+) -> Result<Vec<Audited>, ServerError> {
+    let key = config.kek_source().load()?;
+    let keyring = Keyring::read(&config.data.join("keyring"), &key)?;
+    let signer = keyring.signer();
+    let public_key = public_key.unwrap_or(signer.public_key());
+    let mut kept: Vec<Named> = Vec::with_capacity(against.len());
+    for (name, signed) in against {
+        let checkpoint = verify_checkpoint_of(signed, public_key);
+        let checkpoint = checkpoint.map_err(|source| ServerError::Checkpoint {
+            name: name.clone(),
+            source,
+        })?;
+        kept.push((name.clone(), checkpoint));
+    }
+    let present = data_dir::tenants(&config.data)?;
+    let mut wanted = tenant.map_or_else(|| present.clone(), |tenant| vec![tenant.clone()]);
+    wanted.extend(kept.iter().map(|(_, of)| of.tenant.clone()));
+    wanted.sort();
+    wanted.dedup();
+    let mut audited = Vec::with_capacity(wanted.len());
+    for tenant in wanted {
+        if !present.contains(&tenant) {
+            return Err(StorageError::TenantUnknown(tenant).into());
+        }
+        let of_tenant: Vec<Named> = kept
+            .iter()
+            .filter(|(_, of)| of.tenant == tenant)
+            .cloned()
+            .collect();
+        let found = data_key(&config.data, &keyring, &tenant)?
+            .map(|key| audit_tenant(&config.data, &tenant, &key, public_key, &of_tenant));
+        audited.push((tenant, found.transpose()?));
+    }
+    Ok(audited)
+}
