@@ -167,6 +167,7 @@ impl Front {
         named: Option<&TenantId>,
     ) -> Result<(Member, Place), FrontError> {
         let member = authorize::gallery(caller, method, named)?;
+        self.guard.enter(&caller.principal)?;
         let place = self.quotas.enter(&caller.principal, &member.tenant)?;
         Ok((member, place))
     }

@@ -12,6 +12,9 @@ use super::gallery::GalleryId;
 /// Whoever names no deadline, or a later one, is served as one who waits so long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A gallery has the engine to itself when no other was asked for so long.
+const ALONE_AFTER: Duration = Duration::from_secs(1);
+
 /// A scan in its line: the one whose caller stops waiting first comes first, then the one that came first.
 struct Place {
     due: Reverse<(Instant, u64)>,
@@ -44,6 +47,8 @@ pub(super) struct Waiting {
     /// Those that were not served for longest come first.
     lines: IndexMap<GalleryId, BinaryHeap<Place>>,
     arrivals: u64,
+    /// The two galleries that were asked last, the last one first, and when.
+    asked: [Option<(GalleryId, Instant)>; 2],
 }
 
 impl Waiting {
@@ -56,6 +61,10 @@ impl Waiting {
         let patience = scan.since + PATIENCE;
         let due = scan.deadline.map_or(patience, |at| at.min(patience));
         self.arrivals += 1;
+        if self.asked[0].is_some_and(|(last, _)| last != scan.gallery) {
+            self.asked[1] = self.asked[0];
+        }
+        self.asked[0] = Some((scan.gallery, scan.since));
         let place = Place {
             due: Reverse((due, self.arrivals)),
             scan,
@@ -76,6 +85,15 @@ impl Waiting {
         late
     }
 
+    /// Whether nobody else waits, nor asked within [`ALONE_AFTER`]: who asks now and then finds no long round before it.
+    fn is_alone(&self) -> bool {
+        let [last, other] = self.asked;
+        let longer_ago = |(last, other): ((_, Instant), (_, Instant))| {
+            last.1.saturating_duration_since(other.1) > ALONE_AFTER
+        };
+        self.lines.len() == 1 && last.zip(other).is_none_or(longer_ago)
+    }
+
     /// Takes out the next round: at most `scans_max`, as many of each gallery as of any other as far as it has them, in one batch a gallery. Where
     /// several wait it ends before a scan with which `fits`, of scans and work, is false, so that none waits for long rounds of another.
     pub(super) fn take_round(
@@ -88,7 +106,7 @@ impl Waiting {
             self.lines.values().take(served).map(BinaryHeap::len).collect(),
             scans_max,
         );
-        let alone = self.lines.len() == 1;
+        let alone = self.is_alone();
         let (mut scans, mut work, mut full) = (0, 0, false);
         let mut unserved = 0;
         let mut round = Vec::new();

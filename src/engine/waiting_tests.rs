@@ -162,11 +162,17 @@ fn a_round_ends_where_it_gets_too_long_for_others_and_who_found_no_room_is_first
     };
     assert_eq!(round(&mut line), [0, 1, 2]);
     assert_eq!(round(&mut line), [4, 5, 3]);
-    // Alone it may be as long as it likes.
-    for name in 0..6 {
+    // As long as others asked lately: they may come again while it runs.
+    for name in 6..12 {
         line.push(0, name, None);
     }
-    assert_eq!(round(&mut line), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(round(&mut line), [6, 7, 8]);
+    assert_eq!(round(&mut line), [9, 10, 11]);
+    // Alone it may be as long as it likes.
+    for name in 2_000..2_006 {
+        line.push(0, name, None);
+    }
+    assert_eq!(round(&mut line), [2_000, 2_001, 2_002, 2_003, 2_004, 2_005]);
 }
 
 #[test]

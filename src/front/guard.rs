@@ -5,6 +5,7 @@
 //! near miss: a best score below the threshold, with a false match rate of at most `NEAR_FACTOR` times that of the threshold. At a gate near misses are
 //! of many people; those of a climber are of one. So they are counted by scanner and subject, and beyond the limit that scanner is told
 //! nothing about that subject, not even a match, until time has passed. Everybody else goes on through the same gate.
+//! But that it is told nothing tells a climber that it is near, as an answer would. So a scanner that goes on is told nothing about anybody.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,16 +61,26 @@ struct Pair {
 /// Near misses of a pair.
 struct Climb<C: Clock> {
     rate: Limiter<C>,
-    /// Until when the scanner is told nothing about the subject.
-    held_until: Mutex<Option<C::Instant>>,
+    held: Mutex<Hold<C>>,
+}
+
+/// How a scanner is held up for a subject.
+struct Hold<C: Clock> {
+    /// Until when it is told nothing about the subject.
+    until: Option<C::Instant>,
+    /// Tries that were refused, since it last kept away for as long as near misses are counted.
+    refused: u32,
 }
 
 /// The near misses of all scanners.
 pub(super) struct Guard<C: Clock = MonotonicClock> {
     quota: Option<Quota>,
     near_misses_max: u32,
+    window: Duration,
     clock: C,
     climbs: Cache<Pair, Arc<Climb<C>>>,
+    /// Until when scanners are told nothing at all.
+    scanners: Cache<Principal, C::Instant>,
 }
 
 /// The score from which on a candidate below `threshold` is a near miss.
@@ -94,11 +105,28 @@ where
         Self {
             quota,
             near_misses_max: config.near_misses_max,
+            window,
             clock,
             climbs: Cache::builder()
                 .max_capacity(COUNTED_MAX)
                 .time_to_idle(window)
                 .build(),
+            scanners: Cache::builder()
+                .max_capacity(COUNTED_MAX)
+                .time_to_live(window)
+                .build(),
+        }
+    }
+
+    /// Refuses a scanner that is told nothing, whatever it asks.
+    pub(super) fn enter(&self, caller: &Principal) -> Result<(), NodeError> {
+        if !self.watches(caller) {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        match self.scanners.get(caller).filter(|until| now < *until) {
+            Some(until) => Err(self.held(until.duration_since(now).into())),
+            None => Ok(()),
         }
     }
 
@@ -121,7 +149,10 @@ where
             self.climbs.get_with(pair, || {
                 Arc::new(Climb {
                     rate: RateLimiter::direct_with_clock(quota, self.clock.clone()),
-                    held_until: Mutex::new(None),
+                    held: Mutex::new(Hold {
+                        until: None,
+                        refused: 0,
+                    }),
                 })
             })
         } else {
@@ -130,23 +161,33 @@ where
                 None => return Ok(()),
             }
         };
-        let mut held_until = climb.held_until.lock();
+        let mut held = climb.held.lock();
         let now = self.clock.now();
-        if let Some(until) = held_until.filter(|until| now < *until) {
+        if let Some(until) = held.until.filter(|until| now < *until) {
+            held.refused += 1;
+            if held.refused >= self.near_misses_max {
+                held.refused = 0;
+                self.scanners.insert(caller.clone(), now + self.window.into());
+                self.report(caller, "it goes on though it is told nothing about that subject: all its calls are refused for a while");
+            }
             return Err(self.held(until.duration_since(now).into()));
         }
         if !near {
             return Ok(());
         }
         climb.rate.check().map_err(|refused| {
-            *held_until = Some(refused.earliest_possible());
-            tracing::warn!(
-                scanner = caller.path(),
-                "near misses of one subject again and again: somebody may be climbing"
+            held.until = Some(refused.earliest_possible());
+            self.report(
+                caller,
+                "near misses of one subject again and again: somebody may be climbing",
             );
-            metrics::counter!(telemetry::CLIMBS).increment(1);
             self.held(refused.wait_time_from(now))
         })
+    }
+
+    fn report(&self, caller: &Principal, what: &'static str) {
+        tracing::warn!(scanner = caller.path(), what, "a scanner is held up");
+        metrics::counter!(telemetry::CLIMBS).increment(1);
     }
 
     fn held(&self, retry_after: Duration) -> NodeError {

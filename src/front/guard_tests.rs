@@ -61,6 +61,28 @@ fn one_scanner_is_told_nothing_about_one_subject_for_a_while() {
 }
 
 #[test]
+fn that_it_is_told_nothing_tells_a_scanner_little() {
+    let (guard, clock) = guard(MAX);
+    let look = |near| guard.look(&scanner("gate"), &id("ada"), near);
+    for _ in 0..MAX {
+        look(true).expect("counted");
+    }
+    look(true).expect_err("held up");
+    // From here on a refusal says that a probe is near.
+    let mut learnt = 0;
+    while guard.enter(&scanner("gate")).is_ok() {
+        look(learnt % 2 == 0).expect_err("told nothing");
+        learnt += 1;
+    }
+    assert_eq!(learnt, MAX);
+    guard.enter(&scanner("other-gate")).expect("of others");
+    clock.advance(Duration::from_secs(99));
+    guard.enter(&scanner("gate")).expect_err("still");
+    clock.advance(Duration::from_secs(2));
+    guard.enter(&scanner("gate")).expect("heard again");
+}
+
+#[test]
 fn who_sees_scores_is_not_counted_and_nobody_where_it_is_off() {
     let operator = Principal::from_path("/tenant/acme/operator/o").expect("a principal");
     let (on, _) = guard(MAX);
@@ -69,6 +91,7 @@ fn who_sees_scores_is_not_counted_and_nobody_where_it_is_off() {
         on.look(&operator, &id("ada"), true).expect("not counted");
         off.look(&scanner("gate"), &id("ada"), true).expect("not counted");
     }
+    on.enter(&operator).expect("not held");
     assert!(!on.watches(&operator) && !off.watches(&scanner("gate")));
 }
 
@@ -145,6 +168,21 @@ async fn a_climber_arrives_without_the_guard_and_is_held_up_with_it() {
     assert!((10..20_000).contains(&arrived), "{arrived}");
     let held = attack(&with).await.expect_err("held up");
     assert!(held.to_string().contains("guard.near_misses_max"), "{held}");
+    // One that goes on as if a refusal were an answer soon gets the same to whatever it asks.
+    let strange = palm(9);
+    let nothing = async |number: u32| {
+        let request = identify(&format!("o-{number}"), &strange);
+        with.identify(&caller("/tenant/strict/scanner/oracle"), request)
+            .await
+    };
+    nothing(0).await.expect("nobody");
+    let oracle = Principal::from_path("/tenant/strict/scanner/oracle").expect("a principal");
+    let mut tries = 0;
+    while nothing(tries + 1).await.is_ok() {
+        let _ = with.guard.look(&oracle, &id("ada"), true);
+        tries += 1;
+    }
+    assert_eq!(tries, 10 + 1 + 10);
     // The person herself waits at this gate, not at another, and others don't.
     let at = |gate: &str| caller(&format!("/tenant/strict/scanner/{gate}"));
     let ada = with.identify(&at("gate"), identify("ada", &palm(1))).await;

@@ -73,9 +73,10 @@ impl Front {
                 }
                 let probe = self.protect(tenant, probe).await?;
                 let query = self.search_query(tenant, caller, member, request, probe);
+                let kept = self.tenants.recents.are_kept().then(|| query.probe.clone());
                 let mut found = match self.recall(tenant, request, &query).await? {
                     Some(found) => found,
-                    None => self.search(tenant, query.clone()).await?,
+                    None => self.search(tenant, query).await?,
                 };
                 if let Some(best) = found.candidates.first() {
                     let near = best.score < tenant.threshold;
@@ -83,7 +84,9 @@ impl Front {
                 }
                 found.candidates.retain(|found| found.score >= tenant.threshold);
                 let answer = identified(tenant, member, request.candidates_max, found)?;
-                self.remember(tenant, question.epoch, request, &answer, query.probe);
+                if let Some(probe) = kept {
+                    self.remember(tenant, question.epoch, request, &answer, probe);
+                }
                 answer
             }
         };
@@ -224,7 +227,8 @@ impl Front {
         self.heard(tenant, answer)
     }
 
-    /// Refuses as [`Front::identify`] would for want of room whatever the request holds. Whoever may not ask is not refused here.
+    /// Refuses as [`Front::identify`] would for want of room, before the request is read: one that was answered before, or that a bad capture would end, is
+    /// refused too. Whoever may not ask is not refused here.
     pub fn room_to_identify(&self, caller: &Caller, deadline: Option<Instant>) -> Result<(), FrontError> {
         let member = authorize::gallery(caller, Method::Identify, None);
         let tenant = member.ok().and_then(|member| self.tenants.get(&member.tenant));

@@ -84,13 +84,7 @@ impl<P> Certified<P> {
         match uris.as_slice() {
             [uri] => Ok(Self {
                 principal: parse(path(uri, trust_domain)?)?,
-                valid_until: Timestamp(
-                    certificate
-                        .validity()
-                        .not_after
-                        .timestamp()
-                        .saturating_mul(1_000_000),
-                ),
+                valid_until: first_end(chain)?,
                 standing,
             }),
             uris => Err(FrontError::Unauthenticated(format!(
@@ -112,6 +106,17 @@ impl Caller {
             Principal::from_path(path).map_err(|refusal| FrontError::Unauthenticated(refusal.to_string()))
         })
     }
+}
+
+/// When the first of a chain of certificates ends.
+fn first_end(chain: &[impl AsRef<[u8]>]) -> Result<Timestamp, FrontError> {
+    let mut first = i64::MAX;
+    for der in chain {
+        let (_, certificate) = X509Certificate::from_der(der.as_ref())
+            .map_err(|_| FrontError::Unauthenticated("it is not an X.509 certificate".to_owned()))?;
+        first = first.min(certificate.validity().not_after.timestamp());
+    }
+    Ok(Timestamp(first.saturating_mul(1_000_000)))
 }
 
 /// The path of a SPIFFE id of this trust domain.

@@ -26,7 +26,13 @@ impl CertificateId {
         }
     }
 
-    fn of(der: &[u8]) -> Result<Self, FrontError> {
+    /// The issuer's name, DER.
+    pub fn issuer(&self) -> &[u8] {
+        &self.issuer
+    }
+
+    /// Of a certificate, DER.
+    pub fn of(der: &[u8]) -> Result<Self, FrontError> {
         let (_, certificate) = X509Certificate::from_der(der)
             .map_err(|_| FrontError::Unauthenticated("it is not an X.509 certificate".to_owned()))?;
         Ok(Self::new(certificate.issuer().as_raw(), certificate.raw_serial()))

@@ -1,6 +1,6 @@
 //! Writing the files that `init` and `cert` make: private ones for their owner alone. Overwrites nothing but what it is told to replace.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -31,7 +31,9 @@ pub(super) fn replace_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
         _ => {}
     }
     write_public(part, bytes)?;
-    fs::rename(part, path)
+    fs::rename(part, path)?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

@@ -16,6 +16,7 @@ use super::tls::rotation::Rotation;
 use super::tls::{self, Limits};
 use super::{ServerError, listen_error};
 use crate::matcher::remote::reach::IN_FLIGHT_MAX;
+use crate::service::routes::SMALL_BYTES_MAX;
 use crate::service::{Rooms, routes};
 
 /// How often an idle connection is tried, so that one whose caller went away gives its place back.
@@ -90,7 +91,15 @@ pub(super) fn spawn(
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .http2_max_pending_accept_reset_streams(Some(per_connection.resets_unseen))
         .http2_max_local_error_reset_streams(Some(RESETS_FOR_FAULTS_MAX))
-        .add_routes(services.add_service(health.service()).add_service(reflection));
+        .add_routes(
+            services
+                .add_service(routes::small(
+                    health.service().max_decoding_message_size(SMALL_BYTES_MAX),
+                ))
+                .add_service(routes::small(
+                    reflection.max_decoding_message_size(SMALL_BYTES_MAX),
+                )),
+        );
     let stopping = stop.clone().cancelled_owned();
     Ok(tokio::spawn(async move {
         router

@@ -25,6 +25,8 @@ use crate::telemetry;
 const CONNECTIONS_MAX: usize = 32;
 /// Longest time of a connection, from its beginning to the end of its answer.
 const CONNECTION_MAX: Duration = Duration::from_secs(10);
+/// Longest wait for a request, so that those who send none don't keep the others out.
+const HEAD_MAX: Duration = Duration::from_secs(1);
 /// Most bytes of a request; it has no body.
 const REQUEST_BYTES_MAX: usize = 8 << 10;
 /// How often the recorder drops what histograms no longer need.
@@ -123,6 +125,7 @@ async fn serve(
     http1::Builder::new()
         .timer(TokioTimer::new())
         .keep_alive(false)
+        .header_read_timeout(HEAD_MAX)
         .max_buf_size(REQUEST_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), answer)
         .await

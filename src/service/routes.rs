@@ -42,6 +42,10 @@ const IDENTITY_BYTES_MAX: usize = 32 << 10;
 /// Most calls at once, over all connections, so that the bodies of unary calls and imports take no more than some GiB together. A stream of probes counts until its
 /// answers begin.
 const CALLS_MAX: usize = 8_192;
+/// Most calls at once of a service of small messages.
+const SMALL_CALLS_MAX: usize = 256;
+/// Largest request of such a service, in bytes.
+pub const SMALL_BYTES_MAX: usize = 4 << 10;
 /// The method that is refused unread where its search would find no room.
 const IDENTIFY_PATH: &str = "/thenar.v1.Identity/Identify";
 /// The method whose messages may be larger, and whose rows may take long.
@@ -85,6 +89,15 @@ pub fn public(rooms: Rooms, message_bytes_max: usize) -> Routes {
         .add_service(places.bound(admin.max_decoding_message_size(request_bytes_max)))
 }
 
+/// Bounds a service of small messages that anybody may ask: health, reflection.
+pub fn small<S>(service: S) -> Bounded<S> {
+    let places = Places {
+        calls: Arc::new(Semaphore::new(SMALL_CALLS_MAX)),
+        room_to_identify: Arc::new(|_| Ok(())),
+    };
+    places.bound(service)
+}
+
 /// Refuses a request for want of room, by its head.
 type Look = Arc<dyn Fn(&http::Request<Body>) -> Result<(), Status> + Send + Sync>;
 
@@ -122,7 +135,7 @@ impl Places {
 
 /// A service that refuses a call, its body unread, where there is no room for it, and gives up one whose body does not come.
 #[derive(Clone)]
-struct Bounded<S> {
+pub struct Bounded<S> {
     service: S,
     places: Places,
 }

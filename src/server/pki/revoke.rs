@@ -97,6 +97,9 @@ impl Pki {
             return Err(PkiError::Days(days));
         }
         let path = dir.join(CRL_FILE);
+        // Whoever else adds to the list waits, and adds to this one.
+        let alone = fs::File::open(dir).map_err(|source| io("open", dir, source))?;
+        alone.lock().map_err(|source| io("lock", dir, source))?;
         let mut revoked = match fs::read(&path) {
             Ok(pem) => listed(&path, &pem, &authority(dir)?)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),

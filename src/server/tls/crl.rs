@@ -1,5 +1,6 @@
 //! Lists of certificates that their authority took back (CRLs, RFC 5280 section 5): read, and held against the authorities. Fetches none.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rustls::pki_types::pem::PemObject;
@@ -12,6 +13,9 @@ use super::material::{End, TlsError, file_error, seconds};
 use crate::front::revocation::{CertificateId, Revoked};
 use crate::model::timestamp::Timestamp;
 
+/// The number of the newest list of each issuer (DER of its name), big-endian without leading zeros.
+pub type Numbers = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// All lists of one file, each signed by one of the authorities.
 #[derive(Debug, Default)]
 pub struct Lists {
@@ -21,6 +25,8 @@ pub struct Lists {
     pub revoked: Revoked,
     /// When the first of them began and ends.
     pub end: Option<End>,
+    /// Their numbers; 0 for a list without one.
+    pub numbers: Numbers,
 }
 
 impl Lists {
@@ -33,16 +39,15 @@ impl Lists {
             return Err(file_error(path, "it holds no revocation list"));
         }
         let mut lists = Self::default();
-        let mut issuers = Vec::new();
         for der in &ders {
             let (_, list) =
                 CertificateRevocationList::from_der(der).map_err(|error| file_error(path, error))?;
             let issuer = list.issuer();
             let raw = issuer.as_raw().to_vec();
-            if issuers.contains(&raw) {
+            let number = list.crl_number().map(|number| number.to_bytes_be());
+            if lists.numbers.insert(raw, number.unwrap_or_default()).is_some() {
                 return Err(file_error(path, format!("it holds two lists of {issuer}")));
             }
-            issuers.push(raw);
             verify(path, &list, authorities)?;
             lists.add(path, &list)?;
         }
@@ -67,6 +72,20 @@ impl Lists {
         };
         if self.end.as_ref().is_none_or(|first| end.until < first.until) {
             self.end = Some(end);
+        }
+        Ok(())
+    }
+
+    /// Refuses a list that is older than the one that was `known` of its issuer: it would let in who was taken back since.
+    pub fn check_numbers(&self, path: &Path, known: &Numbers) -> Result<(), TlsError> {
+        for (issuer, number) in &self.numbers {
+            let newest = known.get(issuer);
+            if newest.is_some_and(|newest| (number.len(), number) < (newest.len(), newest)) {
+                return Err(file_error(
+                    path,
+                    "it holds an older list than the one that is in use (crlNumber)",
+                ));
+            }
         }
         Ok(())
     }

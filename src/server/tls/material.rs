@@ -18,8 +18,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use zeroize::Zeroizing;
 
-use super::crl::Lists;
-use crate::front::revocation::Revoked;
+use super::crl::{Lists, Numbers};
+use crate::front::revocation::{CertificateId, Revoked};
 use crate::model::timestamp::Timestamp;
 
 /// Why TLS could not be set up.
@@ -122,6 +122,18 @@ impl Material {
             )
         })?;
         let lists = lists(files, &ca)?;
+        for authority in &ca {
+            // TLS looks for those above the first certificate that it trusts no further.
+            if lists
+                .revoked
+                .contains(&CertificateId::of(authority).map_err(|error| file_error(&files.ca, error))?)
+            {
+                return Err(file_error(
+                    &files.ca,
+                    "it holds an authority that was taken back; leave it out",
+                ));
+            }
+        }
         let mut ends = vec![end("ca", &files.ca, &ca)?, end(files.which, &files.cert, &chain)?];
         ends.extend(lists.end.clone());
         Ok(Self {
@@ -143,6 +155,21 @@ impl Material {
     /// When the certificate, the authority and the list end.
     pub fn ends(&self) -> &[End] {
         &self.ends
+    }
+
+    /// Whether there is a list of this issuer (DER of its name).
+    pub fn has_list_of(&self, issuer: &[u8]) -> bool {
+        self.lists.numbers.contains_key(issuer)
+    }
+
+    /// The numbers of the lists.
+    pub fn numbers(&self) -> &Numbers {
+        &self.lists.numbers
+    }
+
+    /// Refuses older lists than those `known`.
+    pub fn check_numbers(&self, known: &Numbers) -> Result<(), TlsError> {
+        self.lists.check_numbers(&self.crl, known)
     }
 
     /// Whether there is a list.

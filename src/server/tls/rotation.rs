@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::crl::Numbers;
 use super::material::{End, Material, TlsError, TlsFiles};
 use crate::front::revocation::{Revocations, Revoked};
 use crate::model::timestamp::Timestamp;
@@ -21,7 +22,7 @@ const REMIND_EVERY: Duration = Duration::from_mins(10);
 const SOON: Duration = Duration::from_hours(14 * 24);
 
 /// What tells a file from its successor; `None` where there is none.
-type Stamp = Option<(u64, u64, i64, i64, u64)>;
+type Stamp = Option<(u64, u64, [i64; 2], [i64; 2], u64)>;
 
 /// One set of files, what was made of it, and who is on its lists.
 pub struct Rotation<T> {
@@ -32,6 +33,8 @@ pub struct Rotation<T> {
     /// Of a change that may not be complete.
     seen: Option<[Stamp; 4]>,
     ends: Vec<End>,
+    /// Of the lists that were taken last.
+    numbers: Numbers,
     made: watch::Sender<T>,
     revoked: watch::Sender<Arc<Revoked>>,
 }
@@ -49,6 +52,7 @@ impl<T: Send + Sync + 'static> Rotation<T> {
             tried,
             seen: None,
             ends: Vec::new(),
+            numbers: Numbers::new(),
         };
         rotation.follow(&material);
         Ok(rotation)
@@ -96,8 +100,10 @@ impl<T: Send + Sync + 'static> Rotation<T> {
         self.seen = None;
         self.tried = self.files.all().map(stamp);
         let (files, make) = (self.files.clone(), self.make);
+        let numbers = self.numbers.clone();
         let read = move || {
             let material = Material::read(&files)?;
+            material.check_numbers(&numbers)?;
             Ok((make(&material)?, material))
         };
         let outcome = match tokio::task::spawn_blocking(read).await {
@@ -121,8 +127,16 @@ impl<T: Send + Sync + 'static> Rotation<T> {
     fn follow(&mut self, material: &Material) {
         // A list that goes away would let everybody in again.
         self.files.crl_required |= material.has_list();
-        self.revoked.send_replace(Arc::new(material.revoked()));
+        let mut revoked = material.revoked();
+        // An authority that went takes its list along, and not back what stood on it: connections of its certificates may still be open.
+        let former = Arc::clone(&self.revoked.borrow());
+        let left = former
+            .iter()
+            .filter(|known| !material.has_list_of(known.issuer()));
+        revoked.extend(left.cloned());
+        self.revoked.send_replace(Arc::new(revoked));
         self.ends = material.ends().to_vec();
+        self.numbers.extend(material.numbers().clone());
         for end in &self.ends {
             #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are few")]
             let until = end.until.0 as f64 / 1e6;
@@ -155,8 +169,9 @@ fn stamp(path: &Path) -> Stamp {
     Some((
         found.dev(),
         found.ino(),
-        found.mtime(),
-        found.mtime_nsec(),
+        [found.mtime(), found.mtime_nsec()],
+        // A change of owner or mode, too: what could not be read may be readable now.
+        [found.ctime(), found.ctime_nsec()],
         found.size(),
     ))
 }
