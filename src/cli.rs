@@ -30,6 +30,7 @@ pub mod output;
 pub mod policy;
 pub mod progress;
 pub mod receipt;
+pub mod sealed;
 pub mod serve;
 pub mod show;
 pub mod signed;
@@ -61,7 +62,7 @@ pub enum Command {
     /// Make, list, show and drop tenants
     #[command(subcommand)]
     Tenant(tenant::Command),
-    /// Put new keys in the place of old ones
+    /// Put new keys in the place of old ones, or show the one that probes are sealed with
     #[command(subcommand)]
     Keys(keys::Command),
     /// Issue client certificates from a data directory's authority

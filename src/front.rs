@@ -7,6 +7,7 @@ use crate::keys::keyring::Keyring;
 use crate::matcher::node::NodeError;
 use crate::model::id::TenantId;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStatus};
+use crate::model::timestamp::Timestamp;
 
 pub mod admin;
 mod admit;
@@ -31,6 +32,7 @@ pub mod recent;
 pub mod retention;
 pub mod revocation;
 pub mod route;
+pub mod sealed;
 pub mod subjects;
 mod tenants;
 pub mod threshold;
@@ -44,6 +46,7 @@ use identity::Caller;
 use quota::{Place, QuotaConfig, Quotas};
 use recent::RecentConfig;
 use route::Routes;
+use sealed::{SealedConfig, Taken};
 use tenants::{Tenant, Tenants};
 
 /// Settings of the front.
@@ -61,6 +64,8 @@ pub struct FrontConfig {
     pub recent: RecentConfig,
     /// When a scanner is held up that comes nearer to somebody's palm.
     pub guard: GuardConfig,
+    /// How fresh sealed probes must be.
+    pub sealed: SealedConfig,
 }
 
 impl Default for FrontConfig {
@@ -72,6 +77,7 @@ impl Default for FrontConfig {
             quotas: QuotaConfig::default(),
             recent: RecentConfig::default(),
             guard: GuardConfig::default(),
+            sealed: SealedConfig::default(),
         }
     }
 }
@@ -88,6 +94,7 @@ pub struct Front {
     tenants: Arc<Tenants>,
     quotas: Quotas,
     guard: Guard,
+    taken: Taken,
     identified: Answers<Identified>,
     verified: Answers<Verified>,
     dropped: Answers<()>,
@@ -107,6 +114,7 @@ impl Front {
             )),
             quotas: Quotas::new(config.quotas),
             guard: Guard::new(config.guard),
+            taken: Taken::new(config.sealed, Timestamp::now()),
             identified: Answers::new(config.answers_max, config.answers_ttl),
             verified: Answers::new(config.answers_max, config.answers_ttl),
             dropped: Answers::new(ADMINISTERED_MAX, ADMINISTERED_TTL),

@@ -1,4 +1,4 @@
-//! Keys: where the key-encryption key comes from, the keyring, sealing (AEAD), the transform, links and receipts' signatures. Key bytes never leave it.
+//! Keys: where the key-encryption key comes from, the keyring, sealing (AEAD), the transform, links, sealed probes and receipts' signatures. Key bytes never leave it.
 
 pub mod aead;
 pub mod encoding;
@@ -8,6 +8,7 @@ mod file;
 pub mod keyring;
 pub mod link;
 pub mod mac;
+pub mod probe;
 pub mod provider;
 pub mod receipt;
 pub mod secret;

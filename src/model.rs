@@ -8,6 +8,7 @@ pub mod id;
 pub mod link;
 pub mod policy;
 pub mod principal;
+pub mod probe;
 pub mod reject;
 pub mod retention;
 pub mod signature;

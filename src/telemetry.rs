@@ -15,6 +15,8 @@ pub const DECISIONS: &str = "thenar_decisions_total";
 pub const REFUSALS: &str = "thenar_refusals_total";
 /// Identifications at sites with recent matches, by `outcome`: `hit` saved a scan, `refuted` cost a comparison, `miss` neither.
 pub const RECENT_MATCHES: &str = "thenar_recent_matches_total";
+/// Sealed probes by `outcome`, and plain ones that were refused for want of a seal.
+pub const SEALED_PROBES: &str = "thenar_sealed_probes_total";
 /// Probes of scanners whose best score was just below the threshold.
 pub const NEAR_MISSES: &str = "thenar_near_misses_total";
 /// Times that a scanner was held up for near misses with one subject.
@@ -78,6 +80,7 @@ pub fn describe() {
         RECENT_MATCHES,
         "Identifications that recent matches were looked at for, by outcome"
     );
+    describe_counter!(SEALED_PROBES, "Sealed probes, by outcome");
     describe_counter!(NEAR_MISSES, "Probes of scanners just below the threshold");
     describe_counter!(
         CLIMBS,

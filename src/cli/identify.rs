@@ -10,6 +10,7 @@ use super::capture::{CaptureOptions, HandOption, new_request_id};
 use super::connection::Connection;
 use super::error::CliError;
 use super::output::Output;
+use super::sealed::SealOption;
 use super::show;
 
 /// Options of `identify`.
@@ -32,6 +33,8 @@ pub struct Args {
     #[command(flatten)]
     capture: CaptureOptions,
     #[command(flatten)]
+    seal: SealOption,
+    #[command(flatten)]
     connection: Connection,
     #[command(flatten)]
     output: Output,
@@ -39,14 +42,19 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: Args) -> Result<(), CliError> {
+    let signature = args.capture.signature(&args.file, args.hand)?;
+    let tenant = args.tenant.as_ref().map(TenantId::to_string).unwrap_or_default();
+    let request_id = new_request_id();
+    let client = args.connection.connect().await?;
+    let (probe, sealed_probe) = args.seal.probe(&client, &tenant, &request_id, signature).await?;
     let request = api::IdentifyRequest {
-        tenant: args.tenant.as_ref().map(TenantId::to_string).unwrap_or_default(),
-        request_id: new_request_id(),
-        probe: Some(args.capture.signature(&args.file, args.hand)?),
+        tenant,
+        request_id,
+        probe,
         site: args.site.as_ref().map(SiteId::to_string).unwrap_or_default(),
         candidates_max: args.candidates,
+        sealed_probe,
     };
-    let client = args.connection.connect().await?;
     let answer = client.identity().identify(request).await?.into_inner();
     args.output
         .print(&show::identified_text(&answer), &show::identified(&answer))

@@ -1,4 +1,4 @@
-//! `thenar keys`: puts new keys in the place of old ones.
+//! `thenar keys`: puts new keys in the place of old ones, and shows the one that probes are sealed with.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::error::CliError;
 use super::local::{self, DataOptions};
 use super::output::Output;
-use super::show;
+use super::{sealed, show};
 
 /// What can be done with keys.
 #[derive(Debug, clap::Subcommand)]
@@ -19,6 +19,8 @@ pub enum Command {
     /// Put a new key in the place of an old one
     #[command(subcommand)]
     Rotate(Rotate),
+    /// Show the public key that a tenant's probes are sealed with; for scanners and operators
+    Probe(ProbeArgs),
 }
 
 /// Which key.
@@ -78,9 +80,22 @@ pub struct TenantArgs {
     output: Output,
 }
 
+/// Options of `keys probe`.
+#[derive(Debug, clap::Args)]
+pub struct ProbeArgs {
+    /// Whose; that of the certificate when not given
+    #[arg(long)]
+    tenant: Option<TenantId>,
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    output: Output,
+}
+
 /// Runs it.
 pub async fn run(command: Command) -> Result<(), CliError> {
     match command {
+        Command::Probe(args) => probe(args).await,
         Command::Rotate(Rotate::Kek(args)) => kek(&args),
         Command::Rotate(Rotate::Data(args)) => rotate(args, api::KeyPurpose::Data).await,
         Command::Rotate(Rotate::Transform(args)) => rotate(args, api::KeyPurpose::Transform).await,
@@ -106,6 +121,16 @@ async fn rotate(args: TenantArgs, purpose: api::KeyPurpose) -> Result<(), CliErr
         ),
     };
     args.output.print(&text, &show::tenant(&tenant))
+}
+
+async fn probe(args: ProbeArgs) -> Result<(), CliError> {
+    let client = args.connection.connect().await?;
+    let tenant = args.tenant.as_ref().map(TenantId::to_string).unwrap_or_default();
+    let key = sealed::fetch(&client, &tenant).await?;
+    let public = show::hex(&key.public_key);
+    let json = json!({"tenant": key.tenant, "key_id": key.key_id, "public_key": public});
+    args.output
+        .print(&format!("key {} of {}\n{public}", key.key_id, key.tenant), &json)
 }
 
 fn kek(args: &KekArgs) -> Result<(), CliError> {

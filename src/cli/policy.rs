@@ -49,6 +49,9 @@ pub struct PolicyOptions {
     /// Erase whose consent has ended (false)
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub consent_end: Option<bool>,
+    /// Take sealed probes alone (false)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub sealed_probes: Option<bool>,
     /// Links that Identify hands to a role, as scanner=badge-id,loyalty-id, in the place of its former ones; scanner= for none; may be given again
     #[arg(long = "grant", value_name = "ROLE=KIND,…")]
     pub grants: Vec<GrantOption>,
@@ -64,6 +67,7 @@ fn of_a_new_tenant() -> api::Policy {
         threshold_rule: Some(ThresholdRule::TargetFpir(FPIR_OF_A_NEW_TENANT)),
         deterministic: false,
         retention: None,
+        sealed_probes: false,
     }
 }
 
@@ -93,6 +97,7 @@ impl PolicyOptions {
             threshold_rule: self.rule(present.threshold_rule)?,
             deterministic: self.deterministic.unwrap_or(present.deterministic),
             retention: (retention != api::Retention::default()).then_some(retention),
+            sealed_probes: self.sealed_probes.unwrap_or(present.sealed_probes),
         })
     }
 

@@ -268,6 +268,14 @@ pub fn tenant_text(tenant: &api::Tenant) -> String {
                 "deterministic or probabilistic"
             },
         ),
+        pair(
+            "probes",
+            if policy.sealed_probes {
+                "sealed alone"
+            } else {
+                "sealed or plain"
+            },
+        ),
         pair("retention", &retention_text(policy.retention)),
         pair("created", &time(tenant.create_time.as_ref())),
         pair("rotation", &format!("version {}", tenant.transform_version)),
@@ -315,6 +323,7 @@ pub fn tenant(tenant: &api::Tenant) -> Value {
             "idle_days_max": retention.idle_days_max,
             "consent_end": retention.consent_end,
         })),
+        "sealed_probes": policy.sealed_probes,
         "create_time": time(tenant.create_time.as_ref()),
         "transform_version": tenant.transform_version,
         "rotating": tenant.rotating,

@@ -143,6 +143,7 @@ pub fn tenant_request(
             link_grants: Vec::new(),
             deterministic: false,
             retention: None,
+            sealed_probes: false,
             threshold_rule: Some(ThresholdRule::TargetFpir(api::TargetFpir {
                 fpir,
                 gallery_size: palms,

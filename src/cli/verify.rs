@@ -11,6 +11,7 @@ use super::capture::{CaptureOptions, HandOption, new_request_id};
 use super::connection::Connection;
 use super::error::CliError;
 use super::output::Output;
+use super::sealed::SealOption;
 use super::show;
 
 /// Options of `verify`.
@@ -32,6 +33,8 @@ pub struct Args {
     #[command(flatten)]
     capture: CaptureOptions,
     #[command(flatten)]
+    seal: SealOption,
+    #[command(flatten)]
     connection: Connection,
     #[command(flatten)]
     output: Output,
@@ -39,14 +42,19 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: Args) -> Result<(), CliError> {
-    let request = api::VerifyRequest {
-        tenant: args.tenant.as_ref().map(TenantId::to_string).unwrap_or_default(),
-        request_id: new_request_id(),
-        subject_id: args.subject.to_string(),
-        probe: Some(args.capture.signature(&args.file, args.hand)?),
-        site: args.site.as_ref().map(SiteId::to_string).unwrap_or_default(),
-    };
+    let signature = args.capture.signature(&args.file, args.hand)?;
+    let tenant = args.tenant.as_ref().map(TenantId::to_string).unwrap_or_default();
+    let request_id = new_request_id();
     let client = args.connection.connect().await?;
+    let (probe, sealed_probe) = args.seal.probe(&client, &tenant, &request_id, signature).await?;
+    let request = api::VerifyRequest {
+        tenant,
+        request_id,
+        subject_id: args.subject.to_string(),
+        probe,
+        site: args.site.as_ref().map(SiteId::to_string).unwrap_or_default(),
+        sealed_probe,
+    };
     let answer = client.identity().verify(request).await?.into_inner();
     let mut text = show::decision_text(
         answer.decision(),

@@ -12,6 +12,8 @@ pub enum Method {
     Identify,
     /// 1:1.
     Verify,
+    /// What probes are sealed with.
+    GetProbeKey,
     /// The nearest subjects.
     Investigate,
     /// Takes palms in.
@@ -50,9 +52,10 @@ pub enum Method {
 
 impl Method {
     /// All methods.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Identify,
         Self::Verify,
+        Self::GetProbeKey,
         Self::Investigate,
         Self::Enroll,
         Self::Erase,
@@ -78,6 +81,7 @@ impl Method {
         match self {
             Self::Identify => ("Identify", &[Scanner, Operator]),
             Self::Verify => ("Verify", &[Scanner, Operator]),
+            Self::GetProbeKey => ("GetProbeKey", &[Scanner, Operator]),
             Self::Investigate => ("Investigate", &[Operator]),
             Self::Enroll => ("Enroll", &[Enroller, Operator]),
             Self::Erase => ("Erase", &[Enroller, Operator]),

@@ -17,9 +17,10 @@ fn caller(path: &str) -> Caller {
 }
 
 /// Method, then whether scanner, enroller, operator, tenant's admin may call it.
-const MATRIX: [(Method, [bool; 4]); 19] = [
+const MATRIX: [(Method, [bool; 4]); 20] = [
     (Method::Identify, [true, false, true, false]),
     (Method::Verify, [true, false, true, false]),
+    (Method::GetProbeKey, [true, false, true, false]),
     (Method::Investigate, [false, false, true, false]),
     (Method::Enroll, [false, true, true, false]),
     (Method::Erase, [false, true, true, false]),

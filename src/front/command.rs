@@ -10,8 +10,11 @@ use crate::model::decision::{Candidate, Certificate, Decision, RetakeReason, Sea
 use crate::model::id::{RequestId, SiteId, SubjectId, TenantId};
 use crate::model::link::Link;
 use crate::model::policy::Policy;
+use crate::model::probe::SealedProbe;
+use crate::model::reject::Rejected;
 use crate::model::signature::{Dimension, ElementType, Encoder};
 use crate::model::subject::{Capture, Hand};
+use crate::model::timestamp::Timestamp;
 
 /// A signature as it came, not yet checked against the tenant's dimension and encoder.
 #[derive(Clone)]
@@ -26,6 +29,30 @@ pub struct RawSignature {
     pub capture: Capture,
 }
 
+/// A probe as it came.
+#[derive(Clone)]
+pub enum Probe {
+    /// In the clear but for TLS.
+    Plain(RawSignature),
+    /// Sealed for the front.
+    Sealed {
+        /// The sealed bytes.
+        probe: SealedProbe,
+        /// Reads what was in it, captured then.
+        read: fn(prost::bytes::Bytes, Timestamp) -> Result<RawSignature, Rejected>,
+    },
+}
+
+impl Probe {
+    /// Its field in the request.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Plain(_) => "probe",
+            Self::Sealed { .. } => "sealed_probe",
+        }
+    }
+}
+
 /// A 1:N question.
 pub struct Identify {
     /// Tenant named in the request, if any; must be the caller's own.
@@ -33,7 +60,7 @@ pub struct Identify {
     /// The caller's id of the request, or one that the server made.
     pub request_id: RequestId,
     /// The palm.
-    pub probe: RawSignature,
+    pub probe: Probe,
     /// The place.
     pub site: Option<SiteId>,
     /// Candidates with scores wanted; operators only.
@@ -66,7 +93,7 @@ pub struct Verify {
     /// The claimed subject.
     pub subject_id: SubjectId,
     /// The palm.
-    pub probe: RawSignature,
+    pub probe: Probe,
     /// The place.
     pub site: Option<SiteId>,
     /// When the caller stops waiting.

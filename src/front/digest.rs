@@ -25,18 +25,20 @@ impl Digests {
         Self(MacKey::new(&link_key.derive(&[b"request digest"])))
     }
 
-    pub(super) fn identify(&self, request: &Identify) -> [u8; 32] {
+    /// `probe` is that of the request in the clear: sealed once more, it is the same question.
+    pub(super) fn identify(&self, request: &Identify, probe: &RawSignature) -> [u8; 32] {
         let mut content = Content::new("identify");
-        content.signature(&request.probe);
+        content.signature(probe);
         content.json(&request.site);
         content.json(&request.candidates_max);
         self.finish(&content)
     }
 
-    pub(super) fn verify(&self, request: &Verify) -> [u8; 32] {
+    /// As [`Digests::identify`].
+    pub(super) fn verify(&self, request: &Verify, probe: &RawSignature) -> [u8; 32] {
         let mut content = Content::new("verify");
         content.json(&request.subject_id);
-        content.signature(&request.probe);
+        content.signature(probe);
         content.json(&request.site);
         self.finish(&content)
     }

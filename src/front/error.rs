@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::sealed::SealedError;
 use crate::matcher::node::NodeError;
 use crate::model::id::TenantId;
 use crate::model::principal::Role;
@@ -38,6 +39,9 @@ pub enum FrontError {
     /// The keyring can't be read or written.
     #[error("keys are unavailable: {0}")]
     Keys(String),
+    /// A probe that is not sealed as it must be, or that was taken before.
+    #[error(transparent)]
+    Sealed(#[from] SealedError),
     /// From the match node.
     #[error(transparent)]
     Node(#[from] NodeError),

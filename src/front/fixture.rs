@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::command::{CreateTenant, Enroll, Enrollment, Identify, RawSignature, Verify};
+use super::command::{CreateTenant, Enroll, Enrollment, Identify, Probe, RawSignature, Verify};
 use super::fake::FakeNode;
 use super::identity::Caller;
 use super::revocation::Standing;
@@ -121,6 +121,7 @@ pub(super) fn create(tenant: &str) -> CreateTenant {
             ]),
             deterministic: false,
             retention: crate::model::policy::Retention::default(),
+            sealed_probes: false,
         },
     }
 }
@@ -165,11 +166,19 @@ pub(super) fn raw(values: &[f32]) -> RawSignature {
     }
 }
 
+/// The signature of a probe that is not sealed.
+pub(super) fn plain(probe: &mut Probe) -> &mut RawSignature {
+    match probe {
+        Probe::Plain(raw) => raw,
+        Probe::Sealed { .. } => panic!("it is sealed"),
+    }
+}
+
 pub(super) fn identify(request_id: &str, values: &[f32]) -> Identify {
     Identify {
         tenant: None,
         request_id: id(request_id),
-        probe: raw(values),
+        probe: Probe::Plain(raw(values)),
         site: Some(id("gate")),
         candidates_max: 0,
         deadline: None,
@@ -181,7 +190,7 @@ pub(super) fn verify(request_id: &str, subject: &str, values: &[f32]) -> Verify 
         tenant: None,
         request_id: id(request_id),
         subject_id: id(subject),
-        probe: raw(values),
+        probe: Probe::Plain(raw(values)),
         site: None,
         deadline: None,
     }

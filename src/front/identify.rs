@@ -9,6 +9,7 @@ use super::authorize::{self, Member, Method};
 use super::command::{Identified, Identify, Verified, Verify};
 use super::error::FrontError;
 use super::identity::Caller;
+use super::sealed::{self, Once};
 use super::tenants::Tenant;
 use super::{Front, blocking, decide};
 use crate::keys::transform::Rotation;
@@ -36,10 +37,14 @@ impl Front {
         check_candidates_max(&member, request.candidates_max)?;
         admit::deadline(request.deadline)?;
         let tenant = self.tenant_of(&member).await?;
-        match self.identify_with(&tenant, caller, &member, &request).await {
+        let once = Once::default();
+        match self
+            .identify_with(&tenant, caller, &member, &request, &once)
+            .await
+        {
             Err(error) if error.is_stale() => {
                 let anew = self.tenant_of(&member).await?;
-                self.identify_with(&anew, caller, &member, &request).await
+                self.identify_with(&anew, caller, &member, &request, &once).await
             }
             answer => answer,
         }
@@ -52,25 +57,28 @@ impl Front {
         caller: &Caller,
         member: &Member,
         request: &Identify,
+        once: &Once,
     ) -> Result<Identified, FrontError> {
+        let raw = sealed::open(tenant, caller, &request.request_id, &request.probe)?;
         // Malformed input is refused before anything is remembered, counted or sent.
-        let admitted = admit::capture(&request.probe, &tenant.spec, "probe")?;
+        let admitted = admit::capture(&raw, &tenant.spec, request.probe.field())?;
         // A repetition is answered as before, without a second entry in the history. The epoch is read before the
         // search, so that an answer which an erasure overtakes is never found again.
-        let digest = tenant.digests.identify(request);
+        let digest = tenant.digests.identify(request, &raw);
         let question = question(caller, tenant, &request.request_id, digest);
         if let Some(answer) = self.identified.get(&question)
             && self.is_still_true(tenant, &answer.decision).await?
         {
             return Ok(answer);
         }
+        // Before a sealed probe is used up and the rotation. Recent matches need no room.
+        if matches!(admitted, Admitted::Good(_)) && self.tenants.recents.site(tenant, request).is_none() {
+            self.check_room(tenant, request.deadline)?;
+        }
+        self.take(tenant, &request.probe, once)?;
         let answer = match admitted {
             Admitted::Retake(reason) => retake(reason),
             Admitted::Good(probe) => {
-                // Before the rotation. Recent matches need no room.
-                if self.tenants.recents.site(tenant, request).is_none() {
-                    self.check_room(tenant, request.deadline)?;
-                }
                 let probe = self.protect(tenant, probe).await?;
                 let query = self.search_query(tenant, caller, member, request, probe);
                 let kept = self.tenants.recents.are_kept().then(|| query.probe.clone());
@@ -113,10 +121,11 @@ impl Front {
         let (member, _place) = self.enter(caller, Method::Verify, request.tenant.as_ref())?;
         admit::deadline(request.deadline)?;
         let tenant = self.tenant_of(&member).await?;
-        match self.verify_with(&tenant, caller, &member, &request).await {
+        let once = Once::default();
+        match self.verify_with(&tenant, caller, &member, &request, &once).await {
             Err(error) if error.is_stale() => {
                 let anew = self.tenant_of(&member).await?;
-                self.verify_with(&anew, caller, &member, &request).await
+                self.verify_with(&anew, caller, &member, &request, &once).await
             }
             answer => answer,
         }
@@ -128,15 +137,20 @@ impl Front {
         caller: &Caller,
         member: &Member,
         request: &Verify,
+        once: &Once,
     ) -> Result<Verified, FrontError> {
-        let admitted = admit::capture(&request.probe, &tenant.spec, "probe")?;
-        let digest = tenant.digests.verify(request);
+        let raw = sealed::open(tenant, caller, &request.request_id, &request.probe)?;
+        let admitted = admit::capture(&raw, &tenant.spec, request.probe.field())?;
+        let digest = tenant.digests.verify(request, &raw);
         let question = question(caller, tenant, &request.request_id, digest);
         let remembered = self.verified.get(&question);
         if let Some(answer) = &remembered
             && !matches!(answer.decision, Decision::Match { .. })
         {
             return Ok(answer.clone());
+        }
+        if remembered.is_none() {
+            self.take(tenant, &request.probe, once)?;
         }
         let answer = match admitted {
             Admitted::Retake(reason) => Verified {
@@ -155,7 +169,7 @@ impl Front {
                     // A match is compared again before it is repeated, so that nobody asks for this.
                     subject_since: Timestamp(0),
                     // The comparison is with both palms; the answer to Verify names none.
-                    hand: request.probe.capture.hand.unwrap_or(Hand::Left),
+                    hand: raw.capture.hand.unwrap_or(Hand::Left),
                     score,
                     links: Vec::new(),
                 };
@@ -169,6 +183,8 @@ impl Front {
         if remembered.as_ref() == Some(&answer) {
             return Ok(answer);
         }
+        // Another answer than before is one to another question.
+        self.take(tenant, &request.probe, once)?;
         let mut event = event(
             member,
             UsageKind::Verify,

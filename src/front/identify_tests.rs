@@ -134,7 +134,8 @@ async fn low_quality_and_attacks_are_captured_again_without_a_search() {
         (90, PadVerdict::NotPerformed, RetakeReason::PadFailed),
     ] {
         let mut request = identify("1", &palm(1));
-        (request.probe.capture.quality, request.probe.capture.pad) = (quality, pad);
+        let capture = &mut plain(&mut request.probe).capture;
+        (capture.quality, capture.pad) = (quality, pad);
         let answer = fixture
             .front
             .identify(&caller(SCANNER), request)
@@ -173,7 +174,7 @@ async fn two_who_are_too_near_to_each_other_are_ambiguous() {
 async fn bad_input_is_refused_and_not_recorded() {
     let fixture = Fixture::new().await;
     let mut encoder = identify("1", &palm(1));
-    encoder.probe.encoder.name = "other".to_owned();
+    plain(&mut encoder.probe).encoder.name = "other".to_owned();
     let mut late = identify("1", &palm(1));
     late.deadline = Some(Instant::now());
     let mut values = palm(1);
@@ -420,7 +421,7 @@ async fn verification_takes_the_claimed_subject_alone() {
         Some(FrontError::Node(NodeError::SubjectUnknown(_)))
     ));
     let mut attack = verify("5", "ada", &palm(1));
-    attack.probe.capture.pad = PadVerdict::Attack;
+    plain(&mut attack.probe).capture.pad = PadVerdict::Attack;
     let attack = fixture.front.verify(&scanner, attack).await.expect("answered");
     assert_eq!(attack.decision, Decision::Retake(RetakeReason::PadFailed));
 }

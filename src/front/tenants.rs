@@ -1,4 +1,4 @@
-//! The tenants that the front knows: spec, threshold, link keys and rotations. Immutable snapshots, swapped whole; asks no node itself.
+//! The tenants that the front knows: spec, threshold, keys and rotations. Immutable snapshots, swapped whole; asks no node itself.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,6 +15,7 @@ use super::{guard, threshold};
 use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose, Renewable};
 use crate::keys::link::LinkSealer;
+use crate::keys::probe::ProbeKey;
 use crate::keys::secret::SecretKey;
 use crate::keys::transform::Rotation;
 use crate::matcher::node::TransformChange;
@@ -31,6 +32,8 @@ pub(super) struct Tenant {
     pub(super) recent_threshold: f32,
     /// Seals and opens its links.
     pub(super) links: LinkSealer,
+    /// Opens its sealed probes.
+    pub(super) probe_key: ProbeKey,
     /// Tells repetitions.
     pub(super) digests: Digests,
     /// The score from which on a candidate below the threshold is a near miss; see [`super::guard`].
@@ -134,6 +137,7 @@ impl Tenants {
             near_threshold: guard::near_threshold(score, spec.dimension),
             snapshot: self.next_epoch(),
             links: LinkSealer::new(&key, &id),
+            probe_key: ProbeKey::new(&key, &id),
             digests: Digests::new(&key),
             epoch: AtomicU64::new(self.next_epoch()),
             mismatch: OnceLock::new(),

@@ -50,6 +50,7 @@ impl Fixture {
                 links: std::collections::BTreeMap::new(),
                 deterministic: false,
                 retention: crate::model::policy::Retention::default(),
+                sealed_probes: false,
             },
             created_at: Timestamp(1),
             id,

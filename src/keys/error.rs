@@ -86,6 +86,9 @@ pub enum KeyError {
     /// A sealed link that is not this tenant's, or damaged.
     #[error("a sealed link does not open with the tenant's link key")]
     LinkSealed,
+    /// A sealed probe of another key or another binding, or a damaged one. Not told apart.
+    #[error("a sealed probe does not open")]
+    ProbeSealed,
 }
 
 impl KeyError {

@@ -130,6 +130,7 @@ pub(super) async fn node() -> (Arc<LocalNode>, tempfile::TempDir) {
             links: BTreeMap::new(),
             deterministic: false,
             retention: crate::model::policy::Retention::default(),
+            sealed_probes: false,
         },
         created_at: Timestamp(1),
     };

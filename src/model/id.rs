@@ -95,6 +95,13 @@ text_id!(
     check_name
 );
 
+text_id!(
+    /// The id of the key that probes are sealed with. The same characters as a subject id.
+    ProbeKeyId,
+    "key_id",
+    check_name
+);
+
 fn check_label(field: &str, text: &str) -> Result<(), Rejected> {
     let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     let bytes = text.as_bytes();

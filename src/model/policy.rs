@@ -73,6 +73,9 @@ pub struct Policy {
     /// When subjects are erased without being asked for. Stored as `deterministic` is.
     #[serde(default, skip_serializing_if = "Retention::is_off")]
     pub retention: Retention,
+    /// Whether Identify and Verify take sealed probes alone. Stored as `deterministic` is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sealed_probes: bool,
 }
 
 impl Policy {

@@ -11,6 +11,7 @@ fn policy() -> Policy {
         links: BTreeMap::from([(Role::Scanner, vec![LinkKind::LoyaltyId])]),
         deterministic: false,
         retention: Retention::default(),
+        sealed_probes: false,
     }
 }
 
@@ -80,7 +81,7 @@ fn a_policy_of_before_a_setting_was_there_is_read_and_written_as_it_was() {
     assert_eq!(serde_json::to_string(&read).expect("json"), old);
     let proved = Policy {
         deterministic: true,
-        retention: Retention::default(),
+        sealed_probes: true,
         ..read
     };
     let text = serde_json::to_string(&proved).expect("json");

@@ -221,6 +221,7 @@ fn front_config(config: &Config) -> FrontConfig {
         quotas: config.quotas.clone(),
         recent: config.recent_matches.clone(),
         guard: config.guard,
+        sealed: config.sealed_probes,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::engine::{BackendChoice, EngineConfig, Kernel, LockMemory};
 use crate::front::guard::GuardConfig;
 use crate::front::quota::QuotaConfig;
 use crate::front::recent::RecentConfig;
+use crate::front::sealed::SealedConfig;
 use crate::keys::provider::KekSource;
 use crate::model::id::TenantId;
 use crate::storage::journal::JOURNAL_FILE;
@@ -59,6 +60,8 @@ pub struct Config {
     pub quotas: QuotaConfig,
     /// When the front tier holds up a scanner that comes nearer to somebody's palm.
     pub guard: GuardConfig,
+    /// How fresh sealed probes must be for the front tier.
+    pub sealed_probes: SealedConfig,
     /// What the front tier remembers of recent matches.
     pub recent_matches: RecentConfig,
     /// Which node has which tenant, for `thenar front`.
@@ -229,6 +232,7 @@ impl Default for Config {
             front: Front::default(),
             quotas: QuotaConfig::default(),
             guard: GuardConfig::default(),
+            sealed_probes: SealedConfig::default(),
             recent_matches: RecentConfig::default(),
             routes: Routes::default(),
             metrics: Metrics::default(),

@@ -2,20 +2,27 @@
 
 use std::time::Instant;
 
+use prost::Message;
+use prost::bytes::Bytes;
+
 use crate::front::command::{
-    CreateTenant, Enroll, Identify, Import, Investigate, RawRows, RawSignature, SubjectSelector,
+    CreateTenant, Enroll, Identify, Import, Investigate, Probe, RawRows, RawSignature, SubjectSelector,
     UpdatePolicy, Verify,
 };
 use crate::matcher::remote::vocabulary::{
     consent_from_proto, encoder_from_proto, hand_from_proto, hand_required, link_kind_from_proto,
-    optional_id, pad_from_proto, policy_from_proto, quality, required, time_from_proto,
+    optional_id, pad_from_proto, policy_from_proto, quality, required, time_from_proto, time_to_proto,
 };
 use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::Link;
+use crate::model::probe::SealedProbe;
 use crate::model::reject::Rejected;
 use crate::model::signature::{Dimension, ElementType};
 use crate::model::subject::Capture;
+use crate::model::timestamp::Timestamp;
 use crate::proto::v1 as pb;
+
+const SEALED_PROBE: &str = "sealed_probe";
 
 /// A 1:N question under `request_id`.
 pub fn identify(
@@ -26,7 +33,7 @@ pub fn identify(
     Ok(Identify {
         tenant: optional_id(&request.tenant)?,
         request_id,
-        probe: signature("probe", required("probe", request.probe)?)?,
+        probe: probe(request.probe, request.sealed_probe)?,
         site: optional_id(&request.site)?,
         candidates_max: count(request.candidates_max),
         deadline,
@@ -43,10 +50,43 @@ pub fn verify(
         tenant: optional_id(&request.tenant)?,
         request_id,
         subject_id: request.subject_id.parse()?,
-        probe: signature("probe", required("probe", request.probe)?)?,
+        probe: probe(request.probe, request.sealed_probe)?,
         site: optional_id(&request.site)?,
         deadline,
     })
+}
+
+/// The probe of a question, plain or sealed.
+fn probe(plain: Option<pb::Signature>, sealed: Option<pb::SealedProbe>) -> Result<Probe, Rejected> {
+    let Some(message) = sealed else {
+        return Ok(Probe::Plain(signature("probe", required("probe", plain)?)?));
+    };
+    if plain.is_some() {
+        return Err(Rejected::new(
+            SEALED_PROBE,
+            "is sent beside probe; send one of them",
+        ));
+    }
+    let sealed = message.key_id.parse().and_then(|key_id| {
+        SealedProbe::new(key_id, &message.enc, &message.ciphertext, message.capture_time_ms)
+    });
+    Ok(Probe::Sealed {
+        probe: sealed.map_err(|refusal: Rejected| refusal.within(SEALED_PROBE))?,
+        read: opened,
+    })
+}
+
+/// What was in a sealed probe: a message `Signature`, whose capture time is that of the seal.
+fn opened(plain: Bytes, captured_at: Timestamp) -> Result<RawSignature, Rejected> {
+    let message =
+        pb::Signature::decode(plain).map_err(|_| Rejected::new(SEALED_PROBE, "does not hold a Signature"))?;
+    signature(
+        SEALED_PROBE,
+        pb::Signature {
+            capture_time: Some(time_to_proto(captured_at)),
+            ..message
+        },
+    )
 }
 
 /// A question for the nearest subjects under `request_id`.

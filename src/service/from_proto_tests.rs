@@ -106,6 +106,71 @@ fn empty_ids_are_absent_and_bad_ones_refused() {
     assert_eq!(identify(bad, id(), None).err().expect("refused").field, "site");
 }
 
+fn sealed_message() -> pb::SealedProbe {
+    pb::SealedProbe {
+        key_id: "k-1".to_owned(),
+        enc: vec![7; 32].into(),
+        ciphertext: vec![8; 17].into(),
+        capture_time_ms: 10_005,
+    }
+}
+
+#[test]
+fn a_sealed_probe_arrives_whole_and_the_time_of_its_seal_is_that_of_the_capture() {
+    let Probe::Sealed { probe: sealed, read } = probe(None, Some(sealed_message())).expect("fits") else {
+        panic!("it is sealed")
+    };
+    assert_eq!(
+        (sealed.enc(), sealed.ciphertext()),
+        (&[7; 32], [8; 17].as_slice())
+    );
+    let mut inside = signature_message();
+    inside.capture_time = None;
+    let raw = read(inside.encode_to_vec().into(), sealed.captured_at()).expect("fits");
+    assert_eq!(raw.capture.captured_at, Timestamp(10_005_000));
+    assert_eq!(
+        (raw.data.as_ref(), raw.capture.quality),
+        ([1, 2, 3].as_slice(), 80)
+    );
+    inside.quality = 101;
+    let refused = |bytes: Vec<u8>| read(bytes.into(), sealed.captured_at()).err().expect("refused");
+    assert_eq!(refused(inside.encode_to_vec()).field, "sealed_probe.quality");
+    assert_eq!(refused(vec![0xff; 9]).problem, "does not hold a Signature");
+}
+
+#[test]
+fn a_sealed_probe_has_its_sizes_and_stands_alone() {
+    let refused = |change: fn(&mut pb::SealedProbe)| {
+        let mut message = sealed_message();
+        change(&mut message);
+        probe(None, Some(message)).err().expect("refused").field
+    };
+    assert_eq!(refused(|m| m.key_id.clear()), "sealed_probe.key_id");
+    for length in [0, 31, 33] {
+        let message = pb::SealedProbe {
+            enc: vec![7; length].into(),
+            ..sealed_message()
+        };
+        let refused = probe(None, Some(message)).err().expect("refused");
+        assert_eq!(refused.field, "sealed_probe.enc");
+    }
+    assert_eq!(
+        refused(|m| m.ciphertext = vec![8; 16].into()),
+        "sealed_probe.ciphertext"
+    );
+    assert_eq!(
+        refused(|m| m.ciphertext = vec![8; 16_385].into()),
+        "sealed_probe.ciphertext"
+    );
+    assert_eq!(
+        refused(|m| m.capture_time_ms = u64::MAX / 1_000),
+        "sealed_probe.capture_time_ms"
+    );
+    let both = probe(Some(signature_message()), Some(sealed_message()));
+    assert_eq!(both.err().expect("refused").field, "sealed_probe");
+    assert_eq!(probe(None, None).err().expect("refused").field, "probe");
+}
+
 #[test]
 fn an_enrolment_arrives_whole() {
     let command = enroll(enroll_message()).expect("fits");

@@ -1,4 +1,4 @@
-//! Identify, `IdentifyStream`, Verify and Investigate. Parses, asks the front, answers.
+//! Identify, `IdentifyStream`, Verify, `GetProbeKey` and Investigate. Parses, asks the front, answers.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,6 +14,7 @@ use super::observe::{observed, record};
 use super::{Rooms, deadline, from_proto, request_id, status, to_proto};
 use crate::front::Front;
 use crate::front::identity::Caller;
+use crate::matcher::remote::vocabulary::optional_id;
 use crate::proto::v1 as pb;
 use crate::proto::v1::identity_server::Identity;
 
@@ -87,12 +88,32 @@ impl Identity for IdentityRoom {
             let deadline = deadline::of(request.metadata().as_ref());
             let message = request.into_inner();
             let refused = |refusal| status::from_rejected(&refusal);
-            let id = request_id::given_or_made(&message.request_id).map_err(refused)?;
+            let id = request_id::of_question(&message.request_id, message.sealed_probe.is_some())
+                .map_err(refused)?;
             let text = id.to_string();
             let command = from_proto::verify(message, id, deadline).map_err(refused)?;
             let answer = self.rooms.front.verify(&caller, command).await;
             let answer = answer.map_err(|error| status::from_front(&error, &text))?;
             Ok(Response::new(to_proto::verified(text, answer)))
+        })
+        .await
+    }
+
+    async fn get_probe_key(
+        &self,
+        request: Request<pb::GetProbeKeyRequest>,
+    ) -> Result<Response<pb::ProbeKey>, Status> {
+        observed("GetProbeKey", async {
+            let caller = self.rooms.caller(&request)?;
+            let named = optional_id(&request.get_ref().tenant);
+            let named = named.map_err(|refusal| status::from_rejected(&refusal))?;
+            let answer = self.rooms.front.probe_key(&caller, named).await;
+            let (tenant, key) = answer.map_err(|error| status::from_front(&error, ""))?;
+            Ok(Response::new(to_proto::probe_key(
+                &tenant,
+                &caller.principal,
+                &key,
+            )))
         })
         .await
     }
@@ -132,7 +153,7 @@ async fn identify(
     deadline: Option<Instant>,
 ) -> Result<pb::IdentifyResponse, Status> {
     let refused = |refusal| status::from_rejected(&refusal);
-    let id = request_id::given_or_made(&message.request_id).map_err(refused)?;
+    let id = request_id::of_question(&message.request_id, message.sealed_probe.is_some()).map_err(refused)?;
     let text = id.to_string();
     let command = from_proto::identify(message, id, deadline).map_err(refused)?;
     let answer = front.identify(caller, command).await;

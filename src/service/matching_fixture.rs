@@ -74,6 +74,7 @@ pub(super) fn spec() -> TenantSpec {
             links: [(crate::model::principal::Role::Scanner, vec![LinkKind::BadgeId])].into(),
             deterministic: true,
             retention: due().retention,
+            sealed_probes: true,
         },
         created_at: Timestamp(-1_500_001),
     }

@@ -11,6 +11,15 @@ pub fn given_or_made(text: &str) -> Result<RequestId, Rejected> {
     text.parse()
 }
 
+/// The id of a question. A probe is sealed for one id, which must be given then.
+pub fn of_question(text: &str, is_sealed: bool) -> Result<RequestId, Rejected> {
+    if is_sealed {
+        required(text)
+    } else {
+        given_or_made(text)
+    }
+}
+
 /// A new id.
 pub fn made() -> RequestId {
     ulid::Ulid::generate()

@@ -7,6 +7,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::front::error::FrontError;
+use crate::front::sealed::SealedError;
 use crate::matcher::node::NodeError;
 use crate::matcher::remote::error::{DOMAIN, Reason};
 use crate::matcher::remote::vocabulary::link_kind_to_proto;
@@ -76,6 +77,20 @@ fn rejected(rejected: &Rejected) -> Line {
         .with("field", &rejected.field)
         .with("problem", &rejected.problem)
         .violates(&rejected.field, &rejected.problem)
+}
+
+fn sealed(refusal: &SealedError) -> Line {
+    let (code, reason) = match refusal {
+        SealedError::NotOpened => (Code::InvalidArgument, Reason::InvalidField),
+        SealedError::Required(_) => (Code::FailedPrecondition, Reason::SealedProbeRequired),
+        SealedError::KeyUnknown(_) => (Code::FailedPrecondition, Reason::ProbeKeyUnknown),
+        SealedError::Stale { .. } => (Code::FailedPrecondition, Reason::ProbeStale),
+        SealedError::Replayed => (Code::FailedPrecondition, Reason::ProbeReplayed),
+    };
+    let field = refusal.field();
+    Line::new(code, reason)
+        .with("field", field)
+        .violates(field, &refusal.to_string())
 }
 
 fn node(error: &NodeError) -> Line {
@@ -171,6 +186,10 @@ pub fn from_front(error: &FrontError, request_id: &str) -> Status {
             Line::new(Code::Unavailable, Reason::TenantUnavailable)
                 .with("tenant", tenant)
                 .with("detail", reason)
+        }
+        FrontError::Sealed(refusal) => {
+            metrics::counter!(telemetry::SEALED_PROBES, "outcome" => refusal.outcome()).increment(1);
+            sealed(refusal)
         }
         FrontError::Keys(detail) => {
             tracing::error!(request_id, detail, "keys are unavailable");

@@ -9,6 +9,7 @@ use super::*;
 use crate::matcher::remote::error::from_status;
 use crate::model::link::LinkKind;
 use crate::model::principal::Role;
+use crate::model::timestamp::Timestamp;
 
 fn rejected_input() -> Rejected {
     Rejected::new("probe.data", "is 3 bytes long")
@@ -244,6 +245,54 @@ fn a_refused_field_is_a_bad_request_that_names_it() {
 }
 
 #[test]
+fn every_refused_seal_has_its_code_and_reason_and_names_its_field() {
+    let cases = [
+        (
+            SealedError::Required("acme".parse().expect("an id")),
+            Code::FailedPrecondition,
+            Reason::SealedProbeRequired,
+        ),
+        (
+            SealedError::KeyUnknown("k-1".parse().expect("an id")),
+            Code::FailedPrecondition,
+            Reason::ProbeKeyUnknown,
+        ),
+        (
+            SealedError::NotOpened,
+            Code::InvalidArgument,
+            Reason::InvalidField,
+        ),
+        (
+            SealedError::Stale {
+                captured_at: Timestamp(0),
+                from: Timestamp(1),
+                to: Timestamp(2),
+            },
+            Code::FailedPrecondition,
+            Reason::ProbeStale,
+        ),
+        (
+            SealedError::Replayed,
+            Code::FailedPrecondition,
+            Reason::ProbeReplayed,
+        ),
+    ];
+    for (error, code, expected) in cases {
+        let (text, field) = (error.to_string(), error.field());
+        let status = from_front(&error.into(), "r-7");
+        assert_eq!(
+            (status.code(), reason(&status).as_str()),
+            (code, expected.as_str()),
+            "{text}"
+        );
+        let details = status.get_details_bad_request().expect("BadRequest");
+        let violation = details.field_violations.first().expect("one violation");
+        assert_eq!(violation.field, field);
+        assert!(text.starts_with(field), "{text}");
+    }
+}
+
+#[test]
 fn a_limit_says_when_to_come_back() {
     let error = NodeError::Exhausted {
         limit: "engine.queue_max",
@@ -302,5 +351,5 @@ fn reasons_are_read_back_and_unique() {
         assert_eq!(Reason::from_text(reason.as_str()), Some(*reason));
     }
     assert_eq!(Reason::from_text("NO_SUCH"), None);
-    assert_eq!(Reason::ALL.len(), 22);
+    assert_eq!(Reason::ALL.len(), 26);
 }

@@ -13,7 +13,10 @@ use crate::matcher::remote::vocabulary::{
 };
 use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::decision::{Candidate, Decision, MatchLevel};
+use crate::model::id::TenantId;
 use crate::model::link::Link;
+use crate::model::principal::Principal;
+use crate::model::probe::ProbePublicKey;
 use crate::proto::v1 as pb;
 
 /// The answer to a 1:N question.
@@ -41,6 +44,16 @@ pub fn verified(request_id: String, verified: Verified) -> pb::VerifyResponse {
         match_level: told.level.into(),
         retake_reason: told.retake_reason,
         score: verified.score,
+    }
+}
+
+/// What a caller seals its probes with.
+pub fn probe_key(tenant: &TenantId, caller: &Principal, key: &ProbePublicKey) -> pb::ProbeKey {
+    pb::ProbeKey {
+        key_id: key.id.to_string(),
+        public_key: key.bytes.to_vec().into(),
+        tenant: tenant.to_string(),
+        scanner: caller.path(),
     }
 }
 

@@ -225,6 +225,7 @@ pub(super) fn spec(tenant: &str) -> TenantSpec {
             links: std::collections::BTreeMap::new(),
             deterministic: false,
             retention: crate::model::policy::Retention::default(),
+            sealed_probes: false,
         },
         created_at: Timestamp(1),
     }

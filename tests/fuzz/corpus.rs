@@ -179,6 +179,7 @@ fn policy() -> Option<public::Policy> {
             idle_days_max: 730,
             consent_end: true,
         }),
+        sealed_probes: true,
     })
 }
 
@@ -192,13 +193,20 @@ fn public_requests() -> Vec<(u8, Vec<u8>)> {
         probe: probe.clone(),
         site: site.clone(),
         candidates_max: 3,
+        sealed_probe: None,
     };
     let verify = public::VerifyRequest {
         tenant: tenant.clone(),
         request_id: request_id.clone(),
         subject_id: subject_id.clone(),
-        probe: probe.clone(),
+        probe: None,
         site: site.clone(),
+        sealed_probe: Some(public::SealedProbe {
+            key_id: "0011223344556677".into(),
+            enc: vec![7; 32].into(),
+            ciphertext: signature().encode_to_vec().into(),
+            capture_time_ms: 1_800_000_000_123,
+        }),
     };
     let investigate = public::InvestigateRequest {
         tenant: tenant.clone(),

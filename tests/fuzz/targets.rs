@@ -7,6 +7,7 @@ use prost::Message;
 use prost::bytes::Bytes;
 use tempfile::TempDir;
 use thenar::cli::npy::Matrix;
+use thenar::front::command::Probe;
 use thenar::keys::keyring::Keyring;
 use thenar::keys::receipt;
 use thenar::keys::secret::SecretKey;
@@ -139,7 +140,14 @@ fn public_message(method: u8, bytes: Bytes) -> Result<(), Rejected> {
     let id = || "request".parse::<RequestId>().expect("a valid id");
     match method {
         0 => from_proto::identify(decoded(bytes)?, id(), None).map(drop),
-        1 => from_proto::verify(decoded(bytes)?, id(), None).map(drop),
+        // What a seal holds is read as if it were not sealed.
+        1 => match from_proto::verify(decoded(bytes)?, id(), None)?.probe {
+            Probe::Plain(_) => Ok(()),
+            Probe::Sealed { probe, read } => {
+                let plain = Bytes::copy_from_slice(probe.ciphertext());
+                read(plain, probe.captured_at()).map(drop)
+            }
+        },
         2 => from_proto::investigate(decoded(bytes)?, id(), None).map(drop),
         3 => from_proto::enroll(decoded(bytes)?).map(drop),
         4 => {

@@ -29,6 +29,7 @@ mod receipts;
 mod retention;
 mod revoked;
 mod rotated_keys;
+mod sealed_probes;
 mod split_nodes;
 mod split_tiers;
 mod unlinkable;

@@ -84,6 +84,10 @@ async fn every_method(acme: &mut Caller, other: &str) -> Vec<Result<(), Status>>
     vec![
         acme.identity.identify(identify).await.map(drop),
         acme.identity.verify(verify).await.map(drop),
+        acme.identity
+            .get_probe_key(v1::GetProbeKeyRequest { tenant: tenant() })
+            .await
+            .map(drop),
         acme.identity.investigate(investigate).await.map(drop),
         acme.enrollment
             .get_subject(v1::GetSubjectRequest {

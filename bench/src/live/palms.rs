@@ -116,6 +116,7 @@ pub fn policy(deterministic: bool) -> api::Policy {
         link_grants: Vec::new(),
         deterministic,
         retention: None,
+        sealed_probes: false,
     }
 }
 

@@ -52,6 +52,7 @@ impl Scanner {
             probe: Some(palm.message()),
             site: "gate-1".to_owned(),
             candidates_max: 0,
+            sealed_probe: None,
         };
         if !self.streaming {
             return Ok(self.client.identity().identify(request).await?.into_inner());

@@ -93,6 +93,7 @@ impl Crowd {
                 probe: Some(simulated::capture(data)),
                 site: "gate-1".to_owned(),
                 candidates_max: 0,
+                sealed_probe: None,
             });
             request.set_timeout(whole_millis_above(
                 give_up.saturating_duration_since(Instant::now()),

@@ -76,6 +76,14 @@ reasons! {
     RoleDenied = "ROLE_DENIED",
     /// Another tenant than the certificate's.
     TenantDenied = "TENANT_DENIED",
+    /// A plain probe where the tenant takes sealed ones alone.
+    SealedProbeRequired = "SEALED_PROBE_REQUIRED",
+    /// A probe that was sealed with another key than the tenant's.
+    ProbeKeyUnknown = "PROBE_KEY_UNKNOWN",
+    /// A sealed probe that was captured too early or too late.
+    ProbeStale = "PROBE_STALE",
+    /// A sealed probe that was taken before.
+    ProbeReplayed = "PROBE_REPLAYED",
     /// The keyring can't be read or written.
     KeysUnavailable = "KEYS_UNAVAILABLE",
     /// A defect.
@@ -157,8 +165,15 @@ fn from_parts(reason: Reason, metadata: &HashMap<String, String>) -> Option<Node
         Reason::StorageRefused => NodeError::StorageRefused(text("detail")?),
         Reason::DeadlineExceeded => NodeError::DeadlineExceeded,
         Reason::Internal => NodeError::Internal(text("detail")?),
-        // A node knows no roles and lets nobody but fronts in: its refusal is a fault of the installation.
-        Reason::NoPrincipal | Reason::RoleDenied | Reason::TenantDenied | Reason::KeysUnavailable => {
+        // A node knows no roles and no seals and lets nobody but fronts in: its refusal is a fault of the installation.
+        Reason::NoPrincipal
+        | Reason::RoleDenied
+        | Reason::TenantDenied
+        | Reason::SealedProbeRequired
+        | Reason::ProbeKeyUnknown
+        | Reason::ProbeStale
+        | Reason::ProbeReplayed
+        | Reason::KeysUnavailable => {
             return None;
         }
     })

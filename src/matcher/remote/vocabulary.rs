@@ -300,6 +300,7 @@ pub fn policy_from_proto(policy: Option<pb::Policy>) -> Result<Policy, Rejected>
         links,
         deterministic: policy.deterministic,
         retention: retention_from_proto(policy.retention),
+        sealed_probes: policy.sealed_probes,
     };
     policy.check()?;
     Ok(policy)
@@ -325,6 +326,7 @@ pub fn policy_to_proto(policy: &Policy) -> pb::Policy {
         threshold_rule: Some(threshold_rule),
         deterministic: policy.deterministic,
         retention: retention_to_proto(policy.retention),
+        sealed_probes: policy.sealed_probes,
     }
 }
 

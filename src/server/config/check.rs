@@ -124,6 +124,15 @@ impl Config {
         )?;
         within("guard.near_misses_max", self.guard.near_misses_max, 0, 1_000_000)?;
         within("guard.seconds", self.guard.seconds, 1, 86_400)?;
+        let sealed = &self.sealed_probes;
+        within("sealed_probes.age_seconds_max", sealed.age_seconds_max, 1, 3_600)?;
+        within("sealed_probes.ahead_seconds_max", sealed.ahead_seconds_max, 0, 60)?;
+        within(
+            "sealed_probes.remembered_max",
+            sealed.remembered_max,
+            1,
+            100_000_000,
+        )?;
         let named = self.quotas.tenants.values();
         for quota in [&self.quotas.scanner, &self.quotas.tenant]
             .into_iter()

@@ -97,3 +97,22 @@ fn somebody_elses_certificate_or_list_is_refused() {
         .to_string();
     assert!(error.contains("crl.pem"), "{error}");
 }
+
+#[test]
+fn those_who_revoke_at_once_lose_nobody() {
+    let (dir, pki) = site();
+    let dir = dir.path();
+    std::thread::scope(|scope| {
+        for number in 1..=8 {
+            scope.spawn(move || {
+                let pki = Pki::open(dir).expect("opened");
+                pki.revoke(dir, &[Serial::new(&[number])], 1).expect("signed");
+            });
+        }
+    });
+    let list = Pki::open(&dir)
+        .expect("opened")
+        .revoke(&dir, &[], 1)
+        .expect("signed");
+    assert_eq!(list.certificates, 8);
+}

@@ -67,3 +67,47 @@ fn what_lives_shortly_ends_soon_later() {
     assert!(!ends_soon(&end(4, 3), now), "of a week more than a third is left");
     assert!(ends_soon(&end(5, 2), now));
 }
+
+#[tokio::test]
+async fn an_older_list_and_another_authority_take_nobodys_revocation_back() {
+    let (site, other) = (Site::new(), Site::new());
+    let mut rotation = Rotation::load(site.files(), server_side).expect("sound");
+    site.revoke(&site.client_cert());
+    let older = std::fs::read(site.path("crl.pem")).expect("readable");
+    site.revoke(&site.client_cert());
+    rotation.exchange().await;
+    assert_eq!(rotation.revoked.borrow().len(), 2);
+    std::fs::write(site.path("crl.pem"), older).expect("written");
+    rotation.exchange().await;
+    assert_eq!(rotation.revoked.borrow().len(), 2, "the older list is refused");
+    other.revoke(&other.client_cert());
+    for file in ["ca.pem", "server.pem", "server.key", "crl.pem"] {
+        std::fs::copy(other.path(file), site.path(file)).expect("copied");
+    }
+    let made = rotation.made();
+    rotation.exchange().await;
+    assert!(made.has_changed().expect("it lives"), "it is taken");
+    assert_eq!(
+        rotation.revoked.borrow().len(),
+        3,
+        "the former authority's are kept"
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_may_be_read_now_is_tried_again() {
+    use std::os::unix::fs::PermissionsExt;
+    let site = Site::new();
+    let mut rotation = Rotation::load(site.files(), server_side).expect("sound");
+    let allowed = std::fs::metadata(site.path("server.key"))
+        .expect("there")
+        .permissions();
+    std::fs::set_permissions(site.path("server.key"), std::fs::Permissions::from_mode(0o400))
+        .expect("changed");
+    rotation.exchange().await;
+    let tried = rotation.tried;
+    std::fs::set_permissions(site.path("server.key"), allowed).expect("changed");
+    rotation.look().await;
+    rotation.look().await;
+    assert_ne!(rotation.tried, tried);
+}

@@ -85,5 +85,6 @@ pub fn policy(threshold: f32) -> v1::Policy {
         link_grants: Vec::new(),
         deterministic: false,
         retention: None,
+        sealed_probes: false,
     }
 }

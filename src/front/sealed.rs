@@ -1,0 +1,254 @@
+//! Sealed probes: opened for whoever they were sealed by, and taken for one search while they are fresh. Knows no message; searches nothing.
+//!
+//! What comes first, and why. A repetition of a request whose answer is remembered gets that answer, as with a plain probe: it costs no search and no
+//! entry in the history, however old it is by then. Everything else is taken here before it is searched for or recorded, and so at most once: what
+//! was taken before is refused, also where its answer is forgotten, outdated, still on its way or was an error. Who has the capture seals it anew.
+//!
+//! What was taken is remembered until it is too old to be taken, and never forgotten to make room. A capture time that is not later than that of
+//! a probe which was forgotten is refused, so that a clock which is set back brings none of them back. Nor does a start: the front takes none that
+//! another process before it may have taken.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prost::bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::Front;
+use super::authorize::{self, Method};
+use super::command::{Probe, RawSignature};
+use super::error::FrontError;
+use super::identity::Caller;
+use super::tenants::Tenant;
+use crate::matcher::node::NodeError;
+use crate::model::id::{ProbeKeyId, RequestId, TenantId};
+use crate::model::probe::{ProbeBinding, ProbeMark, ProbePublicKey, SealedProbe};
+use crate::model::timestamp::Timestamp;
+use crate::telemetry;
+
+/// How fresh a sealed probe must be, and how many are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SealedConfig {
+    /// Longest time from the capture to the arrival, in seconds.
+    pub age_seconds_max: u64,
+    /// How far a scanner's clock may be ahead, in seconds. For so long after its start a front takes no sealed probe.
+    pub ahead_seconds_max: u64,
+    /// Probes that are remembered; one tenant has eight ninths of the places at most.
+    pub remembered_max: usize,
+}
+
+impl Default for SealedConfig {
+    fn default() -> Self {
+        Self {
+            age_seconds_max: 60,
+            ahead_seconds_max: 5,
+            remembered_max: 1_000_000,
+        }
+    }
+}
+
+/// Why a probe was not taken. Nothing was searched or recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SealedError {
+    /// A plain probe where the policy asks for sealed ones.
+    #[error("probe: tenant {0} takes sealed probes alone; send sealed_probe in its place")]
+    Required(TenantId),
+    /// Sealed with a key that is not the tenant's, or not any more.
+    #[error(
+        "sealed_probe.key_id: {0} is not the tenant's key; fetch it again with GetProbeKey and seal anew"
+    )]
+    KeyUnknown(ProbeKeyId),
+    /// Damaged, or sealed for another caller, request or capture time. Not told apart.
+    #[error("sealed_probe: does not open for this caller, request_id and capture_time_ms")]
+    NotOpened,
+    /// Captured too long ago, too far in the future, or before the front could know what was taken.
+    #[error(
+        "sealed_probe.capture_time_ms: {captured_at} is not from {from} to {to}; capture again, and look at the clocks"
+    )]
+    Stale {
+        /// When it was captured, as its sender says.
+        captured_at: Timestamp,
+        /// What is early enough.
+        from: Timestamp,
+        /// What is late enough.
+        to: Timestamp,
+    },
+    /// Taken before.
+    #[error("sealed_probe: was taken before; seal the capture anew, or capture again")]
+    Replayed,
+}
+
+impl SealedError {
+    /// The outcome as it is counted.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Required(_) => "plain",
+            Self::KeyUnknown(_) => "key_unknown",
+            Self::NotOpened => "not_opened",
+            Self::Stale { .. } => "stale",
+            Self::Replayed => "replayed",
+        }
+    }
+
+    /// The field of the request that is at fault.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::Required(_) => "probe",
+            Self::KeyUnknown(_) => "sealed_probe.key_id",
+            Self::NotOpened | Self::Replayed => "sealed_probe",
+            Self::Stale { .. } => "sealed_probe.capture_time_ms",
+        }
+    }
+}
+
+/// The probes that were taken and are not too old yet.
+pub(super) struct Taken {
+    config: SealedConfig,
+    memory: Mutex<Memory>,
+}
+
+struct Memory {
+    /// By capture time, so that those come first which become too old first.
+    probes: BTreeMap<(Timestamp, ProbeMark), TenantId>,
+    /// How many of each tenant.
+    held: HashMap<TenantId, usize>,
+    /// Whatever was captured until then may have been forgotten.
+    forgotten: Timestamp,
+}
+
+/// Whether a call has its probe: its second try is no repetition.
+#[derive(Default)]
+pub(super) struct Once(AtomicBool);
+
+impl Taken {
+    /// Remembers nothing yet; `now` is the start.
+    pub(super) fn new(config: SealedConfig, now: Timestamp) -> Self {
+        let before = now.plus(Duration::from_secs(config.ahead_seconds_max));
+        // Capture times are whole milliseconds, and within one no process takes the place of another.
+        let forgotten = Timestamp(before.0 - before.0.rem_euclid(1_000) - 1);
+        Self {
+            config,
+            memory: Mutex::new(Memory {
+                probes: BTreeMap::new(),
+                held: HashMap::new(),
+                forgotten,
+            }),
+        }
+    }
+
+    /// Takes a probe that has opened, or refuses it.
+    fn take(&self, tenant: &TenantId, probe: &SealedProbe, now: Timestamp) -> Result<(), FrontError> {
+        let oldest = now.minus(Duration::from_secs(self.config.age_seconds_max));
+        let to = now.plus(Duration::from_secs(self.config.ahead_seconds_max));
+        let captured_at = probe.captured_at();
+        let mut memory = self.memory.lock();
+        memory.forget_before(oldest);
+        let from = oldest.max(Timestamp(memory.forgotten.0.saturating_add(1)));
+        if !(from..=to).contains(&captured_at) {
+            return Err(SealedError::Stale {
+                captured_at,
+                from,
+                to,
+            }
+            .into());
+        }
+        let key = (captured_at, probe.mark());
+        if memory.probes.contains_key(&key) {
+            return Err(SealedError::Replayed.into());
+        }
+        let max = self.config.remembered_max;
+        let held = memory.held.get(tenant).copied().unwrap_or_default();
+        if memory.probes.len() >= max || held >= max - max / 9 {
+            let first = memory.probes.first_key_value().map_or(now, |((at, _), _)| *at);
+            let micros = u64::try_from(first.0.saturating_sub(oldest.0)).unwrap_or_default();
+            return Err(NodeError::Exhausted {
+                limit: "sealed_probes.remembered_max",
+                value: max as u64,
+                retry_after: Duration::from_micros(micros),
+            }
+            .into());
+        }
+        memory.probes.insert(key, tenant.clone());
+        *memory.held.entry(tenant.clone()).or_default() += 1;
+        Ok(())
+    }
+}
+
+impl Memory {
+    fn forget_before(&mut self, oldest: Timestamp) {
+        while let Some(first) = self.probes.first_entry()
+            && first.key().0 < oldest
+        {
+            let ((captured_at, _), tenant) = first.remove_entry();
+            self.forgotten = self.forgotten.max(captured_at);
+            let held = self.held.get_mut(&tenant).expect("counted when it was taken");
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(&tenant);
+            }
+        }
+    }
+}
+
+impl Front {
+    /// What the caller seals probes with, and for which tenant.
+    pub async fn probe_key(
+        &self,
+        caller: &Caller,
+        named: Option<TenantId>,
+    ) -> Result<(TenantId, ProbePublicKey), FrontError> {
+        let member = authorize::gallery(caller, Method::GetProbeKey, named.as_ref())?;
+        let tenant = self.tenant_of(&member).await?;
+        Ok((member.tenant, tenant.probe_key.public().clone()))
+    }
+
+    /// Takes a sealed probe for what is done with it next. The same call may ask again.
+    pub(super) fn take(&self, tenant: &Tenant, probe: &Probe, once: &Once) -> Result<(), FrontError> {
+        let Probe::Sealed { probe, .. } = probe else {
+            return Ok(());
+        };
+        if !once.0.load(Ordering::Relaxed) {
+            self.taken.take(tenant.id(), probe, Timestamp::now())?;
+            once.0.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// The probe in the clear.
+pub(super) fn open<'a>(
+    tenant: &Tenant,
+    caller: &Caller,
+    request_id: &RequestId,
+    probe: &'a Probe,
+) -> Result<Cow<'a, RawSignature>, FrontError> {
+    let (sealed, read) = match probe {
+        Probe::Plain(_) if tenant.spec.policy.sealed_probes => {
+            return Err(SealedError::Required(tenant.id().clone()).into());
+        }
+        Probe::Plain(raw) => return Ok(Cow::Borrowed(raw)),
+        Probe::Sealed { probe, read } => (probe, read),
+    };
+    if *sealed.key_id() != tenant.probe_key.public().id {
+        return Err(SealedError::KeyUnknown(sealed.key_id().clone()).into());
+    }
+    let binding = ProbeBinding {
+        tenant: tenant.id(),
+        scanner: &caller.principal,
+        request_id,
+    };
+    let plain = tenant.probe_key.open(sealed, &binding);
+    // Wiped when the last of what is read from it is dropped.
+    let plain = Bytes::from_owner(plain.map_err(|_| SealedError::NotOpened)?);
+    metrics::counter!(telemetry::SEALED_PROBES, "outcome" => "opened").increment(1);
+    Ok(Cow::Owned(read(plain, sealed.captured_at())?))
+}
+
+#[cfg(test)]
+#[path = "sealed_tests.rs"]
+mod tests;
