@@ -24,6 +24,8 @@ use tonic::codegen::http;
 use tonic::{Request, Status};
 
 use crate::front::Front;
+use crate::front::authorize::{self, Method};
+use crate::front::error::FrontError;
 use crate::front::identity::Caller;
 use crate::front::revocation::Revocations;
 use crate::matcher::node::NodeError;
@@ -54,15 +56,22 @@ impl Rooms {
         Ok(caller)
     }
 
-    /// Refuses an identification that would find no room, before anything of it is read: at saturation a refusal is to cost as little as may be.
-    /// Whoever may not ask is told so once it is read.
-    fn room_to_identify<B>(&self, request: &http::Request<B>) -> Result<(), Status> {
-        let Ok(caller) = caller::of(request.extensions(), &self.trust_domain, &self.revocations) else {
-            return Ok(());
+    /// Refuses a call by its head, before anything else of it is read: of whoever may not call the method, and an identification that would find no
+    /// room. So a refusal costs as little as may be. `None` is a service that all callers may ask.
+    fn admit<B>(&self, request: &http::Request<B>, method: Option<Method>) -> Result<(), Status> {
+        let admit = || {
+            let caller = caller::of(request.extensions(), &self.trust_domain, &self.revocations)?;
+            let Some(method) = method else {
+                return Ok(());
+            };
+            authorize::before_the_body(&caller, method)?;
+            match method {
+                Method::Identify => self
+                    .front
+                    .room_to_identify(&caller, deadline::of(request.headers())),
+                _ => Ok(()),
+            }
         };
-        let room = self
-            .front
-            .room_to_identify(&caller, deadline::of(request.headers()));
-        room.map_err(|error| status::from_front(&error, ""))
+        admit().map_err(|error: FrontError| status::from_front(&error, ""))
     }
 }

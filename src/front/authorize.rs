@@ -154,7 +154,7 @@ pub(super) fn administration(caller: &Caller, method: Method, tenant: &TenantId)
     }
 }
 
-/// Refuses before anything of a request's body is read, for a body that is large.
+/// Refuses before anything of a request's body is read.
 pub fn before_the_body(caller: &Caller, method: Method) -> Result<(), FrontError> {
     allow_role(caller, method).map(drop)
 }

@@ -168,7 +168,10 @@ where
             if held.refused >= self.near_misses_max {
                 held.refused = 0;
                 self.scanners.insert(caller.clone(), now + self.window.into());
-                self.report(caller, "it goes on though it is told nothing about that subject: all its calls are refused for a while");
+                report(
+                    caller,
+                    "it goes on though it is told nothing about that subject: all its calls are refused for a while",
+                );
             }
             return Err(self.held(until.duration_since(now).into()));
         }
@@ -177,17 +180,12 @@ where
         }
         climb.rate.check().map_err(|refused| {
             held.until = Some(refused.earliest_possible());
-            self.report(
+            report(
                 caller,
                 "near misses of one subject again and again: somebody may be climbing",
             );
             self.held(refused.wait_time_from(now))
         })
-    }
-
-    fn report(&self, caller: &Principal, what: &'static str) {
-        tracing::warn!(scanner = caller.path(), what, "a scanner is held up");
-        metrics::counter!(telemetry::CLIMBS).increment(1);
     }
 
     fn held(&self, retry_after: Duration) -> NodeError {
@@ -197,6 +195,11 @@ where
             retry_after,
         }
     }
+}
+
+fn report(scanner: &Principal, what: &'static str) {
+    tracing::warn!(scanner = scanner.path(), what, "a scanner is held up");
+    metrics::counter!(telemetry::CLIMBS).increment(1);
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub struct Quota {
 }
 
 /// All quotas. Probes, enrolments and investigations count.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuotaConfig {
     /// Of each principal, whatever certificates it has: a scanner, an enroller, an operator.
@@ -46,6 +46,20 @@ pub struct QuotaConfig {
     pub tenant: Quota,
     /// Of tenants by name.
     pub tenants: BTreeMap<TenantId, Quota>,
+}
+
+impl Default for QuotaConfig {
+    fn default() -> Self {
+        Self {
+            // One certificate must not hold up everybody by all the streams that it can open.
+            scanner: Quota {
+                at_once: 256,
+                ..Quota::default()
+            },
+            tenant: Quota::default(),
+            tenants: BTreeMap::new(),
+        }
+    }
 }
 
 /// Names of the limits of one quota.

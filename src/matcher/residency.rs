@@ -122,6 +122,11 @@ impl Residency {
             })
     }
 
+    /// Row numbers that were given out.
+    pub(super) fn rows(&self) -> u32 {
+        self.extents.last().map_or(0, |last| last.first + last.count())
+    }
+
     /// All acknowledged rows, for a search that must look at each.
     pub(super) fn places(&self) -> impl Iterator<Item = Place> + '_ {
         self.extents

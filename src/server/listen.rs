@@ -69,7 +69,7 @@ pub(super) fn spawn(
         .map_err(|error| listen_error(config.listen.address, &error))?;
     let incoming = tls::accept(socket, shown.made(), limits, stop.clone());
     let trust_domain: Arc<str> = trust_domain(config)?.into();
-    let services = match &tiers.served {
+    let (services, look) = match &tiers.served {
         Served::Front(front) => {
             let rooms = Rooms {
                 front: Arc::clone(front),
@@ -78,9 +78,14 @@ pub(super) fn spawn(
                 draining: stop.clone(),
                 started: Instant::now(),
             };
-            routes::public(rooms, config.listen.message_bytes_max)
+            let look = routes::callers(rooms.clone());
+            (routes::public(rooms, config.listen.message_bytes_max), look)
         }
-        Served::Match(node) => routes::internal(Arc::clone(node), trust_domain, shown.revocations()),
+        Served::Match(node) => {
+            let look = routes::fronts(Arc::clone(&trust_domain), shown.revocations());
+            let services = routes::internal(Arc::clone(node), trust_domain, shown.revocations());
+            (services, look)
+        }
     };
     let reflection = routes::reflection().map_err(|error| ServerError::Transport(error.to_string()))?;
     let per_connection = PerConnection::of(config, &tiers.served);
@@ -95,9 +100,11 @@ pub(super) fn spawn(
             services
                 .add_service(routes::small(
                     health.service().max_decoding_message_size(SMALL_BYTES_MAX),
+                    &look,
                 ))
                 .add_service(routes::small(
                     reflection.max_decoding_message_size(SMALL_BYTES_MAX),
+                    &look,
                 )),
         );
     let stopping = stop.clone().cancelled_owned();

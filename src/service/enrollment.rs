@@ -6,7 +6,6 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::observe::{observed, to_the_end};
 use super::{Rooms, from_proto, import, page, request_id, status, to_proto};
-use crate::front::authorize::{self, Method};
 use crate::matcher::remote::to_proto::import_progress;
 use crate::matcher::remote::vocabulary::optional_id;
 use crate::model::id::{SubjectId, TenantId};
@@ -152,9 +151,6 @@ impl Enrollment for EnrollmentRoom {
     ) -> Result<Response<pb::ImportResponse>, Status> {
         observed("Import", async {
             let caller = self.rooms.caller(&request)?;
-            // Room for a whole message is made as soon as its length comes.
-            authorize::before_the_body(&caller, Method::Import)
-                .map_err(|error| status::from_front(&error, ""))?;
             let mut messages = request.into_inner();
             let header = import::header(&mut messages).await?;
             let command = from_proto::import(header).map_err(refused)?;

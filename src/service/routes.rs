@@ -22,7 +22,7 @@ use super::body::{Patience, Timed};
 use super::enrollment::EnrollmentRoom;
 use super::identity::IdentityRoom;
 use super::matching::{FrontsOnly, MatchRoom};
-use super::{deadline, observe, status};
+use super::{caller, deadline, observe, status};
 use crate::front::authorize::Method;
 use crate::front::revocation::Revocations;
 use crate::matcher::node::{Node, NodeError};
@@ -46,8 +46,6 @@ const CALLS_MAX: usize = 8_192;
 const SMALL_CALLS_MAX: usize = 256;
 /// Largest request of such a service, in bytes.
 pub const SMALL_BYTES_MAX: usize = 4 << 10;
-/// The method that is refused unread where its search would find no room.
-const IDENTIFY_PATH: &str = "/thenar.v1.Identity/Identify";
 /// The method whose messages may be larger, and whose rows may take long.
 const IMPORT_PATH: &str = "/thenar.v1.Enrollment/Import";
 /// The method whose stream may rest as long as its caller likes.
@@ -78,10 +76,9 @@ pub fn public(rooms: Rooms, message_bytes_max: usize) -> Routes {
         imports: enrollment.clone().max_decoding_message_size(message_bytes_max),
         others: enrollment.max_decoding_message_size(request_bytes_max),
     };
-    let room_to_identify = move |request: &http::Request<Body>| rooms.room_to_identify(request);
     let places = Places {
         calls: Arc::new(Semaphore::new(CALLS_MAX)),
-        room_to_identify: Arc::new(room_to_identify),
+        look: Arc::new(move |request| rooms.admit(request, method(request.uri().path()))),
     };
     let identity_bytes_max = IDENTITY_BYTES_MAX.min(message_bytes_max);
     Routes::new(places.bound(identity.max_decoding_message_size(identity_bytes_max)))
@@ -89,23 +86,45 @@ pub fn public(rooms: Rooms, message_bytes_max: usize) -> Routes {
         .add_service(places.bound(admin.max_decoding_message_size(request_bytes_max)))
 }
 
-/// Bounds a service of small messages that anybody may ask: health, reflection.
-pub fn small<S>(service: S) -> Bounded<S> {
+/// Bounds a service of small messages: health, reflection.
+pub fn small<S>(service: S, look: &Look) -> Bounded<S> {
     let places = Places {
         calls: Arc::new(Semaphore::new(SMALL_CALLS_MAX)),
-        room_to_identify: Arc::new(|_| Ok(())),
+        look: Arc::clone(look),
     };
     places.bound(service)
 }
 
-/// Refuses a request for want of room, by its head.
-type Look = Arc<dyn Fn(&http::Request<Body>) -> Result<(), Status> + Send + Sync>;
+/// Refuses a request by its head.
+pub type Look = Arc<dyn Fn(&http::Request<Body>) -> Result<(), Status> + Send + Sync>;
+
+/// Lets in every caller of the public API.
+pub fn callers(rooms: Rooms) -> Look {
+    Arc::new(move |request| rooms.admit(request, None))
+}
+
+/// Lets in fronts alone.
+pub fn fronts(trust_domain: Arc<str>, revocations: Revocations) -> Look {
+    Arc::new(move |request| {
+        let front = caller::front_node(request.extensions(), &trust_domain, &revocations);
+        front.map(drop).map_err(|error| status::from_front(&error, ""))
+    })
+}
+
+/// The method that a path calls.
+fn method(path: &str) -> Option<Method> {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    match path {
+        STREAM_PATH => Some(Method::Identify),
+        _ => Method::ALL.into_iter().find(|method| method.name() == name),
+    }
+}
 
 /// Places for calls.
 #[derive(Clone)]
 struct Places {
     calls: Arc<Semaphore>,
-    room_to_identify: Look,
+    look: Look,
 }
 
 impl Places {
@@ -126,9 +145,7 @@ impl Places {
             };
             status::from_front(&error.into(), "")
         })?;
-        if request.uri().path() == IDENTIFY_PATH {
-            (self.room_to_identify)(request)?;
-        }
+        (self.look)(request)?;
         Ok(place)
     }
 }
@@ -200,13 +217,12 @@ struct Call {
 
 impl Call {
     fn new(path: &str) -> Self {
-        let name = path.rsplit('/').next().unwrap_or_default();
-        let mut names = Method::ALL.iter().map(|method| method.name());
-        let stream = (path == STREAM_PATH).then_some("IdentifyStream");
+        let name = match path {
+            STREAM_PATH => "IdentifyStream",
+            path => method(path).map_or("other", Method::name),
+        };
         Self {
-            method: stream
-                .or_else(|| names.find(|known| *known == name))
-                .unwrap_or("other"),
+            method: name,
             started: Instant::now(),
             is_answered: false,
         }

@@ -59,8 +59,8 @@ async fn another_tenant_in_the_request_is_refused_by_every_method() {
     world.stop().await;
 }
 
-/// Every method that names a tenant, asked about `other`.
-async fn every_method(acme: &mut Caller, other: &str) -> Vec<Result<(), Status>> {
+/// Every method for probes, asked about `other`.
+async fn every_probe(acme: &mut Caller, other: &str) -> Vec<Result<(), Status>> {
     let tenant = || other.to_owned();
     let identify = v1::IdentifyRequest {
         tenant: tenant(),
@@ -79,8 +79,6 @@ async fn every_method(acme: &mut Caller, other: &str) -> Vec<Result<(), Status>>
         candidates_max: 1,
         ..Default::default()
     };
-    let subject = v1::get_subject_request::Subject::SubjectId("s".into());
-    let erase = v1::erase_request::Subject::SubjectId("s".into());
     vec![
         acme.identity.identify(identify).await.map(drop),
         acme.identity.verify(verify).await.map(drop),
@@ -89,6 +87,16 @@ async fn every_method(acme: &mut Caller, other: &str) -> Vec<Result<(), Status>>
             .await
             .map(drop),
         acme.identity.investigate(investigate).await.map(drop),
+    ]
+}
+
+/// Every method that names a tenant, asked about `other`.
+async fn every_method(acme: &mut Caller, other: &str) -> Vec<Result<(), Status>> {
+    let tenant = || other.to_owned();
+    let subject = v1::get_subject_request::Subject::SubjectId("s".into());
+    let erase = v1::erase_request::Subject::SubjectId("s".into());
+    let mut all = every_probe(acme, other).await;
+    all.extend([
         acme.enrollment
             .get_subject(v1::GetSubjectRequest {
                 tenant: tenant(),
@@ -131,7 +139,8 @@ async fn every_method(acme: &mut Caller, other: &str) -> Vec<Result<(), Status>>
             .await
             .map(drop),
         acme.enroll_into(other, "x", &palm(2)).await.map(drop),
-    ]
+    ]);
+    all
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -110,9 +110,6 @@ fn those_who_revoke_at_once_lose_nobody() {
             });
         }
     });
-    let list = Pki::open(&dir)
-        .expect("opened")
-        .revoke(&dir, &[], 1)
-        .expect("signed");
+    let list = pki.revoke(dir, &[], 1).expect("signed");
     assert_eq!(list.certificates, 8);
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::certificate::X509Certificate;
+use x509_parser::num_bigint::BigUint;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
@@ -44,7 +45,7 @@ impl Lists {
                 CertificateRevocationList::from_der(der).map_err(|error| file_error(path, error))?;
             let issuer = list.issuer();
             let raw = issuer.as_raw().to_vec();
-            let number = list.crl_number().map(|number| number.to_bytes_be());
+            let number = list.crl_number().map(BigUint::to_bytes_be);
             if lists.numbers.insert(raw, number.unwrap_or_default()).is_some() {
                 return Err(file_error(path, format!("it holds two lists of {issuer}")));
             }
