@@ -119,11 +119,26 @@ fn calls_under_way_are_counted_until_they_end() {
 
 #[test]
 fn nothing_is_counted_where_no_quota_is_set() {
-    let (quotas, _) = quotas(QuotaConfig::default());
+    let (quotas, _) = quotas(QuotaConfig {
+        scanner: Quota::default(),
+        ..QuotaConfig::default()
+    });
     for _ in 0..10_000 {
         quotas
             .enter(&scanner("acme", "gate-1"), &id("acme"))
             .expect("let in");
     }
     assert_eq!(quotas.used.entry_count(), 0);
+}
+
+#[test]
+fn one_principal_has_so_many_calls_under_way_at_most_by_default() {
+    let (quotas, _) = quotas(QuotaConfig::default());
+    let enter = |name| quotas.enter(&scanner("acme", name), &id("acme"));
+    let under_way: Vec<Place> = (0..256).map(|_| enter("gate-1").expect("let in")).collect();
+    let refusal = enter("gate-1").err().expect("refused").to_string();
+    assert!(refusal.contains("quotas.scanner.at_once"), "{refusal}");
+    enter("gate-2").expect("another one");
+    drop(under_way);
+    enter("gate-1").expect("let in again");
 }
