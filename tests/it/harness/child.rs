@@ -66,6 +66,20 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         let id = Pid::from_raw(i32::try_from(self.id()).expect("a number")).expect("not 0");
         kill_process(id, signal).expect("sent");
+        // Threads that run go on for a moment.
+        while signal == Signal::STOP && !self.stands_still() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether all threads are stopped, as proc_pid_stat(5) says.
+    fn stands_still(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("it lives");
+        let state = |stat: String| stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('T'));
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat"));
+            stat.ok().and_then(state).unwrap_or(true)
+        })
     }
 
     /// SIGKILL.
