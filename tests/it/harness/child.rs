@@ -72,7 +72,7 @@ impl Process {
         }
     }
 
-    /// Whether all threads are stopped, as proc_pid_stat(5) says.
+    /// Whether all threads are stopped, as `proc_pid_stat(5)` says.
     fn stands_still(&self) -> bool {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("it lives");
         let state = |stat: String| stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('T'));
