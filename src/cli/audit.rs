@@ -125,6 +125,9 @@ fn text(audited: &[Audited]) -> String {
                 .iter()
                 .map(|fault| format!("{tenant}: {}", fault.what)),
         );
+        if found.faults_more > 0 {
+            notes.push(format!("{tenant}: {} more faults", found.faults_more));
+        }
         for (first, last) in &found.passed {
             notes.push(format!(
                 "{tenant}: a restore passed over the numbers from {first} to {last}: what was recorded after the backup is lost"
@@ -160,6 +163,7 @@ fn answer(audited: &[Audited]) -> Value {
                 "confirmed": found.confirmed,
                 "passed": found.passed,
                 "faults": found.faults.iter().map(fault).collect::<Vec<_>>(),
+                "faults_more": found.faults_more,
             })
         });
         json!({"tenant": tenant, "holds": holds(one), "history": found})

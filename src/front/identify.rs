@@ -75,7 +75,7 @@ impl Front {
         if matches!(admitted, Admitted::Good(_)) && self.tenants.recents.site(tenant, request).is_none() {
             self.check_room(tenant, request.deadline)?;
         }
-        self.take(tenant, &request.probe, once)?;
+        self.take(tenant, caller, &request.probe, once)?;
         let answer = match admitted {
             Admitted::Retake(reason) => retake(reason),
             Admitted::Good(probe) => {
@@ -150,7 +150,7 @@ impl Front {
             return Ok(answer.clone());
         }
         if remembered.is_none() {
-            self.take(tenant, &request.probe, once)?;
+            self.take(tenant, caller, &request.probe, once)?;
         }
         let answer = match admitted {
             Admitted::Retake(reason) => Verified {
@@ -184,7 +184,7 @@ impl Front {
             return Ok(answer);
         }
         // Another answer than before is one to another question.
-        self.take(tenant, &request.probe, once)?;
+        self.take(tenant, caller, &request.probe, once)?;
         let mut event = event(
             member,
             UsageKind::Verify,

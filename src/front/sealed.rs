@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -26,9 +27,15 @@ use super::identity::Caller;
 use super::tenants::Tenant;
 use crate::matcher::node::NodeError;
 use crate::model::id::{ProbeKeyId, RequestId, TenantId};
+use crate::model::principal::Principal;
 use crate::model::probe::{ProbeBinding, ProbeMark, ProbePublicKey, SealedProbe};
 use crate::model::timestamp::Timestamp;
 use crate::telemetry;
+
+/// Probes that are forgotten with each one that comes, at most.
+const FORGOTTEN_A_CALL: usize = 64;
+/// When to try again at the earliest where no place is free.
+const RETRY_AFTER_MIN: Duration = Duration::from_millis(50);
 
 /// How fresh a sealed probe must be, and how many are remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +47,8 @@ pub struct SealedConfig {
     pub ahead_seconds_max: u64,
     /// Probes that are remembered; one tenant has eight ninths of the places at most.
     pub remembered_max: usize,
+    /// Of these, those of one principal at most.
+    pub remembered_per_scanner_max: usize,
 }
 
 impl Default for SealedConfig {
@@ -48,6 +57,7 @@ impl Default for SealedConfig {
             age_seconds_max: 60,
             ahead_seconds_max: 5,
             remembered_max: 1_000_000,
+            remembered_per_scanner_max: 20_000,
         }
     }
 }
@@ -114,11 +124,29 @@ pub(super) struct Taken {
 
 struct Memory {
     /// By capture time, so that those come first which become too old first.
-    probes: BTreeMap<(Timestamp, ProbeMark), TenantId>,
-    /// How many of each tenant.
-    held: HashMap<TenantId, usize>,
+    probes: BTreeMap<(Timestamp, ProbeMark), Arc<Holders>>,
+    /// How many of each.
+    held: HashMap<Holder, Held>,
     /// Whatever was captured until then may have been forgotten.
     forgotten: Timestamp,
+}
+
+/// Whose places are counted.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Holder {
+    Tenant(TenantId),
+    Scanner(Principal),
+}
+
+/// The tenant and the principal that a probe is of.
+type Holders = [Holder; 2];
+
+/// The places of one of them.
+#[derive(Clone, Copy)]
+struct Held {
+    probes: usize,
+    /// None of them was captured earlier.
+    since: Timestamp,
 }
 
 /// Whether a call has its probe: its second try is no repetition.
@@ -142,12 +170,18 @@ impl Taken {
     }
 
     /// Takes a probe that has opened, or refuses it.
-    fn take(&self, tenant: &TenantId, probe: &SealedProbe, now: Timestamp) -> Result<(), FrontError> {
+    fn take(
+        &self,
+        tenant: &TenantId,
+        scanner: &Principal,
+        probe: &SealedProbe,
+        now: Timestamp,
+    ) -> Result<(), FrontError> {
         let oldest = now.minus(Duration::from_secs(self.config.age_seconds_max));
         let to = now.plus(Duration::from_secs(self.config.ahead_seconds_max));
         let captured_at = probe.captured_at();
         let mut memory = self.memory.lock();
-        memory.forget_before(oldest);
+        memory.forget_some_before(oldest);
         let from = oldest.max(Timestamp(memory.forgotten.0.saturating_add(1)));
         if !(from..=to).contains(&captured_at) {
             return Err(SealedError::Stale {
@@ -161,35 +195,83 @@ impl Taken {
         if memory.probes.contains_key(&key) {
             return Err(SealedError::Replayed.into());
         }
-        let max = self.config.remembered_max;
-        let held = memory.held.get(tenant).copied().unwrap_or_default();
-        if memory.probes.len() >= max || held >= max - max / 9 {
-            let first = memory.probes.first_key_value().map_or(now, |((at, _), _)| *at);
-            let micros = u64::try_from(first.0.saturating_sub(oldest.0)).unwrap_or_default();
+        let holders = [Holder::Tenant(tenant.clone()), Holder::Scanner(scanner.clone())];
+        if let Some((limit, value, since)) = self.exhausted(&memory, &holders) {
+            let micros = u64::try_from(since.0.saturating_sub(oldest.0)).unwrap_or_default();
             return Err(NodeError::Exhausted {
-                limit: "sealed_probes.remembered_max",
-                value: max as u64,
-                retry_after: Duration::from_micros(micros),
+                limit,
+                value: value as u64,
+                retry_after: Duration::from_micros(micros).max(RETRY_AFTER_MIN),
             }
             .into());
         }
-        memory.probes.insert(key, tenant.clone());
-        *memory.held.entry(tenant.clone()).or_default() += 1;
+        memory.remember(key, holders);
         Ok(())
+    }
+
+    /// The limit that one more probe would be over, and since when the oldest of those that take its places was captured.
+    fn exhausted(
+        &self,
+        memory: &Memory,
+        [tenant, scanner]: &Holders,
+    ) -> Option<(&'static str, usize, Timestamp)> {
+        let SealedConfig {
+            remembered_max: all,
+            remembered_per_scanner_max: each,
+            ..
+        } = self.config;
+        let first = memory.probes.first_key_value();
+        let total = first.map(|((since, _), _)| Held {
+            probes: memory.probes.len(),
+            since: *since,
+        });
+        let of = |holder| memory.held.get(holder).copied();
+        [
+            (
+                "sealed_probes.remembered_per_scanner_max",
+                each,
+                each,
+                of(scanner),
+            ),
+            ("sealed_probes.remembered_max", all, all - all / 9, of(tenant)),
+            ("sealed_probes.remembered_max", all, all, total),
+        ]
+        .into_iter()
+        .find_map(|(limit, value, max, held)| {
+            held.filter(|held| held.probes >= max)
+                .map(|held| (limit, value, held.since))
+        })
     }
 }
 
 impl Memory {
-    fn forget_before(&mut self, oldest: Timestamp) {
-        while let Some(first) = self.probes.first_entry()
-            && first.key().0 < oldest
-        {
-            let ((captured_at, _), tenant) = first.remove_entry();
+    fn remember(&mut self, key: (Timestamp, ProbeMark), holders: Holders) {
+        for holder in &holders {
+            let held = self.held.entry(holder.clone()).or_insert(Held {
+                probes: 0,
+                since: key.0,
+            });
+            held.probes += 1;
+            held.since = held.since.min(key.0);
+        }
+        self.probes.insert(key, Arc::new(holders));
+    }
+
+    /// More than one call brings, and not so many that others wait for it.
+    fn forget_some_before(&mut self, oldest: Timestamp) {
+        for _ in 0..FORGOTTEN_A_CALL {
+            let Some(first) = self.probes.first_entry().filter(|first| first.key().0 < oldest) else {
+                return;
+            };
+            let ((captured_at, _), holders) = first.remove_entry();
             self.forgotten = self.forgotten.max(captured_at);
-            let held = self.held.get_mut(&tenant).expect("counted when it was taken");
-            *held -= 1;
-            if *held == 0 {
-                self.held.remove(&tenant);
+            for holder in &*holders {
+                let held = self.held.get_mut(holder).expect("counted when it was taken");
+                held.probes -= 1;
+                held.since = captured_at;
+                if held.probes == 0 {
+                    self.held.remove(holder);
+                }
             }
         }
     }
@@ -208,12 +290,19 @@ impl Front {
     }
 
     /// Takes a sealed probe for what is done with it next. The same call may ask again.
-    pub(super) fn take(&self, tenant: &Tenant, probe: &Probe, once: &Once) -> Result<(), FrontError> {
+    pub(super) fn take(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+        probe: &Probe,
+        once: &Once,
+    ) -> Result<(), FrontError> {
         let Probe::Sealed { probe, .. } = probe else {
             return Ok(());
         };
         if !once.0.load(Ordering::Relaxed) {
-            self.taken.take(tenant.id(), probe, Timestamp::now())?;
+            self.taken
+                .take(tenant.id(), &caller.principal, probe, Timestamp::now())?;
             once.0.store(true, Ordering::Relaxed);
         }
         Ok(())

@@ -290,11 +290,16 @@ fn at(ms: u64) -> Timestamp {
 
 const START: u64 = 1_000_000;
 
+fn scanner(path: &str) -> Principal {
+    Principal::from_path(path).expect("valid")
+}
+
 fn taken(remembered_max: usize) -> Taken {
     let config = SealedConfig {
         age_seconds_max: 60,
         ahead_seconds_max: 5,
         remembered_max,
+        ..SealedConfig::default()
     };
     Taken::new(config, at(START))
 }
@@ -303,7 +308,14 @@ fn taken(remembered_max: usize) -> Taken {
 fn a_probe_is_taken_while_it_is_fresh() {
     let taken = taken(100);
     let now = START + 100_000;
-    let take = |captured_ms, mark| taken.take(&id("acme"), &probe_at(captured_ms, mark), at(now));
+    let take = |captured_ms, mark| {
+        taken.take(
+            &id("acme"),
+            &scanner(SCANNER),
+            &probe_at(captured_ms, mark),
+            at(now),
+        )
+    };
     take(now - 60_000, 1).expect("just not too old");
     take(now + 5_000, 2).expect("just not too far ahead");
     for captured_ms in [now - 60_001, now + 5_001, 0] {
@@ -320,7 +332,8 @@ fn a_probe_is_taken_while_it_is_fresh() {
 #[test]
 fn what_may_have_been_taken_before_the_start_is_refused() {
     let taken = taken(100);
-    let take = |captured_ms, now| taken.take(&id("acme"), &probe_at(captured_ms, 1), at(now));
+    let take =
+        |captured_ms, now| taken.take(&id("acme"), &scanner(SCANNER), &probe_at(captured_ms, 1), at(now));
     for now in [START, START + 4_999] {
         assert!(matches!(refusal(take(now, now)), SealedError::Stale { .. }));
     }
@@ -331,7 +344,7 @@ fn what_may_have_been_taken_before_the_start_is_refused() {
 fn a_probe_is_taken_once_as_long_as_it_could_be_taken() {
     let taken = taken(100);
     let captured_ms = START + 10_000;
-    let take = |now| taken.take(&id("acme"), &probe_at(captured_ms, 1), at(now));
+    let take = |now| taken.take(&id("acme"), &scanner(SCANNER), &probe_at(captured_ms, 1), at(now));
     take(captured_ms).expect("fresh");
     for now in [captured_ms - 5_000, captured_ms, captured_ms + 60_000] {
         assert_eq!(refusal(take(now)), SealedError::Replayed, "{now}");
@@ -343,23 +356,27 @@ fn a_probe_is_taken_once_as_long_as_it_could_be_taken() {
     assert!(matches!(refusal(take(captured_ms)), SealedError::Stale { .. }));
     let newer = probe_at(captured_ms + 1, 2);
     taken
-        .take(&id("acme"), &newer, at(captured_ms + 1))
+        .take(&id("acme"), &scanner(SCANNER), &newer, at(captured_ms + 1))
         .expect("newer");
 }
 
-#[test]
-fn nothing_is_forgotten_to_make_room_and_no_tenant_has_all_places() {
-    let taken = taken(9);
-    let now = START + 10_000;
-    let take = |tenant, mark, now| taken.take(&id(tenant), &probe_at(now, mark), at(now));
-    let limit = |answer: Result<(), FrontError>| match answer.expect_err("refused") {
+/// The limit that refused, its value and when to try again.
+fn limit(answer: Result<(), FrontError>) -> (&'static str, u64, Duration) {
+    match answer.expect_err("refused") {
         FrontError::Node(NodeError::Exhausted {
             limit,
             value,
             retry_after,
         }) => (limit, value, retry_after),
         other => panic!("{other}"),
-    };
+    }
+}
+
+#[test]
+fn nothing_is_forgotten_to_make_room_and_no_tenant_has_all_places() {
+    let taken = taken(9);
+    let now = START + 10_000;
+    let take = |tenant, mark, now| taken.take(&id(tenant), &scanner(SCANNER), &probe_at(now, mark), at(now));
     for mark in 0..8 {
         take("acme", mark, now).expect("room");
     }
@@ -369,5 +386,58 @@ fn nothing_is_forgotten_to_make_room_and_no_tenant_has_all_places() {
     assert_eq!(limit(take("other", 102, now + 20_000)), expected(40));
     assert_eq!(refusal(take("acme", 3, now)), SealedError::Replayed);
     take("acme", 103, now + 60_001).expect("all of them are too old by now");
-    assert_eq!(taken.memory.lock().held.len(), 1);
+    assert_eq!(taken.memory.lock().held.len(), 2, "a tenant and its scanner");
+}
+
+#[test]
+fn no_scanner_has_all_places_of_its_tenant() {
+    let mut taken = taken(9);
+    taken.config.remembered_per_scanner_max = 3;
+    let now = START + 10_000;
+    let take = |path: &str, mark, captured, now| {
+        taken.take(&id("acme"), &scanner(path), &probe_at(captured, mark), at(now))
+    };
+    let gate_8 = "/tenant/acme/scanner/gate-8";
+    take(gate_8, 0, now - 1_000, now).expect("room");
+    for mark in 1..4 {
+        let captured = now + u64::from(mark) * 1_000;
+        take(SCANNER, mark, captured, now).expect("room");
+    }
+    let expected = |seconds| {
+        (
+            "sealed_probes.remembered_per_scanner_max",
+            3,
+            Duration::from_secs(seconds),
+        )
+    };
+    assert_eq!(
+        limit(take(SCANNER, 4, now, now)),
+        expected(61),
+        "when its own first one goes"
+    );
+    take(gate_8, 5, now, now).expect("the other's places");
+    // Where one has gone the next one goes at that time at the earliest.
+    take(SCANNER, 6, now + 61_001, now + 61_001).expect("one has gone");
+    let (_, _, again) = limit(take(SCANNER, 7, now + 61_001, now + 61_001));
+    assert_eq!(again, RETRY_AFTER_MIN);
+}
+
+#[test]
+fn many_that_are_too_old_are_forgotten_by_and_by() {
+    let taken = taken(1_000);
+    let now = START + 10_000;
+    let take = |mark: u8, captured, now| {
+        let path = format!("/tenant/acme/scanner/gate-{mark}");
+        taken.take(&id("acme"), &scanner(&path), &probe_at(captured, mark), at(now))
+    };
+    for mark in 0..200 {
+        take(mark, now, now).expect("room");
+    }
+    let later = now + 60_001;
+    for (mark, left) in (200..).zip([137, 74, 11, 4, 5]) {
+        take(mark, later, later).expect("room");
+        assert_eq!(taken.memory.lock().probes.len(), left);
+    }
+    // The clock is set back while some are not forgotten yet, and afterwards.
+    assert!(matches!(refusal(take(3, now, now)), SealedError::Stale { .. }));
 }

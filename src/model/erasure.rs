@@ -60,8 +60,16 @@ pub struct Removed {
     pub links: u64,
     /// Events of the history.
     pub usage_events: u64,
+    /// How many of these were not as they had been recorded any more; absent where all were.
+    #[serde(default, skip_serializing_if = "is_none_altered")]
+    pub usage_events_altered: u64,
     /// Remembered answers to the subject's enrolments.
     pub stored_answers: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_none_altered(events: &u64) -> bool {
+    *events == 0
 }
 
 /// A receipt and its signature.

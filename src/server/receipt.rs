@@ -58,10 +58,12 @@ impl CheckedReceipt {
 pub fn check_receipt(config: &Config, signed: &SignedReceipt) -> Result<CheckedReceipt, ServerError> {
     let key = config.kek_source().load()?;
     let keyring = Keyring::read(&config.data.join("keyring"), &key)?;
-    let receipt = verify_of(signed, keyring.signer().public_key())?;
+    let signer = keyring.signer();
+    let receipt = verify_of(signed, signer.public_key())?;
     let data_key = data_key(&config.data, &keyring, &receipt.tenant)?
         .ok_or_else(|| StorageError::TenantUnknown(receipt.tenant.clone()))?;
-    let absence = Some(absence::search(&config.data, &receipt, Some(&data_key))?);
+    let keys = (&data_key, signer.public_key());
+    let absence = Some(absence::search(&config.data, &receipt, Some(keys))?);
     Ok(CheckedReceipt { receipt, absence })
 }
 

@@ -84,7 +84,7 @@ pub fn restore(
             target.path(),
             tenant,
             &key,
-            keyring.signer(),
+            &keyring.signer(),
             erasures,
             may_miss_some,
         )?;

@@ -36,10 +36,11 @@ pub fn verify(config: &Config, tenant: Option<&TenantId>) -> Result<Vec<Verified
     };
     let key = config.kek_source().load()?;
     let keyring = Keyring::read(&config.data.join("keyring"), &key)?;
+    let signer = keyring.signer();
     let mut verified = Vec::new();
     for tenant in tenants {
         let key = data_key(&config.data, &keyring, &tenant)?;
-        let found = key.map(|key| verify_tenant(&config.data, &tenant, &key));
+        let found = key.map(|key| verify_tenant(&config.data, &tenant, &key, signer.public_key()));
         verified.push((tenant, found));
     }
     Ok(verified)

@@ -23,7 +23,6 @@ use super::segment::format::{Plane, ROWS_AT, SegmentContext, ulid_of};
 use super::segment::reader::{SegmentReader, split_exact};
 use super::store::{CATALOG_FILE, SEGMENTS_DIR};
 use super::traces::Traces;
-use crate::keys::receipt;
 use crate::keys::secret::SecretKey;
 use crate::model::erasure::ErasureReceipt;
 use crate::model::signature::Dimension;
@@ -83,12 +82,12 @@ pub struct Standing {
 }
 
 /// Looks for what `receipt` says was removed in the directory of its tenant in the data directory at `data`, which another process may
-/// serve. Without `data_key` the catalog is not asked, and every file is looked at byte by byte. Never in the process that serves the
+/// serve. Without the tenant's data key and the server's public key the catalog is not asked, and every file is looked at byte by byte. Never in the process that serves the
 /// tenant: closing a file here would let go the locks that `SQLite` has on it.
 pub fn search(
     data: &Path,
     receipt: &ErasureReceipt,
-    data_key: Option<&SecretKey>,
+    keys: Option<(&SecretKey, &[u8])>,
 ) -> Result<Absence, StorageError> {
     let tenant = &receipt.tenant;
     if !data_dir::tenants(data)?.contains(tenant) {
@@ -96,11 +95,11 @@ pub fn search(
     }
     let dir = data_dir::tenant_path(data, tenant);
     let mut absence = Absence::default();
-    let (traces, context) = match data_key {
+    let (traces, context) = match keys {
         None => (traces(receipt, None)?, None),
-        Some(data_key) => {
+        Some((data_key, public_key)) => {
             let catalog = dir.join(CATALOG_FILE);
-            let asked = ask_catalog(&dir, receipt, data_key, &mut absence);
+            let asked = ask_catalog(&dir, receipt, (data_key, public_key), &mut absence);
             let (traces, dimension, entries) =
                 asked.map_err(|error| recover::name_catalog(error, &catalog))?;
             let context = SegmentContext::new(tenant, dimension, data_key);
@@ -134,7 +133,7 @@ fn traces(receipt: &ErasureReceipt, dimension: Option<Dimension>) -> Result<Trac
 fn ask_catalog(
     dir: &Path,
     receipt: &ErasureReceipt,
-    data_key: &SecretKey,
+    (data_key, public_key): (&SecretKey, &[u8]),
     absence: &mut Absence,
 ) -> Result<(Traces, Dimension, Vec<SegmentEntry>), StorageError> {
     let catalog = dir.join(CATALOG_FILE);
@@ -152,18 +151,22 @@ fn ask_catalog(
             });
         }
     }
-    absence.catalog = Some(standing(&tx, receipt)?);
+    absence.catalog = Some(standing(&tx, receipt, public_key)?);
     let entries = segments::list(&tx)?;
     Ok((traces, dimension, entries))
 }
 
-fn standing(conn: &Connection, receipt: &ErasureReceipt) -> Result<Standing, StorageError> {
+fn standing(
+    conn: &Connection,
+    receipt: &ErasureReceipt,
+    public_key: &[u8],
+) -> Result<Standing, StorageError> {
     let mut standing = Standing::default();
     let contradictions = &mut standing.contradictions;
     match erase::find(conn, receipt.erasure)? {
         None => contradictions.push(format!("the catalog has no erasure {}", receipt.erasure)),
         Some(stored) => {
-            let known = receipt::verify(&stored.receipt).ok();
+            let known = erase::signed(&stored, &receipt.tenant, public_key).ok();
             // Not the rows: an erasure that a restore did again was of rows that were sealed otherwise. Those of this receipt are looked for all the same.
             let same = known.is_some_and(|known| {
                 (&known.subject_id, known.erased_at) == (&receipt.subject_id, receipt.erased_at)

@@ -4,6 +4,7 @@ use tempfile::TempDir;
 use ulid::Ulid;
 
 use super::*;
+use crate::keys::receipt;
 use crate::model::link::LinkKind;
 use crate::storage::store::Store;
 use crate::storage::testing::{House, enroll, erase, exact, files, id, key, link, signer, spec};
@@ -90,7 +91,7 @@ fn tenant(copy: &TempDir) -> PathBuf {
 }
 
 fn look(copy: &TempDir, receipt: &ErasureReceipt) -> Absence {
-    search(&data(copy), receipt, Some(&key(1))).expect("looked")
+    search(&data(copy), receipt, Some((&key(1), signer().public_key()))).expect("looked")
 }
 
 fn contradictions(copy: &TempDir, receipt: &ErasureReceipt) -> Vec<String> {
@@ -261,7 +262,11 @@ fn a_link_to_a_directory_is_refused_by_name() {
     let copy = erased.with(|tenant| {
         std::os::unix::fs::symlink(elsewhere.path(), tenant.join("more")).expect("linked");
     });
-    let searched = search(&data(&copy), &erased.receipt, Some(&key(1)));
+    let searched = search(
+        &data(&copy),
+        &erased.receipt,
+        Some((&key(1), signer().public_key())),
+    );
     let error = searched.expect_err("not searched").to_string();
     assert!(
         error.contains("more") && error.contains("link to a directory"),
@@ -409,7 +414,7 @@ fn a_subject_that_was_enrolled_again_is_told_and_contradicts_nothing() {
     let Ok(Committed::Erased { receipt, .. }) = erased.house.one(erase("again-erased", "s2")) else {
         panic!("erased again");
     };
-    let removed = crate::keys::receipt::verify(&receipt).expect("signed").removed;
+    let removed = receipt::verify(&receipt).expect("signed").removed;
     assert_eq!(removed.expect("counted").links, 1);
 }
 
@@ -419,7 +424,8 @@ fn another_tenants_receipt_finds_nobody_here() {
     let mut receipt = erased.receipt.clone();
     receipt.tenant = id("other");
     let copy = erased.house.crash_copy();
-    let unknown = search(&data(&copy), &receipt, Some(&key(1))).expect_err("refused");
+    let unknown =
+        search(&data(&copy), &receipt, Some((&key(1), signer().public_key()))).expect_err("refused");
     assert!(matches!(unknown, StorageError::TenantUnknown(_)), "{unknown}");
     drop(Store::create(&erased.house.dir, &spec("other"), &key(1), signer()).expect("created"));
     let said = contradictions(&erased.house.crash_copy(), &receipt);

@@ -8,7 +8,7 @@ use std::vec::IntoIter;
 
 use rusqlite::{Connection, Row};
 
-use super::catalog::chain::{self, Chain, Digest, EVENT_COLUMNS, Event};
+use super::catalog::chain::{self, Chain, Digest, EVENT_COLUMNS};
 use super::catalog::code::uint;
 use super::catalog::page::PageSeal;
 use super::catalog::state::State;
@@ -21,10 +21,11 @@ use crate::keys::encoding::to_hex;
 use crate::keys::receipt;
 use crate::keys::secret::SecretKey;
 use crate::model::checkpoint::{ChainStart, Checkpoint};
+use crate::model::erasure::Removed;
 use crate::model::id::TenantId;
 use crate::model::tenant::TenantSpec;
 
-/// Faults after which the rest of a history is not listed.
+/// Faults of events, and as many of none, after which the rest is counted and not listed.
 const FAULTS_MAX: usize = 100;
 
 /// A checkpoint that stands, and what it is called in words.
@@ -51,6 +52,8 @@ pub struct Audit {
     pub passed: Vec<(u64, u64)>,
     /// What is not as it was recorded, in the order of the events.
     pub faults: Vec<Fault>,
+    /// Further faults, which are not listed.
+    pub faults_more: u64,
 }
 
 /// Something that is not as it was recorded.
@@ -91,8 +94,14 @@ pub fn audit(
 
 impl Audit {
     fn fault(&mut self, event: Option<u64>, what: String) {
-        if self.faults.len() < FAULTS_MAX {
+        let alike = self
+            .faults
+            .iter()
+            .filter(|fault| fault.event.is_some() == event.is_some());
+        if alike.count() < FAULTS_MAX {
             self.faults.push(Fault { event, what });
+        } else {
+            self.faults_more += 1;
         }
     }
 
@@ -115,14 +124,15 @@ fn walk(
         since: chain.since,
         ..Audit::default()
     };
-    let accounted = accounted(conn, public_key, &mut audit)?;
-    let mut checkpoints = stored(conn, public_key, &mut audit)?;
+    let accounted = accounted(conn, (&spec.id, public_key), &state, &mut audit)?;
+    let mut checkpoints = stored(conn, public_key, &chain, &mut audit)?;
     checkpoints.extend(against.iter().cloned());
     checkpoints.retain(|checkpoint| is_of(checkpoint, spec, &mut audit));
     checkpoints.sort_by_key(|(_, checkpoint)| checkpoint.event);
     let mut walk = Walk {
         audit,
         accounted,
+        erasures: state.last_erasure,
         checkpoints: checkpoints.into_iter().peekable(),
         head: [0; 32],
     };
@@ -141,7 +151,8 @@ fn walk(
 /// What the receipts up to each erasure say of events removed since the chain began.
 fn accounted(
     conn: &Connection,
-    public_key: &[u8],
+    (tenant, public_key): (&TenantId, &[u8]),
+    state: &State,
     audit: &mut Audit,
 ) -> Result<BTreeMap<u64, u64>, StorageError> {
     let mut sums = BTreeMap::new();
@@ -150,31 +161,62 @@ fn accounted(
         let Some(stored) = erase::find(conn, erasure)?.filter(|_| erasure > audit.since.erasure) else {
             continue;
         };
-        match receipt::verify_of(&stored.receipt, public_key) {
-            Ok(signed) if signed.erasure == erasure => {
-                let removed = signed.removed.map_or(0, |removed| removed.usage_events);
-                sum = removed.saturating_add(sum);
-            }
-            Ok(_) => audit.fault(
-                None,
-                format!("the receipt of erasure {erasure} is of another one"),
-            ),
-            Err(error) => audit.fault(None, format!("the receipt of erasure {erasure}: {error}")),
+        match erase::signed(&stored, tenant, public_key) {
+            Ok(signed) => sum = removed(erasure, signed.removed, audit).saturating_add(sum),
+            Err(error) => audit.fault(None, format!("erasure {erasure}: {error}")),
         }
         sums.insert(erasure, sum);
+    }
+    if let Some((&erasure, _)) = sums.last_key_value()
+        && erasure > state.last_erasure
+    {
+        let what = format!(
+            "erasure {erasure} is there, and numbers were given out up to {} alone",
+            state.last_erasure
+        );
+        audit.fault(None, what);
     }
     Ok(sums)
 }
 
-/// The catalog's own checkpoints that are signed.
-fn stored(conn: &Connection, public_key: &[u8], audit: &mut Audit) -> Result<Vec<Named>, StorageError> {
-    let mut named = Vec::new();
+/// How many events an erasure removed, by its receipt.
+fn removed(erasure: u64, removed: Option<Removed>, audit: &mut Audit) -> u64 {
+    let Some(removed) = removed else { return 0 };
+    if removed.usage_events_altered > 0 {
+        let what = format!(
+            "erasure {erasure}: {} of the {} events that it removed were not as they had been recorded",
+            removed.usage_events_altered, removed.usage_events
+        );
+        audit.fault(None, what);
+    }
+    removed.usage_events
+}
+
+/// The catalog's own checkpoints that are signed. The last one is of the head that the chain was computed to.
+fn stored(
+    conn: &Connection,
+    public_key: &[u8],
+    chain: &Chain,
+    audit: &mut Audit,
+) -> Result<Vec<Named>, StorageError> {
+    let mut named: Vec<Named> = Vec::new();
+    let mut last = (0, to_hex(&[0; 32]));
     for (number, signed) in chain::checkpoints(conn)? {
         let name = format!("checkpoint {number} of the catalog");
         match receipt::verify_checkpoint_of(&signed, public_key) {
-            Ok(checkpoint) => named.push((name, checkpoint)),
+            Ok(checkpoint) => {
+                last = (checkpoint.event, checkpoint.head.clone());
+                named.push((name, checkpoint));
+            }
             Err(error) => audit.fault(None, format!("{name}: {error}")),
         }
+    }
+    if last != (chain.event, to_hex(&chain.head)) {
+        let what = format!(
+            "the catalog's last checkpoint is of event {}, and a head of event {} was computed with one: it was removed, or another was put there",
+            last.0, chain.event
+        );
+        audit.fault(None, what);
     }
     Ok(named)
 }
@@ -199,6 +241,8 @@ fn is_of((name, checkpoint): &Named, spec: &TenantSpec, audit: &mut Audit) -> bo
 struct Walk {
     audit: Audit,
     accounted: BTreeMap<u64, u64>,
+    /// Number of the last erasure.
+    erasures: u64,
     checkpoints: Peekable<IntoIter<Named>>,
     head: Digest,
 }
@@ -219,10 +263,7 @@ impl Walk {
             self.audit.erased += 1;
         } else {
             self.audit.events += 1;
-            let made = row
-                .get(9)
-                .and_then(|salt| Ok(Event::read(row)?.commitment(tenant, &salt)));
-            if made.ok() != Some(commitment) {
+            if !chain::fits(row, tenant) {
                 let what =
                     format!("event {number} is not as it was recorded: it does not fit its commitment");
                 self.audit.fault(Some(number), what);
@@ -280,6 +321,13 @@ impl Walk {
             }
             self.audit.confirmed = at;
             self.audit.checkpoints += 1;
+            if checkpoint.erasures > self.erasures {
+                let what = format!(
+                    "{name}: there had been {} erasures, and the catalog knows of {} alone: an older state was put back",
+                    checkpoint.erasures, self.erasures
+                );
+                self.audit.fault(None, what);
+            }
             let accounted = self.accounted.range(..=checkpoint.erasures).next_back();
             let accounted = accounted.map_or(0, |(_, sum)| *sum);
             if checkpoint.events_erased != accounted {
@@ -318,6 +366,9 @@ fn is_passed(first: u64, next: u64) -> bool {
     (next - first).is_multiple_of(NUMBERS_PASSED)
 }
 
+#[cfg(test)]
+#[path = "audit_erasure_tests.rs"]
+mod erasure_tests;
 #[cfg(test)]
 #[path = "audit_tests.rs"]
 mod tests;

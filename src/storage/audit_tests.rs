@@ -7,7 +7,7 @@ use crate::storage::testing::{House, WITHOUT_CHAIN, id, key, signer, usage};
 use crate::storage::write::Write;
 
 /// A history of ten events: `ada` and `bob` are enrolled (1, 2) and used (3 to 8), a palm that nobody has comes twice (9, 10).
-fn furnished() -> House {
+pub(super) fn furnished() -> House {
     let house = House::new();
     house.enroll("ada", 1);
     house.enroll("bob", 2);
@@ -22,26 +22,26 @@ fn furnished() -> House {
     house
 }
 
-fn record(house: &House, number: u64, subject: Option<&str>) {
+pub(super) fn record(house: &House, number: u64, subject: Option<&str>) {
     let event = usage(&format!("request-{number}"), UsageKind::Identify, subject);
     house.one(Write::Usage(event)).expect("recorded");
 }
 
-fn kept(house: &House) -> Named {
+pub(super) fn kept(house: &House) -> Named {
     let signed = house.store.checkpoint().expect("made");
     let checkpoint = verify_checkpoint_of(&signed, signer().public_key()).expect("signed");
     ("kept.json".to_owned(), checkpoint)
 }
 
 /// What an audit of a copy of the files finds.
-fn audited(house: &House, against: &[Named]) -> Audit {
+pub(super) fn audited(house: &House, against: &[Named]) -> Audit {
     let copy = house.crash_copy();
     let data = copy.path().join("data");
     audit(&data, &id("acme"), &key(1), signer().public_key(), against).expect("readable")
 }
 
 /// Changes the catalog as somebody does who has its keys.
-fn tamper(house: &House, sql: &str) {
+pub(super) fn tamper(house: &House, sql: &str) {
     house
         .store
         .0
@@ -265,7 +265,7 @@ fn forge(house: &House, number: u32) {
         "SELECT {EVENT_COLUMNS}, u.salt FROM usage u LEFT JOIN subject s ON s.handle = u.subject WHERE u.id = ?"
     );
     let commitment = conn.query_row(&select, [number], |row| {
-        Ok(Event::read(row)?.commitment(&id("acme"), &row.get(8)?))
+        Ok(chain::Event::read(row)?.commitment(&id("acme"), &row.get(8)?))
     });
     let update = "UPDATE usage SET commitment = ? WHERE id = ?";
     conn.execute(update, rusqlite::params![commitment.expect("there"), number])
@@ -281,6 +281,12 @@ fn an_event_that_was_made_to_fit_is_found_by_the_next_checkpoint() {
     record(&house, 13, Some("bob"));
     let second = kept(&house);
     tamper(&house, "DELETE FROM checkpoint");
+    let found = audited(&house, &[]).faults;
+    assert!(
+        found.len() == 1 && found[0].what.contains("it was removed"),
+        "{found:?}"
+    );
+    tamper(&house, "UPDATE chain SET event = 0, head = zeroblob(32)");
     forge(&house, 13);
     assert_eq!(audited(&house, &[]).faults, [], "nobody can know");
     assert_eq!(audited(&house, std::slice::from_ref(&first)).faults, []);
@@ -371,61 +377,6 @@ fn an_erasure_leaves_of_an_event_its_number_and_what_tells_nothing() {
 }
 
 #[test]
-fn receipts_account_for_what_is_erased() {
-    let house = furnished();
-    house.erase("ada");
-    house.store.purge().expect("purged");
-    let kept = kept(&house);
-    house.erase("bob");
-    assert_eq!(audited(&house, std::slice::from_ref(&kept)).faults, []);
-    for sql in [
-        "DELETE FROM erasure WHERE id = 2",
-        "UPDATE erasure SET receipt = replace(receipt, '\"usage_events\":4', '\"usage_events\":5')",
-        "UPDATE erasure SET receipt = (SELECT receipt FROM erasure WHERE id = 1), signature = (SELECT signature FROM erasure WHERE id = 1)",
-    ] {
-        let copy = house.crash();
-        // Receipts refer to nobody any more, tombstones do to them.
-        tamper(&copy, "PRAGMA foreign_keys = OFF");
-        tamper(&copy, sql);
-        let found = audited(&copy, std::slice::from_ref(&kept));
-        assert!(!found.faults.is_empty(), "{sql}");
-        assert!(
-            found.faults.iter().all(|fault| fault.event.is_none()),
-            "{:?}",
-            found.faults
-        );
-    }
-    // Somebody who signs: what an old receipt accounts for was fixed by the checkpoint that is kept.
-    let writer = house.store.0.writer.lock();
-    let stored = erase::find(writer.connection(), 1).expect("read").expect("there");
-    let mut forged = receipt::verify(&stored.receipt).expect("signed");
-    forged.removed.as_mut().expect("counted").usage_events += 1;
-    let forged = signer().sign(&forged);
-    let update = "UPDATE erasure SET receipt = ?, signature = ? WHERE id = 1";
-    writer
-        .connection()
-        .execute(update, rusqlite::params![forged.receipt_json, forged.signature])
-        .expect("forged");
-    drop(writer);
-    tamper(
-        &house,
-        "INSERT INTO usage_erased SELECT id, commitment FROM usage WHERE id = 9; DELETE FROM usage WHERE id = 9; UPDATE chain SET erased = erased + 1",
-    );
-    let found = audited(&house, &[kept]);
-    let said: Vec<&str> = found.faults.iter().map(|fault| fault.what.as_str()).collect();
-    assert_eq!(
-        said.len(),
-        2,
-        "the catalog's own and the one that was kept: {said:?}"
-    );
-    assert!(
-        said.iter()
-            .all(|what| what.ends_with("the receipts up to that account for 5")),
-        "{said:?}"
-    );
-}
-
-#[test]
 fn a_history_of_the_version_before_begins_its_chain() {
     let house = furnished();
     house.erase("bob");
@@ -453,5 +404,31 @@ fn a_history_of_the_version_before_begins_its_chain() {
     assert_eq!(found.faults, []);
     assert_eq!((found.events, found.erased, found.last), (3, 4, 11));
     forge(&house, 9);
-    assert_eq!(audited(&house, &[first]).faults.len(), 1);
+    let found = audited(&house, &[first]).faults;
+    assert_eq!(found.len(), 2, "the start signed for it too: {found:?}");
+}
+
+#[test]
+fn a_start_signs_for_what_no_checkpoint_is_over() {
+    let house = furnished();
+    assert_eq!(audited(&house, &[]).confirmed, 0);
+    let house = house.reopen();
+    let found = audited(&house, &[]);
+    assert_eq!((found.checkpoints, found.confirmed), (1, 10));
+    let house = house.reopen();
+    assert_eq!(audited(&house, &[]).checkpoints, 1, "there is nothing new");
+    house.erase("ada");
+    let house = house.reopen();
+    assert_eq!(audited(&house, &[]).checkpoints, 1, "an erasure is no event");
+}
+
+#[test]
+fn faults_of_no_event_leave_room_for_those_of_events() {
+    let mut audit = Audit::default();
+    for number in 0..150 {
+        audit.fault(None, "of none".to_owned());
+        audit.fault(Some(number), "of one".to_owned());
+    }
+    assert_eq!((audit.faults.len(), audit.faults_more), (200, 100));
+    assert_eq!(audit.first_after(49), Some(50));
 }

@@ -54,7 +54,7 @@ fn restored(bytes: &[u8]) -> (Snapshot, House) {
             other => panic!("{other}"),
         }
     }
-    let (erased, found) = restore::finish(&data, &id("acme"), &key(1), signer(), &[], false).expect("sound");
+    let (erased, found) = restore::finish(&data, &id("acme"), &key(1), &signer(), &[], false).expect("sound");
     assert_eq!(erased, 0);
     assert!(
         found.faults.is_empty() && found.orphans.is_empty(),
@@ -113,7 +113,11 @@ fn a_backup_leaves_nothing_behind_in_the_data_directory() {
     written(&house, &mut Vec::new()).expect("sound");
     assert_eq!(list(), before);
     house.store.commit(Vec::new()).expect("goes on");
-    assert!(verify(&data(&house), &id("acme"), &key(1)).faults.is_empty());
+    assert!(
+        verify(&data(&house), &id("acme"), &key(1), signer().public_key())
+            .faults
+            .is_empty()
+    );
 }
 
 /// Erases somebody and purges whenever a segment begins to be written, so often.

@@ -55,6 +55,15 @@ impl Store {
             Ok(chain::checkpoint(conn, state, (&shared.spec, &shared.signer))?)
         })
     }
+
+    /// Makes one where there are events that no checkpoint is over.
+    pub(super) fn checkpoint_if_ahead(&self) -> Result<(), StorageError> {
+        let is_ahead = self.0.readers.with(|conn| Ok(chain::is_ahead(conn)?))?;
+        if is_ahead {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
 }
 
 impl Shared {

@@ -11,7 +11,7 @@ use crate::model::subject::Hand;
 use crate::model::timestamp::Timestamp;
 use crate::model::usage::{Outcome, UsageKind};
 use crate::storage::error::WriteError;
-use crate::storage::testing::{WITHOUT_CHAIN, key};
+use crate::storage::testing::{WITHOUT_CHAIN, key, signer};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -175,7 +175,12 @@ fn a_catalog_of_the_first_version_opens_and_knows_when_subjects_were_last_seen()
     conn.execute_batch(older).expect("as it was");
     drop(writer);
     let copy = house.crash_copy();
-    let checked = verify(&copy.path().join("data"), &id("acme"), &key(1));
+    let checked = verify(
+        &copy.path().join("data"),
+        &id("acme"),
+        &key(1),
+        signer().public_key(),
+    );
     assert!(checked.faults.is_empty(), "{:?}", checked.faults);
     let house = house.reopen();
     let writer = house.store.0.writer.lock();

@@ -117,9 +117,10 @@ impl Shared {
         }
         let now = Timestamp::now();
         self.write(&mut writer, Durability::Power, |conn, state| {
+            let by = (&self.spec.id, &self.signer);
             let mut purged = 0;
             for erasure in erasures {
-                purged += usize::from(erase::mark_purged(conn, state, &self.signer, erasure, now)?);
+                purged += usize::from(erase::mark_purged(conn, state, by, erasure, now)?);
             }
             Ok(purged)
         })

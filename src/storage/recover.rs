@@ -35,7 +35,7 @@ pub(super) fn build(path: &Path, spec: &TenantSpec, data_key: &SecretKey) -> Res
     Mark::create(path, data_key, 0)
 }
 
-/// Opens a tenant's directory and ends interrupted purges.
+/// Opens a tenant's directory, ends interrupted purges and signs for the history as far as it came.
 pub(super) fn open(
     path: &Path,
     id: &TenantId,
@@ -43,9 +43,9 @@ pub(super) fn open(
     signer: ReceiptSigner,
 ) -> Result<Store, StorageError> {
     let store = open_files(path, id, data_key, signer)?;
-    match store.finish_purges() {
-        // A full disk must not keep a gallery from being searched; the next purge tries again.
-        Ok(_) | Err(StorageError::Full(_)) => Ok(store),
+    match store.finish_purges().and_then(|_| store.checkpoint_if_ahead()) {
+        // A full disk must not keep a gallery from being searched; the next purge and the next checkpoint try again.
+        Ok(()) | Err(StorageError::Full(_)) => Ok(store),
         Err(error) => Err(error),
     }
 }

@@ -81,13 +81,13 @@ pub fn finish(
     data: &Path,
     tenant: &TenantId,
     data_key: &SecretKey,
-    signer: ReceiptSigner,
+    signer: &ReceiptSigner,
     erasures: &[ErasureEntry],
     may_miss_erasures: bool,
 ) -> Result<(u64, Verification), StorageError> {
     let dir = data_dir::tenant_path(data, tenant);
     // Opening destroys the segments that the catalog does not name.
-    let store = recover::open(&dir, tenant, data_key, signer)?;
+    let store = recover::open(&dir, tenant, data_key, signer.clone())?;
     let erased = store.catch_up(erasures, may_miss_erasures)?;
     store.purge()?;
     if store.erasures_pending() > 0 {
@@ -95,7 +95,7 @@ pub fn finish(
         return Err(StorageError::damaged(&dir.join(CATALOG_FILE), fault));
     }
     drop(store);
-    Ok((erased, verify(data, tenant, data_key)))
+    Ok((erased, verify(data, tenant, data_key, signer.public_key())))
 }
 
 impl Store {

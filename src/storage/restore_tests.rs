@@ -64,7 +64,7 @@ fn erasures_are_done_again_and_their_rows_leave_the_files() {
         entry(9, "s9"),
         entry(10, "came-later"),
     ];
-    let (erased, found) = finish(&data, &id("acme"), &key(1), signer(), &later, false).expect("finished");
+    let (erased, found) = finish(&data, &id("acme"), &key(1), &signer(), &later, false).expect("finished");
     assert_eq!(erased, 3);
     assert!(found.faults.is_empty() && found.counted, "{:?}", found.faults);
     data_dir::DataDir::init(&data).expect("made");
@@ -135,7 +135,7 @@ fn nobody_is_idle_for_the_time_that_is_lost_and_no_number_is_given_out_twice() {
         let tmp = tempfile::tempdir().expect("a directory");
         let data = tmp.path().join("data");
         unpack(&bytes, &data).expect("written");
-        finish(&data, &id("acme"), &key(1), signer(), &[], may_miss_erasures).expect("finished");
+        finish(&data, &id("acme"), &key(1), &signer(), &[], may_miss_erasures).expect("finished");
         data_dir::DataDir::init(&data).expect("made");
         let again = House::open(tmp);
         let seen = "SELECT min(last_used) FROM subject";
@@ -206,7 +206,7 @@ fn a_restored_history_holds_and_a_newer_checkpoint_is_told_of_it() {
         let tmp = tempfile::tempdir().expect("a directory");
         let data = tmp.path().join("data");
         unpack(&bytes, &data).expect("written");
-        finish(&data, &id("acme"), &key(1), signer(), &entries, false).expect("finished");
+        finish(&data, &id("acme"), &key(1), &signer(), &entries, false).expect("finished");
         let held = |against: &[&Named]| {
             let against: Vec<Named> = against.iter().copied().cloned().collect();
             let found = audit(&data, &id("acme"), &key(1), signer().public_key(), &against);
@@ -226,7 +226,7 @@ fn a_restored_history_holds_and_a_newer_checkpoint_is_told_of_it() {
     let tmp = tempfile::tempdir().expect("a directory");
     let data = tmp.path().join("data");
     unpack(&bytes, &data).expect("written");
-    finish(&data, &id("acme"), &key(1), signer(), &[entry(1, "a")], false).expect("finished");
+    finish(&data, &id("acme"), &key(1), &signer(), &[entry(1, "a")], false).expect("finished");
     data_dir::DataDir::init(&data).expect("made");
     let again = House::open(tmp);
     for seed in 5..9 {

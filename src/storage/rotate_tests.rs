@@ -135,7 +135,7 @@ fn a_rotated_tenant_is_the_same_and_no_file_has_a_byte_of_the_former_key() {
     let House { tmp, dir, store } = house;
     drop((store, dir));
     let data = tmp.path().join("data");
-    let verified = verify::verify(&data, &id("acme"), &key(2));
+    let verified = verify::verify(&data, &id("acme"), &key(2), signer().public_key());
     assert!(
         verified.faults.is_empty() && verified.orphans.is_empty(),
         "{verified:?}"
@@ -164,7 +164,12 @@ fn wherever_it_is_cut_off_one_key_opens_everything() {
         assert_eq!(key, expected, "{step}");
         check(&store, count, &ERASED);
         drop((store, dir));
-        let verified = verify::verify(&tmp.path().join("data"), &id("acme"), &self::key(key));
+        let verified = verify::verify(
+            &tmp.path().join("data"),
+            &id("acme"),
+            &self::key(key),
+            signer().public_key(),
+        );
         assert!(verified.faults.is_empty(), "{step}: {verified:?}");
     };
     cut("begun", 1, 40);

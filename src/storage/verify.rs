@@ -26,7 +26,6 @@ use super::recover;
 use super::segment::format::{Plane, SegmentContext, file_name, ulid_of};
 use super::segment::reader::{SegmentReader, split_exact};
 use super::store::{CATALOG_FILE, LOG_FILE, SEGMENTS_DIR, holes_of};
-use crate::keys::receipt;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 
@@ -79,14 +78,16 @@ impl Verification {
 
 /// Verifies a tenant of the data directory at `data`, which another process may serve. Never in the process that serves it: closing a file here would
 /// let go the locks that `SQLite` has on it.
-pub fn verify(data: &Path, tenant: &TenantId, data_key: &SecretKey) -> Verification {
+/// Receipts have to be of the server with this public key.
+pub fn verify(data: &Path, tenant: &TenantId, data_key: &SecretKey, public_key: &[u8]) -> Verification {
     let mut found = Verification::default();
     let dir = data_dir::tenant_path(data, tenant);
     let seal = Arc::new(PageSeal::new(data_key));
     // Read before the catalog, which may go on: it is never behind its mark.
     let marked = found.note(mark::read(&dir, data_key));
     pages(&dir.join(CATALOG_FILE), &seal, &mut found);
-    let outcome = rows(&dir, tenant, data_key, &seal, marked, &mut found);
+    let keys = (data_key, &seal, public_key);
+    let outcome = rows(&dir, tenant, keys, marked, &mut found);
     let catalog = dir.join(CATALOG_FILE);
     found.note(outcome.map_err(|error| recover::name_catalog(error, &catalog)));
     found
@@ -152,8 +153,7 @@ fn logged(log: &Path) -> BTreeSet<u32> {
 fn rows(
     dir: &Path,
     tenant: &TenantId,
-    data_key: &SecretKey,
-    seal: &Arc<PageSeal>,
+    (data_key, seal, public_key): (&SecretKey, &Arc<PageSeal>, &[u8]),
     marked: Option<u64>,
     found: &mut Verification,
 ) -> Result<(), StorageError> {
@@ -176,7 +176,7 @@ fn rows(
         found.note(outcome);
     }
     pending_rows(&conn, &PendingSeal::new(tenant, data_key), found)?;
-    receipts(&conn, &catalog, found)?;
+    receipts(&conn, (tenant, public_key), &catalog, found)?;
     orphans(&conn, &segments_path, found)?;
     // Counted where nothing was changed meanwhile.
     let after = State::load(&conn)?;
@@ -312,24 +312,21 @@ fn pending_rows(conn: &Connection, seal: &PendingSeal, found: &mut Verification)
     Ok(())
 }
 
-/// Every receipt is signed, and of the erasure that it stands by.
-fn receipts(conn: &Connection, catalog: &Path, found: &mut Verification) -> Result<(), StorageError> {
+/// Every receipt is signed by this server, and of the erasure that it stands by.
+fn receipts(
+    conn: &Connection,
+    (tenant, public_key): (&TenantId, &[u8]),
+    catalog: &Path,
+    found: &mut Verification,
+) -> Result<(), StorageError> {
     for erasure in erase::all(conn)? {
         let Some(stored) = erase::find(conn, erasure)? else {
             continue;
         };
-        let fault = match receipt::verify(&stored.receipt) {
-            Err(error) => error.to_string(),
-            Ok(signed)
-                if (signed.erasure, &signed.subject_id, signed.purged_at.is_some())
-                    != (erasure, &stored.subject_id, stored.purged) =>
-            {
-                "its receipt is of another one".to_owned()
-            }
-            Ok(_) => continue,
-        };
-        let fault = format!("erasure {erasure}: {fault}");
-        found.faults.push(StorageError::damaged(catalog, fault));
+        if let Err(error) = erase::signed(&stored, tenant, public_key) {
+            let fault = format!("erasure {erasure}: {error}");
+            found.faults.push(StorageError::damaged(catalog, fault));
+        }
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ fn furnished() -> House {
 }
 
 fn verified(data: &Path) -> Verification {
-    verify(data, &id("acme"), &key(1))
+    verify(data, &id("acme"), &key(1), signer().public_key())
 }
 
 fn faults(data: &Path) -> Vec<String> {
@@ -318,7 +318,7 @@ fn a_file_that_the_catalog_does_not_have_is_told_and_no_fault() {
 #[test]
 fn a_wrong_key_is_told_and_costs_nothing() {
     let closed = Closed::cleanly(furnished());
-    let found = verify(&closed.data(), &id("acme"), &key(3));
+    let found = verify(&closed.data(), &id("acme"), &key(3), signer().public_key());
     assert!(!found.faults.is_empty());
     let closed = Closed {
         tmp: furnished().crash_copy(),
@@ -328,7 +328,11 @@ fn a_wrong_key_is_told_and_costs_nothing() {
     let refused = Store::open(&dir, &id("acme"), &key(3), signer()).err();
     assert!(matches!(refused, Some(StorageError::WrongKey(_))), "{refused:?}");
     drop(dir);
-    assert!(!verify(&closed.data(), &id("acme"), &key(3)).faults.is_empty());
+    assert!(
+        !verify(&closed.data(), &id("acme"), &key(3), signer().public_key())
+            .faults
+            .is_empty()
+    );
     assert_eq!(
         fs::read(closed.tenant().join("catalog.db-wal")).expect("still there"),
         log
@@ -372,6 +376,7 @@ fn a_receipt_that_is_not_what_was_signed_is_found() {
         "UPDATE erasure SET subject_id = 's5' WHERE id = 1",
         "UPDATE erasure SET receipt = (SELECT receipt FROM erasure WHERE id = 2),
             signature = (SELECT signature FROM erasure WHERE id = 2) WHERE id = 1",
+        "UPDATE erasure SET public_key = zeroblob(32) WHERE id = 1",
     ] {
         let house = furnished();
         let writer = house.store.0.writer.lock();

@@ -133,6 +133,12 @@ impl Config {
             1,
             100_000_000,
         )?;
+        within(
+            "sealed_probes.remembered_per_scanner_max",
+            sealed.remembered_per_scanner_max,
+            1,
+            100_000_000,
+        )?;
         let named = self.quotas.tenants.values();
         for quota in [&self.quotas.scanner, &self.quotas.tenant]
             .into_iter()

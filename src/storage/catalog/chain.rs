@@ -202,14 +202,56 @@ pub(in crate::storage) fn begin(conn: &Connection, tenant: &TenantId) -> rusqlit
     chain.save(conn)
 }
 
-/// Takes the events of a subject, and leaves of each its number and its commitment, and not whose they were. Counts them.
-pub(in crate::storage) fn forget(conn: &Connection, subject: u64) -> rusqlite::Result<u64> {
+/// Events that an erasure took.
+pub(in crate::storage) struct Forgotten {
+    /// All of them.
+    pub(in crate::storage) events: u64,
+    /// Those that did not fit their commitments. Afterwards nobody could tell.
+    pub(in crate::storage) altered: u64,
+}
+
+/// Takes the events of a subject, and leaves of each its number and its commitment, and not whose they were.
+pub(in crate::storage) fn forget(
+    conn: &Connection,
+    tenant: &TenantId,
+    subject: u64,
+) -> rusqlite::Result<Forgotten> {
     let run = |sql: &str, value: u64| conn.prepare_cached(sql)?.execute([int(value)]);
+    let altered = altered(conn, tenant, subject)?;
     let keep = "INSERT INTO usage_erased (id, commitment) SELECT id, commitment FROM usage WHERE subject = ?";
-    let removed = run(keep, subject)? as u64;
+    let events = run(keep, subject)? as u64;
     run("DELETE FROM usage WHERE subject = ?", subject)?;
-    run("UPDATE chain SET erased = erased + ?", removed)?;
-    Ok(removed)
+    run("UPDATE chain SET erased = erased + ?", events)?;
+    Ok(Forgotten { events, altered })
+}
+
+/// Counts the events of a subject that don't fit their commitments.
+fn altered(conn: &Connection, tenant: &TenantId, subject: u64) -> rusqlite::Result<u64> {
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {EVENT_COLUMNS}, u.commitment, u.salt FROM usage u JOIN subject s ON s.handle = u.subject WHERE u.subject = ?"
+    ))?;
+    let mut rows = statement.query([int(subject)])?;
+    let mut altered = 0;
+    while let Some(row) = rows.next()? {
+        altered += u64::from(!fits(row, tenant));
+    }
+    Ok(altered)
+}
+
+/// Whether the event of [`EVENT_COLUMNS`] fits the commitment and the salt in the next two columns.
+pub(in crate::storage) fn fits(row: &Row<'_>, tenant: &TenantId) -> bool {
+    let made = row
+        .get(9)
+        .and_then(|salt| Ok(Event::read(row)?.commitment(tenant, &salt)));
+    // A commitment of another length is none that was ever made.
+    matches!((made, row.get::<_, Digest>(8)), (Ok(made), Ok(kept)) if made == kept)
+}
+
+/// Whether there are events that no head was computed over.
+pub(in crate::storage) fn is_ahead(conn: &Connection) -> rusqlite::Result<bool> {
+    let select = "SELECT EXISTS (SELECT 1 FROM usage WHERE id > event)
+        OR EXISTS (SELECT 1 FROM usage_erased WHERE usage_erased.id > event) FROM chain";
+    conn.prepare_cached(select)?.query_row([], |row| row.get(0))
 }
 
 /// Makes a checkpoint where one is due, given the last event before this transaction.

@@ -1,15 +1,18 @@
 //! Erasure in the catalog: everything of a subject goes, a receipt and tombstones stay. Runs within a transaction of its caller.
 
+use std::path::Path;
+
 use aws_lc_rs::digest;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use super::code::{from_json, int, parsed, uint};
 use super::request::{self, Method};
 use super::state::State;
 use super::{chain, pending, subject, tenant};
 use crate::keys::encoding::to_hex;
-use crate::keys::receipt::{self, ReceiptSigner};
+use crate::keys::receipt::{self, ReceiptError, ReceiptSigner};
 use crate::model::erasure::{ErasureReceipt, ErasureState, Removed, SearchKey, SignedReceipt};
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::timestamp::Timestamp;
@@ -99,7 +102,7 @@ pub(in crate::storage) fn forget(
         .into_iter()
         .map(|trace| (trace.sha256, trace.search))
         .unzip();
-    let removed = remove_subject(conn, state, handle, &rows)?;
+    let removed = remove_subject(conn, state, context.tenant, handle, &rows)?;
     state.last_erasure += 1;
     let receipt = ErasureReceipt {
         erasure: state.last_erasure,
@@ -175,11 +178,37 @@ pub(in crate::storage) fn open(conn: &Connection) -> rusqlite::Result<Vec<u64>> 
         .collect()
 }
 
+/// Why what stands by an erasure is not its receipt.
+#[derive(Debug, Error)]
+pub(in crate::storage) enum NotItsReceipt {
+    /// This server did not sign it.
+    #[error("its receipt: {0}")]
+    Receipt(#[from] ReceiptError),
+    /// It did, for something else.
+    #[error("its receipt is of another one")]
+    Another,
+}
+
+/// What the server with this public key signed of an erasure as it is now.
+pub(in crate::storage) fn signed(
+    stored: &EraseAnswer,
+    tenant: &TenantId,
+    public_key: &[u8],
+) -> Result<ErasureReceipt, NotItsReceipt> {
+    let receipt = receipt::verify_of(&stored.receipt, public_key)?;
+    let of = (&receipt.tenant, receipt.erasure, &receipt.subject_id);
+    if of == (tenant, stored.erasure, &stored.subject_id) && receipt.purged_at.is_some() == stored.purged {
+        Ok(receipt)
+    } else {
+        Err(NotItsReceipt::Another)
+    }
+}
+
 /// Marks an erasure purged and signs its receipt anew; `false` when a segment still holds a row of it.
 pub(in crate::storage) fn mark_purged(
     conn: &Connection,
     state: &mut State,
-    signer: &ReceiptSigner,
+    (tenant, signer): (&TenantId, &ReceiptSigner),
     erasure: u64,
     now: Timestamp,
 ) -> Result<bool, StorageError> {
@@ -189,13 +218,9 @@ pub(in crate::storage) fn mark_purged(
     let Some(answer) = find(conn, erasure)?.filter(|answer| !held && !answer.purged) else {
         return Ok(false);
     };
-    let fault = |e: receipt::ReceiptError| {
-        StorageError::damaged(
-            std::path::Path::new("catalog.db"),
-            format!("erasure {erasure}: {e}"),
-        )
-    };
-    let mut receipt = receipt::verify(&answer.receipt).map_err(fault)?;
+    let mut receipt = signed(&answer, tenant, signer.public_key()).map_err(|error| {
+        StorageError::damaged(Path::new("catalog.db"), format!("erasure {erasure}: {error}"))
+    })?;
     receipt.purged_at = Some(now);
     receipt.state = ErasureState::Purged;
     let renewed = signer.sign(&receipt);
@@ -257,6 +282,7 @@ fn insert(conn: &Connection, answer: &EraseAnswer, sequence: u64) -> rusqlite::R
 fn remove_subject(
     conn: &Connection,
     state: &mut State,
+    tenant: &TenantId,
     handle: u64,
     rows: &[(u64, Place)],
 ) -> rusqlite::Result<Removed> {
@@ -268,11 +294,13 @@ fn remove_subject(
     state.references -= rows.len() as u64;
     state.subjects -= 1;
     let delete = |sql| conn.prepare_cached(sql)?.execute([int(handle)]);
+    let history = chain::forget(conn, tenant, handle)?;
     let removed = Removed {
         subject_handle: handle,
         references: delete("DELETE FROM reference WHERE subject = ?")? as u64,
         links: delete("DELETE FROM link WHERE subject = ?")? as u64,
-        usage_events: chain::forget(conn, handle)?,
+        usage_events: history.events,
+        usage_events_altered: history.altered,
         stored_answers: request::scrub(conn, handle)?,
     };
     delete("DELETE FROM subject WHERE handle = ?")?;
