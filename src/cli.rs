@@ -106,10 +106,13 @@ pub enum Command {
     Config(config::Command),
 }
 
+/// Threads of the runtime, also on one processor.
+const WORKERS_MIN: usize = 2;
+
 /// Runs the command line of this process. Exit code 0: done; 1: refused or failed; 2: wrong usage.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&CliError::Runtime(error)),
     };
@@ -117,6 +120,15 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+/// Scoring may wait for a disk on one of its threads: there is another one for everybody else.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads.max(WORKERS_MIN))
+        .enable_all()
+        .build()
 }
 
 async fn dispatch(command: Command) -> Result<(), CliError> {

@@ -1,6 +1,7 @@
 //! What the benches share: seeded rows, whole searches, clocks, the machine, the peers. Judges no figure and sets no goal.
 
 pub mod contest;
+pub mod cores;
 pub mod differ;
 pub mod gallery;
 pub mod gpu;

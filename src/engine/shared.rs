@@ -23,6 +23,8 @@ const PLACES_LEFT_FACTOR: usize = 8;
 /// State that the engine's thread writes and callers read.
 pub(super) struct Shared {
     galleries: RwLock<HashMap<GalleryId, Arc<Line>>>,
+    /// Those of which scans wait or run: few, however many there are.
+    busy: RwLock<HashMap<GalleryId, Arc<Line>>>,
     backend: RwLock<Arc<str>>,
     /// Scans that wait or run, and the work that they are together.
     waiting: AtomicUsize,
@@ -38,6 +40,7 @@ pub(super) struct Shared {
 
 /// A gallery as callers see it.
 pub(super) struct Line {
+    id: GalleryId,
     pub(super) dim: Dimension,
     bytes: AtomicU64,
     /// Its scans that wait or run.
@@ -66,7 +69,9 @@ pub(super) struct Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.line.waiting.fetch_sub(1, Ordering::Relaxed);
+        if self.line.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.shared.rest(&self.line);
+        }
         self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
         self.shared.work.fetch_sub(self.work, Ordering::Relaxed);
     }
@@ -76,6 +81,7 @@ impl Shared {
     pub(super) fn new(config: &EngineConfig) -> Self {
         Self {
             galleries: RwLock::default(),
+            busy: RwLock::default(),
             backend: RwLock::new(Arc::from("")),
             waiting: AtomicUsize::new(0),
             work: AtomicU64::new(0),
@@ -109,7 +115,9 @@ impl Shared {
         let work = line.work();
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.work.fetch_add(work, Ordering::Relaxed);
-        line.waiting.fetch_add(1, Ordering::Relaxed);
+        if line.waiting.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.busy.write().insert(line.id, Arc::clone(line));
+        }
         Ok(Ticket {
             shared: Arc::clone(self),
             line: Arc::clone(line),
@@ -149,10 +157,18 @@ impl Shared {
         Ok(())
     }
 
+    /// Takes a gallery from the busy ones, unless somebody came meanwhile.
+    fn rest(&self, line: &Line) {
+        let mut busy = self.busy.write();
+        if line.waiting.load(Ordering::Relaxed) == 0 {
+            busy.remove(&line.id);
+        }
+    }
+
     /// Probes and work until one more scan of a gallery that has `own` is answered: of each gallery as many are served before it as of its own.
     fn before(&self, line: &Line, own: usize) -> (usize, u64) {
-        let galleries = self.galleries.read();
-        let served = galleries.values().map(|other| {
+        let busy = self.busy.read();
+        let served = busy.values().map(|other| {
             let count = other.waiting.load(Ordering::Relaxed).min(own + 1);
             (count, count as u64 * other.work())
         });
@@ -197,6 +213,7 @@ impl Shared {
 
     pub(super) fn open_gallery(&self, id: GalleryId, dim: Dimension) {
         let line = Line {
+            id,
             dim,
             bytes: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),

@@ -118,3 +118,44 @@ fn a_flood_of_one_large_gallery_lets_small_ones_in() {
     assert_eq!(room.ask(1, Some(250 * MS)), Ok(()));
     assert!(room.ask(0, Some(250 * MS)).is_err());
 }
+
+#[test]
+fn galleries_that_nobody_waits_for_are_not_looked_through() {
+    let mut room = Room::new();
+    let busy = |room: &Room| room.shared.busy.read().len();
+    for gallery in [0, 2, 2] {
+        room.ask(gallery, None).expect("room");
+    }
+    assert_eq!(busy(&room), 2);
+    room.tickets.pop();
+    assert_eq!(busy(&room), 2, "one of its two is left");
+    room.tickets.clear();
+    assert_eq!(busy(&room), 0);
+}
+
+#[test]
+fn however_many_come_and_go_at_once_it_is_known_who_waits() {
+    let room = Room::new();
+    let line = room.shared.gallery(GalleryId(1)).expect("open");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    drop(room.shared.ticket(&line, None).expect("room"));
+                }
+            });
+        }
+    });
+    assert_eq!(room.shared.busy.read().len(), 0);
+    let _stays = room.shared.ticket(&line, None).expect("room");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    drop(room.shared.ticket(&line, None).expect("room"));
+                    assert!(room.shared.busy.read().contains_key(&GalleryId(1)));
+                }
+            });
+        }
+    });
+}

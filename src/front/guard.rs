@@ -79,8 +79,15 @@ pub(super) struct Guard<C: Clock = MonotonicClock> {
     window: Duration,
     clock: C,
     climbs: Cache<Pair, Arc<Climb<C>>>,
-    /// Until when scanners are told nothing at all.
-    scanners: Cache<Principal, C::Instant>,
+    /// Scanners that are told nothing at all, and those that were lately.
+    scanners: Cache<Principal, Lock<C::Instant>>,
+}
+
+/// How a scanner is held up for everybody.
+#[derive(Clone, Copy)]
+struct Lock<I> {
+    until: I,
+    length: Duration,
 }
 
 /// The score from which on a candidate below `threshold` is a near miss.
@@ -113,7 +120,8 @@ where
                 .build(),
             scanners: Cache::builder()
                 .max_capacity(COUNTED_MAX)
-                .time_to_live(window)
+                // As long as one may last, and again until it no longer counts.
+                .time_to_live(window * 2)
                 .build(),
         }
     }
@@ -124,8 +132,8 @@ where
             return Ok(());
         }
         let now = self.clock.now();
-        match self.scanners.get(caller).filter(|until| now < *until) {
-            Some(until) => Err(self.held(until.duration_since(now).into())),
+        match self.scanners.get(caller).filter(|lock| now < lock.until) {
+            Some(lock) => Err(self.held(lock.until.duration_since(now).into())),
             None => Ok(()),
         }
     }
@@ -167,7 +175,7 @@ where
             held.refused += 1;
             if held.refused >= self.near_misses_max {
                 held.refused = 0;
-                self.scanners.insert(caller.clone(), now + self.window.into());
+                self.lock(caller, now);
                 report(
                     caller,
                     "it goes on though it is told nothing about that subject: all its calls are refused for a while",
@@ -186,6 +194,16 @@ where
             );
             self.held(refused.wait_time_from(now))
         })
+    }
+
+    /// Tells a scanner nothing at all, at first for as long as about one subject, and twice as long each time that it comes to that again: a person whose
+    /// palm has changed closes a gate for a short time alone.
+    fn lock(&self, scanner: &Principal, now: C::Instant) {
+        let first = self.window / self.near_misses_max.max(1);
+        let before = self.scanners.get(scanner);
+        let length = before.map_or(first, |lock| (lock.length * 2).min(self.window));
+        let until = now + length.into();
+        self.scanners.insert(scanner.clone(), Lock { until, length });
     }
 
     fn held(&self, retry_after: Duration) -> NodeError {

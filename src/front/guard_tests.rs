@@ -76,10 +76,32 @@ fn that_it_is_told_nothing_tells_a_scanner_little() {
     }
     assert_eq!(learnt, MAX);
     guard.enter(&scanner("other-gate")).expect("of others");
-    clock.advance(Duration::from_secs(99));
+    clock.advance(Duration::from_secs(19));
     guard.enter(&scanner("gate")).expect_err("still");
     clock.advance(Duration::from_secs(2));
     guard.enter(&scanner("gate")).expect("heard again");
+}
+
+#[test]
+fn a_scanner_that_does_not_stop_is_told_nothing_for_longer_each_time() {
+    let (guard, clock) = guard(MAX);
+    let mut locks = Vec::new();
+    for _ in 0..5 {
+        while guard.enter(&scanner("gate")).is_ok() {
+            let _ = guard.look(&scanner("gate"), &id("ada"), true);
+        }
+        let mut seconds = 0;
+        while guard.enter(&scanner("gate")).is_err() {
+            clock.advance(Duration::from_secs(1));
+            seconds += 1;
+        }
+        locks.push(seconds);
+    }
+    assert_eq!(
+        locks,
+        [20, 40, 80, 100, 100],
+        "up to the time that near misses count"
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -124,29 +125,50 @@ pub(super) struct Taken {
 
 struct Memory {
     /// By capture time, so that those come first which become too old first.
-    probes: BTreeMap<(Timestamp, ProbeMark), Arc<Holders>>,
-    /// How many of each.
-    held: HashMap<Holder, Held>,
+    probes: BTreeMap<(Timestamp, ProbeMark), Arc<Holder>>,
+    /// How many of each tenant.
+    tenants: HashMap<TenantId, Held>,
+    /// How many of each scanner. All of its probes share the key.
+    scanners: HashMap<Arc<Holder>, Held>,
     /// Whatever was captured until then may have been forgotten.
     forgotten: Timestamp,
 }
 
-/// Whose places are counted.
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Holder {
-    Tenant(TenantId),
-    Scanner(Principal),
+/// Whom a probe is of.
+#[derive(PartialEq, Eq, Hash)]
+struct Holder {
+    tenant: TenantId,
+    scanner: Principal,
 }
 
-/// The tenant and the principal that a probe is of.
-type Holders = [Holder; 2];
-
-/// The places of one of them.
+/// The places of a tenant or a scanner.
 #[derive(Clone, Copy)]
 struct Held {
     probes: usize,
     /// None of them was captured earlier.
     since: Timestamp,
+}
+
+impl Held {
+    /// Counts one more in its place among `all`.
+    fn add<K: Eq + Hash>(all: &mut HashMap<K, Self>, of: K, captured_at: Timestamp) {
+        let held = all.entry(of).or_insert(Self {
+            probes: 0,
+            since: captured_at,
+        });
+        held.probes += 1;
+        held.since = held.since.min(captured_at);
+    }
+
+    /// Counts one less, and those that are left come later.
+    fn remove<K: Eq + Hash>(all: &mut HashMap<K, Self>, of: &K, captured_at: Timestamp) {
+        let held = all.get_mut(of).expect("counted when it was taken");
+        held.probes -= 1;
+        held.since = captured_at;
+        if held.probes == 0 {
+            all.remove(of);
+        }
+    }
 }
 
 /// Whether a call has its probe: its second try is no repetition.
@@ -163,7 +185,8 @@ impl Taken {
             config,
             memory: Mutex::new(Memory {
                 probes: BTreeMap::new(),
-                held: HashMap::new(),
+                tenants: HashMap::new(),
+                scanners: HashMap::new(),
                 forgotten,
             }),
         }
@@ -195,8 +218,11 @@ impl Taken {
         if memory.probes.contains_key(&key) {
             return Err(SealedError::Replayed.into());
         }
-        let holders = [Holder::Tenant(tenant.clone()), Holder::Scanner(scanner.clone())];
-        if let Some((limit, value, since)) = self.exhausted(&memory, &holders) {
+        let holder = Holder {
+            tenant: tenant.clone(),
+            scanner: scanner.clone(),
+        };
+        if let Some((limit, value, since)) = self.exhausted(&memory, &holder) {
             let micros = u64::try_from(since.0.saturating_sub(oldest.0)).unwrap_or_default();
             return Err(NodeError::Exhausted {
                 limit,
@@ -205,16 +231,12 @@ impl Taken {
             }
             .into());
         }
-        memory.remember(key, holders);
+        memory.remember(key, holder);
         Ok(())
     }
 
     /// The limit that one more probe would be over, and since when the oldest of those that take its places was captured.
-    fn exhausted(
-        &self,
-        memory: &Memory,
-        [tenant, scanner]: &Holders,
-    ) -> Option<(&'static str, usize, Timestamp)> {
+    fn exhausted(&self, memory: &Memory, holder: &Holder) -> Option<(&'static str, usize, Timestamp)> {
         let SealedConfig {
             remembered_max: all,
             remembered_per_scanner_max: each,
@@ -225,15 +247,11 @@ impl Taken {
             probes: memory.probes.len(),
             since: *since,
         });
-        let of = |holder| memory.held.get(holder).copied();
+        let of_scanner = memory.scanners.get(holder).copied();
+        let of_tenant = memory.tenants.get(&holder.tenant).copied();
         [
-            (
-                "sealed_probes.remembered_per_scanner_max",
-                each,
-                each,
-                of(scanner),
-            ),
-            ("sealed_probes.remembered_max", all, all - all / 9, of(tenant)),
+            ("sealed_probes.remembered_per_scanner_max", each, each, of_scanner),
+            ("sealed_probes.remembered_max", all, all - all / 9, of_tenant),
             ("sealed_probes.remembered_max", all, all, total),
         ]
         .into_iter()
@@ -245,16 +263,12 @@ impl Taken {
 }
 
 impl Memory {
-    fn remember(&mut self, key: (Timestamp, ProbeMark), holders: Holders) {
-        for holder in &holders {
-            let held = self.held.entry(holder.clone()).or_insert(Held {
-                probes: 0,
-                since: key.0,
-            });
-            held.probes += 1;
-            held.since = held.since.min(key.0);
-        }
-        self.probes.insert(key, Arc::new(holders));
+    fn remember(&mut self, key: (Timestamp, ProbeMark), holder: Holder) {
+        let known = self.scanners.get_key_value(&holder);
+        let holder = known.map_or_else(|| Arc::new(holder), |(known, _)| Arc::clone(known));
+        Held::add(&mut self.tenants, holder.tenant.clone(), key.0);
+        Held::add(&mut self.scanners, Arc::clone(&holder), key.0);
+        self.probes.insert(key, holder);
     }
 
     /// More than one call brings, and not so many that others wait for it.
@@ -263,16 +277,10 @@ impl Memory {
             let Some(first) = self.probes.first_entry().filter(|first| first.key().0 < oldest) else {
                 return;
             };
-            let ((captured_at, _), holders) = first.remove_entry();
+            let ((captured_at, _), holder) = first.remove_entry();
             self.forgotten = self.forgotten.max(captured_at);
-            for holder in &*holders {
-                let held = self.held.get_mut(holder).expect("counted when it was taken");
-                held.probes -= 1;
-                held.since = captured_at;
-                if held.probes == 0 {
-                    self.held.remove(holder);
-                }
-            }
+            Held::remove(&mut self.tenants, &holder.tenant, captured_at);
+            Held::remove(&mut self.scanners, &holder, captured_at);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The threads that score: what scans leave over, and palms against one subject. A round of scans is answered at once; were each of its answers scored on a
 //! thread of its own, most of the time would go into waking threads. Bounds nothing: the queue of scans and the front's quotas do.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::available_parallelism;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -38,8 +39,10 @@ impl Scorers {
         &self,
         work: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
     ) -> Result<T, NodeError> {
+        let ended_early = || NodeError::Internal("scoring ended early by a defect".to_owned());
         if let Ok(_turn) = self.turn.try_acquire() {
-            return work();
+            // Nothing of the work is used after a panic.
+            return catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(ended_early()));
         }
         let (reply, answer) = oneshot::channel();
         // In the order of their coming.
@@ -48,9 +51,7 @@ impl Scorers {
                 let _ = reply.send(work());
             }
         });
-        answer
-            .await
-            .unwrap_or_else(|_| Err(NodeError::Internal("scoring ended early by a defect".to_owned())))
+        answer.await.unwrap_or_else(|_| Err(ended_early()))
     }
 }
 

@@ -28,12 +28,17 @@ async fn who_comes_alone_waits_for_no_other_thread() {
 #[tokio::test]
 async fn a_panic_fails_its_caller_and_nobody_else() {
     let scorers = Scorers::start().expect("started");
-    let _turn = scorers.turn.try_acquire().expect("free");
-    let failed = scorers
-        .run(|| -> Result<(), NodeError> { panic!("on purpose") })
-        .await;
-    assert!(matches!(failed, Err(NodeError::Internal(_))), "{failed:?}");
-    assert_eq!(scorers.run(|| Ok(1)).await.expect("still there"), 1);
+    let fails = async || {
+        let failed = scorers
+            .run(|| -> Result<(), NodeError> { panic!("on purpose") })
+            .await;
+        assert!(matches!(failed, Err(NodeError::Internal(_))), "{failed:?}");
+        assert_eq!(scorers.run(|| Ok(1)).await.expect("still there"), 1);
+    };
+    // On the caller's thread, then on another.
+    fails().await;
+    let _turn = scorers.turn.try_acquire().expect("free again");
+    fails().await;
 }
 
 #[tokio::test]

@@ -36,23 +36,25 @@ pub fn audit(
         kept.push((name.clone(), checkpoint));
     }
     let present = data_dir::tenants(&config.data)?;
+    if let Some(tenant) = tenant.filter(|tenant| !present.contains(tenant)) {
+        return Err(StorageError::TenantUnknown(tenant.clone()).into());
+    }
     let mut wanted = tenant.map_or_else(|| present.clone(), |tenant| vec![tenant.clone()]);
     wanted.extend(kept.iter().map(|(_, of)| of.tenant.clone()));
     wanted.sort();
     wanted.dedup();
     let mut audited = Vec::with_capacity(wanted.len());
     for tenant in wanted {
-        if !present.contains(&tenant) {
-            return Err(StorageError::TenantUnknown(tenant).into());
-        }
         let of_tenant: Vec<Named> = kept
             .iter()
             .filter(|(_, of)| of.tenant == tenant)
             .cloned()
             .collect();
         let found = data_key(&config.data, &keyring, &tenant)?
-            .map(|key| audit_tenant(&config.data, &tenant, &key, public_key, &of_tenant));
-        audited.push((tenant, found.transpose()?));
+            .map(|key| audit_tenant(&config.data, &tenant, &key, public_key, &of_tenant))
+            // One tenant that can't be read hides nothing of the others.
+            .map(|found| found.unwrap_or_else(|error| Audit::failed(&error)));
+        audited.push((tenant, found));
     }
     Ok(audited)
 }

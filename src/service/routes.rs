@@ -77,6 +77,7 @@ pub fn public(rooms: Rooms, message_bytes_max: usize) -> Routes {
         others: enrollment.max_decoding_message_size(request_bytes_max),
     };
     let places = Places {
+        limit: ("calls at once", CALLS_MAX),
         calls: Arc::new(Semaphore::new(CALLS_MAX)),
         look: Arc::new(move |request| rooms.admit(request, method(request.uri().path()))),
     };
@@ -89,6 +90,7 @@ pub fn public(rooms: Rooms, message_bytes_max: usize) -> Routes {
 /// Bounds a service of small messages: health, reflection.
 pub fn small<S>(service: S, look: &Look) -> Bounded<S> {
     let places = Places {
+        limit: ("small calls at once", SMALL_CALLS_MAX),
         calls: Arc::new(Semaphore::new(SMALL_CALLS_MAX)),
         look: Arc::clone(look),
     };
@@ -123,6 +125,8 @@ fn method(path: &str) -> Option<Method> {
 /// Places for calls.
 #[derive(Clone)]
 struct Places {
+    /// What it is called and how many there are.
+    limit: (&'static str, usize),
     calls: Arc<Semaphore>,
     look: Look,
 }
@@ -138,9 +142,10 @@ impl Places {
     /// A place for a call, or why there is none.
     fn take(&self, request: &http::Request<Body>) -> Result<OwnedSemaphorePermit, Status> {
         let place = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
+            let (limit, value) = self.limit;
             let error = NodeError::Exhausted {
-                limit: "calls at once",
-                value: CALLS_MAX as u64,
+                limit,
+                value: value as u64,
                 retry_after: Duration::from_millis(100),
             };
             status::from_front(&error.into(), "")

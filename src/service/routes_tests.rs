@@ -45,7 +45,7 @@ async fn asked(service: &mut Bounded<Room>, path: &str) -> Code {
 }
 
 #[tokio::test]
-async fn whoever_waits_until_its_deadline_is_told_before_it() {
+async fn whoever_waits_until_its_deadline_is_told_and_leaves_its_place() {
     let places = places(1, || Ok(()));
     let mut waits = places.bound(Room { answers: false });
     let request = http::Request::post(IDENTIFY_PATH).header("grpc-timeout", "20m");
@@ -75,6 +75,7 @@ fn calls_that_nobody_answered_are_counted_under_their_method_s_name() {
 
 fn places(calls: usize, look: impl Fn() -> Result<(), Status> + Send + Sync + 'static) -> Places {
     Places {
+        limit: ("calls", calls),
         calls: Arc::new(Semaphore::new(calls)),
         look: Arc::new(move |_| look()),
     }

@@ -93,6 +93,13 @@ pub fn audit(
 }
 
 impl Audit {
+    /// Of a history that can't be read.
+    pub fn failed(error: &StorageError) -> Self {
+        let mut audit = Self::default();
+        audit.fault(None, error.to_string());
+        audit
+    }
+
     fn fault(&mut self, event: Option<u64>, what: String) {
         let alike = self
             .faults

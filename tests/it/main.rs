@@ -13,6 +13,7 @@ mod audited;
 mod bad_clients;
 mod bad_input;
 mod brought_back;
+mod climbing;
 mod exact;
 mod formats;
 mod found_at_once;

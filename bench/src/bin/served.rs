@@ -12,11 +12,12 @@ use thenar_bench::machine::Machine;
 use thenar_bench::served::alone::BATCH_MAX;
 use thenar_bench::served::open::Open;
 use thenar_bench::served::{Bench, Measured, Plan, Summary};
-use thenar_bench::{Failure, exit, progress};
+use thenar_bench::{Failure, cores, exit, progress};
 
-/// Measures a server on this machine through gRPC with TLS, and the engine alone on the same gallery in the same run; callers share its cores.
+/// Measures a server on this machine through gRPC with TLS, and the engine alone on the same gallery in the same run; callers share its cores unless they are kept apart.
 #[derive(Debug, Parser)]
 #[command(name = "bench/served")]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags")]
 struct Options {
     /// Palms of the tenant.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
@@ -48,6 +49,9 @@ struct Options {
     /// How long a caller waits in these two.
     #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
     deadline_ms: u64,
+    /// Give the server half of the cores to itself, and the engine alone and the callers the other half.
+    #[arg(long)]
+    apart: bool,
     /// Folder to work in, on the disk that is meant; a temporary one unless given.
     #[arg(long)]
     folder: Option<PathBuf>,
@@ -61,12 +65,17 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Failure> {
+    // Before any other thread is there.
+    let cores = options.apart.then(cores::leave_half).transpose()?;
     let folder = match &options.folder {
         Some(folder) => TempDir::with_prefix_in("thenar-served-", folder)?,
         None => TempDir::with_prefix("thenar-served-")?,
     };
     let thenar = std::env::current_exe()?.with_file_name("thenar");
-    let site = Site::make(folder.path(), &thenar)?;
+    let mut site = Site::make(folder.path(), &thenar)?;
+    if let Some(cores) = cores {
+        site.keep_on(cores);
+    }
     progress(format!("data in {}", site.data().display()));
     let plan = Plan {
         rows: options.rows,
@@ -103,8 +112,13 @@ fn run(options: &Options) -> Result<(), Failure> {
 fn print(options: &Options, measured: &Measured) {
     let machine = Machine::this();
     println!(
-        "thenar {}; {}, {} cores; {} palms of {} dimensions",
-        machine.commit, machine.cpu, machine.cores, options.rows, options.dim
+        "thenar {}; {}, {} cores{}; {} palms of {} dimensions",
+        machine.commit,
+        machine.cpu,
+        machine.cores,
+        if options.apart { " a side" } else { "" },
+        options.rows,
+        options.dim
     );
     println!(
         "engine alone  {:>8.0} identifications a second in batches of {:.0}; {:.0} in batches of {BATCH_MAX}",

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::CpuSet;
 use thenar::client::Credentials;
 use thenar::model::principal::Principal;
 use thenar::server::pki::Pki;
 
 use super::calls::Badges;
-use crate::Failure;
+use crate::{Failure, cores};
 
 /// How often a start or an end is looked for.
 const POLL: Duration = Duration::from_millis(2);
@@ -29,6 +30,7 @@ pub struct Site {
     data: PathBuf,
     folder: PathBuf,
     server: PathBuf,
+    cores: Option<CpuSet>,
     environment: Vec<(&'static str, OsString)>,
     pki: Pki,
     ca_pem: String,
@@ -51,11 +53,17 @@ impl Site {
             pki: Pki::open(&data.join("tls"))?,
             ca_pem: std::fs::read_to_string(data.join("tls/ca.pem"))?,
             server: server.to_owned(),
+            cores: None,
             environment: Vec::new(),
             data,
             folder,
         };
         Ok(site)
+    }
+
+    /// Keeps the server on these cores from its next start on.
+    pub fn keep_on(&mut self, cores: CpuSet) {
+        self.cores = Some(cores);
     }
 
     /// Sets a variable of the server's environment.
@@ -109,7 +117,8 @@ impl Site {
             std::fs::remove_file(&address)?;
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
-        let process = Command::new(&self.server)
+        let mut command = Command::new(&self.server);
+        command
             .arg("serve")
             .args([Path::new("--config"), &self.folder.join("thenar.toml")])
             .args([Path::new("--data"), &self.data])
@@ -118,8 +127,8 @@ impl Site {
             .envs(self.environment.iter().map(|(variable, value)| (variable, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
+            .stderr(log);
+        let process = cores::on(self.cores.as_ref(), || command.spawn())?;
         Ok(Child {
             process,
             address_file: address,

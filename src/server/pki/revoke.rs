@@ -10,6 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use time::{Duration, OffsetDateTime};
 use x509_parser::certificate::X509Certificate;
+use x509_parser::num_bigint::BigUint;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
@@ -100,9 +101,9 @@ impl Pki {
         // Whoever else adds to the list waits, and adds to this one.
         let alone = fs::File::open(dir).map_err(|source| io("open", dir, source))?;
         alone.lock().map_err(|source| io("lock", dir, source))?;
-        let mut revoked = match fs::read(&path) {
+        let (mut revoked, known) = match fs::read(&path) {
             Ok(pem) => listed(&path, &pem, &authority(dir)?)?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => <_>::default(),
             Err(source) => return Err(io("read", &path, source)),
         };
         let now = OffsetDateTime::now_utc();
@@ -119,12 +120,14 @@ impl Pki {
         }
         let certificates = revoked.len();
         let until = now + Duration::days(i64::from(days));
-        let number = u64::try_from(now.unix_timestamp_nanos() / 1_000).unwrap_or(0);
+        // Servers take none with a lower number than they have had, also where the clock was ahead then.
+        let micros = u64::try_from(now.unix_timestamp_nanos() / 1_000).unwrap_or(0);
+        let number = BigUint::from(micros).max(known + 1_u32);
         let list = CertificateRevocationListParams {
             // An hour of slack for clocks that run late.
             this_update: now - Duration::hours(1),
             next_update: until,
-            crl_number: SerialNumber::from(number),
+            crl_number: SerialNumber::from_slice(&number.to_bytes_be()),
             issuing_distribution_point: None,
             revoked_certs: revoked,
             key_identifier_method: KeyIdMethod::Sha256,
@@ -135,15 +138,20 @@ impl Pki {
     }
 }
 
-/// What is on the list already, which has to be the authority's own.
+/// What is on the list already, which has to be the authority's own, and its number.
 fn listed(
     path: &Path,
     pem: &[u8],
     authority: &CertificateDer<'_>,
-) -> Result<Vec<RevokedCertParams>, PkiError> {
+) -> Result<(Vec<RevokedCertParams>, BigUint), PkiError> {
     let refused = |reason: String| PkiError::List(reason);
     let lists = Lists::read(path, pem, std::slice::from_ref(authority))
         .map_err(|error| refused(error.to_string()))?;
+    let number = lists
+        .numbers
+        .values()
+        .map(|bytes| BigUint::from_bytes_be(bytes))
+        .max();
     let mut entries = Vec::new();
     for der in &lists.ders {
         let (_, list) = CertificateRevocationList::from_der(der)
@@ -155,7 +163,7 @@ fn listed(
             invalidity_date: None,
         }));
     }
-    Ok(entries)
+    Ok((entries, number.unwrap_or_default()))
 }
 
 fn authority(dir: &Path) -> Result<CertificateDer<'static>, PkiError> {

@@ -66,7 +66,7 @@ fn a_list_grows_holds_each_once_and_can_be_signed_for_longer() {
     assert!(longer.until > OffsetDateTime::now_utc() + Duration::days(399));
     let authority = authority(dir.path()).expect("there");
     let path = dir.path().join(CRL_FILE);
-    let entries = listed(&path, &fs::read(&path).expect("there"), &authority).expect("sound");
+    let (entries, _) = listed(&path, &fs::read(&path).expect("there"), &authority).expect("sound");
     let listed: Vec<String> = entries
         .iter()
         .map(|e| e.serial_number.to_string().replace(':', ""))
@@ -112,4 +112,31 @@ fn those_who_revoke_at_once_lose_nobody() {
     });
     let list = pki.revoke(dir, &[], 1).expect("signed");
     assert_eq!(list.certificates, 8);
+}
+
+#[test]
+fn a_list_follows_one_that_was_signed_while_the_clock_was_ahead() {
+    let (dir, pki) = site();
+    let now = OffsetDateTime::now_utc();
+    let ahead = CertificateRevocationListParams {
+        this_update: now,
+        next_update: now + Duration::days(1),
+        crl_number: SerialNumber::from(u64::MAX),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let ahead = ahead.signed_by(&pki.issuer).expect("signed").pem().expect("PEM");
+    let path = dir.path().join(CRL_FILE);
+    fs::write(&path, &ahead).expect("written");
+    let authority = [authority(dir.path()).expect("there")];
+    let known = Lists::read(&path, ahead.as_bytes(), &authority)
+        .expect("sound")
+        .numbers;
+    let serial = issue(&pki).serial().expect("there is one");
+    pki.revoke(dir.path(), &[serial], 1).expect("signed");
+    let next = Lists::read(&path, &fs::read(&path).expect("there"), &authority).expect("sound");
+    next.check_numbers(&path, &known).expect("a server takes it");
+    let numbers: Vec<_> = next.numbers.into_values().collect();
+    assert_eq!(numbers, [[1, 0, 0, 0, 0, 0, 0, 0, 0]]);
 }

@@ -106,8 +106,15 @@ impl World {
     }
 
     /// Starts the server.
-    pub async fn boot(mut self) -> Self {
-        let server = Server::start(self.config(), Mode::Serve)
+    pub async fn boot(self) -> Self {
+        self.boot_with(|_| {}).await
+    }
+
+    /// Starts the server with other settings than those of most tests.
+    pub async fn boot_with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = self.config();
+        change(&mut config);
+        let server = Server::start(config, Mode::Serve)
             .await
             .expect("the server starts");
         self.server = Some(server);
