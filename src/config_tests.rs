@@ -113,6 +113,51 @@ fn limits_are_named_with_value_and_range() {
 }
 
 #[test]
+fn what_traces_can_t_do_is_refused_with_field_value_and_limit() {
+    for share in ["-0.1", "1.01", "nan"] {
+        let value = share.replace("nan", "NaN");
+        assert_eq!(
+            refusal(&format!("[traces]\nshare = {share}")),
+            format!("configuration: traces.share: {value} is not from 0 to 1")
+        );
+    }
+    for endpoint in [
+        "collector:4317",
+        "ftp://collector:4317",
+        "http://collector",
+        "http://collector:0",
+        "http://collector:4317/v1/traces",
+        "https://:4317",
+        "",
+    ] {
+        let text = refusal(&format!("[traces]\nendpoint = \"{endpoint}\""));
+        assert!(text.starts_with(&format!(
+            "configuration: traces.endpoint: \"{endpoint}\" is neither"
+        )));
+    }
+    for endpoint in [
+        "http://127.0.0.1:4317",
+        "https://[::1]:4317",
+        "https://collector:4317/",
+    ] {
+        let text = format!("[traces]\nendpoint = \"{endpoint}\"\nshare = 1");
+        assert_eq!(
+            loaded(&text).expect("sound").traces.endpoint.as_deref(),
+            Some(endpoint)
+        );
+    }
+    assert!(refusal("[traces]\nendpoint = \"http://a:1\"\nca = \"a.pem\"").contains("traces.ca"));
+    assert_eq!(
+        refusal("[traces]\nqueue_max = 0"),
+        "configuration: traces.queue_max: 0 is not from 1 to 1000000"
+    );
+    assert_eq!(
+        refusal("[traces]\nanswer_seconds_max = 61"),
+        "configuration: traces.answer_seconds_max: 61 is not from 1 to 60"
+    );
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let error = load(Some(Path::new("no-such.toml"))).expect_err("missing");
     assert!(error.to_string().contains("no-such.toml"));

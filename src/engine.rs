@@ -23,7 +23,7 @@ mod samples;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
@@ -82,6 +82,12 @@ pub struct Scanned {
     pub certificate: Certificate,
     /// Who scanned, for instance `cpu/avx512`.
     pub backend: Arc<str>,
+    /// When the scan came.
+    pub since: Instant,
+    /// When its round began.
+    pub begun: Instant,
+    /// How long the round took.
+    pub took: Duration,
 }
 
 /// Handle of the engine; clones share it. The engine's one thread owns all galleries and ends when the last handle is

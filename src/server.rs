@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod build;
+mod collector;
 pub mod config;
 mod counted;
 mod descriptors;
@@ -51,6 +52,7 @@ use crate::matcher::local::LocalNode;
 use crate::matcher::node::NodeError;
 use crate::storage::data_dir::DataDir;
 use crate::storage::error::StorageError;
+use crate::telemetry::traces::Exporter;
 
 /// Which tiers a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +143,7 @@ pub struct Server {
     probes: DropGuard,
     listener: JoinHandle<Result<(), ServerError>>,
     retention: Option<JoinHandle<()>>,
+    exporter: Option<Exporter>,
     drain_max: Duration,
 }
 
@@ -162,6 +165,7 @@ impl Server {
         let probes = CancellationToken::new();
         let metrics_address = probes::spawn(&config, ready, probes.clone()).await?;
         let probes = probes.drop_guard();
+        let (traces, exporter) = collector::start(&config, mode)?;
         let shown = match mode {
             Mode::Serve | Mode::Front => Rotation::load(build::public_tls(&config), server_side)?,
             Mode::Match => Rotation::load(build::node_tls(&config), server_side)?,
@@ -183,7 +187,7 @@ impl Server {
             }
             build::Served::Match(_) => None,
         };
-        let listener = listen::spawn(&config, socket, &tiers, &health, &shown, &stop)?;
+        let listener = listen::spawn(&config, socket, &tiers, &health, &shown, traces, &stop)?;
         let reload = watch::Sender::new(());
         tokio::spawn(shown.run(reload.subscribe(), stop.clone()));
         if let Some(shown) = shown_to_nodes {
@@ -205,6 +209,7 @@ impl Server {
             probes,
             listener,
             retention,
+            exporter,
             drain_max: Duration::from_secs(config.drain_seconds_max),
         })
     }
@@ -250,6 +255,9 @@ impl Server {
         }
         if let Some(node) = self.node {
             node.drain().await;
+        }
+        if let Some(exporter) = self.exporter {
+            exporter.flush().await;
         }
         drop(self.directory);
         // Whoever hung up may have left a task that ends just now.

@@ -29,6 +29,8 @@ use crate::front::error::FrontError;
 use crate::front::identity::Caller;
 use crate::front::revocation::Revocations;
 use crate::matcher::node::NodeError;
+use crate::model::principal::Principal;
+use crate::telemetry::traces::{self, Traces};
 
 /// What every room of the public API shares.
 #[derive(Clone)]
@@ -43,6 +45,8 @@ pub struct Rooms {
     pub draining: CancellationToken,
     /// When the server started.
     pub started: Instant,
+    /// Which calls are recorded.
+    pub traces: Traces,
 }
 
 impl Rooms {
@@ -50,6 +54,7 @@ impl Rooms {
     fn caller<T>(&self, request: &Request<T>) -> Result<Arc<Caller>, Status> {
         let caller = caller::of(request.extensions(), &self.trust_domain, &self.revocations)
             .map_err(|error| status::from_front(&error, ""))?;
+        tell_of(&caller);
         if deadline::of(request.metadata().as_ref()).is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(status::from_front(&NodeError::DeadlineExceeded.into(), ""));
         }
@@ -74,4 +79,13 @@ impl Rooms {
         };
         admit().map_err(|error: FrontError| status::from_front(&error, ""))
     }
+}
+
+/// Tells the trace of the call at hand who makes it: never which principal.
+fn tell_of(caller: &Caller) {
+    let tenant = match &caller.principal {
+        Principal::Member { tenant, .. } => Some(tenant.as_str()),
+        Principal::Admin { .. } => None,
+    };
+    traces::caller(tenant, caller.principal.role().as_str());
 }

@@ -1,4 +1,6 @@
-//! Metric names and logging set-up. Never sees a signature, key or personal field; labels have few values.
+//! Metric names, logging set-up, traces. Never sees a signature, key or personal field; labels have few values.
+
+pub mod traces;
 
 use std::io::{self, IsTerminal};
 
@@ -66,6 +68,9 @@ pub const DEVICE_LOSSES: &str = "thenar_device_losses_total";
 /// Times that a lost GPU was opened again or tried to be, by `device`.
 pub const DEVICE_RETRIES: &str = "thenar_device_retries_total";
 
+/// Spans of traces by `outcome`: exported to the collector, or lost to one that refused them, failed, or was too slow.
+pub const SPANS: &str = "thenar_spans_total";
+
 /// Tells the recorder what each metric is.
 pub fn describe() {
     describe_counter!(REQUESTS_TOTAL, "Requests, by method and gRPC code");
@@ -124,6 +129,7 @@ pub fn describe() {
     );
     describe_counter!(DEVICE_LOSSES, "Times that a GPU was lost, by device");
     describe_counter!(DEVICE_RETRIES, "Attempts to open a lost GPU again, by device");
+    describe_counter!(SPANS, "Spans of traces, by outcome");
 }
 
 /// Logs to standard error from now on. `THENAR_LOG` overrides the filter; a second call changes nothing.

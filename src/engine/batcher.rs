@@ -222,7 +222,7 @@ impl Batcher {
         let begun = Instant::now();
         let (found, backend) = self.backends.scan(&work);
         drop(work);
-        self.ran(&due, begun);
+        let took = self.ran(&due, begun);
         self.shared.set_backend(self.backends.name());
         let miss_probability = self.shared.miss_probability();
         let answered = due.into_iter().filter(|batch| !batch.is_empty());
@@ -233,18 +233,22 @@ impl Batcher {
                 Certificate::Deterministic
             };
             for (scan, survivors) in batch.into_iter().zip(found.survivors) {
+                let since = scan.since;
                 scan.answer(Ok(Scanned {
                     survivors,
                     rows,
                     certificate,
                     backend: Arc::clone(&backend),
+                    since,
+                    begun,
+                    took,
                 }));
             }
         }
     }
 
-    /// Learns from a round that has run, and tells of it.
-    fn ran(&self, round: &[Vec<ScanJob>], begun: Instant) {
+    /// Learns from a round that has run, and tells of it. Gives its time.
+    fn ran(&self, round: &[Vec<ScanJob>], begun: Instant) -> Duration {
         let took = begun.elapsed();
         let (mut probes, mut work) = (0, 0);
         for batch in round.iter().filter(|batch| !batch.is_empty()) {
@@ -259,6 +263,7 @@ impl Batcher {
         }
         self.shared.pace.learn(probes, work, took);
         metrics::histogram!(telemetry::SCAN_SECONDS).record(took);
+        took
     }
 
     /// The scans of one gallery that somebody waits for; all others are answered. None is left where the gallery was closed.

@@ -18,6 +18,7 @@ use crate::model::signature::Signature;
 use crate::model::subject::{Hand, REFERENCES_PER_PALM_MAX};
 use crate::model::timestamp::Timestamp;
 use crate::model::usage::{Outcome, UsageEvent, UsageKind};
+use crate::telemetry::traces::{self, Stage};
 
 /// Most signatures of one request: both palms, full.
 pub const SIGNATURES_MAX: usize = 2 * REFERENCES_PER_PALM_MAX;
@@ -58,6 +59,7 @@ impl Front {
             Captures::Good(captures) => captures,
             Captures::Retake(reason) => return Ok(Enrollment::Retake(reason)),
         };
+        traces::lap(Stage::Admission);
         // Of what was asked in the clear: sealed links and protected signatures would never be the same twice.
         let request_digest = tenant.digests.enroll(request);
         let subject_id = request

@@ -23,7 +23,8 @@ use crate::model::signature::Signature;
 use crate::model::subject::Hand;
 use crate::model::timestamp::Timestamp;
 use crate::model::usage::{Outcome, UsageEvent, UsageKind};
-use crate::telemetry;
+use crate::telemetry::traces::Stage;
+use crate::telemetry::{self, traces};
 
 /// The decision needs the runner-up too.
 const CANDIDATES_MIN: usize = 2;
@@ -76,6 +77,7 @@ impl Front {
             self.check_room(tenant, request.deadline)?;
         }
         self.take(tenant, caller, &request.probe, once)?;
+        traces::lap(Stage::Admission);
         let answer = match admitted {
             Admitted::Retake(reason) => retake(reason),
             Admitted::Good(probe) => {
@@ -152,6 +154,7 @@ impl Front {
         if remembered.is_none() {
             self.take(tenant, caller, &request.probe, once)?;
         }
+        traces::lap(Stage::Admission);
         let answer = match admitted {
             Admitted::Retake(reason) => Verified {
                 decision: Decision::Retake(reason),

@@ -15,6 +15,7 @@ use crate::model::reject::Rejected;
 use crate::model::signature::Signature;
 use crate::model::timestamp::Timestamp;
 use crate::model::usage::{Outcome, UsageEvent, UsageKind};
+use crate::telemetry::traces::{self, Stage};
 
 impl Front {
     /// 1:N without a threshold: who is nearest? For operators alone, since with scores a stranger could climb towards somebody's palm.
@@ -43,7 +44,9 @@ impl Front {
         member: &Member,
         request: &Investigate,
     ) -> Result<Investigated, FrontError> {
-        let (answer, outcome) = match admit::capture(&request.probe, &tenant.spec, "probe")? {
+        let admitted = admit::capture(&request.probe, &tenant.spec, "probe")?;
+        traces::lap(Stage::Admission);
+        let (answer, outcome) = match admitted {
             Admitted::Retake(reason) => (Investigated::Retake(reason), Outcome::Retake(reason)),
             Admitted::Good(probe) => {
                 let probe = self.protect(tenant, probe).await?;

@@ -31,7 +31,8 @@ use crate::model::decision::{Certificate, Decision, SearchAnswer};
 use crate::model::id::{SiteId, SubjectId, TenantId};
 use crate::model::signature::Signature;
 use crate::model::subject::REFERENCES_PER_PALM_MAX;
-use crate::telemetry;
+use crate::telemetry::traces::Stage;
+use crate::telemetry::{self, traces};
 
 /// What is remembered of recent matches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,10 +205,19 @@ impl Front {
         request: &Identify,
         search: &SearchQuery,
     ) -> Result<Option<SearchAnswer>, FrontError> {
-        let recents = &self.tenants.recents;
-        let Some(site) = recents.site(tenant, request) else {
+        let Some(site) = self.tenants.recents.site(tenant, request) else {
             return Ok(None);
         };
+        traces::staged(Stage::Recents, self.recall_at(tenant, site, search)).await
+    }
+
+    async fn recall_at(
+        &self,
+        tenant: &Tenant,
+        site: &SiteId,
+        search: &SearchQuery,
+    ) -> Result<Option<SearchAnswer>, FrontError> {
+        let recents = &self.tenants.recents;
         let Some(subject) = recents.nearest(tenant, site, &search.probe) else {
             count("miss");
             return Ok(None);

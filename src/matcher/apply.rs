@@ -22,7 +22,8 @@ use crate::model::signature::Signature;
 use crate::storage::error::StorageError;
 use crate::storage::place::Place;
 use crate::storage::write::{Committed, Write};
-use crate::telemetry;
+use crate::telemetry::traces::Stage;
+use crate::telemetry::{self, traces};
 
 /// Most writes of one tenant that wait for a transaction.
 pub(super) const WRITES_WAITING_MAX: usize = 16_384;
@@ -70,6 +71,10 @@ pub(super) fn exact_values(bytes: &[u8]) -> Zeroizing<Vec<u16>> {
 impl Tenant {
     /// Commits one write together with whatever waits beside it.
     pub(super) async fn write(self: &Arc<Self>, write: Write) -> Result<Committed, NodeError> {
+        traces::staged(Stage::Commit, self.write_in_turn(write)).await
+    }
+
+    async fn write_in_turn(self: &Arc<Self>, write: Write) -> Result<Committed, NodeError> {
         self.check()?;
         let is_use = matches!(write, Write::Usage(_));
         let (reply, answer) = oneshot::channel();

@@ -17,6 +17,7 @@ use crate::model::reject::Rejected;
 use crate::storage::error::StorageError;
 use crate::storage::import::{IMPORT_ROWS_MAX, ImportStart};
 use crate::storage::write::{ImportAnswer, ImportWrite};
+use crate::telemetry::traces;
 
 /// Longest wait for the next rows of an import.
 const CHUNK_WAIT_MAX: Duration = Duration::from_mins(1);
@@ -174,7 +175,7 @@ enum Begun {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
 ) -> Result<T, NodeError> {
-    tokio::task::spawn_blocking(work)
+    tokio::task::spawn_blocking(traces::carrying(work))
         .await
         .unwrap_or_else(|error| Err(NodeError::Internal(error.to_string())))
 }

@@ -9,12 +9,11 @@ use std::time::Instant;
 
 use super::import::blocking;
 use super::node::{NodeError, RankQuery};
-use super::search::{best_first, in_time};
+use super::search::{best_first, in_time, rescored};
 use super::tenant::Tenant;
 use crate::engine::{ScanRequest, Survivors};
 use crate::model::decision::{CANDIDATES_MAX, Candidate, Certificate, SearchAnswer};
 use crate::storage::place::Place;
-use crate::telemetry;
 
 use course::Course;
 use ranking::Ranking;
@@ -127,7 +126,7 @@ impl Tenant {
             ranking.add(id, score);
             scored += 1;
         })?;
-        metrics::histogram!(telemetry::RESCORE_SECONDS).record(started.elapsed());
+        rescored(started);
         Ok(scored)
     }
 

@@ -18,6 +18,8 @@ use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use parking_lot::Mutex;
 use tonic::Request;
+use tonic::body::Body;
+use tonic::codegen::http;
 use tonic::transport::Channel;
 
 use self::reach::{Reach, Wait};
@@ -36,6 +38,7 @@ use crate::model::tenant::{TenantSpec, TenantStatus};
 use crate::model::usage::UsageEvent;
 use crate::proto::matching::v1 as pb;
 use crate::proto::matching::v1::match_client::MatchClient;
+use crate::telemetry::traces::{Span, Traced};
 
 /// Largest message between front and match, in bytes: 1,000 candidates with every link fit several times.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -49,7 +52,7 @@ const PART_BYTES_MAX: usize = 1 << 20;
 pub struct RemoteNode {
     name: String,
     reach: Reach,
-    client: Arc<ArcSwap<MatchClient<Channel>>>,
+    client: Arc<ArcSwap<Client>>,
     backend: Arc<Mutex<String>>,
 }
 
@@ -69,8 +72,8 @@ impl RemoteNode {
         self.client.store(Arc::new(client(channel)));
     }
 
-    fn client(&self) -> MatchClient<Channel> {
-        MatchClient::clone(&self.client.load())
+    fn client(&self) -> Client {
+        Client::clone(&self.client.load())
     }
 
     fn parsed<T>(&self, answer: Result<T, Rejected>) -> Result<T, NodeError> {
@@ -90,8 +93,11 @@ impl RemoteNode {
     }
 }
 
-fn client(channel: Channel) -> MatchClient<Channel> {
-    MatchClient::new(channel)
+/// A client whose calls are parts of the traces of those that they are made for.
+type Client = MatchClient<Traced<Channel, fn(&mut http::Request<Body>) -> Option<Span>>>;
+
+fn client(channel: Channel) -> Client {
+    MatchClient::new(Traced::new(channel, Span::ask as _))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX)
 }

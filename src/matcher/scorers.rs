@@ -8,6 +8,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::node::NodeError;
+use crate::telemetry::traces;
 
 /// Threads for each processor: some wait for a disk.
 const PER_PROCESSOR: usize = 2;
@@ -44,6 +45,7 @@ impl Scorers {
             // Nothing of the work is used after a panic.
             return catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(ended_early()));
         }
+        let work = traces::carrying(work);
         let (reply, answer) = oneshot::channel();
         // In the order of their coming.
         self.pool.spawn_fifo(move || {

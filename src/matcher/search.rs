@@ -19,7 +19,8 @@ use crate::model::id::SubjectId;
 use crate::model::link::LinkKind;
 use crate::storage::place::{Place, RowId, StoredRow};
 use crate::storage::write::CandidateInfo;
-use crate::telemetry;
+use crate::telemetry::traces::Stage;
+use crate::telemetry::{self, traces};
 
 /// Rows read at once; bounds the memory of a search that must score every row.
 const ROWS_PER_READ_MAX: usize = 8_192;
@@ -116,6 +117,9 @@ impl Tenant {
         let scanned = self.engine.scan(request).await;
         let scanned = scanned.map_err(|error| engine_error(self.id(), &error))?;
         metrics::counter!(telemetry::ROWS_SEARCHED).increment(scanned.rows);
+        let waited = scanned.begun.saturating_duration_since(scanned.since);
+        traces::took(Stage::Queue, scanned.since, waited);
+        traces::took(Stage::Scan, scanned.begun, scanned.took);
         Ok(scanned)
     }
 
@@ -148,7 +152,7 @@ impl Tenant {
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.subject.cmp(&b.1.subject)));
         ranked.truncate(query.candidates_max.clamp(1, CANDIDATES_MAX));
         let candidates = self.describe(&ranked, &query.links);
-        metrics::histogram!(telemetry::RESCORE_SECONDS).record(started.elapsed());
+        rescored(started);
         candidates
     }
 
@@ -243,6 +247,13 @@ impl Tenant {
             ),
         )))
     }
+}
+
+/// Tells how long the survivors of a probe took, from `started` until now.
+pub(super) fn rescored(started: Instant) {
+    let took = started.elapsed();
+    metrics::histogram!(telemetry::RESCORE_SECONDS).record(took);
+    traces::took(Stage::Rescore, started, took);
 }
 
 /// Ends what nobody waits for any more.

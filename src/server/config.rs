@@ -68,6 +68,8 @@ pub struct Config {
     pub routes: Routes,
     /// Prometheus.
     pub metrics: Metrics,
+    /// Traces of calls.
+    pub traces: Traces,
     /// Logging.
     pub log: Log,
 }
@@ -206,6 +208,22 @@ pub struct Metrics {
     pub address: SocketAddr,
 }
 
+/// Traces of calls, for an OpenTelemetry collector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Traces {
+    /// Where the collector takes OTLP over gRPC: `http://HOST:PORT` or `https://HOST:PORT`; none records nothing.
+    pub endpoint: Option<String>,
+    /// PEM of the authority of the collector's certificate; the machine's authorities when it is not set.
+    pub ca: Option<PathBuf>,
+    /// Share of the calls that are recorded, from 0 to 1. A match node records what its fronts do.
+    pub share: f64,
+    /// Spans that wait for the collector; further ones are dropped.
+    pub queue_max: usize,
+    /// Longest wait for the collector's answer, in seconds; what it was sent is dropped then.
+    pub answer_seconds_max: u64,
+}
+
 /// Logging, to standard error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -236,6 +254,7 @@ impl Default for Config {
             recent_matches: RecentConfig::default(),
             routes: Routes::default(),
             metrics: Metrics::default(),
+            traces: Traces::default(),
             log: Log::default(),
         }
     }
@@ -308,6 +327,18 @@ impl Default for Metrics {
         Self {
             enabled: true,
             address: loopback(9464),
+        }
+    }
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            ca: None,
+            share: 0.01,
+            queue_max: 4_096,
+            answer_seconds_max: 5,
         }
     }
 }

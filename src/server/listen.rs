@@ -18,6 +18,7 @@ use super::{ServerError, listen_error};
 use crate::matcher::remote::reach::IN_FLIGHT_MAX;
 use crate::service::routes::SMALL_BYTES_MAX;
 use crate::service::{Rooms, routes};
+use crate::telemetry::traces::Traces;
 
 /// How often an idle connection is tried, so that one whose caller went away gives its place back.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -58,6 +59,7 @@ pub(super) fn spawn(
     tiers: &Tiers,
     health: &Health,
     shown: &Rotation<Arc<ServerConfig>>,
+    traces: Traces,
     stop: &CancellationToken,
 ) -> Result<JoinHandle<Result<(), ServerError>>, ServerError> {
     let limits = Limits {
@@ -77,13 +79,14 @@ pub(super) fn spawn(
                 revocations: shown.revocations(),
                 draining: stop.clone(),
                 started: Instant::now(),
+                traces,
             };
             let look = routes::callers(rooms.clone());
             (routes::public(rooms, config.listen.message_bytes_max), look)
         }
         Served::Match(node) => {
             let look = routes::fronts(Arc::clone(&trust_domain), shown.revocations());
-            let services = routes::internal(Arc::clone(node), trust_domain, shown.revocations());
+            let services = routes::internal(Arc::clone(node), trust_domain, shown.revocations(), traces);
             (services, look)
         }
     };

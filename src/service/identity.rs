@@ -8,15 +8,16 @@ use futures::{FutureExt, StreamExt};
 use prost::bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::observe::{observed, record};
-use super::{Rooms, deadline, from_proto, request_id, status, to_proto};
+use super::{Rooms, deadline, from_proto, request_id, status, tell_of, to_proto};
 use crate::front::Front;
 use crate::front::identity::Caller;
 use crate::matcher::remote::vocabulary::optional_id;
 use crate::proto::v1 as pb;
-use crate::proto::v1::identity_server::Identity;
+use crate::proto::v1::identity_server::{Identity, SERVICE_NAME};
+use crate::telemetry::traces;
 
 /// Probes of one stream that are worked on at once; the stream is read no further meanwhile.
 pub const STREAM_IN_FLIGHT_MAX: usize = 64;
@@ -56,17 +57,16 @@ impl Identity for IdentityRoom {
     ) -> Result<Response<Self::IdentifyStreamStream>, Status> {
         let caller = self.rooms.caller(&request)?;
         let deadline = deadline::of(request.metadata().as_ref());
-        let front = Arc::clone(&self.rooms.front);
-        let draining = self.rooms.draining.clone();
-        let end = end_of(Arc::clone(&caller), draining).shared();
+        let rooms = Arc::new(self.rooms.clone());
+        let end = end_of(Arc::clone(&caller), rooms.draining.clone()).shared();
         let answers = request
             .into_inner()
             .take_until(end.clone())
             .map(move |probe| {
-                let (front, caller) = (Arc::clone(&front), Arc::clone(&caller));
+                let (rooms, caller) = (Arc::clone(&rooms), Arc::clone(&caller));
                 // A task each, so that the work of a stream spreads over the cores and ends with the stream.
                 let task = tokio::spawn(async move {
-                    let answer = answer_in_place(&front, &caller, probe?, deadline).await;
+                    let answer = answer_in_place(&rooms, &caller, probe?, deadline).await;
                     Ok(answer)
                 });
                 AbortOnDropHandle::new(task)
@@ -163,7 +163,7 @@ async fn identify(
 
 /// What Identify would have answered, or the error it would have failed with.
 async fn answer_in_place(
-    front: &Front,
+    rooms: &Rooms,
     caller: &Caller,
     message: pb::IdentifyRequest,
     deadline: Option<Instant>,
@@ -171,8 +171,16 @@ async fn answer_in_place(
     use pb::identify_stream_response::Result as Answer;
     let started = Instant::now();
     let asked_id = message.request_id.clone();
-    let outcome = identify(front, caller, message, deadline).await;
+    let span = rooms.traces.begin(SERVICE_NAME, "IdentifyStream");
+    let outcome = traces::within(span.as_ref(), async {
+        tell_of(caller);
+        identify(&rooms.front, caller, message, deadline).await
+    })
+    .await;
     record("IdentifyStream", started, outcome.as_ref().err());
+    if let Some(span) = span {
+        span.answered(outcome.as_ref().err().map_or(Code::Ok, Status::code));
+    }
     let (request_id, result) = match outcome {
         Ok(response) => (response.request_id.clone(), Answer::Response(response)),
         Err(status) => (asked_id, Answer::Error(stream_error(&status))),

@@ -5,13 +5,16 @@ use std::time::Instant;
 use tonic::{Code, Status};
 
 use super::status;
-use crate::{proto, telemetry};
+use crate::proto;
+use crate::telemetry::traces::Stage;
+use crate::telemetry::{self, traces};
 
 /// Runs a call and records how it went under the method's name.
 pub async fn observed<T>(
     method: &'static str,
     call: impl Future<Output = Result<T, Status>>,
 ) -> Result<T, Status> {
+    traces::lap(Stage::Receive);
     let started = Instant::now();
     let outcome = call.await;
     record(method, started, outcome.as_ref().err());
@@ -31,7 +34,7 @@ pub fn record(method: &'static str, started: Instant, refusal: Option<&Status>) 
 pub async fn to_the_end<T: Send + 'static>(
     write: impl Future<Output = Result<T, Status>> + Send + 'static,
 ) -> Result<T, Status> {
-    match tokio::spawn(write).await {
+    match tokio::spawn(traces::carried(write)).await {
         Ok(outcome) => outcome,
         Err(error) => Err(status::internal(&error.to_string(), "")),
     }

@@ -28,10 +28,11 @@ use crate::front::revocation::Revocations;
 use crate::matcher::node::{Node, NodeError};
 use crate::matcher::remote::MESSAGE_BYTES_MAX;
 use crate::proto::FILE_DESCRIPTOR_SET;
-use crate::proto::matching::v1::match_server::MatchServer;
+use crate::proto::matching::v1::match_server::{MatchServer, SERVICE_NAME};
 use crate::proto::v1::admin_server::AdminServer;
 use crate::proto::v1::enrollment_server::EnrollmentServer;
 use crate::proto::v1::identity_server::IdentityServer;
+use crate::telemetry::traces::{Span, Traced, Traces};
 
 /// Largest request but for imports, in bytes: 16 signatures of 2,048 coordinates take 128 KiB. What is decoded can take some
 /// hundred times as much memory (an empty signature is 2 bytes of a message), before anybody has looked at who asks.
@@ -72,6 +73,7 @@ pub fn public(rooms: Rooms, message_bytes_max: usize) -> Routes {
     let identity = IdentityServer::new(IdentityRoom::new(rooms.clone()));
     let enrollment = EnrollmentServer::new(EnrollmentRoom::new(rooms.clone()));
     let admin = AdminServer::new(AdminRoom::new(rooms.clone()));
+    let traces = rooms.traces.clone();
     let enrollment = ByPath {
         imports: enrollment.clone().max_decoding_message_size(message_bytes_max),
         others: enrollment.max_decoding_message_size(request_bytes_max),
@@ -82,9 +84,24 @@ pub fn public(rooms: Rooms, message_bytes_max: usize) -> Routes {
         look: Arc::new(move |request| rooms.admit(request, method(request.uri().path()))),
     };
     let identity_bytes_max = IDENTITY_BYTES_MAX.min(message_bytes_max);
-    Routes::new(places.bound(identity.max_decoding_message_size(identity_bytes_max)))
-        .add_service(places.bound(enrollment))
-        .add_service(places.bound(admin.max_decoding_message_size(request_bytes_max)))
+    let identity = places.bound(identity.max_decoding_message_size(identity_bytes_max));
+    let admin = places.bound(admin.max_decoding_message_size(request_bytes_max));
+    Routes::new(traced(identity, &traces))
+        .add_service(traced(places.bound(enrollment), &traces))
+        .add_service(traced(admin, &traces))
+}
+
+/// Records calls of whoever it may be: what such a call says of traces is not looked at. Probes of a stream are recorded one by one.
+fn traced<S: NamedService>(
+    service: S,
+    traces: &Traces,
+) -> Traced<S, impl FnMut(&mut http::Request<Body>) -> Option<Span> + Clone + use<S>> {
+    let traces = traces.clone();
+    Traced::new(service, move |request: &mut http::Request<Body>| {
+        let path = request.uri().path();
+        let called = method(path).filter(|_| path != STREAM_PATH)?;
+        traces.begin(S::NAME, called.name())
+    })
 }
 
 /// Bounds a service of small messages: health, reflection.
@@ -289,10 +306,20 @@ impl<S: Service<http::Request<B>>, B> Service<http::Request<B>> for ByPath<S> {
 }
 
 /// The internal API of a match node, for fronts of this trust domain alone.
-pub fn internal(node: Arc<dyn Node>, trust_domain: Arc<str>, revocations: Revocations) -> Routes {
+pub fn internal(
+    node: Arc<dyn Node>,
+    trust_domain: Arc<str>,
+    revocations: Revocations,
+    traces: Traces,
+) -> Routes {
     let room = MatchServer::new(MatchRoom::new(node))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    // Behind the guard: only a front is believed what it says of traces.
+    let room = Traced::new(room, move |request: &mut http::Request<Body>| {
+        let method = request.uri().path().rsplit('/').next().unwrap_or_default();
+        traces.join(SERVICE_NAME, method, request.headers())
+    });
     Routes::new(InterceptedService::new(
         room,
         FrontsOnly::new(trust_domain, revocations),

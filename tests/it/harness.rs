@@ -2,12 +2,14 @@
 
 mod caller;
 mod child;
+mod collector;
 mod line;
 mod palms;
 mod world;
 
 pub use caller::{Caller, PATIENCE, import_messages};
 pub use child::{Child, Process, SETTINGS};
+pub use collector::{Collector, Told, attribute};
 pub use line::Line;
 pub use palms::{DIM, consent, contains, dot, palm, policy, signature};
 pub use world::{Backend, World, copy_tree, knock};

@@ -33,5 +33,6 @@ mod rotated_keys;
 mod sealed_probes;
 mod split_nodes;
 mod split_tiers;
+mod traced;
 mod unlinkable;
 mod watched;

@@ -1,10 +1,12 @@
 //! Front and match as two processes' worth of servers, joined over the network.
 
+use thenar::proto::matching::v1::match_client::MatchClient;
 use thenar::proto::v1::{self, Decision};
-use thenar::server::config::RemoteNode;
+use thenar::server::config::{Config, RemoteNode};
 use thenar::server::pki::NodeKind;
 use thenar::server::{Mode, Server};
 use tonic::Code;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use crate::harness::{Caller, World, palm, policy};
 use crate::imports::{go_on, hang_up};
@@ -17,22 +19,28 @@ pub struct Split {
     front: Server,
 }
 
-async fn match_node(home: &World) -> Server {
+/// A match node on the directory of `home`, with settings as `change` makes them.
+pub async fn match_node(home: &World, change: impl Fn(&mut Config)) -> Server {
     let cert = home
         .pki()
         .issue_node(NodeKind::Match, "match-1", &[])
         .expect("issued");
     cert.write(&home.data().join("tls"), "node").expect("written");
-    Server::start(home.config(), Mode::Match)
-        .await
-        .expect("the node starts")
+    let mut config = home.config();
+    change(&mut config);
+    Server::start(config, Mode::Match).await.expect("the node starts")
 }
 
 impl Split {
     pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// With settings of both as `change` makes them.
+    pub async fn start_with(change: impl Fn(&mut Config)) -> Self {
         let home = World::prepare();
         let front_dir = World::prepare();
-        let node = match_node(&home).await;
+        let node = match_node(&home, &change).await;
         let tls = front_dir.data().join("split");
         let pki = home.pki();
         pki.issue_server(&[])
@@ -55,6 +63,7 @@ impl Split {
         };
         config.routes.nodes.insert("match-1".into(), remote);
         config.routes.default = Some("match-1".into());
+        change(&mut config);
         let front = Server::start(config, Mode::Front)
             .await
             .expect("the front starts");
@@ -151,30 +160,32 @@ async fn the_whole_job_runs_across_the_network() {
     split.front.stop().await.expect("stopped");
 }
 
+/// A client of the internal service, with whatever certificate.
+pub async fn node_client(
+    home: &World,
+    address: &str,
+    (certificate, key): (String, String),
+) -> MatchClient<Channel> {
+    let ca = Certificate::from_pem(std::fs::read(home.ca()).expect("the authority"));
+    let tls = ClientTlsConfig::new()
+        .ca_certificate(ca)
+        .domain_name("localhost")
+        .identity(Identity::from_pem(certificate, key));
+    let endpoint = Endpoint::from_shared(format!("https://{address}")).expect("an address");
+    let channel = endpoint.tls_config(tls).expect("sound").connect().await;
+    MatchClient::new(channel.expect("connected"))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_match_service_lets_fronts_in_alone() {
     use thenar::proto::matching::v1::ListTenantsRequest;
-    use thenar::proto::matching::v1::match_client::MatchClient;
-    use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
     let home = World::prepare();
-    let node = match_node(&home).await;
-    let ask = async |(certificate, key): (String, String)| {
-        let ca = Certificate::from_pem(std::fs::read(home.ca()).expect("the authority"));
-        let tls = ClientTlsConfig::new()
-            .ca_certificate(ca)
-            .domain_name("localhost")
-            .identity(Identity::from_pem(certificate, key));
-        let endpoint = Endpoint::from_shared(format!("https://{}", node.address())).expect("an address");
-        let channel = endpoint
-            .tls_config(tls)
-            .expect("sound")
-            .connect()
-            .await
-            .expect("connected");
-        MatchClient::new(channel)
-            .list_tenants(ListTenantsRequest::default())
-            .await
+    let node = match_node(&home, |_| {}).await;
+    let address = node.address().to_string();
+    let ask = async |certificate| {
+        let mut client = node_client(&home, &address, certificate).await;
+        client.list_tenants(ListTenantsRequest::default()).await
     };
     let refusal = ask(home.administrator())
         .await

@@ -43,6 +43,20 @@ fn is_host(host: &str) -> bool {
     )
 }
 
+/// The scheme of `http://HOST:PORT` or `https://HOST:PORT`.
+fn collector_scheme(endpoint: &str) -> Option<&str> {
+    let (scheme, rest) = endpoint.split_once("://")?;
+    let is_sound = matches!(scheme, "http" | "https") && is_address(rest.strip_suffix('/').unwrap_or(rest));
+    is_sound.then_some(scheme)
+}
+
+/// A host and a port.
+fn is_address(address: &str) -> bool {
+    address
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| port.parse::<NonZeroU16>().is_ok() && is_host(host))
+}
+
 /// A trust domain is 1 to 255 of `a-z 0-9 . - _` (SPIFFE ID, section 2.1).
 pub fn check_trust_domain(domain: &str) -> Result<(), LimitError> {
     let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'.' | b'-' | b'_');
@@ -111,6 +125,7 @@ impl Config {
         }
         self.check_front()?;
         self.check_tls()?;
+        self.check_traces()?;
         self.check_routes()
     }
 
@@ -191,12 +206,36 @@ impl Config {
         Ok(())
     }
 
+    fn check_traces(&self) -> Result<(), LimitError> {
+        let traces = &self.traces;
+        // A value that is not a number is in no range.
+        if !(0.0..=1.0).contains(&traces.share) {
+            return limit("traces.share", format!("{} is not from 0 to 1", traces.share));
+        }
+        within("traces.queue_max", traces.queue_max, 1, 1_000_000)?;
+        within("traces.answer_seconds_max", traces.answer_seconds_max, 1, 60)?;
+        let Some(endpoint) = &traces.endpoint else {
+            return Ok(());
+        };
+        let scheme = collector_scheme(endpoint);
+        if scheme.is_none() {
+            return limit(
+                "traces.endpoint",
+                format!("{endpoint:?} is neither http://HOST:PORT nor https://HOST:PORT"),
+            );
+        }
+        if traces.ca.is_some() && scheme != Some("https") {
+            return limit(
+                "traces.ca",
+                format!("goes with an https:// endpoint; traces.endpoint is {endpoint:?}"),
+            );
+        }
+        Ok(())
+    }
+
     fn check_routes(&self) -> Result<(), LimitError> {
         for (name, node) in &self.routes.nodes {
-            let parts = node.address.rsplit_once(':');
-            let port =
-                parts.and_then(|(host, port)| port.parse::<NonZeroU16>().ok().filter(|_| is_host(host)));
-            if port.is_none() {
+            if !is_address(&node.address) {
                 return limit(
                     "routes.nodes",
                     format!("address of {name} is {:?}; HOST:PORT is expected", node.address),
