@@ -9,21 +9,33 @@ fn every_core_is_in_one_half() {
         (&[1, 4, 7], &[1, 4], &[7]),
         (&[0, 2, 4, 6], &[0, 2], &[4, 6]),
     ] {
-        assert!(halves(&set(all)) == Some((set(first), set(second))), "{all:?}");
+        assert_eq!(halves(all), Some((first, second)));
     }
-    assert!(halves(&set(&[3])).is_none());
+    assert_eq!(halves(&[3]), None);
 }
 
 #[test]
-fn what_is_started_stays_on_its_cores_and_the_starter_on_its_own() {
-    let own = sched_getaffinity(None).expect("known");
-    let one = (0..CpuSet::MAX_CPU).find(|core| own.is_set(*core)).expect("one");
-    let seen = on(Some(&set(&[one])), || {
-        std::thread::spawn(|| sched_getaffinity(None))
-            .join()
-            .expect("ends")
-            .map_err(Into::into)
+fn this_thread_leaves_what_it_gives_away() {
+    // A thread of its own, for the others' sake.
+    let done = std::thread::spawn(|| {
+        let before = sched_getaffinity(None).expect("known");
+        let command = leave_half();
+        (before, command, sched_getaffinity(None).expect("known"))
     });
-    assert!(seen.expect("known") == set(&[one]));
-    assert!(sched_getaffinity(None).expect("known") == own);
+    let (before, command, after) = done.join().expect("ends");
+    if before.count() == 1 {
+        assert!(command.is_err());
+        return;
+    }
+    let command = command.expect("divided");
+    let given: Vec<usize> = command[2]
+        .split(',')
+        .map(|core| core.parse().expect("a number"))
+        .collect();
+    assert_eq!(given.len() + after.count() as usize, before.count() as usize);
+    assert!(
+        given
+            .iter()
+            .all(|core| before.is_set(*core) && !after.is_set(*core))
+    );
 }

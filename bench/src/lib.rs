@@ -13,6 +13,7 @@ pub mod peers;
 pub mod report;
 pub mod rows;
 pub mod served;
+pub mod split;
 pub mod storage;
 pub mod tenants;
 pub mod timing;

@@ -2,4 +2,6 @@
 
 pub mod calls;
 pub mod child;
+pub mod filled;
+pub mod metrics;
 pub mod palms;

@@ -72,7 +72,12 @@ impl Machine {
 
 /// Resident memory of this process in bytes; none where the system doesn't tell.
 pub fn resident_bytes() -> Option<f64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+    resident_bytes_of(std::process::id())
+}
+
+/// The same of the process of this number.
+pub fn resident_bytes_of(process: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     Some(kibibytes(&status, "VmRSS")? * 1_024.0)
 }
 

@@ -9,16 +9,15 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use thenar::cli::simulated::SEED;
 use thenar::cli::simulated::mix::Mix;
-use thenar::cli::simulated::{self, SEED, import};
 use thenar::client::Client;
-use thenar::model::id::TenantId;
 use thenar::model::signature::Dimension;
 use thenar::population::Population;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::live::calls;
 use crate::live::child::{Child, Site};
+use crate::live::{calls, filled};
 use crate::timing::Samples;
 use crate::{Failure, progress};
 
@@ -28,8 +27,6 @@ use callers::{Captures, Saturation};
 
 /// The tenant that is asked.
 pub const TENANT: &str = "served";
-/// Wanted FPIR of all tenants.
-const FPIR: f64 = 1e-3;
 /// Connections of each of several tenants.
 const CONNECTIONS_EACH: usize = 4;
 /// Captures that are made beforehand; callers go through them in turn.
@@ -148,19 +145,9 @@ impl Bench {
     }
 
     async fn filled(&self, tenant: &str, palms: u64) -> Result<f32, Failure> {
-        progress(format!("{palms} palms into {tenant}"));
-        let tenant: TenantId = tenant.parse()?;
         let admin = self.connect("/admin/bench").await?;
-        let id = format!("create-{tenant}");
-        let request = simulated::tenant_request(&tenant, id, self.plan.dim, FPIR, palms);
-        let made = admin.admin().create_tenant(request).await?.into_inner();
         let operator = self.connect(&format!("/tenant/{tenant}/operator/bench")).await?;
-        let id = "import".to_owned();
-        let taken = import::run(&operator, &tenant, id, &self.population, 0, palms).await?;
-        if taken != palms {
-            return Err(format!("{taken} of {palms} palms were imported").into());
-        }
-        Ok(made.threshold)
+        filled::run(&admin, &operator, tenant, &self.population, palms).await
     }
 
     /// Measures both sides turn by turn.

@@ -66,15 +66,15 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<(), Failure> {
     // Before any other thread is there.
-    let cores = options.apart.then(cores::leave_half).transpose()?;
+    let apart = options.apart.then(cores::leave_half).transpose()?;
     let folder = match &options.folder {
         Some(folder) => TempDir::with_prefix_in("thenar-served-", folder)?,
         None => TempDir::with_prefix("thenar-served-")?,
     };
     let thenar = std::env::current_exe()?.with_file_name("thenar");
     let mut site = Site::make(folder.path(), &thenar)?;
-    if let Some(cores) = cores {
-        site.keep_on(cores);
+    if let Some(command) = apart {
+        site.run_within(command);
     }
     progress(format!("data in {}", site.data().display()));
     let plan = Plan {

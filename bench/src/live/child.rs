@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::thread::CpuSet;
 use thenar::client::Credentials;
 use thenar::model::principal::Principal;
 use thenar::server::pki::Pki;
 
 use super::calls::Badges;
-use crate::{Failure, cores};
+use crate::Failure;
+use crate::machine::resident_bytes_of;
 
 /// How often a start or an end is looked for.
 const POLL: Duration = Duration::from_millis(2);
@@ -30,8 +30,10 @@ pub struct Site {
     data: PathBuf,
     folder: PathBuf,
     server: PathBuf,
-    cores: Option<CpuSet>,
     environment: Vec<(&'static str, OsString)>,
+    kind: &'static str,
+    listen: String,
+    within: Vec<String>,
     pki: Pki,
     ca_pem: String,
 }
@@ -53,17 +55,29 @@ impl Site {
             pki: Pki::open(&data.join("tls"))?,
             ca_pem: std::fs::read_to_string(data.join("tls/ca.pem"))?,
             server: server.to_owned(),
-            cores: None,
             environment: Vec::new(),
+            kind: "serve",
+            listen: "127.0.0.1:0".to_owned(),
+            within: Vec::new(),
             data,
             folder,
         };
         Ok(site)
     }
 
-    /// Keeps the server on these cores from its next start on.
-    pub fn keep_on(&mut self, cores: CpuSet) {
-        self.cores = Some(cores);
+    /// The next start is of one tier, `match` or `front`; until this is said it is of both.
+    pub fn run_as(&mut self, kind: &'static str) {
+        self.kind = kind;
+    }
+
+    /// Where the next start listens; a free port of loopback until this is said.
+    pub fn listen_at(&mut self, address: String) {
+        self.listen = address;
+    }
+
+    /// The next start is by this command, which runs the one that follows it in its own place.
+    pub fn run_within(&mut self, command: Vec<String>) {
+        self.within = command;
     }
 
     /// Sets a variable of the server's environment.
@@ -88,6 +102,11 @@ impl Site {
     /// The data directory.
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// The authority that `init` made.
+    pub fn pki(&self) -> &Pki {
+        &self.pki
     }
 
     /// A certificate for who is at this path, `/tenant/acme/scanner/gate` say.
@@ -117,18 +136,20 @@ impl Site {
             std::fs::remove_file(&address)?;
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
-        let mut command = Command::new(&self.server);
-        command
-            .arg("serve")
+        let within = self.within.iter().map(OsString::from);
+        let mut words = within.chain([self.server.clone().into_os_string()]);
+        let process = Command::new(words.next().expect("the program at least"))
+            .args(words)
+            .arg(self.kind)
             .args([Path::new("--config"), &self.folder.join("thenar.toml")])
             .args([Path::new("--data"), &self.data])
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", &self.listen])
             .args([Path::new("--address-file"), &address])
             .envs(self.environment.iter().map(|(variable, value)| (variable, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log);
-        let process = cores::on(self.cores.as_ref(), || command.spawn())?;
+            .stderr(log)
+            .spawn()?;
         Ok(Child {
             process,
             address_file: address,
@@ -224,16 +245,50 @@ impl Child {
         Ok(time.as_secs_f64())
     }
 
+    /// Its resident memory, in bytes.
+    pub fn resident_bytes(&self) -> Result<f64, Failure> {
+        resident_bytes_of(self.process.id()).ok_or_else(|| "a process tells no VmRSS".into())
+    }
+
     /// SIGKILL, and what is left of it.
-    pub fn kill(&mut self) -> std::io::Result<()> {
+    pub fn kill(&mut self) -> std::io::Result<ExitStatus> {
         self.process.kill()?;
-        self.process.wait().map(drop)
+        self.process.wait()
     }
 
     /// SIGTERM.
     pub fn terminate(&self) -> std::io::Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// SIGSTOP. Threads that run go on for a moment.
+    pub fn pause(&self) -> std::io::Result<()> {
+        self.signal(Signal::STOP)?;
+        while !self.stands_still()? {
+            std::thread::yield_now();
+        }
+        Ok(())
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) -> std::io::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Whether all its threads are stopped, as `proc_pid_stat(5)` says.
+    pub fn stands_still(&self) -> std::io::Result<bool> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.process.id()))?;
+        let is_stopped = |stat: String| stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('T'));
+        Ok(threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat"));
+            // A thread that is gone runs no more.
+            stat.ok().and_then(is_stopped).unwrap_or(true)
+        }))
+    }
+
+    fn signal(&self, signal: Signal) -> std::io::Result<()> {
         let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a process has a number above 0"), Signal::TERM)?;
+        kill_process(pid.expect("a process has a number above 0"), signal)?;
         Ok(())
     }
 

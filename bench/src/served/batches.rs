@@ -1,10 +1,9 @@
 //! How many probes a server scans together, from its metrics. Asks nothing else of them.
 
 use std::fmt;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 
 use crate::Failure;
+use crate::live::metrics;
 
 /// The metric, as the server names it.
 const NAME: &str = "thenar_batch_probes";
@@ -21,11 +20,7 @@ pub struct Batches {
 impl Batches {
     /// Reads them from a server's metrics.
     pub fn read(address: &str) -> Result<Self, Failure> {
-        let mut socket = TcpStream::connect(address)?;
-        socket.write_all(b"GET /metrics HTTP/1.0\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        socket.read_to_string(&mut text)?;
-        Ok(Self::parse(&text))
+        Ok(Self::parse(&metrics::read(address)?))
     }
 
     /// None were made where the text does not name them.

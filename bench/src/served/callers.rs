@@ -48,6 +48,12 @@ impl Captures {
         }
     }
 
+    /// One of them; beyond the last they begin again.
+    pub fn get(&self, number: usize) -> (&Palm, Asker) {
+        let (palm, asker) = self.all.get(number % self.all.len()).expect("below the length");
+        (palm, *asker)
+    }
+
     /// All of them.
     pub fn palms(&self) -> impl Iterator<Item = &Palm> {
         self.all.iter().map(|(palm, _)| palm)
