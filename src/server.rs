@@ -7,6 +7,7 @@ mod collector;
 pub mod config;
 mod counted;
 mod descriptors;
+mod doors;
 mod dump;
 mod files;
 mod health;

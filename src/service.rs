@@ -13,6 +13,7 @@ pub mod observe;
 pub mod page;
 pub mod request_id;
 pub mod routes;
+pub mod shares;
 pub mod status;
 pub mod to_proto;
 
@@ -61,21 +62,19 @@ impl Rooms {
         Ok(caller)
     }
 
-    /// Refuses a call by its head, before anything else of it is read: of whoever may not call the method, and an identification that would find no
+    /// Who calls, or a refusal by the head of a call, before anything else of it is read: of whoever may not call the method, and an identification that would find no
     /// room. So a refusal costs as little as may be. `None` is a service that all callers may ask.
-    fn admit<B>(&self, request: &http::Request<B>, method: Option<Method>) -> Result<(), Status> {
+    fn admit<B>(&self, request: &http::Request<B>, method: Option<Method>) -> Result<String, Status> {
         let admit = || {
             let caller = caller::of(request.extensions(), &self.trust_domain, &self.revocations)?;
-            let Some(method) = method else {
-                return Ok(());
-            };
-            authorize::before_the_body(&caller, method)?;
-            match method {
-                Method::Identify => self
-                    .front
-                    .room_to_identify(&caller, deadline::of(request.headers())),
-                _ => Ok(()),
+            if let Some(method) = method {
+                authorize::before_the_body(&caller, method)?;
             }
+            if method == Some(Method::Identify) {
+                let deadline = deadline::of(request.headers());
+                self.front.room_to_identify(&caller, deadline)?;
+            }
+            Ok(caller.principal.path())
         };
         admit().map_err(|error: FrontError| status::from_front(&error, ""))
     }

@@ -25,6 +25,10 @@ pub const NEAR_MISSES: &str = "thenar_near_misses_total";
 pub const CLIMBS: &str = "thenar_climbs_total";
 /// TLS handshakes that failed.
 pub const HANDSHAKES_REFUSED: &str = "thenar_handshakes_refused_total";
+/// Connections that are past their handshake.
+pub const CONNECTIONS: &str = "thenar_connections";
+/// Connections closed at a limit, by `limit`.
+pub const CONNECTIONS_REFUSED: &str = "thenar_connections_refused_total";
 /// When a certificate (`which`: server, node, ca) or the list of those taken back (crl) ends, in seconds since 1970.
 pub const CERTIFICATE_EXPIRY: &str = "thenar_certificate_expiry_seconds";
 /// Sets of TLS files that were read again, by `outcome`: loaded or refused.
@@ -92,6 +96,8 @@ pub fn describe() {
         "Times that a scanner was held up for near misses with one subject"
     );
     describe_counter!(HANDSHAKES_REFUSED, "TLS handshakes that failed");
+    describe_gauge!(CONNECTIONS, "Connections that are past their handshake");
+    describe_counter!(CONNECTIONS_REFUSED, "Connections closed at a limit, by its name");
     describe_gauge!(
         CERTIFICATE_EXPIRY,
         Unit::Seconds,
@@ -149,8 +155,12 @@ pub fn init_logging(filter: &str, json: bool) -> Result<(), String> {
     Ok(())
 }
 
+/// What the network's libraries warn of is a caller's doing, once for each connection or handshake, and has counters of its own. A filter that names
+/// them is followed: of two directives for one target the later one holds.
+const QUIET: &str = "error,h2=error,hyper=error,rustls=error";
+
 fn parse(filter: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(filter)
+    EnvFilter::try_new(format!("{QUIET},{filter}"))
         .map_err(|error| format!("log filter {filter:?}: {error}; an example is info,thenar=debug"))
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use tracing_subscriber::layer::SubscriberExt;
+
 use super::*;
 
 #[test]
@@ -10,6 +12,45 @@ fn filters_are_parsed_and_refused_with_an_example() {
     assert!(parse("info,thenar=debug").is_ok());
     let error = parse("info,thenar=loudest").expect_err("no such level");
     assert!(error.contains("loudest") && error.contains("info,thenar=debug"));
+}
+
+/// What is logged under a filter of a warning of each of these.
+fn logged(filter: &str) -> Vec<&'static str> {
+    let subscriber = tracing_subscriber::registry().with(parse(filter).expect("sound"));
+    tracing::subscriber::with_default(subscriber, || {
+        let warned = [
+            (
+                "thenar",
+                tracing::enabled!(target: "thenar::server", tracing::Level::WARN),
+            ),
+            (
+                "h2",
+                tracing::enabled!(target: "h2::proto::streams", tracing::Level::WARN),
+            ),
+            (
+                "hyper",
+                tracing::enabled!(target: "hyper::proto", tracing::Level::WARN),
+            ),
+            (
+                "rustls",
+                tracing::enabled!(target: "rustls::msgs", tracing::Level::WARN),
+            ),
+        ];
+        warned
+            .iter()
+            .filter(|(_, is_on)| *is_on)
+            .map(|(name, _)| *name)
+            .collect()
+    })
+}
+
+#[test]
+fn warnings_that_callers_bring_about_are_left_out_unless_they_are_asked_for() {
+    for filter in ["info", "trace", "warn,thenar=debug", ""] {
+        let expected = if filter.is_empty() { vec![] } else { vec!["thenar"] };
+        assert_eq!(logged(filter), expected, "{filter}");
+    }
+    assert_eq!(logged("info,h2=debug,rustls=warn"), ["thenar", "h2", "rustls"]);
 }
 
 /// Words of a text that look like a metric, without what Prometheus appends to a histogram's.

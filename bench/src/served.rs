@@ -16,7 +16,7 @@ use thenar::model::signature::Dimension;
 use thenar::population::Population;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::live::child::{Child, Site};
+use crate::live::child::{Child, Site, UNLIMITED};
 use crate::live::{calls, filled};
 use crate::timing::Samples;
 use crate::{Failure, progress};
@@ -121,7 +121,7 @@ impl Bench {
         // The number is free again when the server takes it, and nobody else asks for it meanwhile.
         let metrics = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         site.write_configuration(&format!(
-            "[metrics]\naddress = \"{metrics}\"\n[engine]\nbackend = \"cpu\"\n[log]\nfilter = \"warn\"\n"
+            "[metrics]\naddress = \"{metrics}\"\n[engine]\nbackend = \"cpu\"\n{UNLIMITED}[log]\nfilter = \"warn\"\n"
         ))?;
         let runtime = Builder::new_multi_thread().enable_all().build()?;
         let (server, address, _) = runtime.block_on(site.start())?;

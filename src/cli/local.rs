@@ -309,7 +309,7 @@ pub async fn start(file: Option<&Path>, overrides: &Overrides, mode: Mode) -> Re
     Ok(Server::start(config, mode).await?)
 }
 
-/// Starts a server for the demo: defaults, but loopback on a free port, no metrics, files purged at once and only warnings in the log.
+/// Starts a server for the demo: defaults, but loopback on a free port, no metrics, no limit of calls a second, files purged at once and only warnings in the log.
 pub async fn start_demo(
     data: &Path,
     backend: BackendOption,
@@ -326,6 +326,8 @@ pub async fn start_demo(
     config.metrics.enabled = false;
     config.matcher.purge_seconds_max = DEMO_PURGE_SECONDS;
     config.recent_matches.per_site_max = DEMO_RECENT_MAX;
+    config.quotas.scanner.per_second = 0;
+    config.quotas.scanner.burst = 0;
     telemetry::init_logging("warn", false).map_err(ServerError::Log)?;
     Ok(Server::start(config, Mode::Serve).await?)
 }

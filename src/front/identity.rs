@@ -70,28 +70,11 @@ impl<P> Certified<P> {
         if !certificate.validity().is_valid() {
             return Err(FrontError::Unauthenticated("it has expired".to_owned()));
         }
-        let names = certificate.subject_alternative_name().map_err(|_| {
-            FrontError::Unauthenticated("its subject alternative names can't be read".to_owned())
-        })?;
-        let uris: Vec<&str> = names
-            .iter()
-            .flat_map(|names| &names.value.general_names)
-            .filter_map(|name| match name {
-                GeneralName::URI(uri) => Some(*uri),
-                _ => None,
-            })
-            .collect();
-        match uris.as_slice() {
-            [uri] => Ok(Self {
-                principal: parse(path(uri, trust_domain)?)?,
-                valid_until: first_end(chain)?,
-                standing,
-            }),
-            uris => Err(FrontError::Unauthenticated(format!(
-                "it holds {} URIs; exactly one SPIFFE id is expected among its subject alternative names",
-                uris.len()
-            ))),
-        }
+        Ok(Self {
+            principal: parse(path(only_uri(&certificate)?, trust_domain)?)?,
+            valid_until: first_end(chain)?,
+            standing,
+        })
     }
 }
 
@@ -105,6 +88,33 @@ impl Caller {
         Self::read(chain, trust_domain, revocations, |path| {
             Principal::from_path(path).map_err(|refusal| FrontError::Unauthenticated(refusal.to_string()))
         })
+    }
+}
+
+/// The only URI among the subject alternative names of a certificate (DER), whatever it says. For counting; [`Certified::read`] says who it is.
+pub fn spiffe_id(leaf: &[u8]) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
+    only_uri(&certificate).ok().map(str::to_owned)
+}
+
+fn only_uri<'a>(certificate: &X509Certificate<'a>) -> Result<&'a str, FrontError> {
+    let names = certificate
+        .subject_alternative_name()
+        .map_err(|_| FrontError::Unauthenticated("its subject alternative names can't be read".to_owned()))?;
+    let uris: Vec<&str> = names
+        .iter()
+        .flat_map(|names| &names.value.general_names)
+        .filter_map(|name| match name {
+            GeneralName::URI(uri) => Some(*uri),
+            _ => None,
+        })
+        .collect();
+    match uris.as_slice() {
+        [uri] => Ok(uri),
+        uris => Err(FrontError::Unauthenticated(format!(
+            "it holds {} URIs; exactly one SPIFFE id is expected among its subject alternative names",
+            uris.len()
+        ))),
     }
 }
 

@@ -51,10 +51,11 @@ pub struct QuotaConfig {
 impl Default for QuotaConfig {
     fn default() -> Self {
         Self {
-            // One certificate must not hold up everybody by all the streams that it can open.
+            // One certificate must not hold up everybody by all the streams that it can open, nor fill the disk with the history of its tries.
             scanner: Quota {
+                per_second: 200,
+                burst: 400,
                 at_once: 256,
-                ..Quota::default()
             },
             tenant: Quota::default(),
             tenants: BTreeMap::new(),

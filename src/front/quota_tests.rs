@@ -132,6 +132,19 @@ fn nothing_is_counted_where_no_quota_is_set() {
 }
 
 #[test]
+fn one_principal_records_no_more_than_a_device_could_by_default() {
+    let (quotas, clock) = quotas(QuotaConfig::default());
+    let (let_in, refusal) = calls(&quotas, "acme", "gate-1");
+    assert_eq!(let_in, 400);
+    assert_eq!(
+        limit(&refusal),
+        ("quotas.scanner.per_second", 200, Duration::from_millis(5))
+    );
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(calls(&quotas, "acme", "gate-1").0, 200);
+}
+
+#[test]
 fn one_principal_has_so_many_calls_under_way_at_most_by_default() {
     let (quotas, _) = quotas(QuotaConfig::default());
     let enter = |name| quotas.enter(&scanner("acme", name), &id("acme"));

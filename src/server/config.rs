@@ -80,8 +80,14 @@ pub struct Config {
 pub struct Listen {
     /// Address and port; port 0 takes a free one.
     pub address: SocketAddr,
-    /// Connections at once.
+    /// Connections at once, those in their handshake included.
     pub connections_max: usize,
+    /// Connections at once of one SPIFFE id.
+    pub connections_per_caller_max: usize,
+    /// Handshakes at once.
+    pub handshakes_max: usize,
+    /// Handshakes at once of one IPv4 address or IPv6 network of 64 bits.
+    pub handshakes_per_address_max: usize,
     /// Largest message of an import, in bytes; other requests have a fixed limit (256 KiB) besides.
     pub message_bytes_max: usize,
     /// Longest TLS handshake, in seconds.
@@ -268,7 +274,10 @@ impl Default for Listen {
     fn default() -> Self {
         Self {
             address: loopback(7443),
-            connections_max: 10_000,
+            connections_max: 16_384,
+            connections_per_caller_max: 128,
+            handshakes_max: 1_024,
+            handshakes_per_address_max: 128,
             message_bytes_max: 4 << 20,
             handshake_seconds_max: 10,
             streams_per_connection_max: 256,

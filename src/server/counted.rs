@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::doors::Place;
 use crate::service::caller::Peer;
 
 /// A stream with its place.
 pub struct CountedStream<S> {
     stream: S,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
     /// When the caller has been silent for too long, unless it said something since this was set.
     silent: Pin<Box<Sleep>>,
     heard: Option<Instant>,
@@ -26,12 +26,7 @@ pub struct CountedStream<S> {
 
 impl<S> CountedStream<S> {
     /// `first_max`: longest wait for the first byte; `silence_max`: for any later one.
-    pub(super) fn new(
-        stream: S,
-        place: OwnedSemaphorePermit,
-        first_max: Duration,
-        silence_max: Duration,
-    ) -> Self {
+    pub(super) fn new(stream: S, place: Place, first_max: Duration, silence_max: Duration) -> Self {
         Self {
             stream,
             _place: place,

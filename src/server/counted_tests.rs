@@ -1,17 +1,19 @@
 //! Tests of the silence of a caller: its first byte, any later one, and what it says in between.
 
-use std::sync::Arc;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::sync::Semaphore;
 
 use super::*;
+use crate::server::doors::{Doors, tests::limits};
 
 const LIMIT: Duration = Duration::from_millis(200);
 
 async fn pair(first_max: Duration, silence_max: Duration) -> (DuplexStream, CountedStream<DuplexStream>) {
     let (caller, server) = duplex(64);
-    let place = Arc::new(Semaphore::new(1)).acquire_owned().await.expect("one");
+    let doors = Doors::new(&limits());
+    let knock = doors.knock([192, 0, 2, 1].into(), doors.handshake().await);
+    let place = doors
+        .enter(knock.expect("let begin"), String::new())
+        .expect("let in");
     (caller, CountedStream::new(server, place, first_max, silence_max))
 }
 

@@ -1,8 +1,13 @@
 //! Health of every service and of the whole (gRPC health protocol): ready only when everything is loaded, not while draining. The GPUs have
 //! a name of their own there, since a server without them serves as before.
 
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health as HealthService, HealthServer};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_health::server::HealthReporter;
 
 use super::Mode;
@@ -42,11 +47,10 @@ impl Health {
         health
     }
 
-    /// What answers the health protocol.
-    pub(super) fn service(&self) -> HealthServer<impl HealthService + use<>> {
-        HealthServer::new(tonic_health::server::HealthService::from_health_reporter(
-            self.reporter.clone(),
-        ))
+    /// What answers the health protocol until `stop` is cancelled.
+    pub(super) fn service(&self, stop: CancellationToken) -> HealthServer<Answering> {
+        let inner = tonic_health::server::HealthService::from_health_reporter(self.reporter.clone());
+        HealthServer::new(Answering { inner, stop })
     }
 
     /// Everything is loaded.
@@ -76,6 +80,40 @@ impl Health {
         for service in self.services {
             self.reporter.set_service_status(*service, status).await;
         }
+    }
+}
+
+/// Answers the health protocol. Those who watch are told what changed last and then let go, so that no drain waits for them.
+pub(super) struct Answering {
+    inner: tonic_health::server::HealthService,
+    stop: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl HealthService for Answering {
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        self.inner.check(request).await
+    }
+
+    type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
+
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let changes = self.inner.watch(request).await?.into_inner();
+        let stop = self.stop.clone().cancelled_owned().shared();
+        let told = stream::unfold((changes, stop), async |(mut changes, stop)| {
+            tokio::select! {
+                biased;
+                change = changes.next() => Some((change?, (changes, stop))),
+                () = stop.clone() => None,
+            }
+        });
+        Ok(Response::new(told.boxed()))
     }
 }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::sync::watch;
-use tonic::{Code, Request};
-use tonic_health::pb::HealthCheckRequest;
+use tonic::Code;
 
 use super::*;
 
@@ -22,13 +21,41 @@ fn device(state: DeviceState) -> DeviceStatus {
     }
 }
 
+fn answering(health: &Health, stop: &CancellationToken) -> Answering {
+    Answering {
+        inner: tonic_health::server::HealthService::from_health_reporter(health.reporter.clone()),
+        stop: stop.clone(),
+    }
+}
+
+fn request(service: &str) -> Request<HealthCheckRequest> {
+    Request::new(HealthCheckRequest {
+        service: service.to_owned(),
+    })
+}
+
+#[tokio::test]
+async fn whoever_watches_is_told_of_the_drain_and_let_go() {
+    let health = Health::new(Mode::Serve).await;
+    health.ready().await;
+    let stop = CancellationToken::new();
+    let watched = answering(&health, &stop).watch(request("")).await;
+    let mut watched = watched.expect("known").into_inner();
+    let serving = watched.next().await.expect("told").expect("sound");
+    assert_eq!(serving.status, 1);
+    assert!(watched.next().now_or_never().is_none(), "nothing changed");
+    health.draining().await;
+    stop.cancel();
+    let draining = watched.next().await.expect("told").expect("sound");
+    assert_eq!(draining.status, 2);
+    assert!(watched.next().await.is_none(), "let go");
+}
+
 /// What a caller is told of a name.
 async fn told(health: &Health, service: &str) -> Result<i32, Code> {
-    let answering = tonic_health::server::HealthService::from_health_reporter(health.reporter.clone());
-    let request = Request::new(HealthCheckRequest {
-        service: service.to_owned(),
-    });
-    let answer = HealthService::check(&answering, request).await;
+    let answer = answering(health, &CancellationToken::new())
+        .check(request(service))
+        .await;
     answer
         .map(|answer| answer.into_inner().status)
         .map_err(|status| status.code())

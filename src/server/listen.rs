@@ -64,6 +64,9 @@ pub(super) fn spawn(
 ) -> Result<JoinHandle<Result<(), ServerError>>, ServerError> {
     let limits = Limits {
         connections_max: config.listen.connections_max,
+        connections_per_caller_max: config.listen.connections_per_caller_max,
+        handshakes_max: config.listen.handshakes_max,
+        handshakes_per_address_max: config.listen.handshakes_per_address_max,
         handshake_max: Duration::from_secs(config.listen.handshake_seconds_max),
     };
     let address = socket
@@ -102,7 +105,9 @@ pub(super) fn spawn(
         .add_routes(
             services
                 .add_service(routes::small(
-                    health.service().max_decoding_message_size(SMALL_BYTES_MAX),
+                    health
+                        .service(stop.clone())
+                        .max_decoding_message_size(SMALL_BYTES_MAX),
                     &look,
                 ))
                 .add_service(routes::small(

@@ -1,4 +1,4 @@
-//! The loop that accepts connections of TLS 1.3, each with the configuration of its moment. Knows no names in certificates, nor what callers may do.
+//! The loop that accepts connections of TLS 1.3, each with the configuration of its moment. Knows not what callers may do.
 
 pub mod crl;
 pub mod material;
@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
+use super::doors::Doors;
+use crate::front::identity;
 use crate::telemetry;
 
 /// Connections that are past their handshake and not yet taken over.
@@ -25,15 +27,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Longest silence of a caller after its first byte. Callers that are there answer pings far more often.
 const SILENCE_MAX: Duration = Duration::from_mins(1);
-
-/// Limits of a listener.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Connections at once, those in their handshake included.
-    pub connections_max: usize,
-    /// Longest handshake; as long again may the first byte take that follows it.
-    pub handshake_max: Duration,
-}
 
 /// A connection and its place among the allowed ones.
 pub type Connection = CountedStream<TlsStream<TcpStream>>;
@@ -57,16 +50,13 @@ async fn accept_loop(
     stop: CancellationToken,
     sender: mpsc::Sender<io::Result<Connection>>,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections_max));
+    let doors = Arc::new(Doors::new(&limits));
     loop {
         let next = async {
-            let place = Arc::clone(&places)
-                .acquire_owned()
-                .await
-                .expect("the semaphore is never closed");
-            (listener.accept().await, place)
+            let handshake = doors.handshake().await;
+            (listener.accept().await, handshake)
         };
-        let (accepted, place) = tokio::select! {
+        let (accepted, handshake) = tokio::select! {
             () = stop.cancelled() => return,
             next = next => next,
         };
@@ -78,8 +68,11 @@ async fn accept_loop(
                 continue;
             }
         };
+        let Some(knock) = doors.knock(peer.ip(), handshake) else {
+            continue;
+        };
         let acceptor = TlsAcceptor::from(Arc::clone(&config.borrow()));
-        let sender = sender.clone();
+        let (doors, sender) = (Arc::clone(&doors), sender.clone());
         tokio::spawn(async move {
             let handshake = async {
                 stream.set_nodelay(true)?;
@@ -95,6 +88,9 @@ async fn accept_loop(
                 });
             match outcome {
                 Ok(stream) => {
+                    let Some(place) = doors.enter(knock, who(&stream)) else {
+                        return;
+                    };
                     // The receiver is gone only while the server stops.
                     let stream = CountedStream::new(stream, place, limits.handshake_max, SILENCE_MAX);
                     let _ = sender.send(Ok(stream)).await;
@@ -108,7 +104,16 @@ async fn accept_loop(
     }
 }
 
+/// The name in the certificate of whoever is at the other end. Those without one, whom every call refuses, are one.
+fn who(stream: &TlsStream<TcpStream>) -> String {
+    let (_, session) = stream.get_ref();
+    let leaf = session.peer_certificates().and_then(<[_]>::first);
+    leaf.and_then(|leaf| identity::spiffe_id(leaf))
+        .unwrap_or_default()
+}
+
 pub use super::counted::CountedStream;
+pub use super::doors::Limits;
 
 #[cfg(test)]
 #[path = "tls_tests.rs"]

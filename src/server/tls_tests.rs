@@ -10,6 +10,7 @@ use tokio_stream::StreamExt;
 use super::material::{Material, TlsFiles, server_side};
 use super::*;
 use crate::model::principal::Principal;
+use crate::server::doors::tests::limits;
 use crate::server::pki::{IssuedCert, Pki};
 
 /// An authority, a server of it, and its files.
@@ -70,14 +71,10 @@ async fn try_in(
 ) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let limits = Limits {
-        connections_max: 4,
-        handshake_max: Duration::from_secs(10),
-    };
     let stop = CancellationToken::new();
     let config = server_side(&Material::read(&site.files()).expect("sound")).expect("sound");
     let (_, config) = watch::channel(config);
-    let mut incoming = accept(listener, config, limits, stop.clone());
+    let mut incoming = accept(listener, config, limits(), stop.clone());
     let echo = tokio::spawn(async move {
         while let Some(Ok(mut stream)) = incoming.next().await {
             let byte = stream.read_u8().await?;

@@ -1,4 +1,4 @@
-//! The body of a request, which has to come within a time. Looks at nothing in it.
+//! The body of a request, which has to come within a time, and of an answer, which holds its caller's share to its end. Looks at nothing in them.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,6 +10,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::shares::Share;
 use crate::matcher::remote::error::{DOMAIN, Reason};
 
 /// How long may be waited for a body.
@@ -70,6 +71,38 @@ impl HttpBody for Timed {
         }
         ready!(self.timer.as_mut().poll(context));
         Poll::Ready(Some(Err(self.late())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A body whose caller has one place fewer for as long as it is there.
+pub(super) struct Sharing {
+    body: Body,
+    _share: Share<String>,
+}
+
+impl Sharing {
+    pub(super) fn wrap(body: Body, share: Share<String>) -> Body {
+        Body::new(Self { body, _share: share })
+    }
+}
+
+impl HttpBody for Sharing {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        Pin::new(&mut self.body).poll_frame(context)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -18,10 +18,11 @@ use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
 use super::Rooms;
 use super::admin::AdminRoom;
-use super::body::{Patience, Timed};
+use super::body::{Patience, Sharing, Timed};
 use super::enrollment::EnrollmentRoom;
 use super::identity::IdentityRoom;
 use super::matching::{FrontsOnly, MatchRoom};
+use super::shares::{Share, Shares};
 use super::{caller, deadline, observe, status};
 use crate::front::authorize::Method;
 use crate::front::revocation::Revocations;
@@ -43,13 +44,17 @@ const IDENTITY_BYTES_MAX: usize = 32 << 10;
 /// Most calls at once, over all connections, so that the bodies of unary calls and imports take no more than some GiB together. A stream of probes counts until its
 /// answers begin.
 const CALLS_MAX: usize = 8_192;
+/// Most calls of one caller that are open at once, until their answer has ended: a stream of probes takes about 14 KiB while it rests.
+const CALLS_PER_CALLER_MAX: usize = CALLS_MAX / 8;
 /// Most calls at once of a service of small messages.
 const SMALL_CALLS_MAX: usize = 256;
+/// Most calls of one caller that are open at once there, those that watch a health among them.
+const SMALL_CALLS_PER_CALLER_MAX: usize = SMALL_CALLS_MAX / 2;
 /// Largest request of such a service, in bytes.
 pub const SMALL_BYTES_MAX: usize = 4 << 10;
 /// The method whose messages may be larger, and whose rows may take long.
 const IMPORT_PATH: &str = "/thenar.v1.Enrollment/Import";
-/// The method whose stream may rest as long as its caller likes.
+/// The method whose stream may rest as long as its caller likes. It counts among its caller's calls meanwhile.
 const STREAM_PATH: &str = "/thenar.v1.Identity/IdentifyStream";
 /// How long before its deadline a call is told that it has passed: the transport's own timer says less, and to nobody but the caller.
 const BEFORE_DEADLINE: Duration = Duration::from_millis(2);
@@ -81,6 +86,7 @@ pub fn public(rooms: Rooms, message_bytes_max: usize) -> Routes {
     let places = Places {
         limit: ("calls at once", CALLS_MAX),
         calls: Arc::new(Semaphore::new(CALLS_MAX)),
+        of_callers: Shares::new(CALLS_PER_CALLER_MAX),
         look: Arc::new(move |request| rooms.admit(request, method(request.uri().path()))),
     };
     let identity_bytes_max = IDENTITY_BYTES_MAX.min(message_bytes_max);
@@ -109,13 +115,14 @@ pub fn small<S>(service: S, look: &Look) -> Bounded<S> {
     let places = Places {
         limit: ("small calls at once", SMALL_CALLS_MAX),
         calls: Arc::new(Semaphore::new(SMALL_CALLS_MAX)),
+        of_callers: Shares::new(SMALL_CALLS_PER_CALLER_MAX),
         look: Arc::clone(look),
     };
     places.bound(service)
 }
 
-/// Refuses a request by its head.
-pub type Look = Arc<dyn Fn(&http::Request<Body>) -> Result<(), Status> + Send + Sync>;
+/// Who calls, or why the request is refused by its head.
+pub type Look = Arc<dyn Fn(&http::Request<Body>) -> Result<String, Status> + Send + Sync>;
 
 /// Lets in every caller of the public API.
 pub fn callers(rooms: Rooms) -> Look {
@@ -126,7 +133,8 @@ pub fn callers(rooms: Rooms) -> Look {
 pub fn fronts(trust_domain: Arc<str>, revocations: Revocations) -> Look {
     Arc::new(move |request| {
         let front = caller::front_node(request.extensions(), &trust_domain, &revocations);
-        front.map(drop).map_err(|error| status::from_front(&error, ""))
+        let name = front.map(|front| front.principal.to_string());
+        name.map_err(|error| status::from_front(&error, ""))
     })
 }
 
@@ -145,6 +153,7 @@ struct Places {
     /// What it is called and how many there are.
     limit: (&'static str, usize),
     calls: Arc<Semaphore>,
+    of_callers: Shares<String>,
     look: Look,
 }
 
@@ -156,20 +165,25 @@ impl Places {
         }
     }
 
-    /// A place for a call, or why there is none.
-    fn take(&self, request: &http::Request<Body>) -> Result<OwnedSemaphorePermit, Status> {
-        let place = Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
-            let (limit, value) = self.limit;
-            let error = NodeError::Exhausted {
-                limit,
-                value: value as u64,
-                retry_after: Duration::from_millis(100),
-            };
-            status::from_front(&error.into(), "")
-        })?;
-        (self.look)(request)?;
-        Ok(place)
+    /// A place for a call until its answer begins and one of its caller's until it ends, or why there is none.
+    fn take(&self, request: &http::Request<Body>) -> Result<(OwnedSemaphorePermit, Share<String>), Status> {
+        let (limit, value) = self.limit;
+        let place = Arc::clone(&self.calls).try_acquire_owned();
+        let place = place.map_err(|_| exhausted(limit, value))?;
+        let who = (self.look)(request)?;
+        let share = self.of_callers.take(who);
+        let full = || exhausted("calls of one caller at once", self.of_callers.each_max());
+        Ok((place, share.ok_or_else(full)?))
     }
+}
+
+fn exhausted(limit: &'static str, value: usize) -> Status {
+    let error = NodeError::Exhausted {
+        limit,
+        value: value as u64,
+        retry_after: Duration::from_millis(100),
+    };
+    status::from_front(&error.into(), "")
 }
 
 /// A service that refuses a call, its body unread, where there is no room for it, and gives up one whose body does not come.
@@ -199,8 +213,8 @@ where
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let mut call = Call::new(request.uri().path());
-        let place = match self.places.take(&request) {
-            Ok(place) => place,
+        let (place, share) = match self.places.take(&request) {
+            Ok(taken) => taken,
             Err(refusal) => return ready(Ok(call.refused(refusal))).boxed(),
         };
         let deadline = deadline::of(request.headers());
@@ -224,7 +238,7 @@ where
             };
             let answer = answer.unwrap_or_else(late);
             call.answered();
-            answer
+            answer.map(|answer| answer.map(|body| Sharing::wrap(body, share)))
         }
         .boxed()
     }

@@ -10,32 +10,42 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use thenar::proto::v1;
+use thenar::server::{Mode, Server};
 use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::Code;
 use tonic::codegen::http;
 
-use crate::harness::{Caller, PATIENCE, World, palm};
+use crate::harness::{Caller, PATIENCE, World, knock, palm};
 
 /// What the server allows a request, and a margin for a busy machine.
 const TRICKLE_MAX: Duration = Duration::from_secs(10 + 5);
 /// An answer that waits for nobody.
 const AT_ONCE: Duration = Duration::from_secs(2);
+/// Connections that one caller may have.
+const PER_CALLER_MAX: usize = 128;
 /// Connections that rest.
 const RESTING: usize = 1_000;
 
 /// A TLS connection with a scanner's certificate, on which nothing was said.
 async fn dial(world: &World, config: &ClientConfig) -> TlsStream<TcpStream> {
     let stream = TcpStream::connect(world.address()).await.expect("connected");
+    shake_hands(stream, config).await
+}
+
+async fn shake_hands(stream: TcpStream, config: &ClientConfig) -> TlsStream<TcpStream> {
     let name = ServerName::try_from("localhost").expect("a name");
     let connector = TlsConnector::from(std::sync::Arc::new(config.clone()));
     connector.connect(name, stream).await.expect("a handshake")
 }
 
 fn scanner(world: &World) -> ClientConfig {
-    let (certificate, key) = world.member("acme", "scanner", "gate");
+    certified(world, &world.member("acme", "scanner", "gate"))
+}
+
+fn certified(world: &World, (certificate, key): &(String, String)) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     for authority in CertificateDer::pem_file_iter(world.ca()).expect("readable") {
         roots.add(authority.expect("a certificate")).expect("sound");
@@ -55,7 +65,12 @@ fn scanner(world: &World) -> ClientConfig {
 
 /// HTTP/2 on a connection of its own.
 async fn speak(world: &World, config: &ClientConfig) -> SendRequest<Bytes> {
-    let (sender, connection) = h2::client::handshake(dial(world, config).await)
+    let stream = TcpStream::connect(world.address()).await.expect("connected");
+    speak_on(stream, config).await
+}
+
+async fn speak_on(stream: TcpStream, config: &ClientConfig) -> SendRequest<Bytes> {
+    let (sender, connection) = h2::client::handshake(shake_hands(stream, config).await)
         .await
         .expect("HTTP/2");
     tokio::spawn(connection);
@@ -63,7 +78,11 @@ async fn speak(world: &World, config: &ClientConfig) -> SendRequest<Bytes> {
 }
 
 fn request(padding: usize) -> http::Request<()> {
-    http::Request::post("https://localhost/thenar.v1.Identity/Identify")
+    call("thenar.v1.Identity/Identify", padding)
+}
+
+fn call(method: &str, padding: usize) -> http::Request<()> {
+    http::Request::post(format!("https://localhost/{method}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .header("x-padding", "x".repeat(padding))
@@ -126,9 +145,10 @@ async fn a_body_that_trickles_is_given_up_while_others_are_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_connections_that_rest_hinder_nobody() {
     let (world, mut operator) = world().await;
-    let config = scanner(&world);
     let mut resting = Vec::new();
     while resting.len() < RESTING {
+        let name = format!("gate-{}", resting.len());
+        let config = certified(&world, &world.member("acme", "scanner", &name));
         resting.extend(join_all((0..50).map(|_| speak(&world, &config))).await);
         assert_served(&mut operator).await;
     }
@@ -139,6 +159,101 @@ async fn a_thousand_connections_that_rest_hinder_nobody() {
     assert_eq!(answer.await.expect("answered").status(), 200);
     drop(resting);
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_beyond_one_callers_share_are_closed_and_another_gets_in() {
+    let (world, mut operator) = world().await;
+    let config = scanner(&world);
+    let mut resting = join_all((0..PER_CALLER_MAX).map(|_| speak(&world, &config))).await;
+    let mut closed = dial(&world, &config).await;
+    let end = async {
+        let mut buffer = [0; 1_024];
+        while closed.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+    };
+    // A place that was given would keep the connection for longer.
+    tokio::time::timeout(AT_ONCE, end).await.expect("closed at once");
+    assert_served(&mut operator).await;
+    assert_served(&mut world.caller("acme", "operator", "other").await).await;
+    resting.pop();
+    let served = async {
+        // Its place is free once the server knows that it went.
+        loop {
+            let mut sender = match h2::client::handshake(dial(&world, &config).await).await {
+                Ok((sender, connection)) => {
+                    tokio::spawn(connection);
+                    sender
+                }
+                Err(_) => continue,
+            };
+            let Ok((answer, _)) = sender.send_request(request(0), true) else {
+                continue;
+            };
+            if answer.await.is_ok() {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, served)
+        .await
+        .expect("let in again");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_handshakes_of_one_address_leave_room_for_others() {
+    let world = World::prepare();
+    let mut config = world.config();
+    config.listen.handshakes_per_address_max = 3;
+    let server = Server::start(config, Mode::Serve).await.expect("it starts");
+    let address = server.address();
+    let connect = async |from: [u8; 4]| {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket
+            .bind((from, 0).into())
+            .expect("all of 127.0.0.0/8 is this machine");
+        socket.connect(address).await.expect("connected")
+    };
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(connect([127, 0, 0, 2]).await);
+    }
+    let mut fourth = connect([127, 0, 0, 2]).await;
+    let end = tokio::time::timeout(AT_ONCE, fourth.read_u8()).await;
+    end.expect("at once").expect_err("closed");
+    knock(&address.to_string(), &world.ca(), Some(world.administrator()))
+        .await
+        .expect("another address gets in");
+    drop(silent);
+    server.stop().await.expect("it stops well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_drain_waits_for_whoever_watches_the_health() {
+    let world = World::prepare();
+    let mut config = world.config();
+    // Whoever is waited for is waited for in vain.
+    config.drain_seconds_max = 3_600;
+    let server = Server::start(config, Mode::Serve).await.expect("it starts");
+    let stream = TcpStream::connect(server.address()).await.expect("connected");
+    let mut sender = speak_on(stream, &scanner(&world)).await;
+    let (answer, mut body) = sender
+        .send_request(call("grpc.health.v1.Health/Watch", 0), false)
+        .expect("sent");
+    // The empty message: the whole.
+    body.send_data(Bytes::from_static(&[0; 5]), true).expect("sent");
+    let mut told = answer.await.expect("answered").into_body();
+    let mut next = async || told.data().await.map(|part| part.expect("sound"));
+    assert_eq!(next().await.expect("told")[..], [0, 0, 0, 0, 2, 8, 1], "SERVING");
+    let stopped = tokio::spawn(server.stop());
+    assert_eq!(
+        next().await.expect("told")[..],
+        [0, 0, 0, 0, 2, 8, 2],
+        "NOT_SERVING"
+    );
+    assert!(next().await.is_none(), "let go");
+    let stopped = tokio::time::timeout(PATIENCE, stopped).await.expect("soon");
+    stopped.expect("it ends").expect("it stops well");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,9 @@ const CERT_DAYS: u32 = 30;
 /// Lines of the server's log that are shown when it fails.
 const LOG_LINES_SHOWN: usize = 40;
 
+/// A driver asks for more than one device does.
+pub const UNLIMITED: &str = "[quotas.scanner]\nper_second = 0\nburst = 0\n";
+
 /// Files and programs of a run.
 pub struct Site {
     data: PathBuf,
@@ -89,7 +92,7 @@ impl Site {
     pub fn configure(&self, flush_rows: u32, purge_seconds_max: u32) -> std::io::Result<()> {
         let text = format!(
             "[metrics]\nenabled = false\n[matcher]\nflush_rows = {flush_rows}\npurge_seconds_max = {purge_seconds_max}\n\
-             [engine]\nbackend = \"cpu\"\nlock_memory = \"off\"\n[log]\nfilter = \"warn\"\n"
+             [engine]\nbackend = \"cpu\"\nlock_memory = \"off\"\n{UNLIMITED}[log]\nfilter = \"warn\"\n"
         );
         self.write_configuration(&text)
     }

@@ -13,7 +13,7 @@ use thenar::server::pki::NodeKind;
 use super::call::Tenant;
 use super::network::Network;
 use crate::Failure;
-use crate::live::child::{Child, Site};
+use crate::live::child::{Child, Site, UNLIMITED};
 use crate::live::{calls, metrics};
 
 /// Fronts side by side.
@@ -251,7 +251,7 @@ fn configure(home: &Site, site: &Site, kind: NodeKind, name: &str, settings: &st
     home.pki().issue_node(kind, name, &[])?.write(&tls, "node")?;
     let file = |name: &str| tls.join(name).display().to_string();
     let settings = format!(
-        "{settings}[engine]\nbackend = \"cpu\"\n[log]\nfilter = \"warn\"\n\
+        "{settings}[engine]\nbackend = \"cpu\"\n{UNLIMITED}[log]\nfilter = \"warn\"\n\
          [tls]\nca = {:?}\ncert = {:?}\nkey = {:?}\nnode_cert = {:?}\nnode_key = {:?}\n",
         home.data().join("tls/ca.pem").display().to_string(),
         file("server.pem"),

@@ -74,7 +74,20 @@ impl Config {
     pub fn check(&self) -> Result<(), LimitError> {
         within("drain_seconds_max", self.drain_seconds_max, 1, DRAIN_SECONDS_MAX)?;
         let listen = &self.listen;
-        within("listen.connections_max", listen.connections_max, 1, 1_000_000)?;
+        for (setting, value) in [
+            ("listen.connections_max", listen.connections_max),
+            (
+                "listen.connections_per_caller_max",
+                listen.connections_per_caller_max,
+            ),
+            ("listen.handshakes_max", listen.handshakes_max),
+            (
+                "listen.handshakes_per_address_max",
+                listen.handshakes_per_address_max,
+            ),
+        ] {
+            within(setting, value, 1, 1_000_000)?;
+        }
         within(
             "listen.message_bytes_max",
             listen.message_bytes_max,

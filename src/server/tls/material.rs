@@ -1,9 +1,13 @@
 //! The files of TLS, read and checked as one set, and what either side makes of them. Watches nothing; `server::tls::rotation` does.
 
 use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -21,6 +25,9 @@ use zeroize::Zeroizing;
 use super::crl::{Lists, Numbers};
 use crate::front::revocation::{CertificateId, Revoked};
 use crate::model::timestamp::Timestamp;
+
+/// Largest file that is read, in bytes: a list of a million certificates has 40 MB in PEM.
+const FILE_BYTES_MAX: u64 = 256 << 20;
 
 /// Why TLS could not be set up.
 #[derive(Debug, Error)]
@@ -228,7 +235,24 @@ pub fn client_side(material: &Material) -> Result<ClientSide, TlsError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(path).map_err(|error| file_error(path, format!("can't be read: {error}")))
+    read_regular(path).map_err(|error| file_error(path, format!("can't be read: {error}")))
+}
+
+/// Reads a regular file and waits for nobody: a pipe would hold up this exchange of files and all later ones, and a device may have no end.
+fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).expect("a flag of open(2) is an int");
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!(
+            "it has more than {FILE_BYTES_MAX} bytes"
+        )));
+    }
+    Ok(bytes)
 }
 
 fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -242,10 +266,8 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
 }
 
 fn lists(files: &TlsFiles, authorities: &[CertificateDer<'_>]) -> Result<Lists, TlsError> {
-    match std::fs::read(&files.crl) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !files.crl_required => {
-            Ok(Lists::default())
-        }
+    match read_regular(&files.crl) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !files.crl_required => Ok(Lists::default()),
         Err(error) => Err(file_error(&files.crl, format!("can't be read: {error}"))),
         Ok(pem) => {
             let lists = Lists::read(&files.crl, &pem, authorities)?;

@@ -1,5 +1,7 @@
 //! Tests of a set of TLS files: what does not fit is refused by the name of its file, and ends are read.
 
+use rustix::fs::{CWD, FileType, Mode};
+
 use super::super::tests::Site;
 use super::*;
 
@@ -19,6 +21,29 @@ fn files_that_hold_something_else_are_named() {
     let site = Site::new();
     std::fs::remove_file(site.path("server.pem")).expect("removed");
     assert!(site.refusal().contains("server.pem: can't be read"));
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    for file in ["ca.pem", "server.pem", "server.key", "crl.pem"] {
+        let site = Site::new();
+        let path = site.path(file);
+        // The list may be missing.
+        let _ = std::fs::remove_file(&path);
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("made");
+        let refusal = site.refusal();
+        assert!(
+            refusal.contains(file) && refusal.contains("no regular file"),
+            "{refusal}"
+        );
+        std::fs::remove_file(&path).expect("removed");
+        std::os::unix::fs::symlink("/dev/zero", &path).expect("linked");
+        let refusal = site.refusal();
+        assert!(
+            refusal.contains(file) && refusal.contains("no regular file"),
+            "{refusal}"
+        );
+    }
 }
 
 #[test]

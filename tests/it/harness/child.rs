@@ -10,9 +10,10 @@ use super::caller::{Caller, PATIENCE};
 use super::palms::policy;
 use super::world::{World, knock};
 
-/// Settings of a server that flushes and purges soon.
+/// Settings of a server that flushes and purges soon, and is asked faster than devices ask.
 pub const SETTINGS: &str = "[metrics]\nenabled = false\n\
-                            [matcher]\nflush_rows = 64\npurge_seconds_max = 2\n[engine]\nbackend = \"cpu\"\n";
+                            [matcher]\nflush_rows = 64\npurge_seconds_max = 2\n[engine]\nbackend = \"cpu\"\n\
+                            [quotas.scanner]\nper_second = 0\nburst = 0\n";
 
 /// A server of any kind as a process, whose settings are TOML.
 pub struct Process {

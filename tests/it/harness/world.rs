@@ -133,6 +133,9 @@ impl World {
         config.matcher.purge_seconds_max = 2;
         config.front.retention_seconds = 1;
         config.recent_matches.per_site_max = 8;
+        // Tests ask faster than devices do.
+        config.quotas.scanner.per_second = 0;
+        config.quotas.scanner.burst = 0;
         // All clocks are this machine's.
         config.sealed_probes.ahead_seconds_max = 0;
         config.engine.backend = match self.backend {
