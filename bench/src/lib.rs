@@ -5,6 +5,7 @@ pub mod cores;
 pub mod differ;
 pub mod gallery;
 pub mod gpu;
+pub mod hostile;
 pub mod kernel;
 pub mod live;
 pub mod machine;

@@ -118,10 +118,15 @@ pub struct Bench {
 impl Bench {
     /// Starts the server and fills the tenant.
     pub fn start(site: Site, plan: Plan) -> Result<Self, Failure> {
+        Self::start_with(site, plan, &format!("{UNLIMITED}[log]\nfilter = \"warn\"\n"))
+    }
+
+    /// The same with these settings beside its own.
+    pub fn start_with(site: Site, plan: Plan, settings: &str) -> Result<Self, Failure> {
         // The number is free again when the server takes it, and nobody else asks for it meanwhile.
         let metrics = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
         site.write_configuration(&format!(
-            "[metrics]\naddress = \"{metrics}\"\n[engine]\nbackend = \"cpu\"\n{UNLIMITED}[log]\nfilter = \"warn\"\n"
+            "[metrics]\naddress = \"{metrics}\"\n[engine]\nbackend = \"cpu\"\n{settings}"
         ))?;
         let runtime = Builder::new_multi_thread().enable_all().build()?;
         let (server, address, _) = runtime.block_on(site.start())?;
@@ -170,7 +175,7 @@ impl Bench {
     }
 
     /// Connections of scanners, as many for each tenant.
-    fn scanners<'a>(
+    pub fn scanners<'a>(
         &self,
         tenants: impl IntoIterator<Item = &'a str>,
         each: usize,
@@ -234,6 +239,22 @@ impl Bench {
             samples.push(value);
         }
         Ok(())
+    }
+
+    /// Captures of a tenant's palms, and its threshold.
+    pub fn captures(&self) -> (Captures, f64) {
+        let captures = Captures::new(&self.population, MIX, self.plan.rows, CAPTURES);
+        (captures, f64::from(self.threshold))
+    }
+
+    /// What good clients run on.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Where its metrics are.
+    pub fn metrics(&self) -> &str {
+        &self.metrics
     }
 
     /// Where it listens.

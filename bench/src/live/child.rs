@@ -188,7 +188,8 @@ impl Site {
             log.and_then(|mut log| std::io::Write::write_all(&mut log, format!("--- {text}\n").as_bytes()));
     }
 
-    fn log(&self) -> PathBuf {
+    /// The server's log.
+    pub fn log(&self) -> PathBuf {
         self.folder.join("server.log")
     }
 

@@ -72,7 +72,7 @@ pub struct Saturation<'a> {
 
 /// One call after the other on one connection.
 #[derive(Clone)]
-struct Caller {
+pub struct Caller {
     client: Client,
     captures: Arc<[(Palm, Asker)]>,
     used: Arc<AtomicUsize>,
@@ -80,8 +80,17 @@ struct Caller {
 }
 
 impl Caller {
+    /// The same questions on another connection.
+    #[must_use]
+    pub fn with(&self, client: Client) -> Self {
+        Self {
+            client,
+            ..self.clone()
+        }
+    }
+
     /// Asks about the next palm. An answer that is wrong whatever else is enrolled ends the bench.
-    async fn ask(&self) -> Result<(), Failure> {
+    pub async fn ask(&self) -> Result<(), Failure> {
         let number = self.used.fetch_add(1, Ordering::Relaxed);
         let (palm, asker) = self
             .captures
@@ -101,7 +110,8 @@ impl Caller {
 }
 
 impl Saturation<'_> {
-    fn caller(&self, number: usize) -> Result<Caller, Failure> {
+    /// The caller of this number; several share a connection where there are fewer.
+    pub fn caller(&self, number: usize) -> Result<Caller, Failure> {
         let scanner = self.scanners.get(number % self.scanners.len().max(1));
         Ok(Caller {
             client: scanner.ok_or("there is no connection")?.clone(),
