@@ -82,6 +82,14 @@ fn limits_are_named_with_value_and_range() {
         small.contains("recent_matches.bytes_max") && small.contains("81920"),
         "{small}"
     );
+    for per_second in [0, 5] {
+        let config = loaded(&format!("[quotas.scanner]\nper_second = {per_second}"));
+        let scanner = config.expect("sound by itself").quotas.scanner;
+        assert_eq!(
+            (scanner.per_second, scanner.burst, scanner.at_once),
+            (per_second, 0, 256)
+        );
+    }
     let burst = refusal("[quotas.scanner]\nper_second = 1\nburst = 601");
     assert!(
         burst.contains("quotas") && burst.contains("601") && burst.contains("600"),

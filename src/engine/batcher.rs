@@ -106,7 +106,10 @@ impl Batcher {
 
     fn next_round(&mut self) -> Vec<Vec<ScanJob>> {
         let pace = &self.shared.pace;
-        let fits = |scans, work| pace.expect(scans, work).is_none_or(|time| time <= ROUND_MAX);
+        let fits = |batches, scans: usize, work| {
+            let time = pace.expect(scans / batches, work);
+            time.is_none_or(|time| time <= ROUND_MAX)
+        };
         self.waiting.take_round(self.batch_max, fits)
     }
 
@@ -250,8 +253,9 @@ impl Batcher {
     /// Learns from a round that has run, and tells of it. Gives its time.
     fn ran(&self, round: &[Vec<ScanJob>], begun: Instant) -> Duration {
         let took = begun.elapsed();
-        let (mut probes, mut work) = (0, 0);
+        let (mut batches, mut probes, mut work) = (0_usize, 0, 0);
         for batch in round.iter().filter(|batch| !batch.is_empty()) {
+            batches += 1;
             metrics::histogram!(telemetry::BATCH_PROBES)
                 .record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
             for scan in batch {
@@ -261,7 +265,7 @@ impl Batcher {
                     .record(begun.saturating_duration_since(scan.since));
             }
         }
-        self.shared.pace.learn(probes, work, took);
+        self.shared.pace.learn(probes / batches.max(1), work, took);
         metrics::histogram!(telemetry::SCAN_SECONDS).record(took);
         took
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Sizes of rounds that are told apart: up to 2, 4, 8 … probes.
+/// Sizes of batches that are told apart: 1, 2 to 3, 4 to 7 … probes.
 const SIZES: usize = 11;
 /// Share of the newest round in what is known of its size.
 const NEWEST: f64 = 0.125;
@@ -12,18 +12,18 @@ const NEWEST: f64 = 0.125;
 /// make those of large ones look long.
 const ROUND_WORK: u64 = 8 << 20;
 
-/// Seconds per unit of work, by the size of a round: probes that run together share the reading of codes, so that a large round takes less
-/// for each. The engine's thread learns, callers ask.
+/// Seconds per unit of work, by the size of a round's batches: probes of one gallery that run together share the reading of its codes, so that a large batch
+/// takes less for each, and many small ones of many galleries do not. The engine's thread learns, callers ask.
 #[derive(Default)]
 pub(super) struct Pace {
-    /// Bits of a binary64; 0 where no round of the size has run.
+    /// Bits of a binary64; 0 where no batches of the size have run.
     per_work: [AtomicU64; SIZES],
 }
 
 impl Pace {
-    /// A round of `probes`, which were `work` together, took so long.
-    pub(super) fn learn(&self, probes: usize, work: u64, took: Duration) {
-        let Some(cell) = self.per_work.get(size(probes)) else {
+    /// A round in batches of `batch` probes, which were `work` together, took so long.
+    pub(super) fn learn(&self, batch: usize, work: u64, took: Duration) {
+        let Some(cell) = self.per_work.get(size(batch)) else {
             return;
         };
         let found = took.as_secs_f64() / as_f64(work + ROUND_WORK);
@@ -36,10 +36,10 @@ impl Pace {
         cell.store(next.to_bits(), Ordering::Relaxed);
     }
 
-    /// How long a round of `probes`, which are `work` together, will take; `None` before the first. Of its own size and the smaller ones the quickest
-    /// speaks: a larger round takes less for each, and whatever one odd round said of its size, small ones run when all else is refused.
-    pub(super) fn expect(&self, probes: usize, work: u64) -> Option<Duration> {
-        let size = size(probes);
+    /// How long a round in batches of `batch` probes, which are `work` together, will take; `None` before the first. Of its own size and the smaller ones
+    /// the quickest speaks: a larger batch takes less for each, and whatever one odd round said of its size, small ones run when all else is refused.
+    pub(super) fn expect(&self, batch: usize, work: u64) -> Option<Duration> {
+        let size = size(batch);
         let known = |at: usize| {
             let bits = self.per_work.get(at)?.load(Ordering::Relaxed);
             (bits != 0).then(|| f64::from_bits(bits))

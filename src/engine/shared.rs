@@ -139,12 +139,16 @@ impl Shared {
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         let bound = left.map_or(self.wait_max, |left| left.min(self.wait_max));
         let all = self.work.load(Ordering::Relaxed) + line.work();
-        // Cheap, and never too low: mostly it says enough.
-        if self.expect(waiting + 1, all).is_none_or(|wait| wait <= bound) {
+        // Cheap, and of all that wait: mostly it says enough.
+        let galleries = self.busy.read().len();
+        if self
+            .expect(galleries, waiting + 1, all)
+            .is_none_or(|wait| wait <= bound)
+        {
             return Ok(());
         }
-        let (probes, work) = self.before(line, own);
-        let Some(wait) = self.expect(probes, work) else {
+        let (galleries, probes, work) = self.before(line, own);
+        let Some(wait) = self.expect(galleries, probes, work) else {
             return Ok(());
         };
         if wait > self.wait_max && probes > self.batch_max {
@@ -165,8 +169,8 @@ impl Shared {
         }
     }
 
-    /// Probes and work until one more scan of a gallery that has `own` is answered: of each gallery as many are served before it as of its own.
-    fn before(&self, line: &Line, own: usize) -> (usize, u64) {
+    /// Galleries, probes and work until one more scan of a gallery that has `own` is answered: of each gallery as many are served before it as of its own.
+    fn before(&self, line: &Line, own: usize) -> (usize, usize, u64) {
         let busy = self.busy.read();
         let served = busy.values().map(|other| {
             let count = other.waiting.load(Ordering::Relaxed).min(own + 1);
@@ -174,12 +178,13 @@ impl Shared {
         });
         let (probes, work) = served.fold((0, 0), |sum, (count, work)| (sum.0 + count, sum.1 + work));
         // Its own place is not taken yet.
-        (probes + 1, work + line.work())
+        (busy.len(), probes + 1, work + line.work())
     }
 
-    /// How long so many probes take, in rounds as large as may be.
-    fn expect(&self, probes: usize, work: u64) -> Option<Duration> {
-        self.pace.expect(probes.min(self.batch_max), work)
+    /// How long so many probes of so many galleries take, in rounds as large as may be.
+    fn expect(&self, galleries: usize, probes: usize, work: u64) -> Option<Duration> {
+        let batch = probes.min(self.batch_max) / galleries.max(1);
+        self.pace.expect(batch, work)
     }
 
     pub(super) fn queue_max(&self) -> usize {

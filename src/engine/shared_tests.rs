@@ -120,6 +120,24 @@ fn a_flood_of_one_large_gallery_lets_small_ones_in() {
 }
 
 #[test]
+fn many_galleries_are_not_expected_at_the_pace_of_one() {
+    let share = |galleries: u64| {
+        let mut room = Room::new().at_pace(100 * MS);
+        // Batches of one take three times as long for each.
+        room.shared.pace.learn(1, u64::MAX >> 16, 300 * MS * SCALE);
+        for gallery in 1..galleries {
+            room.ask(gallery, None).expect("room");
+        }
+        room.fill(0).0
+    };
+    assert_eq!(
+        (share(1), share(3)),
+        (24, 8),
+        "250 ms of large batches; one round of small ones"
+    );
+}
+
+#[test]
 fn galleries_that_nobody_waits_for_are_not_looked_through() {
     let mut room = Room::new();
     let busy = |room: &Room| room.shared.busy.read().len();

@@ -95,11 +95,11 @@ impl Waiting {
     }
 
     /// Takes out the next round: at most `scans_max`, as many of each gallery as of any other as far as it has them, in one batch a gallery. Where
-    /// several wait it ends before a scan with which `fits`, of scans and work, is false, so that none waits for long rounds of another.
+    /// several wait it ends before a scan with which `fits`, of batches, scans and work, is false, so that none waits for long rounds of another.
     pub(super) fn take_round(
         &mut self,
         scans_max: usize,
-        fits: impl Fn(usize, u64) -> bool,
+        fits: impl Fn(usize, usize, u64) -> bool,
     ) -> Vec<Vec<ScanJob>> {
         let served = self.lines.len().min(scans_max);
         let share = fair_share(
@@ -118,7 +118,7 @@ impl Waiting {
                 let Some(next) = line.peek().map(|place| place.scan.ticket.work) else {
                     break;
                 };
-                full = !alone && scans > 0 && !fits(scans + 1, work + next);
+                full = !alone && scans > 0 && !fits(round.len() + 1, scans + 1, work + next);
                 if !full {
                     (scans, work) = (scans + 1, work + next);
                     batch.extend(line.pop().map(|place| place.scan));

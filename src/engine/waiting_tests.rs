@@ -50,7 +50,7 @@ impl Line {
 
     /// Galleries and names of the next round.
     fn round(&mut self, scans_max: usize) -> Vec<(u64, Vec<u64>)> {
-        let round = self.waiting.take_round(scans_max, |_, _| true);
+        let round = self.waiting.take_round(scans_max, |_, _, _| true);
         let of = |batch: &Vec<ScanJob>| {
             let gallery = batch.first().expect("not empty").gallery.0;
             (gallery, batch.iter().map(|scan| self.name(scan)).collect())
@@ -153,7 +153,7 @@ fn a_round_ends_where_it_gets_too_long_for_others_and_who_found_no_room_is_first
         line.push(name / 2, name, None);
     }
     let round = |line: &mut Line| {
-        let round = line.waiting.take_round(8, |scans, _| scans <= 3);
+        let round = line.waiting.take_round(8, |_, scans, _| scans <= 3);
         round
             .iter()
             .flatten()

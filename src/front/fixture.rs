@@ -83,7 +83,7 @@ impl Fixture {
 /// Another front before the same node and with the same keys.
 pub(super) fn front(keyring: &Arc<Keyring>, node: &Arc<FakeNode>) -> Arc<Front> {
     let node: Arc<dyn Node> = Arc::clone(node) as _;
-    Front::new(FrontConfig::default(), Arc::clone(keyring), Routes::single(node))
+    Front::new(config(), Arc::clone(keyring), Routes::single(node))
 }
 
 /// Parses an id that is known to be valid.
@@ -206,4 +206,12 @@ pub(super) fn enroll(number: u32) -> Enroll {
         links: Vec::new(),
         site: None,
     }
+}
+
+/// The settings of a front that is asked faster than devices ask.
+pub(super) fn config() -> FrontConfig {
+    let mut config = FrontConfig::default();
+    config.quotas.scanner.per_second = 0;
+    config.quotas.scanner.burst = 0;
+    config
 }

@@ -32,6 +32,9 @@ const NEAR_FMR_MAX: f64 = 1e-5;
 /// Scanners and subjects that are counted at once.
 const COUNTED_MAX: u64 = 100_000;
 
+/// For how many times `guard.seconds` it is remembered that a scanner was told nothing.
+const LOCK_REMEMBERED: u32 = 6;
+
 /// When a scanner is held up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -120,8 +123,8 @@ where
                 .build(),
             scanners: Cache::builder()
                 .max_capacity(COUNTED_MAX)
-                // As long as one may last, and again until it no longer counts.
-                .time_to_live(window * 2)
+                // Far longer than one lasts, so that whoever waits does not begin with a short one soon.
+                .time_to_live(window * LOCK_REMEMBERED)
                 .build(),
         }
     }

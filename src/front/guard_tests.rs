@@ -166,10 +166,7 @@ async fn a_climber_arrives_without_the_guard_and_is_held_up_with_it() {
             near_misses_max,
             ..GuardConfig::default()
         };
-        let config = FrontConfig {
-            guard,
-            ..FrontConfig::default()
-        };
+        let config = FrontConfig { guard, ..config() };
         Front::new(config, Arc::clone(&fixture.keyring), Routes::single(node))
     };
     let (with, without) = (guarded(10), guarded(0));

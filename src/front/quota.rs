@@ -54,7 +54,7 @@ impl Default for QuotaConfig {
             // One certificate must not hold up everybody by all the streams that it can open, nor fill the disk with the history of its tries.
             scanner: Quota {
                 per_second: 200,
-                burst: 400,
+                burst: 0,
                 at_once: 256,
             },
             tenant: Quota::default(),

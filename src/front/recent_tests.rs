@@ -22,7 +22,7 @@ fn remembering(fixture: &Fixture, per_site_max: usize) -> Arc<Front> {
             per_site_max,
             ..RecentConfig::default()
         },
-        ..FrontConfig::default()
+        ..config()
     };
     Front::new(config, Arc::clone(&fixture.keyring), Routes::single(node))
 }

@@ -37,10 +37,7 @@ async fn fixture() -> (Fixture, Arc<Front>) {
 
 fn front_with(fixture: &Fixture, sealed: SealedConfig) -> Arc<Front> {
     let node: Arc<dyn Node> = Arc::clone(&fixture.node) as _;
-    let config = FrontConfig {
-        sealed,
-        ..FrontConfig::default()
-    };
+    let config = FrontConfig { sealed, ..config() };
     Front::new(config, Arc::clone(&fixture.keyring), Routes::single(node))
 }
 

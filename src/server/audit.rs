@@ -50,10 +50,15 @@ pub fn audit(
             .filter(|(_, of)| of.tenant == tenant)
             .cloned()
             .collect();
-        let found = data_key(&config.data, &keyring, &tenant)?
-            .map(|key| audit_tenant(&config.data, &tenant, &key, public_key, &of_tenant))
-            // One tenant that can't be read hides nothing of the others.
-            .map(|found| found.unwrap_or_else(|error| Audit::failed(&error)));
+        let found = match data_key(&config.data, &keyring, &tenant) {
+            Ok(None) => None,
+            Ok(Some(key)) => {
+                let found = audit_tenant(&config.data, &tenant, &key, public_key, &of_tenant);
+                // One tenant that can't be read hides nothing of the others.
+                Some(found.unwrap_or_else(|error| Audit::failed(&error)))
+            }
+            Err(error) => Some(Audit::failed(&error)),
+        };
         audited.push((tenant, found));
     }
     Ok(audited)

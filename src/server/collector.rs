@@ -10,6 +10,8 @@ use crate::telemetry::traces::{Exporter, Settings, Traces};
 
 /// Longest time to a connection with the collector.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// How often it is asked whether it is still there while it owes an answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// What records calls, and the task that hands over what was recorded. Without a collector nothing is recorded.
 pub(super) fn start(config: &Config, mode: Mode) -> Result<(Traces, Option<Exporter>), ServerError> {
@@ -52,5 +54,10 @@ fn channel(endpoint: &str, config: &Config) -> Result<Channel, LimitError> {
         };
         collector = collector.tls_config(tls).map_err(unfit)?;
     }
-    Ok(collector.connect_timeout(CONNECT_MAX).connect_lazy())
+    Ok(collector
+        .connect_timeout(CONNECT_MAX)
+        // A collector that vanished without a word is left for its successor.
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(CONNECT_MAX)
+        .connect_lazy())
 }

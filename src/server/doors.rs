@@ -64,6 +64,7 @@ impl Doors {
     /// Lets somebody at `address` begin a handshake, or has it closed.
     pub(super) fn knock(&self, address: IpAddr, handshake: OwnedSemaphorePermit) -> Option<Knock> {
         let Some(of_address) = self.of_addresses.take(source(address)) else {
+            tracing::debug!(%address, "an address has too many handshakes");
             return refuse("listen.handshakes_per_address_max");
         };
         let Ok(connection) = Arc::clone(&self.connections).try_acquire_owned() else {

@@ -94,7 +94,7 @@ pub fn audit(
 
 impl Audit {
     /// Of a history that can't be read.
-    pub fn failed(error: &StorageError) -> Self {
+    pub fn failed(error: &dyn std::error::Error) -> Self {
         let mut audit = Self::default();
         audit.fault(None, error.to_string());
         audit
@@ -268,6 +268,11 @@ impl Walk {
         self.step_over(number);
         if is_erased {
             self.audit.erased += 1;
+            if row.get::<_, Digest>(8).is_err() {
+                let what =
+                    format!("event {number} was erased, and its commitment is none that was ever made");
+                self.audit.fault(Some(number), what);
+            }
         } else {
             self.audit.events += 1;
             if !chain::fits(row, tenant) {
