@@ -186,4 +186,4 @@ impl Service {
 
 #[cfg(test)]
 #[path = "call_tests.rs"]
-mod tests;
+pub mod tests;

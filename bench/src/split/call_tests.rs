@@ -2,7 +2,8 @@
 
 use super::*;
 
-fn call(tenant: Tenant, due: u64, ended: u64, outcome: Outcome) -> Call {
+/// A call that was made a millisecond late.
+pub fn call(tenant: Tenant, due: u64, ended: u64, outcome: Outcome) -> Call {
     Call {
         tenant,
         due: Duration::from_millis(due),

@@ -1,16 +1,7 @@
 //! Tests of what must not be: wrong answers to anybody, and to the lost tenant other refusals and answers out of nowhere.
 
 use super::*;
-
-fn call(tenant: Tenant, due: u64, ended: u64, outcome: Outcome) -> Call {
-    Call {
-        tenant,
-        due: Duration::from_millis(due),
-        made: Duration::from_millis(due + 1),
-        ended: Duration::from_millis(ended),
-        outcome,
-    }
-}
+use crate::split::call::tests::call;
 
 /// Lost from 100 ms on, verified at 110, back from 200 on, in full at 220.
 fn moments() -> Moments {
