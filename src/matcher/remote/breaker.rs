@@ -23,17 +23,33 @@ struct State {
     probe_at: Option<Instant>,
     /// When the node last said anything, an error included.
     heard: Instant,
+    /// Calls that wait for the node to say something.
+    waiting: usize,
+    /// Since when there is always one.
+    waiting_since: Instant,
+}
+
+/// A call that waits for the node, until it is dropped.
+pub struct Waiting<'a>(&'a Breaker);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().waiting -= 1;
+    }
 }
 
 impl Breaker {
     /// A node that nobody has called yet counts as reachable.
     pub fn new(node: String) -> Self {
+        let now = Instant::now();
         let breaker = Self {
             node,
             state: Mutex::new(State {
                 failures: 0,
                 probe_at: None,
-                heard: Instant::now(),
+                heard: now,
+                waiting: 0,
+                waiting_since: now,
             }),
         };
         breaker.tell(true);
@@ -52,6 +68,16 @@ impl Breaker {
             }
             None => Ok(()),
         }
+    }
+
+    /// Counts a call that is to be answered soon.
+    pub fn wait(&self, now: Instant) -> Waiting<'_> {
+        let mut state = self.state.lock();
+        if state.waiting == 0 {
+            state.waiting_since = now;
+        }
+        state.waiting += 1;
+        Waiting(self)
     }
 
     /// The node said something.
@@ -83,6 +109,12 @@ impl Breaker {
     /// Whether the node has said nothing, to anybody, since then.
     pub fn silent_since(&self, moment: Instant) -> bool {
         self.state.lock().heard < moment
+    }
+
+    /// How long the node has said nothing, to anybody, while there was always somebody who waited for it.
+    pub fn silence(&self, now: Instant) -> Duration {
+        let state = self.state.lock();
+        now.saturating_duration_since(state.heard.max(state.waiting_since))
     }
 
     fn tell(&self, up: bool) {

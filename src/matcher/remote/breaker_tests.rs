@@ -44,3 +44,19 @@ fn silence_is_measured_from_a_moment() {
     assert!(!breaker.silent_since(now));
     assert!(breaker.silent_since(now + Duration::from_nanos(1)));
 }
+
+#[test]
+fn silence_lasts_while_somebody_waits_whoever_it_is_and_ends_with_a_word() {
+    let (breaker, begun) = (Breaker::new("m".to_owned()), Instant::now());
+    let at = |millis| begun + Duration::from_millis(millis);
+    let silence = |millis| breaker.silence(at(millis)).as_millis();
+    let first = breaker.wait(at(1_000));
+    let second = breaker.wait(at(1_400));
+    drop(first);
+    assert_eq!(silence(1_900), 900, "others gave up, one still waits");
+    breaker.reached(at(2_000));
+    assert_eq!(silence(2_300), 300, "since the last word");
+    drop(second);
+    let _third = breaker.wait(at(9_000));
+    assert_eq!(silence(9_100), 100, "nobody had asked meanwhile");
+}

@@ -22,8 +22,10 @@ pub const LOOKUP_MAX: Duration = Duration::from_secs(5);
 pub const CALL_MAX: Duration = Duration::from_secs(30);
 /// Longest wait for work that grows with a tenant. A node that can't be reached ends it far earlier, by the pings of its connection.
 pub const WORK_MAX: Duration = Duration::from_hours(24);
-/// A node that left a call unanswered for so long, and said nothing to anybody else, can't be reached. A shorter wait says nothing about it.
+/// A node that left calls unanswered for so long, one after the other, and said nothing to anybody else, can't be reached: that counts for its breaker.
 const SILENCE: Duration = Duration::from_secs(1);
+/// A call to which that happened for so long alone is told that its node can't be reached. A shorter wait says nothing about the node.
+const OWN_SILENCE: Duration = Duration::from_millis(200);
 /// How long before its deadline a caller is told that, so that the word arrives.
 const BEFORE_DEADLINE: Duration = Duration::from_millis(100);
 
@@ -39,6 +41,11 @@ pub(super) enum Wait {
 }
 
 impl Wait {
+    /// Whether a node that can be reached says something soon.
+    fn is_short(self) -> bool {
+        !matches!(self, Self::Work)
+    }
+
     /// When the caller has to have its answer, and when the wait ends.
     fn ends(self, now: Instant) -> (Option<Instant>, Instant) {
         let ends = now
@@ -89,6 +96,7 @@ impl Reach {
             retry_after: PLACE_RETRY_AFTER,
         })?;
         let (deadline, ends) = wait.ends(began);
+        let _waiting = wait.is_short().then(|| self.breaker.wait(began));
         let Some(answer) = self.answer(began, deadline, ends, call).await else {
             return Err(self.late(tenant, began, deadline));
         };
@@ -125,7 +133,7 @@ impl Reach {
     ) -> Option<T> {
         tokio::pin!(call);
         let early = deadline.and_then(|deadline| deadline.checked_sub(BEFORE_DEADLINE));
-        if let Some(early) = early.filter(|early| *early >= began + SILENCE) {
+        if let Some(early) = early.filter(|early| *early >= began + OWN_SILENCE) {
             match tokio::time::timeout_at(early.into(), &mut call).await {
                 Ok(answer) => return Some(answer),
                 Err(_) if self.breaker.silent_since(began) => return None,
@@ -136,10 +144,11 @@ impl Reach {
     }
 
     fn late(&self, tenant: Option<&TenantId>, began: Instant, deadline: Option<Instant>) -> NodeError {
-        let waited = began.elapsed();
-        let silent = waited >= SILENCE && self.breaker.silent_since(began);
-        if silent {
-            self.breaker.unreached(Instant::now());
+        let now = Instant::now();
+        let waited = now - began;
+        let silent = waited >= OWN_SILENCE && self.breaker.silent_since(began);
+        if silent && self.breaker.silence(now) >= SILENCE {
+            self.breaker.unreached(now);
         }
         if silent || deadline.is_none() {
             return self.unavailable(tenant, &format!("no answer within {:.1} s", waited.as_secs_f64()));

@@ -97,6 +97,33 @@ async fn silence_until_a_deadline_is_unavailability_told_before_it_and_a_short_w
 }
 
 #[tokio::test]
+async fn calls_of_short_deadlines_find_together_that_a_node_stands_still() {
+    let reach = Reach::new("match-1");
+    let begun = Instant::now();
+    let short = async |late: Duration| {
+        tokio::time::sleep(late).await;
+        let deadline = Instant::now() + OWN_SILENCE + 2 * BEFORE_DEADLINE;
+        let outcome = reach
+            .ask::<()>(Some(&tenant()), Wait::Until(Some(deadline)), pending())
+            .await;
+        assert!(Instant::now() < deadline, "it has to reach the caller");
+        outcome.expect_err("it stands still").to_string()
+    };
+    // Each begins before the one before it has given up.
+    let step = OWN_SILENCE;
+    let calls: u32 = 12;
+    let said = futures::future::join_all((0..calls).map(|number| short(step * number))).await;
+    let refused = said.iter().filter(|said| said.contains("in a row")).count();
+    let waited = said.iter().filter(|said| said.contains("no answer")).count();
+    assert_eq!(refused + waited, said.len(), "{said:?}");
+    assert!(refused > 0, "within {:?}: {said:?}", begun.elapsed());
+    assert!(
+        waited > FAILURES_MAX as usize,
+        "one alone says nothing about the node: {said:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_node_that_answers_others_is_late_and_not_out_of_reach() {
     let reach = Reach::new("match-1");
     let deadline = Instant::now() + SILENCE + 2 * BEFORE_DEADLINE;

@@ -128,6 +128,8 @@ fn open(path: &Path, seal: &Arc<PageSeal>, access: OpenFlags) -> Result<Connecti
     // Whoever is refused leaves the log as it is: what doesn't open with this key may with another. Before anything is read.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     vfs::seal(&conn, seal)?;
+    // A statement is planned once, not again for each value that a column with an index is compared with.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // Spilled sorts and statement journals would leave rows in files that nobody overwrites.

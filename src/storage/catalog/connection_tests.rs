@@ -53,6 +53,19 @@ fn a_commit_that_fails_poisons_all_later_writes() {
 }
 
 #[test]
+fn a_statement_is_planned_once_whatever_its_values() {
+    let house = House::new();
+    let writer = house.store.0.writer.lock();
+    let sql = "SELECT s.subject_id FROM reference r JOIN subject s ON s.handle = r.subject WHERE r.id = ? AND r.subject = ?";
+    let mut statement = writer.connection().prepare(sql).expect("it is SQL");
+    for value in 0..3 {
+        let rows = statement.query_map([value, value], |row| row.get::<_, String>(0));
+        assert_eq!(rows.expect("read").count(), 0, "nobody is there");
+    }
+    assert_eq!(statement.get_status(rusqlite::StatementStatus::RePrepare), 0);
+}
+
+#[test]
 fn synchronous_follows_the_durability_asked_for() {
     let house = House::new();
     let mut writer = house.store.0.writer.lock();
