@@ -15,6 +15,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -37,6 +38,8 @@ UNPROVOKED = {"ThenarGpuLost", "ThenarGpuFull"}
 TARGETS = ("front:9464", "match-1:9464", "match-2:9464", "serve:9464")
 METRIC = r"thenar[_]\w+"
 DIM = 64
+# Of one caller of `serve`.
+CONNECTIONS_MAX = 4
 THRESHOLD = 0.8
 # Scores that nearly reach it, in the eyes of the guard, and not at all.
 NEAR, FAR = 0.79, 0.1
@@ -193,6 +196,7 @@ def set_up(place):
     (place.root / "serve.toml").write_text(
         f'data = "{place.root / "serve"}"\nlisten.address = "127.0.0.1:{place.api["serve"]}"\n'
         f'metrics.address = "{place.metrics["serve:9464"]}"\nquotas.tenants.crowd.per_second = 1\n'
+        f"listen.connections_per_caller_max = {CONNECTIONS_MAX}\n"
     )
     place.serve("serve", "serve", place.root / "serve.toml")
     for score in (1, NEAR, FAR):
@@ -352,7 +356,19 @@ def goes_wrong(place):
         with socket.create_connection(("127.0.0.1", place.api["serve"])) as stream:
             stream.sendall(b"GET / HTTP/1.1\r\n\r\n")
 
-    return lambda: place.identify("alpha", 1), lambda: place.identify("crowd", 1), slow, plain
+    def crowding():
+        _, _, files = place.tenants["gate"]
+        context = ssl.create_default_context(cafile=files / "tls/ca.pem")
+        own = place.root / "clients/gate-operator"
+        context.load_cert_chain(f"{own}.pem", f"{own}.key")
+        with contextlib.ExitStack() as kept:
+            for _ in range(2 * CONNECTIONS_MAX):
+                stream = kept.enter_context(socket.create_connection(("127.0.0.1", place.api["serve"])))
+                # One that is closed may be so before its handshake has ended on this side.
+                with contextlib.suppress(OSError):
+                    kept.enter_context(context.wrap_socket(stream, server_hostname="127.0.0.1"))
+
+    return lambda: place.identify("alpha", 1), lambda: place.identify("crowd", 1), slow, plain, crowding
 
 
 # Each alert, and the labels of one that has to fire.
@@ -369,6 +385,7 @@ EXPECTED = {
     "ThenarCertificateEndsNow": {"instance": "serve:9464", "which": "crl"},
     "ThenarCertificatesRefused": {"instance": "serve:9464"},
     "ThenarHandshakesRefused": {"instance": "serve:9464"},
+    "ThenarConnectionsRefused": {"instance": "serve:9464", "limit": "listen.connections_per_caller_max"},
 }
 
 
