@@ -3,11 +3,13 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod encode;
 pub mod engine;
 pub mod front;
 pub mod keys;
 pub mod matcher;
 pub mod model;
+pub mod palms;
 pub mod population;
 pub mod proto;
 pub mod server;

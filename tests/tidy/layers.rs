@@ -17,7 +17,12 @@ const LINES: [&[&str]; 10] = [
     &["model"],
 ];
 /// Modules beside the layers: what each may use.
-const BESIDE: [(&str, &[&str]); 2] = [("population", &["model"]), ("client", &["proto", "model"])];
+const BESIDE: [(&str, &[&str]); 4] = [
+    ("population", &["model"]),
+    ("client", &["proto", "model"]),
+    ("palms", &[]),
+    ("encode", &["model"]),
+];
 /// Layers that use less than the lines below them.
 const STRICT: [(&str, &[&str]); 4] = [
     ("front", &["matcher", "keys", "telemetry", "model"]),
@@ -99,7 +104,7 @@ fn refuse(path: &str, user: &str, named: &str) -> Option<&'static str> {
     match named {
         // The simulated population gives unit tests their palms, and knows the vocabulary alone.
         "population" if is_test(path) => return None,
-        "population" | "client" => return Some("it stands beside the layers"),
+        "population" | "client" | "palms" | "encode" => return Some("it stands beside the layers"),
         "proto" if NAME_PROTO.contains(&user) || path.starts_with(REMOTE) => return None,
         "proto" => return Some("only service, matcher::remote, client and cli name it"),
         _ => {}

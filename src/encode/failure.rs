@@ -1,0 +1,66 @@
+//! Why no signature was made of an image (failure to acquire, ISO/IEC 19795-1). Decides nothing.
+
+use thiserror::Error;
+
+/// Why an image gives no signature. Never holds anything of the image but its size.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum FailureToAcquire {
+    /// The bytes begin like no image.
+    #[error("not an image: PNG, JPEG, BMP and PNM are read")]
+    NotAnImage,
+    /// An image of a kind that is not read.
+    #[error("an image of a kind that is not read: PNG, JPEG, BMP and PNM are")]
+    Unsupported,
+    /// It begins like an image and can't be read to its end.
+    #[error("the image is damaged or cut short")]
+    Broken,
+    /// More pixels than are read; found in the header, before anything is decoded.
+    #[error("the image has {width} × {height} pixels; at most {pixels_max} are read")]
+    TooLarge {
+        /// Of the image.
+        width: u32,
+        /// Of the image.
+        height: u32,
+        /// The limit.
+        pixels_max: u64,
+    },
+    /// Too few pixels to show a palm.
+    #[error("the image has {width} × {height} pixels; at least {side_min} on each side are needed")]
+    TooSmall {
+        /// Of the image.
+        width: u32,
+        /// Of the image.
+        height: u32,
+        /// The limit.
+        side_min: u32,
+    },
+    /// A black frame, or one that shows the same everywhere.
+    #[error("the image is blank")]
+    Blank,
+    /// Nothing in the image is of a hand's size and shape.
+    #[error("no hand in the image")]
+    NoHand,
+    /// A hand whose fingers are not spread: a fist, or fingers held together.
+    #[error("the gaps between the fingers are not to be seen: open the hand, spread the fingers")]
+    ClosedHand,
+    /// The palm goes beyond the image.
+    #[error("a part of the hand is beyond the edge of the image")]
+    CutOff,
+}
+
+impl FailureToAcquire {
+    /// A short word for the reason that stays the same between releases.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotAnImage => "not-an-image",
+            Self::Unsupported => "unsupported",
+            Self::Broken => "broken",
+            Self::TooLarge { .. } => "too-large",
+            Self::TooSmall { .. } => "too-small",
+            Self::Blank => "blank",
+            Self::NoHand => "no-hand",
+            Self::ClosedHand => "closed-hand",
+            Self::CutOff => "cut-off",
+        }
+    }
+}
