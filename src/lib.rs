@@ -5,6 +5,7 @@ pub mod client;
 pub mod config;
 pub mod encode;
 pub mod engine;
+pub mod eval;
 pub mod front;
 pub mod keys;
 pub mod matcher;

@@ -10,7 +10,7 @@
 
 use statrs::function::beta::beta_reg;
 
-use crate::model::policy::ThresholdRule;
+use crate::model::policy::{ThresholdRule, fmr_of_fpir};
 use crate::model::signature::Dimension;
 
 /// Share of the dimensions that non-mated scores behave as if they had.
@@ -22,13 +22,7 @@ const BISECTIONS: u32 = 60;
 pub fn score(rule: &ThresholdRule, dim: Dimension) -> f32 {
     match *rule {
         ThresholdRule::Score(score) => score,
-        ThresholdRule::TargetFpir { fpir, gallery_size } => {
-            #[expect(clippy::cast_precision_loss, reason = "a gallery's size needs no 53 bits")]
-            let references = gallery_size as f64;
-            // 1 − (1 − FPIR)^(1/N), without the cancellation.
-            let fmr_max = -f64::exp_m1(f64::ln_1p(-fpir) / references);
-            score_at(fmr_max, dim)
-        }
+        ThresholdRule::TargetFpir { fpir, gallery_size } => score_at(fmr_of_fpir(fpir, gallery_size), dim),
     }
 }
 

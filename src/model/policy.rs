@@ -30,6 +30,14 @@ pub enum ThresholdRule {
     },
 }
 
+/// The FMR of one comparison that an identification in a gallery of this size may have so that its FPIR is `fpir`: 1 − (1 − FPIR)^(1/N),
+/// without the cancellation. Comparisons are taken for independent.
+pub fn fmr_of_fpir(fpir: f64, gallery_size: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a gallery's size needs no 53 bits")]
+    let references = gallery_size as f64;
+    -f64::exp_m1(f64::ln_1p(-fpir) / references)
+}
+
 /// Longest time without a use that may be asked for, in days.
 pub const IDLE_DAYS_MAX: u32 = 36_500;
 

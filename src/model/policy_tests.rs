@@ -109,3 +109,12 @@ fn retention_is_off_unless_asked_for_and_has_limits() {
         assert_eq!(refusal.field, "policy.retention.idle_days_max");
     }
 }
+
+#[test]
+fn a_comparison_may_be_wrong_so_much_more_rarely_than_an_identification() {
+    assert!((fmr_of_fpir(0.01, 1) - 0.01).abs() < 1e-15);
+    // 1 − (1 − f)² = 0.19 at f = 0.1.
+    assert!((fmr_of_fpir(0.19, 2) - 0.1).abs() < 1e-15);
+    let small = fmr_of_fpir(1e-3, 1_000_000_000_000);
+    assert!((small / 1.000_500_333e-15 - 1.0).abs() < 1e-6, "{small:e}");
+}
