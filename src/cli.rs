@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use error::CliError;
 
 pub mod audit;
+pub mod calibrate;
 pub mod capture;
 pub mod cert;
 pub mod config;
@@ -16,6 +17,7 @@ pub mod demo;
 pub mod enroll;
 pub mod erase;
 pub mod error;
+pub mod eval;
 pub mod export;
 pub mod history;
 pub mod identify;
@@ -27,6 +29,8 @@ pub mod load;
 pub mod local;
 pub mod npy;
 pub mod output;
+pub mod page;
+pub mod plot;
 pub mod policy;
 pub mod progress;
 pub mod receipt;
@@ -96,6 +100,10 @@ pub enum Command {
     Demo(demo::Args),
     /// Ask a running server at a given rate with simulated palms, and tell what it answers and how fast
     Load(load::Args),
+    /// Measure how well an encoder tells palms apart (ISO/IEC 19795-1), on labelled images or signatures
+    Eval(eval::Args),
+    /// Find the threshold that keeps a false positive rate, from the scores of an evaluation; and set it
+    Calibrate(calibrate::Args),
     /// Watch a running server by its metrics
     Top(top::Args),
     /// Look after a data directory on this machine
@@ -154,6 +162,8 @@ async fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Stats(args) => stats::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Load(args) => load::run(args).await,
+        Command::Eval(args) => eval::run(&args),
+        Command::Calibrate(args) => calibrate::run(args).await,
         Command::Top(args) => top::run(args).await,
         Command::Data(command) => data::run(&command),
         Command::Config(command) => config::run(&command),

@@ -45,6 +45,9 @@ fn every_command_parses() {
         "thenar demo --palms 1000 --dim 512 --scanners 4 --seconds 1 --backend cpu --kernel portable --data d --json",
         "thenar load --tenant a=5 --tenant b --rate 2 --bursts 5:100 --seconds 3 --scanners 4 --deadline-ms 100 --enroll 50",
         "thenar load --data d --config c --server https://db:1 --yes-aim-at db --tenant a --html r.html --json",
+        r"thenar eval images --pattern (?<palm>\d+)_(?<sample>\d+) --roi --enrol 2 --dim 256 --report out --json",
+        "thenar eval --signatures x.npy --labels l.csv --encoder mine/1",
+        "thenar calibrate out --target-fpir 0.01 --gallery-size 5000 --tenant acme --data d --json",
         "thenar top --metrics http://db:9464 --interval 0.5 --once",
         "thenar config check --config thenar.toml",
         "thenar data verify --data d --tenant acme",
@@ -90,6 +93,12 @@ fn slips_are_refused() {
         "thenar data restore b --journal j",
         "thenar data restore b --data d --journal j --without-journal",
         "thenar demo --backend tpu",
+        "thenar eval images",
+        "thenar eval images --pattern (?<sample>.)",
+        "thenar eval --signatures x.npy",
+        "thenar calibrate",
+        "thenar calibrate out --target-fpir 0",
+        "thenar calibrate out --gallery-size 0",
     ] {
         assert!(!parses(line), "{line}");
     }

@@ -74,6 +74,11 @@ impl FromStr for EncoderOption {
 }
 
 impl EncoderOption {
+    /// The encoder.
+    pub fn encoder(&self) -> Encoder {
+        self.0.clone()
+    }
+
     /// As it goes over the wire.
     pub fn message(&self) -> api::Encoder {
         api::Encoder {

@@ -9,7 +9,9 @@ use crate::client::ClientError;
 use crate::client::explain;
 use crate::model::reject::Rejected;
 
+use super::calibrate::CalibrationError;
 use super::demo::DemoError;
+use super::eval::EvalError;
 use super::load::LoadError;
 use super::local::LocalError;
 use super::npy::NpyError;
@@ -52,6 +54,12 @@ pub enum CliError {
     /// Load could not be sent, or an answer was wrong.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Nothing was evaluated.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    /// No threshold was found or set.
+    #[error(transparent)]
+    Calibration(#[from] CalibrationError),
     /// No metrics of a server.
     #[error(transparent)]
     Top(#[from] TopError),

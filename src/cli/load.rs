@@ -20,7 +20,6 @@ use super::tenant::dimension;
 mod crowd;
 mod drive;
 mod html;
-mod plot;
 mod prepare;
 mod report;
 mod schedule;

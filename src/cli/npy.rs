@@ -54,7 +54,7 @@ impl Matrix {
         let mut values = Vec::new();
         matrix.for_each_chunk(0, 1, |_, bytes| {
             values.extend_from_slice(bytes);
-            matrix.check_row(0, bytes)
+            matrix.signature(0, bytes).map(|_| ())
         })?;
         Ok((matrix, values))
     }
@@ -105,21 +105,33 @@ impl Matrix {
 
     /// Checks every row as the server would: finite and of unit norm. `seen` is told how many rows are done.
     pub fn check_rows(&self, seen: impl Fn(u64)) -> Result<(), NpyError> {
-        let chunk_rows = (READ_BYTES / self.row_bytes()).max(1);
-        self.for_each_chunk(0, chunk_rows, |first, bytes| {
+        self.for_each_chunk(0, self.chunk_rows(), |first, bytes| {
             for (row, values) in (first..).zip(bytes.chunks_exact(self.row_bytes())) {
-                self.check_row(row, values)?;
+                self.signature(row, values)?;
             }
             seen(first + (bytes.len() / self.row_bytes()) as u64);
             Ok(())
         })
     }
 
-    fn check_row(&self, row: u64, bytes: &[u8]) -> Result<(), NpyError> {
-        match Signature::parse(bytes, self.element, self.dim) {
-            Ok(_) => Ok(()),
-            Err(Rejected { problem, .. }) => Err(NpyError::new(&self.path, Problem::Row { row, problem })),
-        }
+    /// Gives every row in order as a signature; refuses the first one that is none.
+    pub fn for_each_signature(&self, mut take: impl FnMut(Signature)) -> Result<(), NpyError> {
+        self.for_each_chunk(0, self.chunk_rows(), |first, bytes| {
+            for (row, values) in (first..).zip(bytes.chunks_exact(self.row_bytes())) {
+                take(self.signature(row, values)?);
+            }
+            Ok(())
+        })
+    }
+
+    fn signature(&self, row: u64, bytes: &[u8]) -> Result<Signature, NpyError> {
+        Signature::parse(bytes, self.element, self.dim)
+            .map_err(|Rejected { problem, .. }| NpyError::new(&self.path, Problem::Row { row, problem }))
+    }
+
+    /// Rows that are read at a time.
+    fn chunk_rows(&self) -> usize {
+        (READ_BYTES / self.row_bytes()).max(1)
     }
 
     /// Gives the rows from number `first` on in order, up to `chunk_rows` at a time, with the number of the first of them.

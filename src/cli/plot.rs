@@ -1,6 +1,10 @@
-//! Plots as inline SVG: lines, and areas on top of each other. Knows nothing of what is plotted.
+//! Plots as inline SVG: lines, and areas on top of each other; curves over scales. Knows nothing of what is plotted.
 
 use std::fmt::Write;
+
+use super::page::escaped;
+
+pub mod curves;
 
 /// Size of a plot and of the room around it for labels.
 const WIDTH: f64 = 900.0;
@@ -35,13 +39,7 @@ pub fn lines(labels: &[String], unit: &str, series: &[Series]) -> String {
             .zip(&one.values)
             .filter_map(|(step, value)| Some(frame.point(step, (*value)?)))
             .collect();
-        let drawn = write!(
-            svg,
-            "<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"1.8\" points=\"{}\"/>",
-            one.color,
-            points.join(" ")
-        );
-        drawn.expect("a String takes any text");
+        svg.push_str(&polyline(one.color, &points));
     }
     svg + "</svg>"
 }
@@ -105,39 +103,60 @@ impl Frame {
 
     /// The beginning of the picture: legend, grid and labels.
     fn open(&self, labels: &[String], unit: &str, series: &[Series]) -> String {
-        let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\">");
-        let mut add = |text: String| svg.push_str(&text);
-        let mut at = LEFT;
-        for one in series {
-            add(format!(
-                "<rect x=\"{at:.0}\" y=\"6\" width=\"10\" height=\"10\" fill=\"{}\"/><text x=\"{:.0}\" y=\"15\">{}</text>",
-                one.color,
-                at + 14.0,
-                super::html::escaped(&one.name)
-            ));
-            at += 30.0 + 7.5 * f64::from(u16::try_from(one.name.len()).unwrap_or(u16::MAX));
-        }
+        let mut svg = head(series.iter().map(|one| (one.name.as_str(), one.color)));
         for line in 0..=GRID {
             let value = self.top * f64::from(line) / f64::from(GRID);
-            let y = self.y(value);
-            add(format!(
-                "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                WIDTH - RIGHT,
-                LEFT - 6.0,
-                y + 4.0,
-                short(value)
-            ));
+            svg.push_str(&across(self.y(value), &short(value)));
         }
         let every = labels.len().div_ceil(LABELS_MAX).max(1);
         for (step, label) in labels.iter().enumerate().step_by(every) {
-            add(format!(
-                "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{label} {unit}</text>",
-                self.x(step),
-                HEIGHT - 6.0
-            ));
+            svg.push_str(&below(self.x(step), &format!("{label} {unit}")));
         }
         svg
     }
+}
+
+/// The beginning of any picture: size and legend.
+fn head<'a>(legend: impl Iterator<Item = (&'a str, &'static str)>) -> String {
+    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\">");
+    let mut at = LEFT;
+    for (name, color) in legend {
+        let drawn = write!(
+            svg,
+            "<rect x=\"{at:.0}\" y=\"6\" width=\"10\" height=\"10\" fill=\"{color}\"/><text x=\"{:.0}\" y=\"15\">{}</text>",
+            at + 14.0,
+            escaped(name)
+        );
+        drawn.expect("a String takes any text");
+        at += 30.0 + 7.5 * f64::from(u16::try_from(name.len()).unwrap_or(u16::MAX));
+    }
+    svg
+}
+
+/// A line across with its label on the left.
+fn across(y: f64, label: &str) -> String {
+    format!(
+        "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
+        WIDTH - RIGHT,
+        LEFT - 6.0,
+        y + 4.0,
+    )
+}
+
+/// A label along the bottom.
+fn below(x: f64, label: &str) -> String {
+    format!(
+        "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{label}</text>",
+        HEIGHT - 6.0
+    )
+}
+
+/// A line through points.
+fn polyline(color: &str, points: &[String]) -> String {
+    format!(
+        "<polyline fill=\"none\" stroke=\"{color}\" stroke-width=\"1.8\" points=\"{}\"/>",
+        points.join(" ")
+    )
 }
 
 /// The next of 1, 2, 2.5, 5 times a power of ten; 1 for nothing.

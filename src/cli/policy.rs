@@ -13,7 +13,7 @@ use super::capture::LinkKindOption;
 use super::error::CliError;
 
 /// The rule of a tenant that asks for none.
-const FPIR_OF_A_NEW_TENANT: api::TargetFpir = api::TargetFpir {
+pub const FPIR_OF_A_NEW_TENANT: api::TargetFpir = api::TargetFpir {
     fpir: 0.001,
     gallery_size: 1_000_000,
 };

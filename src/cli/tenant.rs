@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::api;
+use crate::client::{Client, api};
 use crate::model::id::TenantId;
 use crate::model::reject::Rejected;
 use crate::model::signature::Dimension;
@@ -165,25 +165,38 @@ async fn one(args: Named) -> Result<(), CliError> {
 
 async fn policy(args: Change) -> Result<(), CliError> {
     let client = args.connection.connect().await?;
-    let tenant = args.tenant.to_string();
-    let request = api::GetTenantRequest {
-        tenant: tenant.clone(),
-    };
-    let present = client.admin().get_tenant(request).await?.into_inner();
-    let Some(present) = present.policy else {
-        return Err(CliError::Usage(format!(
-            "tenant {tenant} can't be served, so that its policy is not known: {}",
-            present.reason
-        )));
-    };
-    let request = api::UpdatePolicyRequest {
-        request_id: new_request_id(),
-        tenant,
-        policy: Some(args.policy.over(present)?),
-    };
-    let tenant = client.admin().update_policy(request).await?.into_inner();
+    let change = |present: api::Tenant| args.policy.over(policy_of(present)?);
+    let tenant = change_policy(&client, &args.tenant, change).await?;
     args.output
         .print(&show::tenant_text(&tenant), &show::tenant(&tenant))
+}
+
+/// The policy of a tenant that is served.
+pub fn policy_of(tenant: api::Tenant) -> Result<api::Policy, CliError> {
+    tenant.policy.ok_or_else(|| {
+        CliError::Usage(format!(
+            "tenant {} can't be served, so that its policy is not known: {}",
+            tenant.tenant, tenant.reason
+        ))
+    })
+}
+
+/// Puts in the place of a tenant's policy what `change` makes of the tenant as it is.
+pub async fn change_policy(
+    client: &Client,
+    tenant: &TenantId,
+    change: impl FnOnce(api::Tenant) -> Result<api::Policy, CliError>,
+) -> Result<api::Tenant, CliError> {
+    let request = api::GetTenantRequest {
+        tenant: tenant.to_string(),
+    };
+    let present = client.admin().get_tenant(request).await?.into_inner();
+    let request = api::UpdatePolicyRequest {
+        request_id: new_request_id(),
+        tenant: tenant.to_string(),
+        policy: Some(change(present)?),
+    };
+    Ok(client.admin().update_policy(request).await?.into_inner())
 }
 
 async fn drop_tenant(args: Drop) -> Result<(), CliError> {

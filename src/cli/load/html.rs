@@ -1,8 +1,8 @@
-//! The report as one HTML file that needs nothing else: figures, latency, throughput and outcomes over time. Loads nothing from anywhere.
+//! The report as one HTML file: figures, latency, throughput and outcomes over time.
 
-use std::fmt::Write;
+use crate::cli::page::Page;
+use crate::cli::plot::{self, Series};
 
-use super::plot::{self, Series};
 use super::report::{Report, as_f64, quantile_ms};
 use super::tally::{Slot, Tally};
 
@@ -17,56 +17,34 @@ const CURVE: [(f64, &str); 7] = [
     (1.0, "100"),
 ];
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}\
-h1{font-size:1.4rem}h2{font-size:1.1rem;margin:2rem 0 .3rem}pre{overflow-x:auto;background:#f4f4f4;padding:.8rem}\
-svg{width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:#444}.bad{color:#a40000;font-weight:600}";
-
 /// Colours of what there may be many of.
 const COLORS: [&str; 6] = ["#c8553d", "#8d3b72", "#2a9d8f", "#e9c46a", "#5c4d7d", "#6b705c"];
 
 /// The whole file. `tenants` are the tallies of the report's tenants, in its order; `all` is their sum.
 pub fn page(report: &Report, all: &Tally, tenants: &[Tally]) -> String {
-    let mut page = String::from("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">");
-    let mut add = |text: &str| page.push_str(text);
-    add("<title>thenar load</title><style>");
-    add(STYLE);
-    add("</style></head><body>");
-    add(&format!(
-        "<h1>Load on {}: {} s, {} scanners a tenant, deadline {} ms</h1>",
-        escaped(&report.server),
-        report.seconds,
-        report.scanners,
-        report.deadline_ms
-    ));
+    let heading = format!(
+        "Load on {}: {} s, {} scanners a tenant, deadline {} ms",
+        report.server, report.seconds, report.scanners, report.deadline_ms
+    );
+    let mut page = Page::new("thenar load", &heading);
     if report.all.findings.wrong > 0 {
-        add(&format!(
-            "<p class=\"bad\">{} answers were wrong.</p>",
-            report.all.findings.wrong
-        ));
+        page.warn(&format!("{} answers were wrong.", report.all.findings.wrong));
     }
     if report.late {
-        add(&format!("<p class=\"bad\">{}</p>", escaped(&report.lateness())));
+        page.warn(&report.lateness());
     }
-    add(&format!("<pre>{}</pre>", escaped(report.text().trim())));
-    add(&section(
-        "Latency over time, ms, from when somebody was due",
-        &latency(all),
-    ));
-    add(&section(
+    page.text(&report.text());
+    page.plot("Latency over time, ms, from when somebody was due", &latency(all));
+    page.plot(
         "Throughput over time, a second",
         &throughput(report, all, tenants),
-    ));
-    add(&section(
+    );
+    page.plot(
         "What became of people, a second, by when it ended",
         &outcomes(all),
-    ));
-    add(&section("Latency of a share of all answers, ms", &curve(all)));
-    page.push_str("</body></html>\n");
-    page
-}
-
-fn section(title: &str, plot: &str) -> String {
-    format!("<h2>{title}</h2>{plot}")
+    );
+    page.plot("Latency of a share of all answers, ms", &curve(all));
+    page.finish()
 }
 
 fn series(all: &Tally, name: &str, color: &'static str, of: impl Fn(&Slot) -> Option<f64>) -> Series {
@@ -145,21 +123,6 @@ fn curve(all: &Tally) -> String {
         values: values.collect(),
     };
     plot::lines(&labels, "%", &[line])
-}
-
-/// Text that can't be taken for markup.
-pub fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            c => safe.write_char(c).expect("a String takes any character"),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]
