@@ -21,6 +21,7 @@ pub mod eval;
 pub mod export;
 pub mod history;
 pub mod identify;
+pub mod image;
 pub mod import;
 pub mod init;
 pub mod investigate;
@@ -30,6 +31,7 @@ pub mod local;
 pub mod npy;
 pub mod output;
 pub mod page;
+pub mod palm;
 pub mod plot;
 pub mod policy;
 pub mod progress;
@@ -96,6 +98,9 @@ pub enum Command {
     Audit(audit::Command),
     /// Figures of a tenant
     Stats(stats::Args),
+    /// Draw synthetic palms; learn from them what the encoder knows
+    #[command(subcommand)]
+    Palm(palm::Command),
     /// Show everything on a simulated population, on this machine alone
     Demo(demo::Args),
     /// Ask a running server at a given rate with simulated palms, and tell what it answers and how fast
@@ -160,6 +165,7 @@ async fn dispatch(command: Command) -> Result<(), CliError> {
         Command::History(args) => history::run(args).await,
         Command::Audit(command) => audit::run(command).await,
         Command::Stats(args) => stats::run(args).await,
+        Command::Palm(command) => palm::run(&command),
         Command::Demo(args) => demo::run(args).await,
         Command::Load(args) => load::run(args).await,
         Command::Eval(args) => eval::run(&args),

@@ -107,15 +107,26 @@ impl CaptureOptions {
     /// Reads one signature from a `NumPy` file.
     pub fn signature(&self, path: &Path, hand: Option<HandOption>) -> Result<api::Signature, CliError> {
         let (matrix, data) = Matrix::open_signature(path)?;
-        Ok(api::Signature {
+        Ok(self.message(data, element_message(matrix.element), hand, self.quality))
+    }
+
+    /// A signature captured now, with what these options say of it.
+    pub fn message(
+        &self,
+        data: Vec<u8>,
+        element: api::ElementType,
+        hand: Option<HandOption>,
+        quality: u32,
+    ) -> api::Signature {
+        api::Signature {
             data: data.into(),
-            element_type: element_message(matrix.element).into(),
+            element_type: element.into(),
             encoder: Some(self.encoder.message()),
             hand: hand.map_or(api::Hand::Unspecified, HandOption::message).into(),
-            quality: self.quality,
+            quality,
             capture_time: Some(SystemTime::now().into()),
             pad_verdict: self.pad.message().into(),
-        })
+        }
     }
 }
 

@@ -10,12 +10,13 @@ use crate::model::id::{RequestId, SiteId, SubjectId, TenantId};
 use super::capture::{CaptureOptions, ConsentOptions, HandOption, LinkOption, new_request_id};
 use super::connection::Connection;
 use super::error::CliError;
+use super::image::ImageOptions;
 use super::output::Output;
 use super::show;
 
 /// Options of `enroll`.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("palms").required(true).multiple(true).args(["left", "right"]))]
+#[command(group = clap::ArgGroup::new("palms").required(true).multiple(true).args(["left", "right", "image"]))]
 pub struct Args {
     /// Signature of the left palm, `NumPy`; may be given again
     #[arg(long, value_name = "FILE")]
@@ -23,6 +24,14 @@ pub struct Args {
     /// Signature of the right palm, `NumPy`; may be given again
     #[arg(long, value_name = "FILE")]
     right: Vec<PathBuf>,
+    /// A palm as an image: PNG, JPEG, BMP or PNM, encoded here; may be given again
+    #[arg(long, value_name = "FILE", requires = "hand")]
+    image: Vec<PathBuf>,
+    /// Whose palm the images show
+    #[arg(long, value_enum, requires = "image")]
+    hand: Option<HandOption>,
+    #[command(flatten)]
+    images: ImageOptions,
     /// The subject; without it the server makes an id
     #[arg(long, value_name = "ID")]
     subject: Option<SubjectId>,
@@ -78,9 +87,14 @@ pub async fn run(args: Args) -> Result<(), CliError> {
 fn request(args: &Args) -> Result<api::EnrollRequest, CliError> {
     let left = args.left.iter().map(|path| (path, HandOption::Left));
     let right = args.right.iter().map(|path| (path, HandOption::Right));
+    let images = args
+        .image
+        .iter()
+        .map(|path| args.images.signature(path, args.hand, &args.capture));
     let signatures = left
         .chain(right)
         .map(|(path, hand)| args.capture.signature(path, Some(hand)))
+        .chain(images)
         .collect::<Result<_, _>>()?;
     Ok(api::EnrollRequest {
         tenant: args.tenant.as_ref().map(TenantId::to_string).unwrap_or_default(),

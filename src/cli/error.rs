@@ -7,6 +7,7 @@ use tonic::Status;
 
 use crate::client::ClientError;
 use crate::client::explain;
+use crate::encode::failure::FailureToAcquire;
 use crate::model::reject::Rejected;
 
 use super::calibrate::CalibrationError;
@@ -70,6 +71,14 @@ pub enum CliError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// An image that gives no signature.
+    #[error("{path}: failure to acquire ({}): {reason}", .reason.reason())]
+    Acquire {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: FailureToAcquire,
     },
     /// What is on disk is not what was written.
     #[error("tenants that are not sound: {0}")]

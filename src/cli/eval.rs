@@ -40,8 +40,8 @@ pub struct Args {
         requires = "pattern"
     )]
     images: Option<PathBuf>,
-    /// Regular expression found in an image's path below DIR. Its groups say what the image is: (?<palm>…), with (?<hand>…) a part of the palm's
-    /// name; (?<sample>…), with (?<session>…) before it in order; or (?<index>…), a number that runs through the palms, with --per-palm
+    /// Regular expression found in an image's path below DIR. Its groups say what the image is: `(?<palm>…)`, with `(?<hand>…)` a part of the
+    /// palm's name; `(?<sample>…)`, with `(?<session>…)` before it in order; or `(?<index>…)`, a number that runs through the palms, with --per-palm
     #[arg(long, value_name = "REGEX", requires = "images")]
     pattern: Option<Pattern>,
     /// Images of each palm, in order, where they have a running number
@@ -198,7 +198,7 @@ fn images(args: &Args) -> Result<(Vec<Capture>, Vec<Failed>), CliError> {
             found.skipped
         );
     }
-    let encoder = PalmEncoder::new(args.dim);
+    let encoder = PalmEncoder::new(args.dim).expect("the projection that is built in has 512 coordinates");
     let picture = if args.roi { Picture::Region } else { Picture::Hand };
     let bar = progress::rows("encoding", found.images.len() as u64);
     let encoded: Result<Vec<_>, CliError> = found

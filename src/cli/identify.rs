@@ -1,7 +1,5 @@
 //! `thenar identify`: 1:N for one palm. Prints the decision; any decision is success.
 
-use std::path::PathBuf;
-
 use crate::client::api;
 use crate::model::decision::CANDIDATES_MAX;
 use crate::model::id::{SiteId, TenantId};
@@ -9,6 +7,7 @@ use crate::model::id::{SiteId, TenantId};
 use super::capture::{CaptureOptions, HandOption, new_request_id};
 use super::connection::Connection;
 use super::error::CliError;
+use super::image::PalmOptions;
 use super::output::Output;
 use super::sealed::SealOption;
 use super::show;
@@ -16,8 +15,8 @@ use super::show;
 /// Options of `identify`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The palm's signature, `NumPy`
-    file: PathBuf,
+    #[command(flatten)]
+    palm: PalmOptions,
     /// Which hand, if the scanner can tell
     #[arg(long, value_enum)]
     hand: Option<HandOption>,
@@ -42,7 +41,7 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: Args) -> Result<(), CliError> {
-    let signature = args.capture.signature(&args.file, args.hand)?;
+    let signature = args.palm.signature(args.hand, &args.capture)?;
     let tenant = args.tenant.as_ref().map(TenantId::to_string).unwrap_or_default();
     let request_id = new_request_id();
     let client = args.connection.connect().await?;

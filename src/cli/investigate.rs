@@ -1,7 +1,5 @@
 //! `thenar investigate`: the nearest subjects to one palm, for operators. Prints them with their scores.
 
-use std::path::PathBuf;
-
 use crate::client::api;
 use crate::model::decision::CANDIDATES_MAX;
 use crate::model::id::{SiteId, TenantId};
@@ -9,14 +7,15 @@ use crate::model::id::{SiteId, TenantId};
 use super::capture::{CaptureOptions, HandOption, new_request_id};
 use super::connection::Connection;
 use super::error::CliError;
+use super::image::PalmOptions;
 use super::output::Output;
 use super::show;
 
 /// Options of `investigate`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The palm's signature, `NumPy`
-    file: PathBuf,
+    #[command(flatten)]
+    palm: PalmOptions,
     /// Which hand, if it is known
     #[arg(long, value_enum)]
     hand: Option<HandOption>,
@@ -42,7 +41,7 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     let request = api::InvestigateRequest {
         tenant: args.tenant.as_ref().map(TenantId::to_string).unwrap_or_default(),
         request_id: new_request_id(),
-        probe: Some(args.capture.signature(&args.file, args.hand)?),
+        probe: Some(args.palm.signature(args.hand, &args.capture)?),
         site: args.site.as_ref().map(SiteId::to_string).unwrap_or_default(),
         candidates_max: args.candidates,
     };

@@ -1,7 +1,5 @@
 //! `thenar verify`: 1:1 for one palm and a claimed subject. Any decision is success.
 
-use std::path::PathBuf;
-
 use serde_json::json;
 
 use crate::client::api;
@@ -10,6 +8,7 @@ use crate::model::id::{SiteId, SubjectId, TenantId};
 use super::capture::{CaptureOptions, HandOption, new_request_id};
 use super::connection::Connection;
 use super::error::CliError;
+use super::image::PalmOptions;
 use super::output::Output;
 use super::sealed::SealOption;
 use super::show;
@@ -19,8 +18,8 @@ use super::show;
 pub struct Args {
     /// The claimed subject
     subject: SubjectId,
-    /// The palm's signature, `NumPy`
-    file: PathBuf,
+    #[command(flatten)]
+    palm: PalmOptions,
     /// Which hand, if the scanner can tell
     #[arg(long, value_enum)]
     hand: Option<HandOption>,
@@ -42,7 +41,7 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(args: Args) -> Result<(), CliError> {
-    let signature = args.capture.signature(&args.file, args.hand)?;
+    let signature = args.palm.signature(args.hand, &args.capture)?;
     let tenant = args.tenant.as_ref().map(TenantId::to_string).unwrap_or_default();
     let request_id = new_request_id();
     let client = args.connection.connect().await?;

@@ -19,6 +19,8 @@ use std::sync::Arc;
 use rustfft::num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 
+use super::grey::Grey;
+
 /// Side of a region in pixels.
 pub const SIDE: usize = 128;
 /// Directions of lines that are told apart, 15 degrees from one to the next.
@@ -40,6 +42,10 @@ const WAVELENGTH: f32 = 17.43;
 const SOFTNESS: f32 = 0.1;
 /// From the centre of a pooling window, where it counts 1, to where it counts 0, in pixels.
 const REACH: f32 = 15.0;
+
+/// Beside the region as it is, its features are taken turned by these angles, in degrees, and the
+/// sum is what counts: hands are never held quite the same way.
+const TURNS: [f32; 2] = [-3.0, 3.0];
 
 /// Mirrored pixels on each side, as far as a filter reaches (four spreads along the line).
 const MARGIN: usize = 32;
@@ -86,9 +92,21 @@ impl Extractor {
 
     /// The features of a region of [`SIDE`] × [`SIDE`] grey values, row by row: [`FEATURES`] numbers
     /// of unit norm. All zero for a region that is the same everywhere. Brightness and contrast
-    /// don't matter.
-    pub fn extract(&self, region: &[f32]) -> Vec<f32> {
-        assert_eq!(region.len(), SIDE * SIDE, "a region of {SIDE} × {SIDE} pixels");
+    /// don't matter, and a small turn matters little.
+    pub fn extract(&self, region: &Grey) -> Vec<f32> {
+        assert_eq!((region.width(), region.height()), (SIDE, SIDE), "a region's size");
+        let mut sum = self.upright(region.values());
+        for degrees in TURNS {
+            let turned = self.upright(turned(region, degrees).values());
+            for (sum, value) in sum.iter_mut().zip(turned) {
+                *sum += value;
+            }
+        }
+        super::normalize(&mut sum);
+        sum
+    }
+
+    fn upright(&self, region: &[f32]) -> Vec<f32> {
         let mut responses = self.responses(region);
         soften(&mut responses);
         let mut features = vec![0.0; FEATURES];
@@ -165,6 +183,17 @@ impl Default for Extractor {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The region turned about its centre.
+fn turned(region: &Grey, degrees: f32) -> Grey {
+    let (sin, cos) = degrees.to_radians().sin_cos();
+    let centre = (SIDE - 1) as f32 / 2.0;
+    let side = SIDE as u32;
+    Grey::from_fn(side, side, |x, y| {
+        let (x, y) = (x - centre, y - centre);
+        region.at(cos * x - sin * y + centre, sin * x + cos * y + centre)
+    })
 }
 
 /// Turns responses into shares: at each pixel they sum to one, and the most negative has the most.
@@ -265,3 +294,7 @@ fn turn(from: &[Complex32], to: &mut [Complex32], side: usize) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "features_tests.rs"]
+mod tests;

@@ -27,6 +27,13 @@ impl Grey {
         }
     }
 
+    /// An image whose value at each pixel (column, row) is computed.
+    pub fn from_fn(width: u32, height: u32, value: impl Fn(f32, f32) -> f32) -> Self {
+        let row = |y: u32| (0..width).map(move |x| (x as f32, y as f32));
+        let values = (0..height).flat_map(row).map(|(x, y)| value(x, y)).collect();
+        Self::new(width, height, values)
+    }
+
     /// Pixels of a row.
     pub fn width(&self) -> usize {
         self.width

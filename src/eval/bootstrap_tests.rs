@@ -79,6 +79,51 @@ fn a_sample_of_the_pairs_gives_about_the_same() {
     close(part.fnmr[2], all.fnmr[2]);
 }
 
+/// Two palms of two captures; scores of their own pairs, and of the four others.
+fn two_palms(mated: [u32; 2], others: &[u32], all_from: u32, weight_below: u64) -> Pairs {
+    let mates = (0..).zip(mated).map(|(palm, bin)| Event {
+        bin,
+        palm,
+        other: MATED,
+    });
+    let others = others.iter().map(|bin| Event {
+        bin: *bin,
+        palm: 0,
+        other: 1,
+    });
+    let mut events: Vec<Event> = mates.chain(others).collect();
+    events.sort_by_key(|event| std::cmp::Reverse(event.bin));
+    Pairs {
+        rows: vec![2, 2],
+        mated: vec![1, 1],
+        events,
+        all_from,
+        weight_below,
+    }
+}
+
+#[test]
+fn equal_rates_are_the_equal_error_even_where_others_are_less_together() {
+    // From above: 0 and 1/2, then 1/2 and 1/2, then 1/2 and 0.
+    let pairs = two_palms([40, 10], &[30, 30, 5, 5], 0, 1);
+    close(pairs.draw(&[1, 1], &[]).expect("pairs").eer, 0.5);
+    // From above: 0 and 1/2, then 3/4 and 1/2: never equal.
+    let pairs = two_palms([40, 10], &[30, 30, 30, 5], 0, 1);
+    close(pairs.draw(&[1, 1], &[]).expect("pairs").eer, 0.25);
+}
+
+#[test]
+fn a_sampled_pair_counts_for_those_that_were_left_out() {
+    let fnmr = |all_from| {
+        let pairs = two_palms([40, 10], &[30, 5], all_from, 3);
+        pairs.draw(&[1, 1], &[0.5]).expect("pairs").fnmr
+    };
+    // One of four at 30, and three at 5 with those it stands for: below 5 more than a half match.
+    assert_eq!(fnmr(30), [0.0]);
+    // Three of four at 30.
+    assert_eq!(fnmr(31), [0.5]);
+}
+
 #[test]
 fn the_interval_lies_around_the_rate_and_is_the_same_for_the_same_seed() {
     let set = exact_set(30, 4, 92, 3);

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::eval::report::tests::simulated;
 use crate::eval::set::Capture;
 use crate::model::signature::{Dimension, Signature};
 
@@ -134,6 +135,21 @@ fn a_sample_has_all_of_the_top_and_a_part_of_the_rest() {
     let rest = total - top(&pairs).len() as u64;
     assert!(sampled.weight_below > 5 && below <= 11_000, "{below}");
     assert!(stands_for.abs_diff(rest) < rest / 20, "{stands_for} for {rest}");
+}
+
+#[test]
+fn a_sample_has_all_from_its_threshold_on() {
+    // So many scores lie close together that there are some at the threshold itself.
+    let set = Set::new(simulated(70, 5, 64)).expect("a set");
+    let non_mated = all(&set).non_mated;
+    let sampled = sample(&set, &non_mated, 50_000);
+    let from = sampled.all_from;
+    assert!(
+        non_mated.at_or_above(from) > non_mated.at_or_above(from + 1),
+        "{from}"
+    );
+    let there = sampled.pairs.iter().filter(|pair| pair.bin >= from).count();
+    assert_eq!(there as u64, non_mated.at_or_above(from));
 }
 
 proptest! {

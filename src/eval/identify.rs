@@ -84,6 +84,11 @@ impl OpenSet {
         &self.false_alarms
     }
 
+    /// The scores of mated searches that return the own reference.
+    pub fn hits(&self) -> &Counts {
+        &self.hits
+    }
+
     /// Mated searches and those that fail at a threshold, by palm.
     pub fn missed_by_palm(&self, palms: usize, bin: u32) -> Vec<Tally> {
         let mut tallies = vec![Tally::default(); palms];

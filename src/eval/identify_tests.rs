@@ -110,6 +110,16 @@ fn everybody_enrolled_by_all_captures_leaves_nobody_to_search_for() {
     assert!(found.open.is_none());
 }
 
+#[test]
+fn palms_are_dealt_into_equal_folds_at_random() {
+    let set = exact_set(23, 2, 10, 1);
+    let folds = |seed| Gallery::new(&set, Plan { enrol: 1, seed }).folds;
+    assert_eq!(folds(1), folds(1));
+    assert_ne!(folds(1), folds(2));
+    let size = |fold: usize| folds(1).iter().filter(|other| **other == fold).count();
+    assert_eq!([0, 1, 2, 3, 4].map(size), [5, 5, 5, 4, 4]);
+}
+
 /// Scores of a row with every reference, in order.
 fn scores(set: &Set, gallery: &Gallery, row: usize) -> Vec<f32> {
     let references = gallery.vectors.rows();
@@ -147,6 +157,8 @@ proptest! {
                 }
             }
         }
+        let later: u64 = ranks.iter().skip(1).sum();
+        prop_assert_eq!(found.first.iter().map(|tally| tally.errors).sum::<u64>(), later);
         prop_assert_eq!(found.ranks, ranks);
         prop_assert_eq!(open.mated, mated);
         prop_assert_eq!(open.non_mated, non_mated);

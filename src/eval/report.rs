@@ -23,8 +23,8 @@ pub const FMR: [f64; 5] = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
 const FPIR: [f64; 3] = [1e-1, 1e-2, 1e-3];
 /// Ranks of which hits are stated.
 const RANKS: [usize; 4] = [1, 5, 10, 20];
-/// Points of a curve, at most.
-const POINTS_MAX: usize = 240;
+/// Points of a curve for each of its rates, at most.
+const POINTS: u32 = 160;
 
 /// A share that was counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -262,7 +262,9 @@ impl Report {
             fte,
             verification,
             identification,
-            det: curve(&rates.non_mated, |bin| [rates.fmr(bin), rates.fnmr(bin)]),
+            det: curve(&rates.non_mated, &rates.mated, |bin| {
+                [rates.fmr(bin), rates.fnmr(bin)]
+            }),
             scores: Scores {
                 mated: rates.mated.histogram(),
                 non_mated: rates.non_mated.histogram(),
@@ -345,7 +347,7 @@ fn identification(found: &Identification, seed: u64) -> IdentificationReport {
         }),
         curve: open.map_or(Vec::new(), |open| {
             let mated = as_f64(open.mated.len() as u64);
-            curve(open.false_alarms(), |bin| {
+            curve(open.false_alarms(), open.hits(), |bin| {
                 let alarms = as_f64(open.false_alarms().at_or_above(bin));
                 let fpir = alarms / as_f64(open.false_alarms().total());
                 [fpir, as_f64(open.missed(bin)) / mated]
@@ -371,12 +373,17 @@ fn threshold(bin: u32) -> Option<f64> {
     (bin < UNREACHED).then(|| grid::score(bin))
 }
 
-/// Points of a curve at thresholds that ever fewer of the scores reach, from all to one.
-fn curve(scores: &Counts, at: impl Fn(u32) -> [f64; 2]) -> Vec<[f64; 3]> {
-    let decades = as_f64(scores.total()).log10();
-    let steps = u32::try_from(POINTS_MAX).expect("few");
-    let shares = (0..steps).map(|step| 10_f64.powf(-decades * f64::from(step) / f64::from(steps - 1)));
-    let mut bins: Vec<u32> = shares.map(|share| scores.lowest_at_share(share)).collect();
+/// Points of a curve: at thresholds that ever fewer of the false scores reach, from all to one, and on to where few of the true ones do.
+fn curve(falsely: &Counts, truly: &Counts, at: impl Fn(u32) -> [f64; 2]) -> Vec<[f64; 3]> {
+    let decades = as_f64(falsely.total()).log10();
+    let last = f64::from(POINTS - 1);
+    let rare = (0..POINTS).map(|step| 10_f64.powf(-decades * f64::from(step) / last));
+    let even = (1..POINTS).rev().map(|step| f64::from(step) / last);
+    let mut bins: Vec<u32> = rare
+        .map(|share| falsely.lowest_at_share(share))
+        .chain(even.map(|share| truly.lowest_at_share(share)))
+        .collect();
+    bins.sort_unstable();
     bins.dedup();
     bins.into_iter()
         .map(|bin| {
@@ -388,4 +395,4 @@ fn curve(scores: &Counts, at: impl Fn(u32) -> [f64; 2]) -> Vec<[f64; 3]> {
 
 #[cfg(test)]
 #[path = "report_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -122,6 +122,9 @@ fn curves_fall_from_everything_to_nothing() {
         assert!(pairs().all(|(a, b)| a[0] < b[0] && a[1] >= b[1] && a[2] <= b[2]));
     }
     close(report.det[0][2], 0.0);
+    // On beyond the last non-mated score, to where nearly no mated one is left.
+    let [_, fmr, fnmr] = *report.det.last().expect("points");
+    assert!(fmr == 0.0 && fnmr > 0.98, "{fmr} {fnmr}");
 }
 
 #[test]

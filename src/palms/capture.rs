@@ -13,6 +13,7 @@ use image::{GrayImage, ImageBuffer};
 
 use super::anatomy::{REGION, stray};
 use super::curve::{Map, Place};
+use super::hand::{Outline, Placement};
 use super::random::Random;
 use super::relief::Relief;
 use super::smooth::Smooth;
@@ -33,6 +34,16 @@ pub struct View {
     blur: Place,
     noise: f32,
     missing: Option<Missing>,
+}
+
+/// A whole hand before the camera.
+pub struct Scene<'a> {
+    /// The palm.
+    pub relief: &'a Relief,
+    /// The hand around it.
+    pub outline: &'a Outline,
+    /// Where it lies.
+    pub placement: &'a Placement,
 }
 
 /// From a place in the image to one in the palm.
@@ -97,20 +108,62 @@ impl View {
         let mut shades = vec![0.0_f32; SIDE * SIDE];
         for (y, row) in shades.chunks_mut(SIDE).enumerate() {
             for (x, shade) in row.iter_mut().enumerate() {
-                *shade = self.shade(
-                    relief,
-                    [(x as f32 + 0.5) / REGION, (y as f32 + 0.5) / REGION],
-                    uneven,
-                );
+                let seen = [(x as f32 + 0.5) / REGION, (y as f32 + 0.5) / REGION];
+                *shade = self.shade(relief, seen, uneven);
+                if let Some(missing) = &self.missing {
+                    *shade = missing.apply(*shade, seen);
+                }
             }
         }
-        blur(&mut shades, SIDE, self.blur);
+        self.develop(shades, SIDE, self.blur, random)
+    }
+
+    /// A whole hand as this view shows it, `width` × `height` pixels, the hand brighter than what is behind it.
+    pub fn hand(
+        &self,
+        scene: &Scene,
+        [width, height]: [usize; 2],
+        uneven: f32,
+        random: &mut Random,
+    ) -> GrayImage {
+        let ground = 0.02 + 0.1 * random.unit();
+        let mut shades = vec![0.0_f32; width * height];
+        for (y, row) in shades.chunks_mut(width).enumerate() {
+            for (x, shade) in row.iter_mut().enumerate() {
+                let at = scene.placement.palm([x as f32, y as f32]);
+                // Round at the edge, and a soft step into what is behind.
+                let depth = scene.outline.depth(at);
+                let round = 0.55 + 0.45 * (depth / 0.12).clamp(0.0, 1.0).sqrt();
+                let within = (depth / 0.012 + 0.5).clamp(0.0, 1.0);
+                let skin = if within > 0.0 {
+                    round * self.shade(scene.relief, at, uneven)
+                } else {
+                    0.0
+                };
+                *shade = ground + within * (skin - ground);
+            }
+        }
+        let wide = self
+            .blur
+            .map(|deviation| deviation * scene.placement.side() / REGION);
+        self.develop(shades, width, wide, random)
+    }
+
+    fn develop(
+        &self,
+        mut shades: Vec<f32>,
+        width: usize,
+        deviations: Place,
+        random: &mut Random,
+    ) -> GrayImage {
+        blur(&mut shades, width, deviations);
+        let height = shades.len() / width;
         let noisy = |shade: &f32| {
             let value = 255.0 * shade.max(0.0).powf(self.light.gamma) + random.normal(255.0 * self.noise);
             value.round().clamp(0.0, 255.0) as u8
         };
         let bytes = shades.iter().map(noisy).collect();
-        ImageBuffer::from_raw(SIDE as u32, SIDE as u32, bytes).expect("as many bytes as pixels")
+        ImageBuffer::from_raw(width as u32, height as u32, bytes).expect("as many bytes as pixels")
     }
 
     /// Brightness, 0 to about 1, at a place in the image.
@@ -132,12 +185,7 @@ impl View {
         let pressed =
             |deep: f32, fine: f32, height: f32| height - see_deep * local * deep - see_fine * local * fine;
         let slope = pressed(deep, fine, height) - pressed(deep_by, fine_by, height_by);
-        let mut shade =
-            self.light.at(seen) * lines * (1.0 + see_skin * skin) * (1.0 + self.light.relief * slope);
-        if let Some(missing) = &self.missing {
-            shade = missing.apply(shade, seen);
-        }
-        shade
+        self.light.at(seen) * lines * (1.0 + see_skin * skin) * (1.0 + self.light.relief * slope)
     }
 }
 
@@ -196,7 +244,9 @@ impl Light {
         }
     }
 
-    fn at(&self, [x, y]: Place) -> f32 {
+    fn at(&self, place: Place) -> f32 {
+        // Fingers and wrist have the light of the palm's border.
+        let [x, y] = place.map(|t| t.clamp(-0.2, 1.2));
         let gradient = self.slope[0] * (x - 0.5) + self.slope[1] * (y - 0.5);
         self.level * (1.0 + gradient + self.strength * self.patches.at(x, y)).max(0.1)
     }

@@ -29,19 +29,19 @@ pub fn train() -> Style {
             mounds: span(0.1, 0.5),
         },
         capture: Capture {
-            rotation: 2.2,
-            scale: 0.03,
-            shift: 2.6,
-            deformation: 1.0,
+            rotation: 0.9,
+            scale: 0.013,
+            shift: 1.0,
+            deformation: 0.4,
             habit: 0.3,
-            spread: 0.4,
-            visibility: 0.3,
-            light: 0.25,
-            relief: 0.5,
-            folds: span(0.0, 6.0),
+            spread: 0.5,
+            visibility: 0.15,
+            light: 0.2,
+            relief: 0.4,
+            folds: span(0.0, 3.0),
             fold_depth: span(0.02, 0.12),
-            blur: span(0.3, 1.4),
-            noise: span(0.004, 0.03),
+            blur: span(0.3, 1.2),
+            noise: span(0.003, 0.02),
             missing: 0.05,
             missing_part: 0.3,
         },
@@ -75,21 +75,106 @@ pub fn test() -> Style {
             mounds: span(0.2, 0.7),
         },
         capture: Capture {
-            rotation: 2.5,
-            scale: 0.035,
-            shift: 3.0,
-            deformation: 1.2,
+            rotation: 0.9,
+            scale: 0.013,
+            shift: 1.0,
+            deformation: 0.4,
             habit: 0.35,
-            spread: 0.4,
-            visibility: 0.35,
-            light: 0.3,
-            relief: 0.7,
-            folds: span(1.0, 8.0),
-            fold_depth: span(0.02, 0.15),
-            blur: span(0.4, 1.6),
-            noise: span(0.005, 0.035),
+            spread: 0.55,
+            visibility: 0.15,
+            light: 0.2,
+            relief: 0.5,
+            folds: span(0.0, 3.0),
+            fold_depth: span(0.02, 0.12),
+            blur: span(0.3, 1.0),
+            noise: span(0.003, 0.015),
             missing: 0.06,
             missing_part: 0.35,
         },
     }
+}
+
+/// Principal lines and hardly anything else.
+pub fn plain() -> Style {
+    let mut style = test();
+    style.anatomy.wrinkles = span(0.0, 15.0);
+    style.skin.texture = span(0.003, 0.01);
+    style.skin.ridges = span(0.0, 0.0);
+    style.skin.blotches = span(0.0, 0.02);
+    style.skin.mounds = span(0.0, 0.1);
+    style
+}
+
+/// Many wrinkles and faint principal lines.
+pub fn wrinkled() -> Style {
+    let mut style = test();
+    style.anatomy.principal_depth = span(0.1, 0.3);
+    style.anatomy.wrinkles = span(200.0, 450.0);
+    style.anatomy.wrinkle_width = span(0.4, 0.9);
+    style.anatomy.wrinkle_depth = span(0.05, 0.35);
+    style
+}
+
+/// Blotched and rough skin, faint principal lines.
+pub fn mottled() -> Style {
+    let mut style = test();
+    style.anatomy.principal_depth = span(0.1, 0.3);
+    style.skin.exponent = span(2.4, 3.4);
+    style.skin.texture = span(0.05, 0.12);
+    style.skin.blotches = span(0.05, 0.12);
+    style.skin.mounds = span(0.3, 1.0);
+    style
+}
+
+/// Broad lines.
+pub fn broad() -> Style {
+    let mut style = test();
+    style.anatomy.principal_width = span(2.5, 4.5);
+    style.anatomy.wrinkle_width = span(1.2, 2.4);
+    style.anatomy.wrinkles = span(10.0, 60.0);
+    style
+}
+
+/// Lines far from where they usually are.
+pub fn strayed() -> Style {
+    let mut style = test();
+    style.anatomy.place = 0.1;
+    style.anatomy.size = 0.15;
+    style.anatomy.point = 0.07;
+    style
+}
+
+/// Posed carelessly: half as much again of every deviation.
+pub fn posed() -> Style {
+    let mut style = test();
+    style.capture.rotation *= 1.5;
+    style.capture.scale *= 1.5;
+    style.capture.shift *= 1.5;
+    style.capture.deformation *= 1.5;
+    style
+}
+
+/// Taken in bad light: blurred, noisy, lines seen now more and now less.
+pub fn dim() -> Style {
+    let mut style = test();
+    style.capture.visibility = 0.35;
+    style.capture.light = 0.4;
+    style.capture.relief = 1.0;
+    style.capture.blur = span(0.6, 1.8);
+    style.capture.noise = span(0.01, 0.04);
+    style
+}
+
+/// Well posed, and taken so badly that much is lost: heavy blur or noise, parts missing.
+pub fn ruined() -> Style {
+    let mut style = dim();
+    style.capture.rotation = 0.5;
+    style.capture.scale = 0.006;
+    style.capture.shift = 0.5;
+    style.capture.deformation = 0.2;
+    style.capture.blur = span(0.5, 5.0);
+    style.capture.noise = span(0.01, 0.12);
+    style.capture.missing = 0.3;
+    style.capture.missing_part = 0.6;
+    style
 }

@@ -61,14 +61,17 @@ impl Relief {
         Map::new(SIDE, PER_UNIT, ORIGIN)
     }
 
-    /// What is at a place, between the cells in proportion; beyond the map as at its border.
+    /// What is at a place, between the cells in proportion; beyond the map less and less of what is
+    /// at its border.
     pub fn at(&self, place: Place) -> [f32; 4] {
         let (corners, [fx, fy]) = corners(place);
+        let beyond = place.iter().map(|t| (t - 0.5).abs() - 0.7).fold(0.0, f32::max);
+        let fade = (1.0 - beyond / 0.15).max(0.0);
         let [a, b, c, d] = corners.map(|i| self.cells[i]);
         let mut mixed = [0.0; 4];
         for (k, value) in mixed.iter_mut().enumerate() {
             let (top, bottom) = (a[k] + fx * (b[k] - a[k]), c[k] + fx * (d[k] - c[k]));
-            *value = top + fy * (bottom - top);
+            *value = fade * (top + fy * (bottom - top));
         }
         mixed
     }

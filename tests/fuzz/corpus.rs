@@ -5,13 +5,16 @@
 )]
 #![expect(clippy::too_many_lines, reason = "one list of all requests")]
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use image::{ImageFormat, imageops};
 use prost::Message;
 use thenar::keys::keyring::{Keyring, Purpose};
 use thenar::keys::receipt::ReceiptSigner;
 use thenar::model::erasure::{ErasureReceipt, ErasureState};
 use thenar::model::timestamp::Timestamp;
+use thenar::palms::{Palms, Side, preset};
 use thenar::proto::matching::v1 as matching;
 use thenar::proto::v1 as public;
 use thenar::storage::fuzzing;
@@ -83,6 +86,28 @@ fn files() {
     };
     let signed = ReceiptSigner::new(&kek()).sign(&receipt);
     save("receipt", "purged", &serde_json::to_vec(&signed).expect("valid"));
+    // region-cmyk is kept as it is: nothing here writes four inks.
+    let palms = Palms::new(1, preset::test());
+    let palm = palms.palm(0, Side::Left);
+    let hand = palm.hand(0, false).image;
+    let small = imageops::resize(&hand, 120, 160, imageops::FilterType::Triangle);
+    for (name, format) in [
+        ("png", ImageFormat::Png),
+        ("jpeg", ImageFormat::Jpeg),
+        ("bmp", ImageFormat::Bmp),
+        ("pgm", ImageFormat::Pnm),
+    ] {
+        let mut file = Cursor::new(Vec::new());
+        palm.region(0).write_to(&mut file, format).expect("in memory");
+        save(
+            "image",
+            &format!("region-{name}"),
+            &[&[0], &file.into_inner()[..]].concat(),
+        );
+    }
+    let mut file = Cursor::new(Vec::new());
+    small.write_to(&mut file, ImageFormat::Png).expect("in memory");
+    save("image", "hand-png", &[&[1], &file.into_inner()[..]].concat());
     save("config", "example", include_bytes!("../../thenar.example.toml"));
     let lines = include_str!("../../thenar.example.toml").lines();
     let all: Vec<&str> = lines

@@ -2,11 +2,13 @@
 //! targets of cargo-fuzz (`fuzz/fuzz_targets`). Judges nothing: a panic, a hang or too much memory is for those who call.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use prost::Message;
 use prost::bytes::Bytes;
 use tempfile::TempDir;
 use thenar::cli::npy::Matrix;
+use thenar::encode::{PalmEncoder, Picture};
 use thenar::front::command::Probe;
 use thenar::keys::keyring::Keyring;
 use thenar::keys::receipt;
@@ -15,6 +17,7 @@ use thenar::matcher::remote::{from_proto as internal, vocabulary};
 use thenar::model::erasure::SignedReceipt;
 use thenar::model::id::{RequestId, SubjectId, TenantId};
 use thenar::model::reject::Rejected;
+use thenar::model::signature::Dimension;
 use thenar::proto::matching::v1 as matching;
 use thenar::proto::v1 as public;
 use thenar::service::{from_proto, page};
@@ -29,7 +32,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub static TARGETS: [Target; 8] = [
+pub static TARGETS: [Target; 9] = [
     Target {
         name: "segment",
         run: segment,
@@ -45,6 +48,10 @@ pub static TARGETS: [Target; 8] = [
     Target {
         name: "npy",
         run: npy,
+    },
+    Target {
+        name: "image",
+        run: image,
     },
     Target {
         name: "config",
@@ -112,6 +119,29 @@ fn npy(bytes: &[u8]) -> bool {
             .is_ok();
         Matrix::open_signature(&path).is_ok() | rows
     })
+}
+
+/// The first byte says whether it is a region or a whole hand.
+fn image(bytes: &[u8]) -> bool {
+    static ENCODER: LazyLock<PalmEncoder> = LazyLock::new(|| {
+        let dim = Dimension::new(256).expect("valid");
+        PalmEncoder::new(dim).expect("built in")
+    });
+    let Some((picture, file)) = bytes.split_first() else {
+        return false;
+    };
+    let picture = if picture.is_multiple_of(2) {
+        Picture::Region
+    } else {
+        Picture::Hand
+    };
+    match ENCODER.encode(file, picture) {
+        Ok(encoded) => {
+            assert!(encoded.signature.iter().all(|v| v.is_finite()));
+            true
+        }
+        Err(_) => false,
+    }
 }
 
 fn config(bytes: &[u8]) -> bool {

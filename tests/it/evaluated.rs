@@ -101,7 +101,53 @@ fn an_evaluation_ends_with_its_figures() {
     assert_eq!(report["summary"]["eer"], figures["eer"]);
 }
 
-#[tokio::test]
+#[test]
+fn a_folder_of_palms_is_encoded_and_evaluated() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let images = path("images");
+    let drawn = thenar(&["palm", "draw", "--out", &images, "--palms", "6", "--samples", "3"]);
+    assert!(
+        drawn.status.success(),
+        "{}",
+        String::from_utf8_lossy(&drawn.stderr)
+    );
+    std::fs::write(dir.path().join("images/000007_01.png"), "no image").expect("written");
+    let pattern = r"(?<palm>\d+)_(?<sample>\d+)\.";
+    let report = path("report");
+    let output = thenar(&[
+        "eval",
+        &images,
+        "--pattern",
+        pattern,
+        "--roi",
+        "--report",
+        &report,
+        "--json",
+    ]);
+    let figures = last_line(&output);
+    assert_eq!(
+        (&figures["captures"], &figures["failed_to_acquire"]),
+        (&19.into(), &1.into())
+    );
+    assert_eq!(
+        (&figures["mated"], &figures["non_mated"]),
+        (&18.into(), &135.into())
+    );
+    assert_eq!(
+        (&figures["rank1"], &figures["failed_to_enrol"]),
+        (&1.0.into(), &1.into())
+    );
+    assert!(figures["eer"].as_f64().expect("a share") < 0.2, "{figures}");
+    let failed = std::fs::read_to_string(dir.path().join("report/failed.csv")).expect("written");
+    assert_eq!(failed, "reason,file\nnot-an-image,\"000007_01.png\"\n");
+    let report = std::fs::read(dir.path().join("report/report.json")).expect("written");
+    let report: Value = serde_json::from_slice(&report).expect("JSON");
+    assert_eq!(report["encoder"]["name"], "thenar-palm");
+    assert_eq!(report["failures"]["not-an-image"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_threshold_is_set_where_a_tenant_is_named_and_for_its_signatures_alone() {
     let dir = tempfile::tempdir().expect("a directory");
     write(dir.path());

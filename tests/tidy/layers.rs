@@ -100,6 +100,10 @@ fn refuse(path: &str, user: &str, named: &str) -> Option<&'static str> {
         let row = table.iter().find(|(name, _)| *name == user);
         row.map(|(_, allowed)| *allowed)
     };
+    // Drawn palms give the encoder's unit tests something to look at.
+    if (user, named) == ("encode", "palms") && is_test(path) {
+        return None;
+    }
     if let Some(allowed) = find(&BESIDE) {
         return (!allowed.contains(&named)).then_some("it stands beside the layers");
     }

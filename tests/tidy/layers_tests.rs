@@ -87,6 +87,9 @@ fn side_modules_know_little() {
     caught("src/service/status.rs", "use crate::client::Client;");
     caught("src/engine/code.rs", "use crate::population::Population;");
     fine("src/engine/code_tests.rs", "use crate::population::Population;");
+    fine("src/encode/hand_tests.rs", "use crate::palms::Palms;");
+    caught("src/encode/hand.rs", "use crate::palms::Palms;");
+    caught("src/matcher/search.rs", "use crate::encode::PalmEncoder;");
 }
 
 #[test]
