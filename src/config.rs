@@ -12,6 +12,8 @@ use crate::server::config::{Config, LimitError};
 pub const ENV_PREFIX: &str = "THENAR_";
 /// Variables with this prefix that are not settings of the server.
 const ENV_OTHERS: [&str; 3] = ["CLIENT_", "KERNEL", "LOG"];
+/// Settings that say where a key comes from.
+const KEY_SOURCES: [&str; 2] = ["kek", "backup_kek"];
 
 /// Why there is no configuration.
 #[derive(Debug, Error)]
@@ -52,9 +54,24 @@ pub fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
     let config: Config = sources
         .merge(env)
         .extract()
-        .map_err(|error| ConfigError::Value(error.to_string()))?;
+        .map_err(|error| ConfigError::Value(told(&error)))?;
     config.check()?;
     Ok(config)
+}
+
+/// What is wrong, in words. Where it is the source of a key, what was found stays unsaid: it may be the key itself.
+fn told(error: &figment::Error) -> String {
+    let Some(key) = error
+        .path
+        .first()
+        .filter(|key| KEY_SOURCES.contains(&key.as_str()))
+    else {
+        return error.to_string();
+    };
+    format!(
+        "{key} is none of {{ file = PATH }}, {{ env = NAME }} and {{ command = [PROGRAM, ARGUMENT] }}; what was found is not shown, since it may be a \
+         key. A variable that holds one must not begin with {ENV_PREFIX}"
+    )
 }
 
 #[cfg(test)]

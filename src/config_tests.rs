@@ -221,3 +221,19 @@ fn the_settings_of_the_examples_for_containers_are_sound() {
         );
     }
 }
+
+#[test]
+fn a_key_in_the_place_of_its_source_is_not_repeated() {
+    let key = "5a".repeat(32);
+    for setting in super::KEY_SOURCES {
+        for text in [
+            format!("{setting} = \"{key}\""),
+            format!("{setting} = [\"{key}\"]"),
+            format!("{setting} = {{ env = [\"{key}\"] }}"),
+            format!("{setting} = {{ \"{key}\" = 1 }}"),
+        ] {
+            let said = refusal(&text);
+            assert!(said.contains(setting) && !said.contains(&key), "{text}: {said}");
+        }
+    }
+}

@@ -24,6 +24,8 @@ use super::tenant;
 
 /// Fewer than so many scores expected as high as the highest: it does not belong to the rest.
 const ODD: f64 = 0.01;
+/// How many times more rare than what the scores show a false match may be where a tenant's threshold is set. Farther out the fitted tail says little.
+const TIMES_MAX: f64 = 1_000.0;
 
 /// Options of `calibrate`.
 #[derive(Debug, clap::Args)]
@@ -74,6 +76,17 @@ pub enum CalibrationError {
     /// Its scores give no threshold.
     #[error(transparent)]
     Scores(#[from] CalibrateError),
+    /// A guess.
+    #[error(
+        "the threshold {threshold:.5} is extrapolated to what is {times:.0} times as rare as what the scores show; up to {TIMES_MAX} times it is set for a tenant. \
+         Evaluate on more palms, ask for less, or set a threshold by hand (thenar tenant policy --threshold)"
+    )]
+    FarOut {
+        /// What would have been set.
+        threshold: f64,
+        /// How far out it lies.
+        times: f64,
+    },
     /// Scores of other signatures than the tenant's.
     #[error("tenant {tenant} has signatures of {theirs}; the scores are of {ours}")]
     OtherSignatures {
@@ -114,6 +127,7 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     };
     let model = Dimension::new(report.dimension).map(|dim| threshold::score(&rule, dim));
     if let Some(tenant) = &args.tenant {
+        refuse_far_out(&found)?;
         set(&args.connection, tenant, &report, found.threshold).await?;
     }
     let answer = Answer {
@@ -125,6 +139,16 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     };
     let json = serde_json::to_value(&answer).expect("numbers and text are JSON");
     args.output.print(&text(&answer), &json)
+}
+
+fn refuse_far_out(found: &Calibration) -> Result<(), CalibrationError> {
+    match found.basis {
+        Basis::Extrapolated { times, .. } if times > TIMES_MAX => Err(CalibrationError::FarOut {
+            threshold: found.threshold,
+            times,
+        }),
+        _ => Ok(()),
+    }
 }
 
 fn read(path: &Path) -> Result<Report, CliError> {

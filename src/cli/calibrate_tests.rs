@@ -58,6 +58,19 @@ fn a_score_that_does_not_belong_to_the_tail_is_named() {
 }
 
 #[test]
+fn a_guess_is_set_for_no_tenant() {
+    let report = report_of(60, 4);
+    let refused = |fpir, gallery_size| refuse_far_out(&answer(&report, fpir, gallery_size).found);
+    refused(0.01, 1).expect("counted");
+    refused(0.01, 1_000).expect("105 times");
+    let error = refused(0.01, 100_000).expect_err("10,500 times").to_string();
+    assert!(
+        error.contains("times as rare") && error.contains("1000"),
+        "{error}"
+    );
+}
+
+#[test]
 fn names_for_scripts_are_there() {
     let json = serde_json::to_value(answer(&report_of(60, 4), 0.01, 1_000)).expect("JSON");
     for key in [
