@@ -143,14 +143,20 @@ fn check_links(links: &[Link]) -> Result<(), Rejected> {
     Ok(())
 }
 
+/// Refuses none and too many. Whoever makes a request of a message looks before it makes anything of the entries.
+pub fn check_count(signatures: usize) -> Result<(), Rejected> {
+    if (1..=SIGNATURES_MAX).contains(&signatures) {
+        return Ok(());
+    }
+    Err(Rejected::new(
+        "signatures",
+        format!("has {signatures} entries; 1 to {SIGNATURES_MAX} are allowed"),
+    ))
+}
+
 /// Admits every capture; a malformed one comes before one that is not good enough.
 fn captures(raw: &[RawSignature], tenant: &Tenant) -> Result<Captures, Rejected> {
-    if raw.is_empty() || raw.len() > SIGNATURES_MAX {
-        return Err(Rejected::new(
-            "signatures",
-            format!("has {} entries; 1 to {SIGNATURES_MAX} are allowed", raw.len()),
-        ));
-    }
+    check_count(raw.len())?;
     let (mut good, mut retake) = (Vec::with_capacity(raw.len()), None);
     for (at, raw) in raw.iter().enumerate() {
         let field = format!("signatures[{at}]");

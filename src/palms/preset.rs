@@ -48,7 +48,7 @@ pub fn train() -> Style {
     }
 }
 
-/// The family that the encoder is tested on: other ranges everywhere.
+/// The family that the encoder is tested on: other palms, other skin, other blur and noise. Hands are held about as in [`train`].
 pub fn test() -> Style {
     Style {
         anatomy: Anatomy {

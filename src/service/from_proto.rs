@@ -9,6 +9,7 @@ use crate::front::command::{
     CreateTenant, Enroll, Identify, Import, Investigate, Probe, RawRows, RawSignature, SubjectSelector,
     UpdatePolicy, Verify,
 };
+use crate::front::enroll::check_count;
 use crate::matcher::remote::vocabulary::{
     consent_from_proto, encoder_from_proto, hand_from_proto, hand_required, link_kind_from_proto,
     optional_id, pad_from_proto, policy_from_proto, quality, required, time_from_proto, time_to_proto,
@@ -107,6 +108,7 @@ pub fn investigate(
 
 /// An enrolment.
 pub fn enroll(request: pb::EnrollRequest) -> Result<Enroll, Rejected> {
+    check_count(request.signatures.len())?;
     let signatures: Result<_, _> = request
         .signatures
         .into_iter()

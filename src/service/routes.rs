@@ -41,11 +41,15 @@ const REQUEST_BYTES_MAX: usize = 256 << 10;
 /// Largest request of the Identity service: a signature of 2,048 coordinates takes 8 KiB. Room for one is made as soon as its length comes, and any scanner may
 /// open many streams.
 const IDENTITY_BYTES_MAX: usize = 32 << 10;
-/// Most calls at once, over all connections, so that the bodies of unary calls and imports take no more than some GiB together. A stream of probes counts until its
+/// Most calls at once, over all connections, so that the bodies of unary calls take no more than some GiB together. A stream of probes counts until its
 /// answers begin.
 const CALLS_MAX: usize = 8_192;
 /// Most calls of one caller that are open at once, until their answer has ended: a stream of probes takes about 14 KiB while it rests.
 const CALLS_PER_CALLER_MAX: usize = CALLS_MAX / 8;
+/// Most imports at once: a message of each is read whole before anything in it is looked at.
+const IMPORTS_MAX: usize = 64;
+/// Most imports of one caller at once: one may still hang on a connection that is gone while the next goes on.
+const IMPORTS_PER_CALLER_MAX: usize = 4;
 /// Most calls at once of a service of small messages.
 const SMALL_CALLS_MAX: usize = 256;
 /// Most calls of one caller that are open at once there, those that watch a health among them.
@@ -79,21 +83,18 @@ pub fn public(rooms: Rooms, message_bytes_max: usize) -> Routes {
     let enrollment = EnrollmentServer::new(EnrollmentRoom::new(rooms.clone()));
     let admin = AdminServer::new(AdminRoom::new(rooms.clone()));
     let traces = rooms.traces.clone();
+    let look: Look = Arc::new(move |request| rooms.admit(request, method(request.uri().path())));
+    let places = Places::new(("calls at once", CALLS_MAX), CALLS_PER_CALLER_MAX, &look);
+    let import_places = Places::new(("imports at once", IMPORTS_MAX), IMPORTS_PER_CALLER_MAX, &look);
     let enrollment = ByPath {
-        imports: enrollment.clone().max_decoding_message_size(message_bytes_max),
-        others: enrollment.max_decoding_message_size(request_bytes_max),
-    };
-    let places = Places {
-        limit: ("calls at once", CALLS_MAX),
-        calls: Arc::new(Semaphore::new(CALLS_MAX)),
-        of_callers: Shares::new(CALLS_PER_CALLER_MAX),
-        look: Arc::new(move |request| rooms.admit(request, method(request.uri().path()))),
+        imports: import_places.bound(enrollment.clone().max_decoding_message_size(message_bytes_max)),
+        others: places.bound(enrollment.max_decoding_message_size(request_bytes_max)),
     };
     let identity_bytes_max = IDENTITY_BYTES_MAX.min(message_bytes_max);
     let identity = places.bound(identity.max_decoding_message_size(identity_bytes_max));
     let admin = places.bound(admin.max_decoding_message_size(request_bytes_max));
     Routes::new(traced(identity, &traces))
-        .add_service(traced(places.bound(enrollment), &traces))
+        .add_service(traced(enrollment, &traces))
         .add_service(traced(admin, &traces))
 }
 
@@ -112,13 +113,8 @@ fn traced<S: NamedService>(
 
 /// Bounds a service of small messages: health, reflection.
 pub fn small<S>(service: S, look: &Look) -> Bounded<S> {
-    let places = Places {
-        limit: ("small calls at once", SMALL_CALLS_MAX),
-        calls: Arc::new(Semaphore::new(SMALL_CALLS_MAX)),
-        of_callers: Shares::new(SMALL_CALLS_PER_CALLER_MAX),
-        look: Arc::clone(look),
-    };
-    places.bound(service)
+    let limit = ("small calls at once", SMALL_CALLS_MAX);
+    Places::new(limit, SMALL_CALLS_PER_CALLER_MAX, look).bound(service)
 }
 
 /// Who calls, or why the request is refused by its head.
@@ -158,6 +154,16 @@ struct Places {
 }
 
 impl Places {
+    /// As many as the limit says, and so many for each caller.
+    fn new(limit: (&'static str, usize), of_one_caller: usize, look: &Look) -> Self {
+        Self {
+            limit,
+            calls: Arc::new(Semaphore::new(limit.1)),
+            of_callers: Shares::new(of_one_caller),
+            look: Arc::clone(look),
+        }
+    }
+
     fn bound<S>(&self, service: S) -> Bounded<S> {
         Bounded {
             service,

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use h2::client::SendRequest;
 use hyper::body::Bytes;
 use prost::Message;
@@ -13,6 +15,7 @@ use thenar::proto::v1;
 use thenar::server::{Mode, Server};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::Code;
@@ -287,6 +290,31 @@ async fn headers_over_the_limit_are_refused_and_the_connection_goes_on() {
         .send_request(request(0), true)
         .expect("the connection goes on");
     assert_eq!(answer.await.expect("answered").status(), 200);
+    assert_served(&mut operator).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn imports_beyond_one_callers_share_are_refused_and_its_other_calls_are_not() {
+    let (world, mut operator) = world().await;
+    let enrollment = operator.enrollment.clone();
+    let mut calls: FuturesUnordered<_> = (0..6)
+        .map(|_| {
+            let mut enrollment = enrollment.clone();
+            async move { enrollment.import(tokio_stream::pending()).await }
+        })
+        .collect();
+    for _ in 0..2 {
+        let answer = timeout(PATIENCE, calls.next()).await.expect("two are refused");
+        let refusal = answer.expect("six were begun").expect_err("it has no messages");
+        assert_eq!(refusal.code(), Code::ResourceExhausted, "{refusal:?}");
+    }
+    assert_served(&mut operator).await;
+    assert!(
+        calls.next().now_or_never().is_none(),
+        "four wait for their messages"
+    );
+    drop(calls);
     assert_served(&mut operator).await;
     world.stop().await;
 }
