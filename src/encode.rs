@@ -1,5 +1,12 @@
 //! From a palm image to a signature: the reference encoder `thenar-palm/1`. Keeps nothing, matches nothing.
 
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "pixels of an image, per cent"
+)]
+
 use crate::model::signature::Dimension;
 
 pub mod decode;
@@ -11,13 +18,15 @@ pub mod mask;
 pub mod outline;
 pub mod projection;
 pub mod quality;
+pub mod region;
 pub mod train;
 
 use failure::FailureToAcquire;
-use features::{Extractor, SIDE};
+use features::Extractor;
 use grey::Grey;
 use projection::{Projection, ProjectionError};
 use quality::Quality;
+use region::{Region, SIDE};
 
 /// Name of the encoder.
 pub const ENCODER_NAME: &str = "thenar-palm";
@@ -33,6 +42,10 @@ static PROJECTION: &[u8] = include_bytes!("encode/thenar-palm-1.bin");
 /// An image that is nowhere brighter, or whose brightness changes by less, is blank; of the full range.
 const BRIGHTEST_MIN: f32 = 0.06;
 const RANGE_MIN: f32 = 0.02;
+/// Sides of a region of interest differ by no more than this share.
+const SIDES_DIFFER_MAX: f32 = 0.1;
+/// Per cent of a region that must be seen.
+const SEEN_MIN: u8 = 50;
 
 /// What an image shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,25 +77,36 @@ impl PalmEncoder {
     pub fn new(dim: Dimension) -> Result<Self, ProjectionError> {
         Ok(Self {
             extractor: Extractor::new(),
-            projection: Projection::read(PROJECTION, dim)?,
+            projection: built_in(dim)?,
         })
     }
 
     /// The signature of the palm in an image file: PNG, JPEG, BMP or PNM.
     pub fn encode(&self, file: &[u8], picture: Picture) -> Result<Encoded, FailureToAcquire> {
-        let image = decode::decode(file)?;
-        let region = match picture {
-            Picture::Hand => {
-                let image = seen(image)?;
-                hand::square(&image)?.cut(&image)
-            }
-            Picture::Region => seen(image)?.resized(SIDE, SIDE),
+        let image = seen(decode::decode(file)?)?;
+        let picture = match picture {
+            Picture::Hand => cut(&image)?,
+            Picture::Region => square(&image)?.resized(SIDE, SIDE),
         };
+        let region = Region::of(&seen(picture)?);
+        let quality = Quality::of(&region);
+        let percent = (100.0 * quality.coverage).floor() as u8;
+        if percent < SEEN_MIN {
+            return Err(FailureToAcquire::Hidden {
+                percent,
+                percent_min: SEEN_MIN,
+            });
+        }
         Ok(Encoded {
             signature: self.projection.apply(&self.extractor.extract(&region)),
-            quality: Quality::of(&region).score(),
+            quality: quality.score(),
         })
     }
+}
+
+/// The projection that is built in, to `dim` numbers, [`DIM_MAX`] at most.
+pub fn built_in(dim: Dimension) -> Result<Projection, ProjectionError> {
+    Projection::read(PROJECTION, dim)
 }
 
 /// The image, unless nothing is to be seen in it.
@@ -93,6 +117,29 @@ fn seen(image: Grey) -> Result<Grey, FailureToAcquire> {
     let brightest = coarse.values().iter().copied().fold(0.0, f32::max);
     if brightest < BRIGHTEST_MIN || brightest - darkest < RANGE_MIN {
         return Err(FailureToAcquire::Blank);
+    }
+    Ok(image)
+}
+
+/// The region of a whole hand.
+fn cut(image: &Grey) -> Result<Grey, FailureToAcquire> {
+    let found = hand::square(image)?;
+    let side = found.side().round() as u32;
+    if side < decode::SIDE_MIN {
+        return Err(FailureToAcquire::TooSmall {
+            width: side,
+            height: side,
+            side_min: decode::SIDE_MIN,
+        });
+    }
+    Ok(found.cut(image))
+}
+
+/// The image, if it can be a region of interest.
+fn square(image: &Grey) -> Result<&Grey, FailureToAcquire> {
+    let (width, height) = (image.width() as u32, image.height() as u32);
+    if width.abs_diff(height) as f32 > SIDES_DIFFER_MAX * width.max(height) as f32 {
+        return Err(FailureToAcquire::NotSquare { width, height });
     }
     Ok(image)
 }

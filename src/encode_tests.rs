@@ -147,7 +147,12 @@ fn every_reason_has_a_word_of_its_own() {
             height: 1,
             side_min: 1,
         },
+        FailureToAcquire::NotSquare { width: 1, height: 2 },
         FailureToAcquire::Blank,
+        FailureToAcquire::Hidden {
+            percent: 1,
+            percent_min: 2,
+        },
         FailureToAcquire::NoHand,
         FailureToAcquire::ClosedHand,
         FailureToAcquire::CutOff,
@@ -156,4 +161,81 @@ fn every_reason_has_a_word_of_its_own() {
     words.sort_unstable();
     words.dedup();
     assert_eq!(words.len(), all.len());
+}
+
+/// A drawn region with something done to each pixel: column, row, shade.
+fn changed(number: u64, change: impl Fn(u32, u32, u8) -> u8) -> Vec<u8> {
+    let mut region = Palms::new(5, preset::test()).palm(number, Side::Left).region(0);
+    for (x, y, pixel) in region.enumerate_pixels_mut() {
+        pixel.0 = [change(x, y, pixel.0[0])];
+    }
+    png(region)
+}
+
+/// Paints over some pixels: the new shade of a column and row.
+type Fault = fn(u32, u32) -> Option<u8>;
+
+#[test]
+fn strangers_whose_captures_have_the_same_fault_are_strangers() {
+    let encoder = encoder(256);
+    let faults: [(&str, Fault); 6] = [
+        ("a dark band", |x, _| (x < 12).then_some(4)),
+        ("a dark frame", |x, y| {
+            (x.min(y).min(127 - x).min(127 - y) < 10).then_some(0)
+        }),
+        ("a third in the dark", |_, y| (y > 85).then_some(8)),
+        ("glare", |x, y| {
+            (x.abs_diff(70) + y.abs_diff(40) < 30).then_some(255)
+        }),
+        ("lost rows", |_, y| (y > 75).then_some(128)),
+        ("a dark patch", |x, y| (x.max(y) < 40).then_some(2)),
+    ];
+    for (name, fault) in faults {
+        let all: Vec<Encoded> = (0..10)
+            .map(|number| {
+                encoder
+                    .encode(
+                        &changed(number, |x, y, shade| fault(x, y).unwrap_or(shade)),
+                        Picture::Region,
+                    )
+                    .expect(name)
+            })
+            .collect();
+        for (k, one) in all.iter().enumerate() {
+            for other in &all[..k] {
+                assert!(cosine(one, other) < 0.5, "{name}: {}", cosine(one, other));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_can_hardly_be_seen_gives_no_signature() {
+    let encoder = encoder(256);
+    let half = changed(1, |x, _, shade| if x < 70 { 0 } else { shade });
+    let blown = changed(1, |_, y, shade| if y < 100 { 255 } else { shade });
+    for file in [half, blown] {
+        let refused = encoder.encode(&file, Picture::Region).expect_err("hidden");
+        assert_eq!(refused.reason(), "hidden");
+    }
+    let all = changed(1, |_, _, shade| shade.saturating_mul(200));
+    assert!(encoder.encode(&all, Picture::Region).is_err());
+}
+
+#[test]
+fn a_whole_hand_is_no_region() {
+    let hand = Palms::new(5, preset::test())
+        .palm(0, Side::Left)
+        .hand(0, false)
+        .image;
+    let refused = encoder(256)
+        .encode(&png(hand), Picture::Region)
+        .expect_err("no region");
+    assert_eq!(
+        refused,
+        FailureToAcquire::NotSquare {
+            width: 480,
+            height: 640
+        }
+    );
 }

@@ -35,6 +35,17 @@ pub enum Side {
     Right,
 }
 
+impl Side {
+    /// Left and right by turns.
+    pub fn by_turns(number: u64) -> Self {
+        if number.is_multiple_of(2) {
+            Self::Left
+        } else {
+            Self::Right
+        }
+    }
+}
+
 /// A family of palms.
 pub struct Palms {
     seed: u64,

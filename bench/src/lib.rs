@@ -3,6 +3,7 @@
 pub mod contest;
 pub mod cores;
 pub mod differ;
+pub mod encoder;
 pub mod gallery;
 pub mod gpu;
 pub mod hostile;

@@ -57,15 +57,7 @@ fn rate(text: &str) -> Result<f64, String> {
 /// Why no threshold was found or set.
 #[derive(Debug, Error)]
 pub enum CalibrationError {
-    /// Not the report of an evaluation.
-    #[error("{}: is no report of thenar eval: {problem}", path.display())]
-    NoReport {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        problem: serde_json::Error,
-    },
-    /// A report that can't be used.
+    /// No report, or one that can't be used.
     #[error("{}: {problem}", path.display())]
     Report {
         /// The file.
@@ -158,8 +150,7 @@ fn read(path: &Path) -> Result<Report, CliError> {
         path.to_owned()
     };
     let text = std::fs::read(&file).map_err(|error| CliError::file(&file, error))?;
-    let report = serde_json::from_slice(&text)
-        .map_err(|problem| CalibrationError::NoReport { path: file, problem })?;
+    let report = Report::read(&text).map_err(|problem| CalibrationError::Report { path: file, problem })?;
     Ok(report)
 }
 

@@ -119,8 +119,10 @@ fn what_is_no_report_is_refused_by_its_file() {
     let dir = tempfile::tempdir().expect("a directory");
     let told = |path: &Path| read(path).expect_err("refused").to_string();
     assert!(told(dir.path()).contains(REPORT_FILE), "a folder without one");
-    std::fs::write(dir.path().join(REPORT_FILE), "{\"format\":1}").expect("written");
-    assert!(told(dir.path()).contains("is no report of thenar eval: missing field"));
+    std::fs::write(dir.path().join(REPORT_FILE), "{\"format\":2}").expect("written");
+    assert!(told(dir.path()).contains("report.json: is no report of thenar eval: missing field"));
+    std::fs::write(dir.path().join(REPORT_FILE), "{\"format\":3}").expect("written");
+    assert!(told(dir.path()).ends_with("report.json: has format 3; 2 is read"));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::tenant::dimension;
 
 mod audit;
 mod host;
+mod images;
 mod isolation;
 mod life;
 mod load;
@@ -106,6 +107,10 @@ async fn play(args: &Args) -> Result<Report, CliError> {
     say("the same palms as strangers in the other tenant");
     let isolation = isolation::run(&host, &plan).await?;
     checks.extend(isolation.checks());
+
+    say("people who are known by pictures of their palms");
+    let images = images::run(&host).await?;
+    checks.extend(images.checks());
 
     say("a new palm, and a person who leaves");
     let life = life::run(&host, &plan).await?;

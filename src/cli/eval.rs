@@ -1,14 +1,17 @@
 //! `thenar eval`: labelled images or signatures in, the figures of ISO/IEC 19795-1 out. Asks no server; keeps no picture.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use thiserror::Error;
 
+use crate::encode::decode::PIXELS_MAX;
 use crate::encode::{ENCODER_NAME, ENCODER_VERSION, PalmEncoder, Picture};
 use crate::eval::identify::Plan;
 use crate::eval::report::Report;
-use crate::eval::set::{CAPTURES_MAX, Capture, Set, SetError};
+use crate::eval::set::{Capture, Set, SetError, check_count};
 use crate::model::signature::{Dimension, Encoder, Signature};
 
 use super::capture::EncoderOption;
@@ -29,6 +32,13 @@ pub const REPORT_FILE: &str = "report.json";
 const PAGE_FILE: &str = "report.html";
 /// Name of the list of images without a signature.
 const FAILED_FILE: &str = "failed.csv";
+/// Most bytes of an image that are read: as many as the largest one that is decoded has without any compression, 16 bits of four channels, and
+/// 1 MiB for what else is in a file.
+const IMAGE_LEN_MAX: u64 = 8 * PIXELS_MAX + (1 << 20);
+/// Reason of an image file with more bytes; the encoder's word for one with too many pixels.
+const TOO_LARGE: &str = "too-large";
+/// Reason of an image of which the encoder made what is no signature, as zeros alone.
+const NO_SIGNATURE: &str = "no-signature";
 
 /// Options of `eval`.
 #[derive(Debug, clap::Args)]
@@ -51,7 +61,7 @@ pub struct Args {
     #[arg(long, requires = "images")]
     roi: bool,
     /// Coordinates of the signatures to make, 256 or 512
-    #[arg(long, value_name = "256|512", default_value = "512", value_parser = encoder_dimension)]
+    #[arg(long, value_name = "256|512", default_value = "512", value_parser = encoder_dimension, conflicts_with = "signatures")]
     dim: Dimension,
     /// Signatures to take in the place of images, a `NumPy` file
     #[arg(long, value_name = "FILE", requires = "labels", conflicts_with = "images")]
@@ -122,12 +132,6 @@ pub enum EvalError {
         /// What stands there.
         number: String,
     },
-    /// Too many.
-    #[error("{found} captures; at most {CAPTURES_MAX} are compared")]
-    TooMany {
-        /// How many.
-        found: u64,
-    },
     /// A label that is none.
     #[error("{}: line {line}: {problem}", path.display())]
     Label {
@@ -155,6 +159,9 @@ pub enum EvalError {
 
 /// Runs it.
 pub fn run(args: &Args) -> Result<(), CliError> {
+    if let Some(dir) = &args.report {
+        prepare(dir).map_err(|error| CliError::file(dir, error))?;
+    }
     let (captures, failed, encoder) = if args.signatures.is_some() {
         let encoder = args.encoder.as_ref().map(EncoderOption::encoder);
         (signatures(args)?, Vec::new(), encoder)
@@ -192,11 +199,16 @@ fn images(args: &Args) -> Result<(Vec<Capture>, Vec<Failed>), CliError> {
         return Err(CliError::Usage("DIR and --pattern are needed".to_owned()));
     };
     let found = folder::find(dir, pattern, args.per_palm)?;
-    if found.skipped > 0 {
-        eprintln!(
-            "· {} files whose path the pattern is not found in are left out",
-            found.skipped
-        );
+    for (count, what) in [
+        (found.skipped, "files whose path the pattern is not found in"),
+        (
+            found.not_followed,
+            "links to folders or to nothing, and what else is no file,",
+        ),
+    ] {
+        if count > 0 {
+            eprintln!("· {count} {what} are left out");
+        }
     }
     let encoder = PalmEncoder::new(args.dim).expect("the projection that is built in has 512 coordinates");
     let picture = if args.roi { Picture::Region } else { Picture::Hand };
@@ -205,10 +217,14 @@ fn images(args: &Args) -> Result<(Vec<Capture>, Vec<Failed>), CliError> {
         .images
         .into_par_iter()
         .map(|image| {
-            let file = std::fs::read(&image.path).map_err(|error| CliError::file(&image.path, error))?;
-            let outcome = encoder.encode(&file, picture).map_err(|failure| failure.reason());
+            let file =
+                read(&image.path, IMAGE_LEN_MAX).map_err(|error| CliError::file(&image.path, error))?;
+            let outcome = file.ok_or(TOO_LARGE).and_then(|file| {
+                let encoded = encoder.encode(&file, picture);
+                encoded.map_err(|failure| failure.reason())
+            });
             bar.inc(1);
-            capture(image, outcome.map(|encoded| encoded.signature), args.dim)
+            Ok(capture(image, outcome.map(|encoded| encoded.signature), args.dim))
         })
         .collect();
     bar.finish_and_clear();
@@ -223,22 +239,26 @@ fn images(args: &Args) -> Result<(Vec<Capture>, Vec<Failed>), CliError> {
     Ok((captures, failed))
 }
 
+/// A whole file; none of one that has more than so many bytes.
+fn read(path: &Path, len_max: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut file = Vec::new();
+    let len = File::open(path)?.take(len_max + 1).read_to_end(&mut file)?;
+    Ok((len as u64 <= len_max).then_some(file))
+}
+
 fn capture(
     image: Image,
     outcome: Result<Vec<f32>, &'static str>,
     dim: Dimension,
-) -> Result<(Capture, Option<Failed>), CliError> {
+) -> (Capture, Option<Failed>) {
+    let outcome = outcome.and_then(|values| Signature::new(values, dim).map_err(|_| NO_SIGNATURE));
     let failed = outcome.as_ref().err().map(|reason| (image.name, *reason));
-    let outcome = match outcome {
-        Ok(values) => Ok(Signature::new(values, dim)?),
-        Err(reason) => Err(reason.to_owned()),
-    };
     let capture = Capture {
         palm: image.palm,
         sample: image.sample,
-        outcome,
+        outcome: outcome.map_err(str::to_owned),
     };
-    Ok((capture, failed))
+    (capture, failed)
 }
 
 /// Reads every row of a file.
@@ -247,9 +267,7 @@ fn signatures(args: &Args) -> Result<Vec<Capture>, CliError> {
         return Err(CliError::Usage("--labels is needed".to_owned()));
     };
     let matrix = Matrix::open(path)?;
-    if matrix.rows > CAPTURES_MAX as u64 {
-        return Err(EvalError::TooMany { found: matrix.rows }.into());
-    }
+    check_count(matrix.rows).map_err(EvalError::from)?;
     let mut labels = labels::read(labels, matrix.rows)?.into_iter();
     let mut captures = Vec::new();
     matrix.for_each_signature(|signature| {
@@ -263,8 +281,15 @@ fn signatures(args: &Args) -> Result<Vec<Capture>, CliError> {
     Ok(captures)
 }
 
-fn write(dir: &std::path::Path, report: &Report, failed: &[Failed]) -> Result<(), CliError> {
-    std::fs::create_dir_all(dir).map_err(|error| CliError::file(dir, error))?;
+/// Makes the folder of a report and sees that a file can be written there, before anything takes long.
+fn prepare(dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    tempfile::tempfile_in(dir)?;
+    Ok(())
+}
+
+/// Writes a report to a folder that is there.
+fn write(dir: &Path, report: &Report, failed: &[Failed]) -> Result<(), CliError> {
     let put = |name: &str, text: String| {
         let path = dir.join(name);
         std::fs::write(&path, text).map_err(|error| CliError::file(&path, error))
@@ -273,7 +298,7 @@ fn write(dir: &std::path::Path, report: &Report, failed: &[Failed]) -> Result<()
     put(REPORT_FILE, json + "\n")?;
     put(PAGE_FILE, html::page(report))?;
     if failed.is_empty() {
-        return Ok(());
+        return remove(&dir.join(FAILED_FILE));
     }
     let quoted = |name: &str| name.replace('"', "\"\"");
     let lines = failed
@@ -283,6 +308,14 @@ fn write(dir: &std::path::Path, report: &Report, failed: &[Failed]) -> Result<()
         FAILED_FILE,
         std::iter::once("reason,file\n".to_owned()).chain(lines).collect(),
     )
+}
+
+/// Removes a file that an earlier run may have left.
+fn remove(path: &Path) -> Result<(), CliError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CliError::file(path, error)),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -125,6 +125,7 @@ fn images_or_signatures_are_evaluated_and_not_both() {
         ],
         &["--signatures", "x.npy"],
         &["--signatures", "x.npy", "--labels", "l", "--roi"],
+        &["--signatures", "x.npy", "--labels", "l", "--dim", "256"],
     ] {
         assert!(parsed(line).is_err(), "{line:?}");
     }
@@ -179,10 +180,62 @@ fn images_without_a_signature_are_listed_with_their_reasons() {
             .all(|capture| capture.outcome == Err("not-an-image".to_owned()))
     );
     assert_eq!(failed[0], ("1_1.png".to_owned(), "not-an-image"));
+    prepare(&dir.path().join("out")).expect("made");
     write(&dir.path().join("out"), &report_of(3, 2), &failed).expect("written");
     let list = std::fs::read_to_string(dir.path().join("out").join(FAILED_FILE)).expect("written");
     assert_eq!(list.lines().next(), Some("reason,file"));
     assert!(list.contains("not-an-image,\"2_\"\"2.png\"\n"), "{list}");
     let told = run(&args).expect_err("refused").to_string();
     assert!(told.starts_with("0 palms with a signature"), "{told}");
+
+    write(&dir.path().join("out"), &report_of(3, 2), &[]).expect("written");
+    assert!(
+        !dir.path().join("out").join(FAILED_FILE).exists(),
+        "nothing failed, and the list of an earlier run is gone"
+    );
+}
+
+#[test]
+fn what_is_no_signature_is_a_failure_to_acquire() {
+    let image = || Image {
+        path: "a/1_1.png".into(),
+        name: "1_1.png".to_owned(),
+        palm: "1".to_owned(),
+        sample: "1".to_owned(),
+    };
+    let dim = Dimension::new(32).expect("valid");
+    let (sound, failed) = capture(image(), Ok([vec![1.0], vec![0.0; 31]].concat()), dim);
+    assert!(sound.outcome.is_ok() && failed.is_none());
+    for values in [vec![0.0; 32], vec![f32::NAN; 32], vec![1.0; 31]] {
+        let (capture, failed) = capture(image(), Ok(values), dim);
+        assert_eq!(capture.outcome, Err("no-signature".to_owned()));
+        assert_eq!(failed, Some(("1_1.png".to_owned(), "no-signature")));
+    }
+}
+
+#[test]
+fn files_are_read_up_to_a_limit() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("a.png");
+    std::fs::write(&path, "12345").expect("written");
+    assert_eq!(super::read(&path, 5).expect("read"), Some(b"12345".to_vec()));
+    assert_eq!(super::read(&path, 4).expect("read"), None);
+    assert!(super::read(&dir.path().join("b.png"), 4).is_err());
+    // A file of no bytes on disk that claims more than any image has.
+    let large = dir.path().join("1_1.png");
+    let file = File::create(&large).expect("made");
+    file.set_len(IMAGE_LEN_MAX + 1).expect("a sparse file");
+    let folder = dir.path().display().to_string();
+    let args = parsed(&[&folder, "--pattern", r"(?<palm>\d)_"]).expect("options");
+    let (_, failed) = images(&args).expect("read");
+    assert_eq!(failed, [("1_1.png".to_owned(), "too-large")]);
+}
+
+#[test]
+fn a_folder_that_can_t_be_written_to_is_told_before_anything_is_read() {
+    let dir = files(&simulated(3, 2));
+    std::fs::write(dir.path().join("out"), "a file where the folder should be").expect("written");
+    std::fs::write(dir.path().join("labels.txt"), "not read").expect("written");
+    let told = run_on(dir.path(), &[]).expect_err("refused").to_string();
+    assert!(told.contains("out/a: "), "{told}");
 }

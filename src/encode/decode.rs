@@ -4,7 +4,9 @@ use std::io::Cursor;
 
 use image::error::{ImageError, ImageResult};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, LumaA};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, LumaA};
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::failure::FailureToAcquire;
 use super::grey::Grey;
@@ -13,21 +15,26 @@ use super::grey::Grey;
 pub const PIXELS_MAX: u64 = 24_000_000;
 /// Fewest pixels on a side.
 pub const SIDE_MIN: u32 = 64;
-/// Most bytes that a decoder may ask for: 16 bits of four channels for every pixel, and as much again.
-const ALLOCATION_MAX: u64 = 16 * PIXELS_MAX;
+/// Most bytes that a decoder may ask for: 16 bits of four channels for every pixel.
+const ALLOCATION_MAX: u64 = 8 * PIXELS_MAX;
 
 /// The largest number of 12 bits.
 const TWELVE_BITS: f32 = 4_095.0;
 
 /// The grey values of an image file, upright as its EXIF orientation says. Transparent parts are black.
 pub fn decode(file: &[u8]) -> Result<Grey, FailureToAcquire> {
-    let reader = ImageReader::new(Cursor::new(file))
+    let mut reader = ImageReader::new(Cursor::new(file))
         .with_guessed_format()
         .map_err(|_| FailureToAcquire::Broken)?;
     if reader.format().is_none() {
         return Err(FailureToAcquire::NotAnImage);
     }
-    let mut decoder = reader.into_decoder().map_err(|e| reason(&e))?;
+    let jpeg = reader.format() == Some(ImageFormat::Jpeg);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(ALLOCATION_MAX);
+    // Headers have parts that unpack to any size.
+    reader.limits(limits);
+    let decoder = reader.into_decoder().map_err(|e| reason(&e))?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > PIXELS_MAX {
         return Err(FailureToAcquire::TooLarge {
@@ -43,12 +50,22 @@ pub fn decode(file: &[u8]) -> Result<Grey, FailureToAcquire> {
             side_min: SIDE_MIN,
         });
     }
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(ALLOCATION_MAX);
-    decoder.set_limits(limits).map_err(|e| reason(&e))?;
+    if jpeg {
+        whole(file)?;
+    }
     let (mut image, orientation) = pixels(decoder).map_err(|e| reason(&e))?;
     image.apply_orientation(orientation);
     Ok(grey(&image))
+}
+
+/// Whether a JPEG goes on to its end: what decodes it takes grey for whatever is missing.
+fn whole(file: &[u8]) -> Result<(), FailureToAcquire> {
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(usize::MAX)
+        .set_max_height(usize::MAX);
+    let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(file), options);
+    decoder.decode().map(|_| ()).map_err(|_| FailureToAcquire::Broken)
 }
 
 fn pixels(mut decoder: impl ImageDecoder) -> ImageResult<(DynamicImage, Orientation)> {

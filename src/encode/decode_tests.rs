@@ -165,3 +165,29 @@ fn what_is_no_image_is_told_apart_from_a_damaged_one() {
         FailureToAcquire::Unsupported
     );
 }
+
+fn jpeg(image: &GrayImage) -> Vec<u8> {
+    let mut file = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new(&mut file)
+        .write_image(
+            image.as_raw(),
+            image.width(),
+            image.height(),
+            ExtendedColorType::L8,
+        )
+        .expect("in memory");
+    file
+}
+
+#[test]
+fn a_jpeg_that_is_cut_short_is_told_wherever_it_is_cut() {
+    let busy = GrayImage::from_fn(200, 200, |x, y| {
+        Luma([u8::try_from((x * x + 3 * y * y + x * y) % 251).expect("a byte")])
+    });
+    let whole = jpeg(&busy);
+    assert!(decode(&whole).is_ok());
+    for twentieth in 0..20 {
+        let cut = &whole[..whole.len() * twentieth / 20];
+        assert!(decode(cut).is_err(), "{twentieth} twentieths");
+    }
+}

@@ -25,18 +25,34 @@ pub enum FailureToAcquire {
         pixels_max: u64,
     },
     /// Too few pixels to show a palm.
-    #[error("the image has {width} × {height} pixels; at least {side_min} on each side are needed")]
+    #[error("{width} × {height} pixels are too few; a palm needs at least {side_min} on each side")]
     TooSmall {
-        /// Of the image.
+        /// Of the image, or of the region in it.
         width: u32,
-        /// Of the image.
+        /// Of the image, or of the region in it.
         height: u32,
         /// The limit.
         side_min: u32,
     },
+    /// Not a region of interest, which is a square.
+    #[error("the image has {width} × {height} pixels; a region of interest is a square")]
+    NotSquare {
+        /// Of the image.
+        width: u32,
+        /// Of the image.
+        height: u32,
+    },
     /// A black frame, or one that shows the same everywhere.
     #[error("the image is blank")]
     Blank,
+    /// Too much of the palm is covered, in the dark, or blinded.
+    #[error("{percent} % of the palm can be seen; at least {percent_min} % are needed")]
+    Hidden {
+        /// How much can be seen.
+        percent: u8,
+        /// The limit.
+        percent_min: u8,
+    },
     /// Nothing in the image is of a hand's size and shape.
     #[error("no hand in the image")]
     NoHand,
@@ -57,7 +73,9 @@ impl FailureToAcquire {
             Self::Broken => "broken",
             Self::TooLarge { .. } => "too-large",
             Self::TooSmall { .. } => "too-small",
+            Self::NotSquare { .. } => "not-square",
             Self::Blank => "blank",
+            Self::Hidden { .. } => "hidden",
             Self::NoHand => "no-hand",
             Self::ClosedHand => "closed-hand",
             Self::CutOff => "cut-off",

@@ -20,9 +20,8 @@ use rustfft::num_complex::Complex32;
 use rustfft::{Fft, FftPlanner};
 
 use super::grey::Grey;
+use super::region::{Region, SIDE};
 
-/// Side of a region in pixels.
-pub const SIDE: usize = 128;
 /// Directions of lines that are told apart, 15 degrees from one to the next.
 pub const ORIENTATIONS: usize = 12;
 /// Pooling windows in a row and in a column.
@@ -40,6 +39,12 @@ const ELONGATION: f32 = 1.92;
 const WAVELENGTH: f32 = 17.43;
 /// Softness of the assignment, in deviations of the responses.
 const SOFTNESS: f32 = 0.1;
+/// Responses of a picture with values from 0 to 1 that differ by less are rounding, not lines.
+const DEVIATION_MIN: f32 = 1e-5;
+/// Shares whose sum over a window differs from the mean by less are equal but for rounding.
+const EQUAL: f32 = 1e-5;
+/// How far a response is from what isn't seen, in pixels, if it counts: a filter's spread across the line.
+const CLEAR: f32 = 4.0;
 /// From the centre of a pooling window, where it counts 1, to where it counts 0, in pixels.
 const REACH: f32 = 15.0;
 
@@ -90,14 +95,14 @@ impl Extractor {
         }
     }
 
-    /// The features of a region of [`SIDE`] × [`SIDE`] grey values, row by row: [`FEATURES`] numbers
-    /// of unit norm. All zero for a region that is the same everywhere. Brightness and contrast
-    /// don't matter, and a small turn matters little.
-    pub fn extract(&self, region: &Grey) -> Vec<f32> {
-        assert_eq!((region.width(), region.height()), (SIDE, SIDE), "a region's size");
-        let mut sum = self.upright(region.values());
+    /// The features of a region: [`FEATURES`] numbers of unit norm. All zero where nothing is seen, or
+    /// the same everywhere. Brightness and contrast don't matter, a small turn matters little, and
+    /// what isn't seen says nothing.
+    pub fn extract(&self, region: &Region) -> Vec<f32> {
+        let mut sum = self.upright(region.grey().values(), &clear(region.seen(), 0.0));
         for degrees in TURNS {
-            let turned = self.upright(turned(region, degrees).values());
+            let turned = turned(region.grey(), degrees);
+            let turned = self.upright(turned.values(), &clear(region.seen(), degrees));
             for (sum, value) in sum.iter_mut().zip(turned) {
                 *sum += value;
             }
@@ -106,9 +111,10 @@ impl Extractor {
         sum
     }
 
-    fn upright(&self, region: &[f32]) -> Vec<f32> {
+    /// `clear` says of each response whether it counts.
+    fn upright(&self, region: &[f32], clear: &[bool]) -> Vec<f32> {
         let mut responses = self.responses(region);
-        soften(&mut responses);
+        soften(&mut responses, clear);
         let mut features = vec![0.0; FEATURES];
         for (orientation, map) in responses.iter().enumerate() {
             self.pool(map, orientation, &mut features);
@@ -117,7 +123,12 @@ impl Extractor {
             let mean = block.iter().sum::<f32>() / ORIENTATIONS as f32;
             for value in block {
                 *value -= mean;
-                *value = value.abs().sqrt().copysign(*value);
+                // What rounding leaves of equal shares is nothing.
+                *value = if value.abs() < EQUAL {
+                    0.0
+                } else {
+                    value.abs().sqrt().copysign(*value)
+                };
             }
         }
         super::normalize(&mut features);
@@ -196,16 +207,41 @@ fn turned(region: &Grey, degrees: f32) -> Grey {
     })
 }
 
+/// Which responses are of skin alone, in a region turned by some degrees: a filter's middle doesn't reach what isn't seen.
+fn clear(seen: &[bool], degrees: f32) -> Vec<bool> {
+    if !seen.contains(&false) {
+        return vec![true; KEPT * KEPT];
+    }
+    let (sin, cos) = degrees.to_radians().sin_cos();
+    let centre = (SIDE - 1) as f32 / 2.0;
+    let is_seen = |x: f32, y: f32| {
+        let [x, y] = [cos * x - sin * y, sin * x + cos * y]
+            .map(|t| (t + centre).round().clamp(0.0, (SIDE - 1) as f32) as usize);
+        seen[y * SIDE + x]
+    };
+    let near = [-CLEAR, 0.0, CLEAR];
+    let all_seen = |at: usize| {
+        let [x, y] = [at % KEPT, at / KEPT].map(|t| (t * STEP) as f32 - centre);
+        near.iter()
+            .all(|dy| near.iter().all(|dx| is_seen(x + dx, y + dy)))
+    };
+    (0..KEPT * KEPT).map(all_seen).collect()
+}
+
 /// Turns responses into shares: at each pixel they sum to one, and the most negative has the most.
-fn soften(responses: &mut [Vec<f32>]) {
-    let count = (ORIENTATIONS * KEPT * KEPT) as f64;
-    let sum_of =
-        |f: &dyn Fn(f64) -> f64| -> f64 { responses.iter().flatten().map(|r| f(f64::from(*r))).sum() };
-    let mean = sum_of(&|r| r) / count;
-    let deviation = (sum_of(&|r| (r - mean).powi(2)) / count).sqrt() as f32;
-    let scale = -1.0 / (SOFTNESS * deviation).max(f32::MIN_POSITIVE);
+/// Where nothing is clear, or all responses are alike, shares are equal.
+fn soften(responses: &mut [Vec<f32>], clear: &[bool]) {
+    let deviation = deviation(responses, clear);
+    let scale = -1.0 / (SOFTNESS * deviation);
+    let equal = 1.0 / ORIENTATIONS as f32;
     let mut shares = [0.0_f32; ORIENTATIONS];
-    for pixel in 0..KEPT * KEPT {
+    for (pixel, clear) in clear.iter().enumerate() {
+        if !clear || deviation < DEVIATION_MIN {
+            for map in responses.iter_mut() {
+                map[pixel] = equal;
+            }
+            continue;
+        }
         for (share, map) in shares.iter_mut().zip(responses.iter()) {
             *share = map[pixel] * scale;
         }
@@ -219,6 +255,17 @@ fn soften(responses: &mut [Vec<f32>]) {
             map[pixel] = share / total;
         }
     }
+}
+
+/// Deviation of the responses that count, over all orientations; 0 where none does.
+fn deviation(responses: &[Vec<f32>], clear: &[bool]) -> f32 {
+    let counted = || {
+        let all = responses.iter().flat_map(|map| map.iter().zip(clear));
+        all.filter(|(_, clear)| **clear).map(|(r, _)| f64::from(*r))
+    };
+    let count = counted().count().max(1) as f64;
+    let mean = counted().sum::<f64>() / count;
+    (counted().map(|r| (r - mean).powi(2)).sum::<f64>() / count).sqrt() as f32
 }
 
 /// The spectrum of an even Gabor filter for lines in one direction, without a constant part, column

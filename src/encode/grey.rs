@@ -7,12 +7,21 @@
     reason = "pixels of an image of some megapixels"
 )]
 
+use image::GrayImage;
+
 /// Grey values, 0 (black) to 1, row by row.
 #[derive(Debug, Clone)]
 pub struct Grey {
     width: usize,
     height: usize,
     values: Vec<f32>,
+}
+
+impl From<&GrayImage> for Grey {
+    fn from(image: &GrayImage) -> Self {
+        let shades = image.as_raw().iter().map(|shade| f32::from(*shade) / 255.0);
+        Self::new(image.width(), image.height(), shades.collect())
+    }
 }
 
 impl Grey {

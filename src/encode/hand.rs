@@ -12,10 +12,10 @@
 )]
 
 use super::failure::FailureToAcquire;
-use super::features::SIDE;
 use super::grey::Grey;
 use super::mask::Mask;
 use super::outline;
+use super::region::SIDE;
 
 /// Longer side of the image that the outline is looked for in.
 const WORK_SIDE: f32 = 400.0;
@@ -54,7 +54,8 @@ impl Square {
         [0, 1].map(|k| self.corner[k] + u * self.across[k] + v * self.down[k])
     }
 
-    fn side(&self) -> f32 {
+    /// Its side in pixels.
+    pub fn side(&self) -> f32 {
         self.across[0].hypot(self.across[1])
     }
 

@@ -3,14 +3,11 @@
 #![expect(clippy::cast_precision_loss, reason = "pixels of a region")]
 
 use super::grey::Grey;
+use super::region::Region;
 
 /// Pixels on a side that the region is looked at with for its noise, its finer and its coarser lines.
 /// At the coarsest a pixel is as wide as half a principal line with its shoulders.
 const SIDES: [usize; 3] = [128, 32, 16];
-/// Cells on a side that coverage is counted in.
-const CELLS: usize = 16;
-/// A cell is seen where its mean lies between these.
-const SEEN: [f32; 2] = [0.04, 0.96];
 /// From these on more is no better.
 const CONTRAST_FULL: f32 = 0.02;
 const CLARITY_FULL: f32 = 0.8;
@@ -19,7 +16,7 @@ const SHARPNESS_FULL: f32 = 0.7;
 /// What a quality is made of.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quality {
-    /// Share of the region that is neither black nor blinded.
+    /// Share of the region that can be seen.
     pub coverage: f32,
     /// Strength of the lines, as a share of the brightness.
     pub contrast: f32,
@@ -31,18 +28,13 @@ pub struct Quality {
 
 impl Quality {
     /// Looks at a region.
-    pub fn of(region: &Grey) -> Self {
-        let [pixels, fine, coarse] = SIDES.map(|side| detail(&region.resized(side, side)));
-        let cells = region.resized(CELLS, CELLS);
-        let seen = cells
-            .values()
-            .iter()
-            .filter(|mean| (SEEN[0]..=SEEN[1]).contains(*mean))
-            .count();
-        let mean = cells.values().iter().sum::<f32>() / cells.values().len() as f32;
+    pub fn of(region: &Region) -> Self {
+        let grey = region.grey();
+        let [pixels, fine, coarse] = SIDES.map(|side| detail(&grey.resized(side, side)));
+        let mean = grey.values().iter().sum::<f32>() / grey.values().len() as f32;
         let beside = |strength: f32, other: f32| strength / other.max(f32::MIN_POSITIVE);
         Self {
-            coverage: seen as f32 / cells.values().len() as f32,
+            coverage: region.coverage(),
             contrast: beside(coarse, mean),
             clarity: beside(coarse, pixels),
             sharpness: beside(fine, coarse),

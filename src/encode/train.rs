@@ -6,11 +6,11 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, linalg};
 use super::features::FEATURES;
 use super::projection::Projection;
 
-/// Power of a component's variance that it is divided by. One half is full whitening, which makes
+/// Power of a component's variance that it is divided by in the projection that is built in. One half is full whitening, which makes
 /// as much of a component that only holds noise as of one that tells palms apart; 0 is plain
 /// principal components, where the few that all palms share outweigh the rest. docs/accuracy.md
 /// has the figures of several.
-pub const WHITENING: f64 = 0.25;
+pub const WHITENING: f64 = 0.35;
 
 /// Sums over the features of a training set.
 pub struct Training {
@@ -55,8 +55,8 @@ impl Training {
         linalg::general_mat_mul(1.0, &rows.t(), &rows, 1.0, &mut self.products);
     }
 
-    /// The projection to `dims` dimensions, 1 to [`FEATURES`].
-    pub fn projection(&self, dims: usize) -> Result<Projection, TrainingError> {
+    /// The projection to `dims` dimensions, 1 to [`FEATURES`]. Components are divided by their variance to the power of `whitening`, 0 to 0.5.
+    pub fn projection(&self, dims: usize, whitening: f64) -> Result<Projection, TrainingError> {
         if self.count <= dims {
             return Err(TrainingError::TooFew {
                 count: self.count,
@@ -77,7 +77,7 @@ impl Training {
                 .unwrap_or(1.0);
             let scale = variances[at]
                 .max(f64::MIN_POSITIVE)
-                .powf(-WHITENING)
+                .powf(-whitening)
                 .copysign(largest);
             rows.extend(component().map(|value| to_f32(value * scale)));
         }

@@ -20,7 +20,7 @@ fn varied() -> Vec<f32> {
 fn components_come_in_the_order_of_their_variance() {
     let mut training = Training::new();
     training.add(&varied());
-    let projection = training.projection(32).expect("enough samples");
+    let projection = training.projection(32, WHITENING).expect("enough samples");
     // Moving along coordinate k changes dimension k of the signature and no other.
     for k in [0, 7, 31] {
         let mut features = vec![0.5; FEATURES];
@@ -34,7 +34,7 @@ fn components_come_in_the_order_of_their_variance() {
 fn a_component_is_divided_by_a_power_of_its_variance() {
     let mut training = Training::new();
     training.add(&varied());
-    let projection = training.projection(32).expect("enough samples");
+    let projection = training.projection(32, WHITENING).expect("enough samples");
     let mut features = vec![0.5; FEATURES];
     features[0] += 0.1;
     features[30] += 0.1;
@@ -56,8 +56,8 @@ fn batches_do_not_matter() {
         parts.add(part);
     }
     let (whole, parts) = (
-        whole.projection(32).expect("enough"),
-        parts.projection(32).expect("enough"),
+        whole.projection(32, WHITENING).expect("enough"),
+        parts.projection(32, WHITENING).expect("enough"),
     );
     let mut features = vec![0.5; FEATURES];
     features[5] += 0.1;
@@ -75,7 +75,7 @@ fn batches_do_not_matter() {
 fn too_few_images_are_refused() {
     let mut training = Training::new();
     training.add(&vec![0.5; 32 * FEATURES]);
-    let refused = training.projection(32).expect_err("too few");
+    let refused = training.projection(32, WHITENING).expect_err("too few");
     assert_eq!(refused, TrainingError::TooFew { count: 32, dims: 32 });
 }
 
@@ -83,7 +83,7 @@ fn too_few_images_are_refused() {
 fn what_is_written_can_be_read() {
     let mut training = Training::new();
     training.add(&varied());
-    let projection = training.projection(32).expect("enough samples");
+    let projection = training.projection(32, WHITENING).expect("enough samples");
     let dim = Dimension::new(32).expect("valid");
     assert_eq!(Projection::read(&projection.file(), dim), Ok(projection));
 }

@@ -199,7 +199,7 @@ fn weights(palms: usize, seed: u64, draw: u64) -> Vec<u64> {
     clippy::cast_precision_loss,
     reason = "a rank among a thousand values"
 )]
-pub fn quantiles(mut values: Vec<f64>) -> Option<[f64; 2]> {
+fn quantiles(mut values: Vec<f64>) -> Option<[f64; 2]> {
     values.sort_by(f64::total_cmp);
     let last = values.len().checked_sub(1)?;
     let tail = (1.0 - CONFIDENCE) / 2.0;

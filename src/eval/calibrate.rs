@@ -1,33 +1,22 @@
 //! From counted scores to the threshold that keeps a false positive rate at a gallery size. Says what was counted and what is extrapolated.
 //!
 //! An identification compares with N references, so that FPIR = 1 − (1 − FMR)ᴺ where comparisons are independent. Is the FMR that this asks for
-//! one that 30 non-mated scores or more reach, the threshold is counted. Beyond, the tail is extrapolated: by the theorem of Pickands, Balkema and
-//! de Haan what lies above a high score follows a generalised Pareto distribution, which is fitted to the highest scores by probability-weighted
-//! moments (Hosking, Wallis 1987). Cosines end at 1, so that its shape is not above 0. The interval comes from fitting samples of the fitted
-//! distribution again.
+//! one that 30 non-mated scores or more reach, the threshold is counted. Beyond, the tail of the highest scores is extrapolated ([`super::tail`]).
 
-use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
-use rayon::prelude::*;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::as_f64;
 use super::grid::{self, Counts, UNREACHED};
 use super::interval::{RULE_OF_THIRTY, clopper_pearson};
 use super::rates::Rates;
-use super::{as_f64, bootstrap};
+use super::tail::Tail;
 
 /// Fewest non-mated scores that a tail can be fitted to: it takes one in a hundred.
 pub const NON_MATED_MIN: u64 = 10_000;
 /// Most scores that a tail is fitted to, and the share of all.
 const TAIL_MAX: u64 = 10_000;
 const TAIL_SHARE: f64 = 0.01;
-/// Samples of the fitted tail that are fitted again.
-const DRAWS: u64 = 500;
-const SEED: u64 = 1;
-/// Below it a shape is as good as 0, and dividing by it would lose digits.
-const SHAPE_MIN: f64 = 1e-9;
 
 /// How the threshold was found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -43,9 +32,11 @@ pub enum Basis {
         scores: u64,
         /// From which score on.
         from: f64,
-        /// Scale of the distribution, in score.
-        scale: f64,
-        /// Its shape ξ, at most 0.
+        /// Median of all non-mated scores, which distances are taken from.
+        center: f64,
+        /// Share of these scores above s: exp(−rate·(((s − center) ⁄ (from − center))^shape − 1)).
+        rate: f64,
+        /// See above; from 1 to 2.
         shape: f64,
         /// The highest non-mated score, and how many as high or higher the fit lets expect. Far less than one: the fit or a label is wrong.
         highest: f64,
@@ -100,10 +91,12 @@ pub enum CalibrateError {
         fmr: f64,
     },
     /// Scores without any spread at their upper end.
-    #[error("the {found} highest non-mated scores are all the same, which is no tail to extrapolate")]
+    #[error(
+        "the highest 1 % of the non-mated scores, from {from:.4} on, are all the same, which is no tail to extrapolate"
+    )]
     Degenerate {
-        /// How many.
-        found: u64,
+        /// From which score on.
+        from: f64,
     },
 }
 
@@ -153,100 +146,25 @@ fn extrapolated(non_mated: &Counts, fmr: f64) -> Result<(f64, [f64; 2], Basis), 
         return Err(CalibrateError::TooFew { found: total, fmr });
     }
     let few = |count| count <= TAIL_MAX && as_f64(count) <= TAIL_SHARE * as_f64(total);
-    let from = grid::edge(non_mated.lowest(few));
-    let excesses = non_mated.excesses(from);
-    let scores = excesses.len() as u64;
-    let tail = Tail::fit(&excesses).ok_or(CalibrateError::Degenerate { found: scores })?;
+    let edge = grid::edge(non_mated.lowest(few));
+    let from = grid::score(edge);
+    let center = grid::score(grid::edge(non_mated.lowest(|count| count <= total / 2)));
+    let highest = non_mated.stretches(edge);
+    let tail = Tail::fit(center, from, &highest).ok_or(CalibrateError::Degenerate { from })?;
+    let scores = non_mated.at_or_above(edge);
     let rest = fmr * as_f64(total) / as_f64(scores);
-    let drawn = (0..DRAWS)
-        .into_par_iter()
-        .filter_map(|draw| Some(tail.drawn_again(scores, draw)?.quantile(rest)));
-    let spread = bootstrap::quantiles(drawn.collect()).ok_or(CalibrateError::Degenerate { found: scores })?;
-    let start = grid::score(from);
-    let highest = excesses.last().copied().unwrap_or(0.0);
+    let highest = highest.last().map_or(from, |(score, _)| *score);
     let basis = Basis::Extrapolated {
         times: RULE_OF_THIRTY / (fmr * as_f64(total)),
         scores,
-        from: start,
-        scale: tail.scale,
-        shape: tail.shape,
-        highest: start + highest,
+        from,
+        center,
+        rate: tail.best().rate,
+        shape: tail.best().shape,
+        highest,
         highest_expected: tail.share(highest) * as_f64(scores),
     };
-    Ok((
-        start + tail.quantile(rest),
-        spread.map(|excess| start + excess),
-        basis,
-    ))
-}
-
-/// A generalised Pareto distribution of excesses over a score.
-#[derive(Debug, Clone, Copy)]
-struct Tail {
-    scale: f64,
-    shape: f64,
-}
-
-impl Tail {
-    /// Fits it to excesses in rising order. None when they don't differ.
-    fn fit(excesses: &[f64]) -> Option<Self> {
-        excesses
-            .first()
-            .zip(excesses.last())
-            .filter(|(first, last)| first < last)?;
-        let count = as_f64(excesses.len() as u64);
-        let mean = excesses.iter().sum::<f64>() / count;
-        // The mean of x·(1 − F(x)), with the plotting positions of Hosking and Wallis.
-        let ranked = (1_u32..).zip(excesses);
-        let weighted = ranked.map(|(rank, excess)| (1.0 - (f64::from(rank) - 0.35) / count) * excess);
-        let weighted = weighted.sum::<f64>() / count;
-        let spread = mean - 2.0 * weighted;
-        let shape = 2.0 - mean / spread;
-        Some(if shape < 0.0 && spread > 0.0 {
-            Self {
-                scale: 2.0 * mean * weighted / spread,
-                shape,
-            }
-        } else {
-            // The best exponential distribution.
-            Self {
-                scale: mean,
-                shape: 0.0,
-            }
-        })
-    }
-
-    /// The share that exceeds an excess.
-    fn share(self, excess: f64) -> f64 {
-        let scaled = excess / self.scale;
-        if self.shape.abs() < SHAPE_MIN {
-            (-scaled).exp()
-        } else {
-            (1.0 + self.shape * scaled).max(0.0).powf(-1.0 / self.shape)
-        }
-    }
-
-    /// The excess that this share of all exceeds.
-    fn quantile(self, share: f64) -> f64 {
-        let log = -share.ln();
-        if self.shape.abs() < SHAPE_MIN {
-            self.scale * log
-        } else {
-            self.scale * f64::exp_m1(self.shape * log) / self.shape
-        }
-    }
-
-    /// The fit to so many excesses drawn from this one.
-    fn drawn_again(self, count: u64, draw: u64) -> Option<Self> {
-        let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-        rng.set_stream(draw);
-        // 1 − u is above 0.
-        let mut excesses: Vec<f64> = (0..count)
-            .map(|_| self.quantile(1.0 - rng.random::<f64>()))
-            .collect();
-        excesses.sort_by(f64::total_cmp);
-        Self::fit(&excesses)
-    }
+    Ok((tail.quantile(rest), tail.interval(rest), basis))
 }
 
 #[cfg(test)]

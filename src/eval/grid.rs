@@ -103,15 +103,13 @@ impl Counts {
         }
     }
 
-    /// By how much scores exceed that of an edge, in rising order; each as if in the middle of its stretch.
-    pub fn excesses(&self, edge: u32) -> Vec<f64> {
-        let mut excesses = Vec::new();
-        for low in edges().filter(|low| *low >= edge) {
-            let count = self.at_or_above(low) - self.at_or_above(low + STRETCH);
-            let middle = f64::from(low - edge + STRETCH / 2) / f64::from(STEPS);
-            excesses.extend((0..count).map(|_| middle));
-        }
-        excesses
+    /// The scores from an edge on in rising order, each in the middle of its stretch, and how many there are.
+    pub fn stretches(&self, edge: u32) -> Vec<(f64, u64)> {
+        let count = |low: u32| self.at_or_above(low) - self.at_or_above(low + STRETCH);
+        edges()
+            .filter(|low| *low >= edge && count(*low) > 0)
+            .map(|low| (score(low + STRETCH / 2), count(low)))
+            .collect()
     }
 }
 

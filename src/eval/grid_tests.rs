@@ -43,10 +43,12 @@ fn a_share_of_a_round_number_is_not_lost_to_rounding() {
 }
 
 #[test]
-fn excesses_lie_in_the_middle_of_their_stretch() {
-    let counts = Counts::of([0, STRETCH, STRETCH + 1, 3 * STRETCH + 5]);
+fn scores_lie_in_the_middle_of_their_stretch() {
+    let zero = STEPS;
+    let counts = Counts::of([0, zero, zero + 1, zero + 2 * STRETCH + 5]);
     let unit = f64::from(STRETCH) / f64::from(STEPS);
-    assert_eq!(counts.excesses(STRETCH), [0.5 * unit, 0.5 * unit, 2.5 * unit]);
+    assert_eq!(counts.stretches(zero), [(0.5 * unit, 2), (2.5 * unit, 1)]);
+    assert_eq!(counts.stretches(zero + STRETCH), [(2.5 * unit, 1)]);
 }
 
 #[test]

@@ -16,8 +16,6 @@ use super::set::Set;
 
 /// Times that a part of the palms is left out.
 const FOLDS: usize = 5;
-/// Longest list of candidates whose hits are counted.
-pub const RANK_MAX: usize = 20;
 /// Scores of a product on one thread, 4 MiB.
 const SCORES_MAX: usize = 1 << 20;
 
@@ -39,12 +37,20 @@ pub struct Identification {
     pub failed_to_enrol: u64,
     /// Palms.
     pub palms: usize,
-    /// Searches by enrolled palms in the gallery of all, by the rank of the own reference from 1 on; beyond [`RANK_MAX`] at the end.
-    pub ranks: Vec<u64>,
-    /// The same by palm: errors are those that did not come first.
-    pub first: Vec<Tally>,
+    /// Searches by enrolled palms in the gallery of all: number of the palm, and the rank of its own reference from 1 on.
+    pub ranks: Vec<(u32, usize)>,
+    /// Captures of enrolled palms that would have been searches and have no signature.
+    pub failed_searches: u64,
     /// With a part of the palms left out, where two are enrolled.
     pub open: Option<OpenSet>,
+}
+
+impl Identification {
+    /// Searches and those whose own reference is not among the first so many, by palm.
+    pub fn missed_by_palm(&self, rank_max: usize) -> Vec<Tally> {
+        let missed = self.ranks.iter().map(|(palm, rank)| (*palm, *rank > rank_max));
+        by_palm(self.palms, missed)
+    }
 }
 
 /// Searches in galleries that lack a part of the palms.
@@ -91,14 +97,23 @@ impl OpenSet {
 
     /// Mated searches and those that fail at a threshold, by palm.
     pub fn missed_by_palm(&self, palms: usize, bin: u32) -> Vec<Tally> {
-        let mut tallies = vec![Tally::default(); palms];
-        for (palm, reached) in &self.mated {
-            let tally = &mut tallies[*palm as usize];
-            tally.trials += 1;
-            tally.errors += u64::from(reached.is_none_or(|reached| reached < bin));
-        }
-        tallies
+        let missed = |reached: Option<u32>| reached.is_none_or(|reached| reached < bin);
+        by_palm(
+            palms,
+            self.mated.iter().map(|(palm, reached)| (*palm, missed(*reached))),
+        )
     }
+}
+
+/// Adds up searches of each palm, of which some are errors.
+fn by_palm(palms: usize, searches: impl Iterator<Item = (u32, bool)>) -> Vec<Tally> {
+    let mut tallies = vec![Tally::default(); palms];
+    for (palm, error) in searches {
+        let tally = &mut tallies[palm as usize];
+        tally.trials += 1;
+        tally.errors += u64::from(error);
+    }
+    tallies
 }
 
 /// The references of a set.
@@ -111,6 +126,7 @@ struct Gallery {
     fold_count: usize,
     /// Row of each search, and its own reference.
     searches: Vec<(usize, usize)>,
+    failed_searches: u64,
     failed_to_enrol: u64,
 }
 
@@ -125,20 +141,12 @@ pub fn all(set: &Set, plan: Plan) -> Identification {
         .collect();
     let found: Vec<Found> = found.into_iter().flatten().collect();
 
-    let mut ranks = vec![0; RANK_MAX + 1];
-    let mut first = vec![Tally::default(); set.palms().len()];
-    for one in &found {
-        ranks[one.rank.min(RANK_MAX + 1) - 1] += 1;
-        let tally = &mut first[one.palm as usize];
-        tally.trials += 1;
-        tally.errors += u64::from(one.rank > 1);
-    }
     Identification {
         references: gallery.palms.len(),
         failed_to_enrol: gallery.failed_to_enrol,
         palms: set.palms().len(),
-        ranks,
-        first,
+        ranks: found.iter().map(|one| (one.palm, one.rank)).collect(),
+        failed_searches: gallery.failed_searches,
         open: gallery.open(&found),
     }
 }
@@ -168,7 +176,7 @@ impl Found {
 impl Gallery {
     fn new(set: &Set, plan: Plan) -> Self {
         let (mut values, mut palms, mut searches) = (Vec::new(), Vec::new(), Vec::new());
-        let mut failed_to_enrol = 0;
+        let (mut failed_searches, mut failed_to_enrol) = (0, 0);
         for (number, palm) in (0..).zip(set.palms()) {
             let (enrolling, later) = palm.attempts.split_at(plan.enrol.min(palm.attempts.len()));
             let Some(reference) = mean(set, enrolling.iter().flatten()) else {
@@ -177,6 +185,7 @@ impl Gallery {
             };
             values.extend(reference);
             searches.extend(later.iter().flatten().map(|row| (*row, palms.len())));
+            failed_searches += later.iter().filter(|row| row.is_none()).count() as u64;
             palms.push(number);
         }
         let mut order: Vec<usize> = (0..palms.len()).collect();
@@ -193,6 +202,7 @@ impl Gallery {
             folds,
             fold_count,
             searches,
+            failed_searches,
             failed_to_enrol,
         }
     }

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::eval::compare::tests::exact_set;
-use crate::eval::set::Set;
 use crate::eval::set::tests::{capture, failed};
+use crate::eval::set::{Capture, Set};
+use crate::model::signature::{Dimension, Signature};
 
 const PLAN: Plan = Plan { enrol: 1, seed: 3 };
 
@@ -28,14 +29,36 @@ fn ranks_are_those_by_hand() {
     let found = all(&set(), PLAN);
     assert_eq!((found.references, found.failed_to_enrol, found.palms), (3, 1, 4));
     // a comes first; b is nearer to a, its own is as far as c; c is as far from everybody, which counts as nearer.
-    assert_eq!(found.ranks[..3], [1, 0, 2]);
-    assert_eq!(found.ranks.iter().sum::<u64>(), 3);
-    let first: Vec<(u64, u64)> = found
-        .first
-        .iter()
-        .map(|tally| (tally.errors, tally.trials))
-        .collect();
-    assert_eq!(first, [(0, 1), (1, 1), (1, 1), (0, 0)]);
+    assert_eq!(found.ranks, [(0, 1), (1, 3), (2, 3)]);
+    let missed = |rank_max| -> Vec<(u64, u64)> {
+        let tallies = found.missed_by_palm(rank_max).into_iter();
+        tallies.map(|tally| (tally.errors, tally.trials)).collect()
+    };
+    assert_eq!(missed(1), [(0, 1), (1, 1), (1, 1), (0, 0)]);
+    assert_eq!(missed(3), [(0, 1), (0, 1), (0, 1), (0, 0)]);
+}
+
+#[test]
+fn captures_that_failed_are_searches_that_fail_where_the_palm_is_enrolled_and_they_did_not_enrol() {
+    let set = Set::new(vec![
+        failed("a", "1", "blurred"),
+        capture("a", "2", 0),
+        capture("a", "3", 0),
+        failed("a", "4", "blurred"),
+        failed("b", "1", "no-hand"),
+        failed("b", "2", "no-hand"),
+        failed("b", "3", "no-hand"),
+        capture("c", "1", 2),
+        failed("c", "2", "no-hand"),
+        failed("c", "3", "blurred"),
+    ])
+    .expect("a set");
+    let found = all(&set, Plan { enrol: 2, seed: 1 });
+    // Two of a and c enrol them; b's third can't fail to be found since b is not there.
+    assert_eq!(
+        (found.failed_to_enrol, found.failed_searches, found.ranks.len()),
+        (1, 2, 1)
+    );
 }
 
 #[test]
@@ -94,20 +117,31 @@ fn more_captures_are_averaged_into_one_reference() {
 
 #[test]
 fn signatures_that_cancel_out_enrol_nobody() {
-    let set = exact_set(3, 2, 0, 1);
-    let mut rows = set.rows().clone();
-    rows.row_mut(1).mapv_inplace(|value| -value);
-    let against: Vec<f32> = (&rows.row(0) + &rows.row(1)).to_vec();
-    assert!(against.iter().all(|value| *value == 0.0));
-    assert_eq!(mean(&set, [].iter()), None);
-    assert!(mean(&set, [0_usize, 1].iter()).is_some());
+    let mut against = capture("a", "2", 0);
+    let values: Vec<f32> = capture_values(&against).iter().map(|value| -value).collect();
+    against.outcome = Ok(Signature::new(values, Dimension::new(32).expect("valid")).expect("of unit norm"));
+    let set = Set::new(vec![
+        capture("a", "1", 0),
+        against,
+        capture("a", "3", 0),
+        capture("b", "1", 1),
+        capture("b", "2", 1),
+        capture("b", "3", 1),
+    ])
+    .expect("a set");
+    let found = all(&set, Plan { enrol: 2, seed: 1 });
+    assert_eq!((found.references, found.failed_to_enrol), (1, 1));
+    assert_eq!(found.ranks, [(1, 1)], "the third of a is no search");
+}
+
+fn capture_values(capture: &Capture) -> &[f32] {
+    capture.outcome.as_ref().expect("a signature").values()
 }
 
 #[test]
 fn everybody_enrolled_by_all_captures_leaves_nobody_to_search_for() {
     let found = all(&exact_set(4, 2, 10, 1), Plan { enrol: 2, seed: 1 });
-    assert_eq!(found.ranks.iter().sum::<u64>(), 0);
-    assert!(found.open.is_none());
+    assert!(found.ranks.is_empty() && found.open.is_none());
 }
 
 #[test]
@@ -140,11 +174,11 @@ proptest! {
         let plan = Plan { enrol: 1, seed };
         let (gallery, found) = (Gallery::new(&set, plan), all(&set, plan));
         let open = found.open.expect("two palms or more");
-        let (mut ranks, mut mated, mut non_mated) = (vec![0; RANK_MAX + 1], Vec::new(), Vec::new());
+        let (mut ranks, mut mated, mut non_mated) = (Vec::new(), Vec::new(), Vec::new());
         for (row, own) in &gallery.searches {
             let scores = scores(&set, &gallery, *row);
             let nearer = |other: &usize| other != own && scores[*other] >= scores[*own];
-            ranks[(0..palms).filter(nearer).count()] += 1;
+            ranks.push((gallery.palms[*own], (0..palms).filter(nearer).count() + 1));
             for fold in 0..gallery.fold_count {
                 let there = (0..palms).filter(|other| gallery.folds[*other] != fold);
                 let best = there.clone().filter(|other| other != own).map(|other| scores[other]);
@@ -157,8 +191,6 @@ proptest! {
                 }
             }
         }
-        let later: u64 = ranks.iter().skip(1).sum();
-        prop_assert_eq!(found.first.iter().map(|tally| tally.errors).sum::<u64>(), later);
         prop_assert_eq!(found.ranks, ranks);
         prop_assert_eq!(open.mated, mated);
         prop_assert_eq!(open.non_mated, non_mated);

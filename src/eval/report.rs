@@ -16,7 +16,7 @@ use super::set::Set;
 use super::{as_f64, compare};
 
 /// Of the file; another one is read by another release.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// False match rates that FNMR is stated at, as far as the pairs allow.
 pub const FMR: [f64; 5] = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
 /// False positive identification rates that FNIR is stated at, as far as the searches allow.
@@ -37,7 +37,8 @@ pub struct Share {
     pub of: u64,
     /// 95 % interval for independent trials (Clopper, Pearson).
     pub interval: [f64; 2],
-    /// 95 % interval by drawing palms again, which makes none of that assumption; where it was drawn.
+    /// 95 % interval by drawing palms again, which makes none of that assumption; where no trial or every one is an error, of which no drawing makes
+    /// another share, that of the share of palms with an error, each of them one trial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_palm: Option<[f64; 2]>,
 }
@@ -54,14 +55,40 @@ impl Share {
         }
     }
 
-    /// The interval to show: by palm, but where no trial or every one is an error, of which no drawing makes another share.
+    /// The interval to show: by palm where there is one.
     pub fn shown_interval(&self) -> [f64; 2] {
-        let by_palm = self.by_palm.filter(|_| self.count > 0 && self.count < self.of);
-        by_palm.unwrap_or(self.interval)
+        self.by_palm.unwrap_or(self.interval)
     }
 
-    fn by_palm(self, by_palm: Option<[f64; 2]>) -> Self {
+    /// With what was drawn, and the number of palms that have a trial.
+    fn by_palm(self, drawn: Option<[f64; 2]>, palms: u64) -> Self {
+        let by_palm = if palms == 0 {
+            None
+        } else if self.count == 0 {
+            Some(interval::clopper_pearson(0, palms))
+        } else if self.count == self.of {
+            Some(interval::clopper_pearson(palms, palms))
+        } else {
+            drawn
+        };
         Self { by_palm, ..self }
+    }
+
+    /// The same, drawn here.
+    fn drawn(self, palms: &[Tally], seed: u64) -> Self {
+        let tried = palms.iter().filter(|tally| tally.trials > 0).count();
+        self.by_palm(bootstrap::share(palms, seed), tried as u64)
+    }
+
+    /// Where each of so many trials was counted the same number of times: with the interval of these.
+    fn of_trials(self, trials: u64) -> Self {
+        let errors = self.count * trials;
+        let [low, _] = interval::clopper_pearson(errors.checked_div(self.of).unwrap_or(0), trials);
+        let [_, high] = interval::clopper_pearson(errors.div_ceil(self.of.max(1)), trials);
+        Self {
+            interval: [low, high],
+            ..self
+        }
     }
 }
 
@@ -84,8 +111,12 @@ pub struct Summary {
     pub tar_at_fmr_1e6: Option<f64>,
     /// Share of the searches by enrolled palms whose own reference came first; null without any search.
     pub rank1: Option<f64>,
+    /// The same with captures that gave no signature as searches that fail.
+    pub rank1_with_fta: Option<f64>,
     /// FNIR at an FPIR of 1 % in the gallery of `identification`.
     pub fnir_at_fpir_1e2: Option<f64>,
+    /// The same with captures that gave no signature as searches that fail.
+    pub fnir_with_fta_at_fpir_1e2: Option<f64>,
     /// Pairs of captures of one palm that were compared.
     pub mated: u64,
     /// Pairs of captures of two palms that were compared.
@@ -119,7 +150,7 @@ pub struct VerificationPoint {
     pub rule_of_30: bool,
     /// FNMR; 1 less TAR.
     pub fnmr: Share,
-    /// With captures that failed: FTA + FNMR·(1 − FTA).
+    /// With captures that failed: FTA + FNMR·(1 − FTA), of the FTA of `identification`.
     pub frr: f64,
     /// With palms that could not be enrolled besides: FTE + (1 − FTE)·FRR.
     pub gfrr: f64,
@@ -136,8 +167,10 @@ pub struct IdentificationPoint {
     pub fpir: Share,
     /// Whether 30 false positives were to be expected.
     pub rule_of_30: bool,
-    /// FNIR of rank 1.
+    /// FNIR of rank 1, of the searches that have a signature; its `interval` is that of the searches, each of which is made in several galleries.
     pub fnir: Share,
+    /// FNIR of rank 1 with captures that gave no signature as searches that fail: FTA + FNIR·(1 − FTA).
+    pub fnir_with_fta: f64,
 }
 
 /// 1:N.
@@ -147,6 +180,8 @@ pub struct IdentificationReport {
     pub references: u64,
     /// Searches by palms that are all enrolled.
     pub searches: u64,
+    /// Share of the captures meant for these searches that gave no signature.
+    pub fta: Share,
     /// Share of these whose own reference is among the first so many.
     pub ranks: BTreeMap<usize, Share>,
     /// References in the smallest and the largest gallery that palms are left out of.
@@ -167,8 +202,11 @@ pub struct Scores {
 }
 
 /// Scores of a file that are not such.
-#[derive(Debug, Error, PartialEq)]
+#[derive(Debug, Error)]
 pub enum ReportError {
+    /// No report at all.
+    #[error("is no report of thenar eval: {0}")]
+    None(#[from] serde_json::Error),
     /// Another release's.
     #[error("has format {found}; {FORMAT} is read")]
     Format {
@@ -222,13 +260,17 @@ impl Report {
         let identified = identify::all(set, plan);
         let fta = Share::new(set.failed(), set.captures());
         let fte = Share::new(identified.failed_to_enrol, identified.palms as u64);
+        let identification = identification(&identified, plan.seed);
+        let mated_palms = set.palms().iter().filter(|palm| palm.rows.len() > 1).count() as u64;
         let verification: Vec<VerificationPoint> = FMR
             .iter()
             .zip(drawn.fnmr)
             .filter(|(fmr, _)| interval::shows(**fmr, rates.non_mated.total()))
-            .map(|(fmr, by_palm)| verification(&rates, *fmr, by_palm, [fta.share, fte.share]))
+            .map(|(fmr, drawn)| {
+                let failures = [identification.fta.share, fte.share];
+                verification(&rates, *fmr, failures, |fnmr| fnmr.by_palm(drawn, mated_palms))
+            })
             .collect();
-        let identification = identification(&identified, plan.seed);
         let eer = rates.equal_error();
         let tar = |fmr: usize| verification.get(fmr).map(|point| 1.0 - point.fnmr.share);
         let summary = Summary {
@@ -240,7 +282,9 @@ impl Report {
             tar_at_fmr_1e5: tar(3),
             tar_at_fmr_1e6: tar(4),
             rank1: identification.ranks.get(&1).map(|share| share.share),
+            rank1_with_fta: identification.rank1_with_fta(),
             fnir_at_fpir_1e2: identification.points.get(1).map(|point| point.fnir.share),
+            fnir_with_fta_at_fpir_1e2: identification.points.get(1).map(|point| point.fnir_with_fta),
             mated: rates.mated.total(),
             non_mated: rates.non_mated.total(),
             palms: set.palms().len() as u64,
@@ -272,11 +316,21 @@ impl Report {
         }
     }
 
+    /// Reads a file. Its format comes first, since the rest of another one need not be what is expected here.
+    pub fn read(text: &[u8]) -> Result<Self, ReportError> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+        }
+        let Head { format } = serde_json::from_slice(text)?;
+        if format != FORMAT {
+            return Err(ReportError::Format { found: format });
+        }
+        Ok(serde_json::from_slice(text)?)
+    }
+
     /// The scores of a report that was read from a file.
     pub fn rates(&self) -> Result<Rates, ReportError> {
-        if self.format != FORMAT {
-            return Err(ReportError::Format { found: self.format });
-        }
         let counts = |histogram: &Histogram, expected: u64| {
             let counts = histogram.counts().ok_or(ReportError::Scores)?;
             if counts.total() != expected || expected == 0 {
@@ -294,44 +348,53 @@ impl Report {
 fn verification(
     rates: &Rates,
     fmr_max: f64,
-    by_palm: Option<[f64; 2]>,
     [fta, fte]: [f64; 2],
+    by_palm: impl Fn(Share) -> Share,
 ) -> VerificationPoint {
     let bin = rates.non_mated.lowest_at_share(fmr_max);
     let (mated, non_mated) = (rates.mated.total(), rates.non_mated.total());
-    let fnmr = Share::new(rates.mated.below(bin), mated).by_palm(by_palm);
-    let frr = fta + fnmr.share * (1.0 - fta);
+    let fnmr = by_palm(Share::new(rates.mated.below(bin), mated));
+    let frr = with(fta, fnmr.share);
     VerificationPoint {
         fmr_max,
         threshold: threshold(bin),
         fmr: Share::new(rates.non_mated.at_or_above(bin), non_mated),
         rule_of_30: fmr_max * as_f64(non_mated) >= RULE_OF_THIRTY,
         frr,
-        gfrr: fte + (1.0 - fte) * frr,
+        gfrr: with(fte, frr),
         fnmr,
     }
 }
 
+/// The share of errors where a share of the trials fails before there is anything to err in.
+fn with(failed: f64, errors: f64) -> f64 {
+    failed + errors * (1.0 - failed)
+}
+
+impl IdentificationReport {
+    fn rank1_with_fta(&self) -> Option<f64> {
+        let first = self.ranks.get(&1)?;
+        Some(first.share * (1.0 - self.fta.share))
+    }
+}
+
 fn identification(found: &Identification, seed: u64) -> IdentificationReport {
-    let searches: u64 = found.ranks.iter().sum();
-    let hits = |rank: usize| found.ranks.iter().take(rank).sum();
+    let searches = found.ranks.len() as u64;
+    let fta = Share::new(found.failed_searches, found.failed_searches + searches);
     let ranks = RANKS
         .iter()
         .filter(|rank| searches > 0 && **rank <= found.references);
     let share = |rank: usize| {
-        let share = Share::new(hits(rank), searches);
-        if rank > 1 {
-            return share;
-        }
-        let first: Vec<Tally> = found
-            .first
-            .iter()
+        let hits: Vec<Tally> = found
+            .missed_by_palm(rank)
+            .into_iter()
             .map(|tally| Tally {
                 errors: tally.trials - tally.errors,
                 trials: tally.trials,
             })
             .collect();
-        share.by_palm(bootstrap::share(&first, seed))
+        let hit = hits.iter().map(|tally| tally.errors).sum();
+        Share::new(hit, searches).drawn(&hits, seed)
     };
     let open = found.open.as_ref();
     IdentificationReport {
@@ -343,7 +406,9 @@ fn identification(found: &Identification, seed: u64) -> IdentificationReport {
             let shown = FPIR
                 .iter()
                 .filter(|fpir| interval::shows(**fpir, open.false_alarms().total()));
-            shown.map(|fpir| point(open, found.palms, *fpir, seed)).collect()
+            shown
+                .map(|fpir| point(open, found, *fpir, fta.share, seed))
+                .collect()
         }),
         curve: open.map_or(Vec::new(), |open| {
             let mated = as_f64(open.mated.len() as u64);
@@ -353,19 +418,23 @@ fn identification(found: &Identification, seed: u64) -> IdentificationReport {
                 [fpir, as_f64(open.missed(bin)) / mated]
             })
         }),
+        fta,
     }
 }
 
-fn point(open: &OpenSet, palms: usize, fpir_max: f64, seed: u64) -> IdentificationPoint {
+fn point(open: &OpenSet, found: &Identification, fpir_max: f64, fta: f64, seed: u64) -> IdentificationPoint {
     let alarms = open.false_alarms();
     let bin = alarms.lowest_at_share(fpir_max);
-    let by_palm = bootstrap::share(&open.missed_by_palm(palms, bin), seed);
+    let fnir = Share::new(open.missed(bin), open.mated.len() as u64)
+        .of_trials(found.ranks.len() as u64)
+        .drawn(&open.missed_by_palm(found.palms, bin), seed);
     IdentificationPoint {
         fpir_max,
         threshold: threshold(bin),
         fpir: Share::new(alarms.at_or_above(bin), alarms.total()),
         rule_of_30: fpir_max * as_f64(alarms.total()) >= RULE_OF_THIRTY,
-        fnir: Share::new(open.missed(bin), open.mated.len() as u64).by_palm(by_palm),
+        fnir_with_fta: with(fta, fnir.share),
+        fnir,
     }
 }
 

@@ -66,15 +66,66 @@ fn a_small_set_has_the_figures_counted_by_hand() {
 #[test]
 fn failures_add_to_the_rates_as_the_standard_says() {
     let mut captures = simulated(40, 4, 64);
-    captures.extend((0..40).map(|number| failed(&(number + 20).to_string(), "late", "blurred")));
+    // 20 palms with a search that failed, 20 that can't be enrolled and fail three times more.
+    for number in 20..60 {
+        let times = if number < 40 { 1 } else { 4 };
+        captures
+            .extend((0..times).map(|late| failed(&number.to_string(), &format!("late{late}"), "blurred")));
+    }
     let report = Report::new(&Set::new(captures).expect("a set"), PLAN, None);
-    let (fta, fte) = (report.summary.fta, report.summary.fte);
-    close(fta, 40.0 / 200.0);
-    close(fte, 20.0 / 60.0);
+    let (found, summary) = (&report.identification, &report.summary);
+    close(summary.fta, 100.0 / 260.0);
+    close(summary.fte, 20.0 / 60.0);
+    // Of 60 attempts by three searches each of those who are not enrolled none counts.
+    assert_eq!((found.fta.count, found.fta.of, found.searches), (20, 140, 120));
+    let fta = 20.0 / 140.0;
     let point = report.verification.first().expect("10,000 pairs show 1 %");
-    let fnmr = point.fnmr.share;
-    close(point.frr, fta + fnmr * (1.0 - fta));
-    close(point.gfrr, fte + (1.0 - fte) * point.frr);
+    close(point.frr, fta + point.fnmr.share * (1.0 - fta));
+    close(point.gfrr, 20.0 / 60.0 + 40.0 / 60.0 * point.frr);
+    // Counted one by one: 120 searches and 20 that failed.
+    let hits = found.ranks[&1].count;
+    close(summary.rank1_with_fta.expect("searches"), as_f64(hits) / 140.0);
+    let point = &found.points[0];
+    let missed = point.fnir.count + 20 * (point.fnir.of / 120);
+    close(
+        point.fnir_with_fta,
+        as_f64(missed) / as_f64(point.fnir.of / 120 * 140),
+    );
+}
+
+#[test]
+fn intervals_count_searches_and_not_the_galleries_they_are_made_in() {
+    let report = Report::new(&Set::new(simulated(40, 4, 64)).expect("a set"), PLAN, None);
+    let fnir = &report.identification.points[0].fnir;
+    // 120 searches, each in four galleries.
+    assert_eq!(fnir.of, 480);
+    let [low, high] = fnir.interval;
+    let [wider, _] = interval::clopper_pearson(fnir.count / 4, 120);
+    let [_, higher] = interval::clopper_pearson(fnir.count.div_ceil(4), 120);
+    close(low, wider);
+    close(high, higher);
+    assert!(low <= fnir.share && fnir.share <= high);
+    let once = Share::new(3, 480).of_trials(120);
+    close(once.interval[0], 0.0);
+    close(once.interval[1], interval::clopper_pearson(1, 120)[1]);
+}
+
+#[test]
+fn without_an_error_every_palm_is_one_trial() {
+    let drawn = Some([0.1, 0.2]);
+    let shown = |count| Some(Share::new(count, 1_500).by_palm(drawn, 100).shown_interval());
+    // 1,500 pairs of 100 palms bound a rate no better than 100 palms do.
+    assert_eq!(shown(0), Some(interval::clopper_pearson(0, 100)));
+    assert_eq!(shown(1_500), Some(interval::clopper_pearson(100, 100)));
+    assert_eq!(shown(1), drawn);
+    let tally = |errors, trials| Tally { errors, trials };
+    let some = [tally(0, 15), tally(0, 15), tally(0, 0)];
+    assert_eq!(
+        Share::new(0, 30).drawn(&some, 1).by_palm,
+        Some(interval::clopper_pearson(0, 2)),
+        "one palm was not tried"
+    );
+    assert_eq!(Share::new(0, 0).drawn(&[], 1).by_palm, None);
 }
 
 #[test]
@@ -133,7 +184,7 @@ fn a_report_is_read_as_it_was_written() {
     let encoder = Encoder::new("thenar-palm", "1").expect("valid");
     let report = Report::new(&set, PLAN, Some(encoder));
     let text = serde_json::to_string(&report).expect("JSON");
-    let read: Report = serde_json::from_str(&text).expect("a report");
+    let read = Report::read(text.as_bytes()).expect("a report");
     // Its other numbers come back but for their last digit.
     assert_eq!(
         (read.scores == report.scores, &read.encoder),
@@ -153,13 +204,25 @@ fn counts_that_are_not_those_of_a_report_are_refused() {
         change(&mut changed);
         changed.rates().expect_err("refused")
     };
-    assert_eq!(with(|r| r.format = 2), ReportError::Format { found: 2 });
-    assert_eq!(with(|r| r.summary.mated += 1), ReportError::Scores);
-    assert_eq!(with(|r| r.scores.non_mated.counts[0] += 1), ReportError::Scores);
-    assert_eq!(with(|r| r.scores.mated.step = 1.0), ReportError::Scores);
-    let nothing = with(|r| {
-        r.summary.mated = 0;
-        r.scores.mated.counts.clear();
-    });
-    assert_eq!(nothing, ReportError::Scores);
+    let changes: [fn(&mut Report); 4] = [
+        |r| r.summary.mated += 1,
+        |r| r.scores.non_mated.counts[0] += 1,
+        |r| r.scores.mated.step = 1.0,
+        |r| {
+            r.summary.mated = 0;
+            r.scores.mated.counts.clear();
+        },
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        assert!(matches!(with(change), ReportError::Scores), "{number}");
+    }
+}
+
+#[test]
+fn another_format_is_told_as_such_whatever_else_is_in_it() {
+    let told = |text: &str| Report::read(text.as_bytes()).expect_err("refused").to_string();
+    assert_eq!(told("{\"summary\":7,\"format\":1}"), "has format 1; 2 is read");
+    assert!(told("{\"format\":2}").starts_with("is no report of thenar eval: missing field"));
+    assert!(told("{}").starts_with("is no report of thenar eval: missing field `format`"));
+    assert!(told("x").starts_with("is no report of thenar eval: expected value"));
 }

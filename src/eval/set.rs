@@ -51,7 +51,7 @@ pub enum SetError {
     #[error("{found} captures; at most {CAPTURES_MAX} are compared")]
     TooMany {
         /// How many.
-        found: usize,
+        found: u64,
     },
     /// Too many captures of a palm.
     #[error("{found} mated pairs; at most {MATED_MAX} are compared")]
@@ -97,9 +97,7 @@ impl Set {
     /// Puts captures in order and checks that there is something to compare.
     pub fn new(mut captures: Vec<Capture>) -> Result<Self, SetError> {
         let found = captures.len();
-        if found > CAPTURES_MAX {
-            return Err(SetError::TooMany { found });
-        }
+        check_count(found as u64)?;
         captures.sort_by_cached_key(|capture| (natural(&capture.palm), natural(&capture.sample)));
         refuse_twice(&captures)?;
         let dim = common_dimension(&captures)?;
@@ -200,6 +198,14 @@ impl Set {
     pub fn non_mated(&self) -> u64 {
         pairs(self.palm_of.len()) - self.mated()
     }
+}
+
+/// Refuses more captures than are compared; for whoever knows their number before they are there.
+pub fn check_count(found: u64) -> Result<(), SetError> {
+    if found > CAPTURES_MAX as u64 {
+        return Err(SetError::TooMany { found });
+    }
+    Ok(())
 }
 
 fn pairs(count: usize) -> u64 {

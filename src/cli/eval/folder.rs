@@ -7,7 +7,7 @@ use std::str::FromStr;
 use regex::{Captures, Regex};
 
 use crate::cli::error::CliError;
-use crate::eval::set::CAPTURES_MAX;
+use crate::eval::set::check_count;
 
 use super::EvalError;
 
@@ -54,6 +54,8 @@ pub struct Found {
     pub images: Vec<Image>,
     /// Files that the pattern is not found in.
     pub skipped: usize,
+    /// Links to folders, links that lead nowhere, and what is neither file nor folder.
+    pub not_followed: usize,
 }
 
 /// Looks for images below `dir`. `per_palm` goes with a pattern that has an index.
@@ -65,7 +67,7 @@ pub fn find(dir: &Path, pattern: &Pattern, per_palm: Option<u64>) -> Result<Foun
         ));
     }
     let mut files = Vec::new();
-    walk(dir, &mut files)?;
+    let not_followed = walk(dir, &mut files)?;
     files.sort();
     let mut images = Vec::new();
     for path in &files {
@@ -93,30 +95,32 @@ pub fn find(dir: &Path, pattern: &Pattern, per_palm: Option<u64>) -> Result<Foun
         }
         .into());
     }
-    if images.len() > CAPTURES_MAX {
-        let found = images.len() as u64;
-        return Err(EvalError::TooMany { found }.into());
-    }
+    check_count(images.len() as u64).map_err(EvalError::from)?;
     refuse_same_labels(&images)?;
     Ok(Found {
         skipped: files.len() - images.len(),
+        not_followed,
         images,
     })
 }
 
-/// All files below a folder. Folders behind links are not entered, so that no circle is.
-fn walk(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), CliError> {
+/// All files below a folder, and links to files; gives the number of what else is there. Folders behind links are not entered: one may lead round in a
+/// circle, and images that are found twice would be two palms.
+fn walk(dir: &Path, files: &mut Vec<PathBuf>) -> Result<usize, CliError> {
     let failed = |error| CliError::file(dir, error);
+    let mut others = 0;
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let path = entry.path();
         if entry.file_type().map_err(failed)?.is_dir() {
-            walk(&path, files)?;
+            others += walk(&path, files)?;
         } else if path.is_file() {
             files.push(path);
+        } else {
+            others += 1;
         }
     }
-    Ok(())
+    Ok(others)
 }
 
 fn name_below(dir: &Path, path: &Path) -> String {

@@ -89,6 +89,24 @@ fn files_that_don_t_fit_are_left_out_and_counted() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn links_to_files_are_files_and_other_links_are_counted() {
+    use std::os::unix::fs::symlink;
+
+    let dir = folder(&["a/1_1.png", "b/keep"]);
+    let link = |to: &str, at: &str| symlink(dir.path().join(to), dir.path().join(at)).expect("linked");
+    link("a/1_1.png", "b/1_2.png");
+    link("a", "b/a");
+    link(".", "b/round");
+    link("nowhere", "b/1_3.png");
+    let pattern = r"(?<palm>\d+)_(?<sample>\d+)".parse().expect("a pattern");
+    let found = find(dir.path(), &pattern, None).expect("found");
+    let names: Vec<&str> = found.images.iter().map(|image| image.name.as_str()).collect();
+    assert_eq!(names, ["a/1_1.png", "b/1_2.png"]);
+    assert_eq!((found.skipped, found.not_followed), (1, 3));
+}
+
 #[test]
 fn what_gives_no_labels_is_refused_by_name() {
     let plain = r"(?<palm>\d+)_(?<sample>\d+)";

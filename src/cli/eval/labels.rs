@@ -26,6 +26,11 @@ pub fn read(path: &Path, rows: u64) -> Result<Vec<(String, String)>, CliError> {
             line,
             problem,
         };
+        // What some programs begin UTF-8 with.
+        let text = text
+            .strip_prefix('\u{feff}')
+            .filter(|_| line == 1)
+            .unwrap_or(&text);
         let (palm, sample) = match text.trim_end().split_once([',', '\t']) {
             Some((palm, sample)) => (palm.trim(), Some(sample.trim())),
             None => (text.trim(), None),

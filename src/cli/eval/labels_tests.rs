@@ -27,6 +27,18 @@ fn captures_are_numbered_where_they_have_no_sample() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_the_first_label() {
+    let expected = Ok(owned(&[("a", "1"), ("a", "2")]));
+    assert_eq!(parsed("\u{feff}a\na\n", 2), expected);
+    assert_eq!(parsed("\u{feff}palm,sample\na,1\na,2\n", 2), expected);
+    // Anywhere else it is a character as any other.
+    assert_eq!(
+        parsed("a\n\u{feff}a\n", 2),
+        Ok(owned(&[("a", "1"), ("\u{feff}a", "1")]))
+    );
+}
+
+#[test]
 fn a_sample_may_stand_behind_the_palm() {
     let expected = Ok(owned(&[("a b", "7"), ("c", "x,y")]));
     assert_eq!(parsed("palm,sample\na b, 7\nc,x,y", 2), expected);

@@ -44,7 +44,8 @@ pub fn report(report: &Report) -> String {
         String::new(),
         verification(report),
         identification(report),
-        "95 % intervals, by drawing palms again. * too few pairs for a rate that is known to within a third (rule of 30)".to_owned(),
+        "95 % intervals, by drawing palms again; without any error, of so many palms. * too few pairs for a rate that is known to within a third (rule of 30)"
+            .to_owned(),
     ]);
     lines.join("\n")
 }
@@ -89,6 +90,13 @@ fn identification(report: &Report) -> String {
             interval(hits.shown_interval())
         ));
     }
+    if let Some(rank1) = report.summary.rank1_with_fta.filter(|_| found.fta.count > 0) {
+        lines.push(format!(
+            "rank 1 with {} captures that gave no signature as searches that fail: {}",
+            found.fta.count,
+            percent(rank1)
+        ));
+    }
     let Some([least, most]) = found.gallery.filter(|_| !found.points.is_empty()) else {
         lines.push("too few searches by strangers for any FPIR: 10 % takes 30\n".to_owned());
         return lines.join("\n");
@@ -98,7 +106,14 @@ fn identification(report: &Report) -> String {
     } else {
         format!("{least} to {most}")
     };
-    let mut rows = vec![words(&["FPIR", "threshold", "false positives", "FNIR", "95 %"])];
+    let mut rows = vec![words(&[
+        "FPIR",
+        "threshold",
+        "false positives",
+        "FNIR",
+        "95 %",
+        "with FTA",
+    ])];
     for point in &found.points {
         rows.push(vec![
             marked(point.fpir_max, point.rule_of_30),
@@ -106,6 +121,7 @@ fn identification(report: &Report) -> String {
             point.fpir.count.to_string(),
             percent(point.fnir.share),
             interval(point.fnir.shown_interval()),
+            percent(point.fnir_with_fta),
         ]);
     }
     lines.push(format!("in galleries of {size} references:"));

@@ -34,6 +34,21 @@ fn failures_are_told_with_their_reasons() {
 }
 
 #[test]
+fn searches_that_failed_are_told_apart_and_counted() {
+    let mut report = report_of(40, 4);
+    assert!(!super::report(&report).contains("as searches that fail"));
+    report.identification.fta = Share::new(7, 127);
+    report.summary.rank1_with_fta = Some(0.876_5);
+    report.identification.points[0].fnir_with_fta = 0.123_4;
+    let text = super::report(&report);
+    assert!(
+        text.contains("rank 1 with 7 captures that gave no signature as searches that fail: 87.65 %"),
+        "{text}"
+    );
+    assert!(text.contains("with FTA") && text.contains("12.34 %"), "{text}");
+}
+
+#[test]
 fn too_few_pairs_are_said_to_be_too_few() {
     let text = super::report(&report_of(3, 2));
     assert!(

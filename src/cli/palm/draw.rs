@@ -89,14 +89,10 @@ pub fn run(args: &Args) -> Result<(), CliError> {
 }
 
 fn captures(args: &Args, palms: &Palms, number: u64) -> Vec<GrayImage> {
-    let by_turns = if number.is_multiple_of(2) {
-        HandOption::Left
-    } else {
-        HandOption::Right
-    };
-    let side = match args.hand.unwrap_or(by_turns) {
-        HandOption::Left => Side::Left,
-        HandOption::Right => Side::Right,
+    let side = match args.hand {
+        Some(HandOption::Left) => Side::Left,
+        Some(HandOption::Right) => Side::Right,
+        None => Side::by_turns(number),
     };
     let palm = palms.palm(number, side);
     let draw = |sample| {
