@@ -153,7 +153,9 @@ fn every_reason_has_a_word_of_its_own() {
             percent: 1,
             percent_min: 2,
         },
+        FailureToAcquire::TooDark,
         FailureToAcquire::NoHand,
+        FailureToAcquire::TwoHands,
         FailureToAcquire::ClosedHand,
         FailureToAcquire::CutOff,
     ];

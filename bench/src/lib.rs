@@ -12,6 +12,7 @@ pub mod live;
 pub mod machine;
 pub mod npy;
 pub mod peers;
+pub mod placement;
 pub mod report;
 pub mod rows;
 pub mod served;

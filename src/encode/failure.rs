@@ -59,6 +59,12 @@ pub enum FailureToAcquire {
     /// A hand whose fingers are not spread: a fist, or fingers held together.
     #[error("the gaps between the fingers are not to be seen: open the hand, spread the fingers")]
     ClosedHand,
+    /// More than one hand, and nothing says which is meant.
+    #[error("more than one hand in the image")]
+    TwoHands,
+    /// Too little light to tell a hand from what is behind it.
+    #[error("the image is too dark to tell a hand from what is behind it")]
+    TooDark,
     /// The palm goes beyond the image.
     #[error("a part of the hand is beyond the edge of the image")]
     CutOff,
@@ -78,6 +84,8 @@ impl FailureToAcquire {
             Self::Hidden { .. } => "hidden",
             Self::NoHand => "no-hand",
             Self::ClosedHand => "closed-hand",
+            Self::TwoHands => "two-hands",
+            Self::TooDark => "too-dark",
             Self::CutOff => "cut-off",
         }
     }

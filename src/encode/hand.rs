@@ -18,11 +18,13 @@ use super::outline;
 use super::region::SIDE;
 
 /// Longer side of the image that the outline is looked for in.
-const WORK_SIDE: f32 = 400.0;
+const WORK_SIDE: f32 = 640.0;
 /// Side of the square, in distances of the valleys.
 const SQUARE: f32 = 1.2;
 /// From the line of the valleys to the square, in sides of it.
 const BELOW: f32 = 0.1;
+/// A second piece of this size, as a share of the hand's, is another hand: which is meant can't be told.
+const OTHER_MAX: f32 = 0.3;
 /// Share of the square that must be of the hand.
 const WITHIN_MIN: f32 = 0.93;
 
@@ -83,6 +85,9 @@ pub fn square(image: &Grey) -> Result<Square, FailureToAcquire> {
     let found = outline::valleys(&mask)?;
     let square = below(found.valleys, found.centre);
     check(&mask, &square)?;
+    if mask.other > OTHER_MAX {
+        return Err(FailureToAcquire::TwoHands);
+    }
     let scale = [
         image.width() as f32 / small.width() as f32,
         image.height() as f32 / small.height() as f32,

@@ -10,6 +10,8 @@ const VALLEY_ABOVE: f32 = 0.1;
 const VALLEY_INSIDE: f32 = 1.0 / 12.0;
 /// Half the gap between two fingers where they part.
 const HALF_GAP: f32 = 0.024;
+/// What of a folded finger is seen above the palm.
+const FOLDED: f32 = 0.08;
 /// Fingers from the index to the little one: lengths, and how far each leans away from the thumb, in degrees.
 const FINGERS: [[f32; 2]; 4] = [[0.95, -11.0], [1.1, -3.0], [1.0, 5.0], [0.76, 17.0]];
 /// The palm's outline from the index finger round to the thumb; the edge below the fingers goes
@@ -78,10 +80,29 @@ impl Outline {
         Self { palm, fingers }
     }
 
-    /// Without its fingers: a fist.
+    /// A fist: the fingers folded upon the palm, one against the other, and the thumb across them.
     #[must_use]
     pub fn closed(mut self) -> Self {
-        self.fingers.clear();
+        for finger in &mut self.fingers {
+            finger.tip = [finger.root[0], finger.root[1] - FOLDED];
+            finger.radii = [finger.radii[0] + HALF_GAP + 0.01; 2];
+        }
+        if let Some(thumb) = self.fingers.last_mut() {
+            (thumb.root, thumb.tip) = ([-0.05, 0.9], [0.3, 0.5]);
+        }
+        self
+    }
+
+    /// One finger (0 is the index) held against the next one, so that no gap is between them.
+    #[cfg(test)]
+    #[must_use]
+    pub fn joined(mut self, first: usize) -> Self {
+        let [one, next] = [0, 1].map(|k| &self.fingers[first + k]);
+        let lean = [0, 1].map(|k| (one.tip[k] - one.root[k] + next.tip[k] - next.root[k]) / 2.0);
+        for finger in &mut self.fingers[first..first + 2] {
+            finger.tip = [finger.root[0] + lean[0], finger.root[1] + lean[1]];
+            finger.radii = [finger.radii[0] + HALF_GAP + 0.01; 2];
+        }
         self
     }
 

@@ -90,7 +90,7 @@ fn files() {
     let palms = Palms::new(1, preset::test());
     let palm = palms.palm(0, Side::Left);
     let hand = palm.hand(0, false).image;
-    let small = imageops::resize(&hand, 120, 160, imageops::FilterType::Triangle);
+    let small = imageops::resize(&hand, 240, 320, imageops::FilterType::Triangle);
     for (name, format) in [
         ("png", ImageFormat::Png),
         ("jpeg", ImageFormat::Jpeg),
@@ -105,9 +105,16 @@ fn files() {
             &[&[0], &file.into_inner()[..]].concat(),
         );
     }
-    let mut file = Cursor::new(Vec::new());
-    small.write_to(&mut file, ImageFormat::Png).expect("in memory");
-    save("image", "hand-png", &[&[1], &file.into_inner()[..]].concat());
+    // Of the two, mutations of the one without checksums come as far as the outline.
+    for (name, format) in [("png", ImageFormat::Png), ("pgm", ImageFormat::Pnm)] {
+        let mut file = Cursor::new(Vec::new());
+        small.write_to(&mut file, format).expect("in memory");
+        save(
+            "image",
+            &format!("hand-{name}"),
+            &[&[1], &file.into_inner()[..]].concat(),
+        );
+    }
     save("config", "example", include_bytes!("../../thenar.example.toml"));
     let lines = include_str!("../../thenar.example.toml").lines();
     let all: Vec<&str> = lines

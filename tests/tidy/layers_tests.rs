@@ -97,6 +97,12 @@ fn strict_layers_use_less_than_is_below_them() {
     caught("src/keys/aead.rs", "use crate::telemetry::names;");
     caught("src/telemetry.rs", "use crate::model::id;");
     caught("src/proto.rs", "use crate::model::id;");
+    caught("src/cluster/placement.rs", "use crate::telemetry::names;");
+    fine("src/cluster/placement.rs", "use crate::model::id::TenantId;");
+    fine(
+        "src/matcher/local.rs",
+        "use crate::cluster::placement::Placement;",
+    );
     caught("src/front/admit.rs", "use crate::storage::Store;");
     caught("src/front/admit.rs", "use crate::engine::Engine;");
     fine(
