@@ -134,7 +134,7 @@ def front_bytes(settings):
     """What a front takes by its limits, and a gibibyte for connections, remembered answers and itself."""
     example = tomllib.loads((HERE.parent / "thenar.example.toml").read_text())
     source = (HERE.parent / "src/service/routes.rs").read_text()
-    (calls,) = re.findall(r"^const CALLS_MAX: usize = ([\d_]+);", source, re.MULTILINE)
+    (calls,) = re.findall(r"^pub const CALLS_MAX: usize = ([\d_]+);", source, re.MULTILINE)
     (kib,) = re.findall(r"^const REQUEST_BYTES_MAX: usize = (\d+) << 10;", source, re.MULTILINE)
 
     def setting(section, name):

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::keys::keyring::Keyring;
 use crate::matcher::node::NodeError;
 use crate::model::id::TenantId;
+use crate::model::principal::Principal;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStatus};
 use crate::model::timestamp::Timestamp;
 
@@ -166,18 +167,21 @@ impl Front {
         .await
     }
 
-    /// Lets a caller at its tenant's gallery for one call of a method that quotas count. First of all who asks, so that nobody learns
+    /// Counts a call of a method that quotas count, or a probe of a stream, before anything of it is read: what can't be read, or is refused, counts as much. The
+    /// place is its own for as long as somebody works on it. Whoever belongs to no tenant has no quota, and reaches no gallery.
+    pub fn count(&self, caller: &Caller) -> Result<Option<Place>, FrontError> {
+        match &caller.principal {
+            Principal::Member { tenant, .. } => Ok(Some(self.quotas.enter(&caller.principal, tenant)?)),
+            Principal::Admin { .. } => Ok(None),
+        }
+    }
+
+    /// Lets a caller at its tenant's gallery for one call that was counted. First of all who asks, so that nobody learns
     /// anything about another tenant, not even that it exists.
-    fn enter(
-        &self,
-        caller: &Caller,
-        method: Method,
-        named: Option<&TenantId>,
-    ) -> Result<(Member, Place), FrontError> {
+    fn enter(&self, caller: &Caller, method: Method, named: Option<&TenantId>) -> Result<Member, FrontError> {
         let member = authorize::gallery(caller, method, named)?;
         self.guard.enter(&caller.principal)?;
-        let place = self.quotas.enter(&caller.principal, &member.tenant)?;
-        Ok((member, place))
+        Ok(member)
     }
 
     /// What is known of a tenant, asked of its node the first time.

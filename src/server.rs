@@ -43,7 +43,7 @@ pub use self::receipt::{CheckedReceipt, Verdict, check_receipt, check_receipt_of
 pub use self::restore::{Journal, Restored, restore};
 use self::tls::material::{TlsError, client_side, server_side};
 use self::tls::rotation::Rotation;
-pub use self::verify::{Verified, verify};
+pub use self::verify::{Verified, VerifiedJournal, verify};
 use crate::engine::EngineError;
 use crate::front::error::FrontError;
 use crate::front::route::RouteError;

@@ -28,10 +28,14 @@ use crate::front::Front;
 use crate::front::authorize::{self, Method};
 use crate::front::error::FrontError;
 use crate::front::identity::Caller;
+use crate::front::quota::Place;
 use crate::front::revocation::Revocations;
 use crate::matcher::node::NodeError;
 use crate::model::principal::Principal;
 use crate::telemetry::traces::{self, Traces};
+
+/// The place of a call that quotas count, among its extensions.
+type Counted = Arc<Place>;
 
 /// What every room of the public API shares.
 #[derive(Clone)]
@@ -64,7 +68,7 @@ impl Rooms {
 
     /// Who calls, or a refusal by the head of a call, before anything else of it is read: of whoever may not call the method, and an identification that would find no
     /// room. So a refusal costs as little as may be. `None` is a service that all callers may ask.
-    fn admit<B>(&self, request: &http::Request<B>, method: Option<Method>) -> Result<String, Status> {
+    fn admit<B>(&self, request: &http::Request<B>, method: Option<Method>) -> Result<Arc<Caller>, Status> {
         let admit = || {
             let caller = caller::of(request.extensions(), &self.trust_domain, &self.revocations)?;
             if let Some(method) = method {
@@ -74,9 +78,16 @@ impl Rooms {
                 let deadline = deadline::of(request.headers());
                 self.front.room_to_identify(&caller, deadline)?;
             }
-            Ok(caller.principal.path())
+            Ok(caller)
         };
         admit().map_err(|error: FrontError| status::from_front(&error, ""))
+    }
+
+    /// Counts a call of `caller` by its head, or a probe of a stream.
+    fn count(&self, caller: &Caller) -> Result<Option<Counted>, Status> {
+        let place = self.front.count(caller);
+        let place = place.map_err(|error| status::from_front(&error, ""))?;
+        Ok(place.map(Counted::new))
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::model::id::TenantId;
 
 use super::error::CliError;
-use super::local::{self, DataOptions, Verified};
+use super::local::{self, DataOptions, DataVerified, Verified, VerifiedJournal};
 use super::output::{Output, table};
 
 mod backup;
@@ -47,13 +47,16 @@ pub fn run(command: &Command) -> Result<(), CliError> {
 }
 
 fn verify(args: &Args) -> Result<(), CliError> {
-    let (verified, has_backup_key) = local::verify(&args.of, args.tenant.as_ref())?;
+    let verified = local::verify(&args.of, args.tenant.as_ref())?;
     let mut text = text(&verified);
-    if !has_backup_key {
+    if !verified.has_backup_key {
         text = text.trim_end().to_owned() + "\n" + NO_BACKUP_KEY;
     }
-    args.output.print(&text, &answer(&verified, has_backup_key))?;
-    match verified.iter().filter(|one| !is_sound(one)).count() {
+    args.output.print(&text, &answer(&verified))?;
+    if let Some(fault) = verified.journal.and_then(|journal| journal.fault) {
+        return Err(CliError::DamagedJournal(fault.to_string()));
+    }
+    match verified.tenants.iter().filter(|one| !is_sound(one)).count() {
         0 => Ok(()),
         damaged => Err(CliError::Damaged(damaged)),
     }
@@ -63,10 +66,10 @@ fn is_sound((_, found): &Verified) -> bool {
     found.as_ref().is_some_and(|found| found.faults.is_empty())
 }
 
-fn text(verified: &[Verified]) -> String {
+fn text(verified: &DataVerified) -> String {
     let mut rows = Vec::new();
     let mut notes = Vec::new();
-    for one @ (tenant, found) in verified {
+    for one @ (tenant, found) in &verified.tenants {
         let Some(found) = found else {
             notes.push(format!("{tenant}: the keyring has no key of it"));
             continue;
@@ -94,11 +97,20 @@ fn text(verified: &[Verified]) -> String {
             ));
         }
     }
+    match &verified.journal {
+        Some(VerifiedJournal {
+            fault: Some(fault), ..
+        }) => notes.push(fault.to_string()),
+        Some(VerifiedJournal { path, entries, .. }) => {
+            notes.push(format!("{}: {entries} entries, sound", path.display()));
+        }
+        None => {}
+    }
     table(&rows) + &notes.join("\n")
 }
 
-fn answer(verified: &[Verified], has_backup_key: bool) -> Value {
-    let tenants = verified.iter().map(|one @ (tenant, found)| {
+fn answer(verified: &DataVerified) -> Value {
+    let tenants = verified.tenants.iter().map(|one @ (tenant, found)| {
         let mut answer = json!({"tenant": tenant, "sound": is_sound(one)});
         if let (Some(found), Some(answer)) = (found, answer.as_object_mut()) {
             let faults: Vec<String> = found.faults.iter().map(ToString::to_string).collect();
@@ -114,5 +126,9 @@ fn answer(verified: &[Verified], has_backup_key: bool) -> Value {
         }
         answer
     });
-    json!({ "tenants": tenants.collect::<Vec<_>>(), "backup_key": has_backup_key })
+    let journal = verified.journal.as_ref().map(|journal| {
+        let fault = journal.fault.as_ref().map(ToString::to_string);
+        json!({"path": journal.path, "entries": journal.entries, "sound": fault.is_none(), "fault": fault})
+    });
+    json!({ "tenants": tenants.collect::<Vec<_>>(), "journal": journal, "backup_key": verified.has_backup_key })
 }

@@ -83,6 +83,9 @@ pub enum CliError {
     /// What is on disk is not what was written.
     #[error("tenants that are not sound: {0}")]
     Damaged(usize),
+    /// The erasure journal is not what was written.
+    #[error("the erasure journal is not sound: {0}")]
+    DamagedJournal(String),
     /// A file that is no signed receipt or checkpoint.
     #[error("{path}: {problem}")]
     NotSigned {

@@ -18,7 +18,9 @@ use crate::model::principal::Principal;
 use crate::server::config::Config;
 use crate::server::pki::{CRL_FILE, IssuedCert, NodeKind, Pki, PkiError, Serial, SignedList};
 use crate::server::{self, Mode, Server, ServerError};
-pub use crate::server::{Audited, BackedUp, CheckedReceipt, Journal, Restored, Verdict, Verified};
+pub use crate::server::{
+    Audited, BackedUp, CheckedReceipt, Journal, Restored, Verdict, Verified, VerifiedJournal,
+};
 use crate::telemetry;
 
 /// Data directory when none is named.
@@ -261,10 +263,25 @@ pub fn restore(
     Ok(server::restore(&config_of(file, Some(data))?, journal, from)?)
 }
 
-/// Verifies a tenant of a data directory, or all of them; also says whether backups have a key of their own.
-pub fn verify(of: &DataOptions, tenant: Option<&TenantId>) -> Result<(Vec<Verified>, bool), LocalError> {
+/// What `verify` found.
+pub struct DataVerified {
+    /// Tenants.
+    pub tenants: Vec<Verified>,
+    /// The erasure journal, where there is one.
+    pub journal: Option<VerifiedJournal>,
+    /// Whether backups have a key of their own.
+    pub has_backup_key: bool,
+}
+
+/// Verifies a tenant of a data directory, or all of them, and the erasure journal.
+pub fn verify(of: &DataOptions, tenant: Option<&TenantId>) -> Result<DataVerified, LocalError> {
     let config = of.load()?;
-    Ok((server::verify(&config, tenant)?, config.backup_kek.is_some()))
+    let (tenants, journal) = server::verify(&config, tenant)?;
+    Ok(DataVerified {
+        tenants,
+        journal,
+        has_backup_key: config.backup_kek.is_some(),
+    })
 }
 
 /// Checks a receipt: with the keyring of a data directory, or with a public key and without one.

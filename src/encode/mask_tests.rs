@@ -32,10 +32,11 @@ fn a_border_is_found_to_a_fraction_of_a_pixel() {
         let mask = Mask::of(&disk(dark, bright)).expect("a disk");
         assert!((area(&mask) / (PI * RADIUS * RADIUS) - 1.0).abs() < 0.03);
         let mut distances = Vec::new();
-        for (x, y) in (0..240).flat_map(|y| (0..320).map(move |x| (x, y))) {
-            let (left, right) = (x as i32 - 1, x as i32 + 1);
-            if mask.has(x as i32, y as i32) && mask.has(left, y as i32) != mask.has(right, y as i32) {
-                let [x, y] = mask.border(x, y);
+        for (x, y) in (0..240_u16).flat_map(|y| (0..320_u16).map(move |x| (x, y))) {
+            let has = |x: i32| mask.has(x, i32::from(y));
+            let at = i32::from(x);
+            if has(at) && has(at - 1) != has(at + 1) {
+                let [x, y] = mask.border(x.into(), y.into());
                 distances.push(from_centre(x, y));
             }
         }

@@ -291,10 +291,9 @@ impl Outline {
         let run = |from: usize| (0..count).take_while(|k| near[(from + k) % count]).count();
         let start = starts.max_by_key(|from| run(*from))?;
         let start = match (gaps, run(start)) {
-            (3, 3) => start,
             // A thumb held near the index finger: at one of the ends, and still the widest gap.
             (4, 4) if angle(start) > angle(start + 3) => start + 1,
-            (4, 4) => start,
+            (3, 3) | (4, 4) => start,
             _ => return None,
         };
         Some([0, 1, 2, 3].map(|k| fingers[(start + k) % count]))

@@ -107,6 +107,14 @@ impl Method {
         self.rule().0
     }
 
+    /// Whether quotas count its calls.
+    pub fn is_counted(self) -> bool {
+        matches!(
+            self,
+            Self::Identify | Self::Verify | Self::Investigate | Self::Enroll
+        )
+    }
+
     /// Whether the role may call it at all.
     pub fn is_allowed_to(self, role: Role) -> bool {
         self.rule().1.contains(&role)

@@ -33,7 +33,7 @@ impl Front {
     /// Enrols a subject's palms; durable and searchable when it returns.
     pub async fn enroll(&self, caller: &Caller, request: Enroll) -> Result<Enrollment, FrontError> {
         // First of all who asks, so that nobody learns anything about another tenant.
-        let (member, _place) = self.enter(caller, Method::Enroll, request.tenant.as_ref())?;
+        let member = self.enter(caller, Method::Enroll, request.tenant.as_ref())?;
         // Without consent nothing of the palm is so much as looked at.
         let consent = check_consent(request.consent.as_ref())?;
         check_links(&request.links)?;

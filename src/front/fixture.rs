@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::command::{CreateTenant, Enroll, Enrollment, Identify, Probe, RawSignature, Verify};
+use super::command::{
+    CreateTenant, Enroll, Enrollment, Identify, Probe, RawSignature, SubjectSelector, Verify,
+};
 use super::fake::FakeNode;
 use super::identity::Caller;
 use super::revocation::Standing;
@@ -214,4 +216,23 @@ pub(super) fn config() -> FrontConfig {
     config.quotas.scanner.per_second = 0;
     config.quotas.scanner.burst = 0;
     config
+}
+
+/// Erases `ada`, enrolled in `acme`.
+pub(super) async fn erase_ada(front: &Front) {
+    let selector = SubjectSelector::Id(id("ada"));
+    let enroller = caller("/tenant/acme/enroller/e");
+    let erased = front.erase(&enroller, None, id("erase"), selector).await;
+    erased.expect("erased");
+}
+
+/// Enrols palm 2 of `ada` in `acme`.
+pub(super) async fn enroll_ada_with_another(front: &Front) {
+    let request = Enroll {
+        request_id: id("another"),
+        subject_id: Some(id("ada")),
+        ..enroll(2)
+    };
+    let enroller = caller("/tenant/acme/enroller/e");
+    front.enroll(&enroller, request).await.expect("enrolled");
 }

@@ -157,23 +157,61 @@ async fn attack(front: &Front) -> Result<usize, NodeError> {
     Ok(TRIES)
 }
 
+/// A front that holds a scanner up after so many near misses.
+fn guarded(fixture: &Fixture, near_misses_max: u32) -> Arc<Front> {
+    let node: Arc<dyn Node> = Arc::clone(&fixture.node) as _;
+    let guard = GuardConfig {
+        near_misses_max,
+        ..GuardConfig::default()
+    };
+    let config = FrontConfig { guard, ..config() };
+    Front::new(config, Arc::clone(&fixture.keyring), Routes::single(node))
+}
+
+/// The tenant `strict`, whose threshold leaves room for near misses.
+async fn create_strict(front: &Front) {
+    let mut strict = create("strict");
+    strict.policy.threshold = ThresholdRule::Score(0.85);
+    let made = front.create_tenant(&caller("/admin/root"), strict).await;
+    made.expect("made");
+}
+
+#[tokio::test]
+async fn a_near_miss_that_is_asked_again_under_its_request_id_is_one_try() {
+    let fixture = Fixture::new().await;
+    let front = guarded(&fixture, 10);
+    create_strict(&front).await;
+    let ada = Enroll {
+        subject_id: Some(id("ada")),
+        ..enroll(1)
+    };
+    let enrolled = front.enroll(&caller("/tenant/strict/enroller/e"), ada).await;
+    enrolled.expect("enrolled");
+    let mut rng = ChaCha8Rng::seed_from_u64(12);
+    let near = loop {
+        let near = noisy(&palm(1), 0.65, &mut rng);
+        let score: f32 = near.iter().zip(palm(1)).map(|(a, b)| a * b).sum();
+        if (0.84..0.845).contains(&score) {
+            break near;
+        }
+    };
+    let scanner = caller("/tenant/strict/scanner/gate");
+    let ask = async |request_id: &str| front.verify(&scanner, verify(request_id, "ada", &near)).await;
+    for _ in 0..50 {
+        let answer = ask("same").await.expect("not held up");
+        assert_eq!(answer.decision, Decision::NoMatch);
+    }
+    for number in 1..10 {
+        ask(&format!("try-{number}")).await.expect("not yet");
+    }
+    assert!(ask("try-10").await.is_err(), "held up");
+}
+
 #[tokio::test]
 async fn a_climber_arrives_without_the_guard_and_is_held_up_with_it() {
     let fixture = Fixture::new().await;
-    let guarded = |near_misses_max| {
-        let node: Arc<dyn Node> = Arc::clone(&fixture.node) as _;
-        let guard = GuardConfig {
-            near_misses_max,
-            ..GuardConfig::default()
-        };
-        let config = FrontConfig { guard, ..config() };
-        Front::new(config, Arc::clone(&fixture.keyring), Routes::single(node))
-    };
-    let (with, without) = (guarded(10), guarded(0));
-    let mut strict = create("strict");
-    strict.policy.threshold = ThresholdRule::Score(0.85);
-    let made = with.create_tenant(&caller("/admin/root"), strict).await;
-    made.expect("made");
+    let (with, without) = (guarded(&fixture, 10), guarded(&fixture, 0));
+    create_strict(&with).await;
     for (subject, number) in [("ada", 1), ("bob", 2)] {
         let request = Enroll {
             request_id: id(&format!("e-{subject}")),

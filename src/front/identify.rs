@@ -34,7 +34,7 @@ const PROTECT_INLINE_DIM_MAX: usize = 1_024;
 impl Front {
     /// 1:N: who is this?
     pub async fn identify(&self, caller: &Caller, request: Identify) -> Result<Identified, FrontError> {
-        let (member, _place) = self.enter(caller, Method::Identify, request.tenant.as_ref())?;
+        let member = self.enter(caller, Method::Identify, request.tenant.as_ref())?;
         check_candidates_max(&member, request.candidates_max)?;
         admit::deadline(request.deadline)?;
         let tenant = self.tenant_of(&member).await?;
@@ -120,7 +120,7 @@ impl Front {
     /// 1:1: is this that subject?
     pub async fn verify(&self, caller: &Caller, request: Verify) -> Result<Verified, FrontError> {
         // The same steps as in identify, for the same reasons.
-        let (member, _place) = self.enter(caller, Method::Verify, request.tenant.as_ref())?;
+        let member = self.enter(caller, Method::Verify, request.tenant.as_ref())?;
         admit::deadline(request.deadline)?;
         let tenant = self.tenant_of(&member).await?;
         let once = Once::default();
@@ -146,8 +146,9 @@ impl Front {
         let digest = tenant.digests.verify(request, &raw);
         let question = question(caller, tenant, &request.request_id, digest);
         let remembered = self.verified.get(&question);
+        // A decision on the palm may be outdated: its subject may have been erased, or have another palm, at another front since. It is compared again.
         if let Some(answer) = &remembered
-            && !matches!(answer.decision, Decision::Match { .. })
+            && matches!(answer.decision, Decision::Retake(_))
         {
             return Ok(answer.clone());
         }
@@ -163,29 +164,30 @@ impl Front {
             Admitted::Good(probe) => {
                 let probe = self.protect(tenant, probe).await?;
                 let score = self.compare(tenant, request, probe).await?;
-                if score >= tenant.near_threshold {
-                    let near = score < tenant.threshold;
-                    self.guard.look(&caller.principal, &request.subject_id, near)?;
-                }
                 let claimed = Candidate {
                     subject_id: request.subject_id.clone(),
-                    // A match is compared again before it is repeated, so that nobody asks for this.
+                    // It is compared again before it is repeated, so that nobody asks for this.
                     subject_since: Timestamp(0),
                     // The comparison is with both palms; the answer to Verify names none.
                     hand: raw.capture.hand.unwrap_or(Hand::Left),
                     score,
                     links: Vec::new(),
                 };
-                Verified {
+                let answer = Verified {
                     decision: decide::verify(claimed, tenant.threshold),
                     score: (member.role == Role::Operator).then_some(score),
+                };
+                // Where nothing has changed it is the same answer, and no second try.
+                if remembered.as_ref() == Some(&answer) {
+                    return Ok(answer);
                 }
+                if score >= tenant.near_threshold {
+                    let near = score < tenant.threshold;
+                    self.guard.look(&caller.principal, &request.subject_id, near)?;
+                }
+                answer
             }
         };
-        // A match is looked at again: the subject may have been erased at another front since. Where nothing has changed it is the same answer.
-        if remembered.as_ref() == Some(&answer) {
-            return Ok(answer);
-        }
         // Another answer than before is one to another question.
         self.take(tenant, caller, &request.probe, once)?;
         let mut event = event(

@@ -454,15 +454,37 @@ async fn a_remembered_match_is_not_repeated_for_another_palm_under_the_same_id()
     );
     // At another front she is erased, and somebody else gets her id.
     let elsewhere = front(&fixture.keyring, &fixture.node);
-    let enroller = caller("/tenant/acme/enroller/e");
-    let selector = crate::front::command::SubjectSelector::Id(id("ada"));
-    let erased = elsewhere.erase(&enroller, None, id("erase"), selector).await;
-    erased.expect("erased");
-    let other = crate::front::command::Enroll {
-        request_id: id("other"),
-        subject_id: Some(id("ada")),
-        ..enroll(2)
-    };
-    elsewhere.enroll(&enroller, other).await.expect("enrolled");
+    erase_ada(&elsewhere).await;
+    enroll_ada_with_another(&elsewhere).await;
     assert_eq!(ask().await, [Decision::NoMatch, Decision::NoMatch]);
+}
+
+#[tokio::test]
+async fn a_remembered_no_is_not_repeated_once_the_claimed_subject_is_another_or_gone() {
+    let fixture = Fixture::new().await;
+    fixture.enroll("acme", "ada", 1).await;
+    let scanner = caller(SCANNER);
+    let ask = async || {
+        let question = verify("same", "ada", &palm(2));
+        fixture.front.verify(&scanner, question).await
+    };
+    for _ in 0..2 {
+        assert_eq!(ask().await.expect("answered").decision, Decision::NoMatch);
+    }
+    assert_eq!(
+        fixture.node.usage_of("acme").len(),
+        2,
+        "the enrolment and one use"
+    );
+    // At another front she gets the palm that was shown, and then she is erased.
+    let elsewhere = front(&fixture.keyring, &fixture.node);
+    enroll_ada_with_another(&elsewhere).await;
+    let now = ask().await.expect("answered").decision;
+    assert_eq!(subject(&now), Some("ada"));
+    erase_ada(&elsewhere).await;
+    let gone = ask().await.err();
+    assert!(
+        matches!(gone, Some(FrontError::Node(NodeError::SubjectUnknown(_)))),
+        "{gone:?}"
+    );
 }

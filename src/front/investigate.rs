@@ -25,7 +25,7 @@ impl Front {
         request: Investigate,
     ) -> Result<Investigated, FrontError> {
         // The same steps as in identify, for the same reasons.
-        let (member, _place) = self.enter(caller, Method::Investigate, request.tenant.as_ref())?;
+        let member = self.enter(caller, Method::Investigate, request.tenant.as_ref())?;
         check_candidates_max(request.candidates_max)?;
         admit::deadline(request.deadline)?;
         let tenant = self.tenant_of(&member).await?;

@@ -36,7 +36,7 @@ pub struct Quota {
     pub at_once: u32,
 }
 
-/// All quotas. Probes, enrolments and investigations count.
+/// All quotas. Probes, enrolments and investigations count, also those that are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct QuotaConfig {
@@ -103,7 +103,7 @@ pub(super) struct Quotas<C: Clock = MonotonicClock> {
 }
 
 /// A call under way, until it is dropped.
-pub(super) struct Place(#[expect(dead_code, reason = "held")] [Option<OwnedSemaphorePermit>; 2]);
+pub struct Place(#[expect(dead_code, reason = "held")] [Option<OwnedSemaphorePermit>; 2]);
 
 impl Quotas {
     pub(super) fn new(config: QuotaConfig) -> Self {

@@ -94,6 +94,8 @@ pub struct Listen {
     pub handshake_seconds_max: u64,
     /// Streams at once on one connection.
     pub streams_per_connection_max: u32,
+    /// Calls of one SPIFFE id that are open at once, until their answers end.
+    pub calls_per_caller_max: usize,
 }
 
 /// The internal API of a match node.
@@ -281,6 +283,7 @@ impl Default for Listen {
             message_bytes_max: 4 << 20,
             handshake_seconds_max: 10,
             streams_per_connection_max: 256,
+            calls_per_caller_max: 1_024,
         }
     }
 }

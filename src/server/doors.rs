@@ -30,6 +30,8 @@ pub(super) struct Doors {
     of_callers: Shares<String>,
     handshakes: Arc<Semaphore>,
     of_addresses: Shares<IpAddr>,
+    /// The configuration says that one address stands for everybody.
+    is_one_address: bool,
 }
 
 /// Somebody in its handshake.
@@ -52,6 +54,7 @@ impl Doors {
             of_callers: Shares::new(limits.connections_per_caller_max),
             handshakes: Arc::new(Semaphore::new(limits.handshakes_max)),
             of_addresses: Shares::new(limits.handshakes_per_address_max),
+            is_one_address: limits.handshakes_per_address_max >= limits.handshakes_max,
         }
     }
 
@@ -61,9 +64,17 @@ impl Doors {
         places.acquire_owned().await.expect("never closed")
     }
 
-    /// Lets somebody at `address` begin a handshake, or has it closed.
+    /// Lets somebody at `address` begin a handshake, or has it closed. No address has more of them than are free: so addresses that take what
+    /// they get leave as many as each of them has, and some hundreds of them are needed to keep out whoever has none
+    /// (Choudhury and Hahne, "Dynamic queue length thresholds", IEEE/ACM Transactions on Networking 6(2), 1998).
     pub(super) fn knock(&self, address: IpAddr, handshake: OwnedSemaphorePermit) -> Option<Knock> {
-        let Some(of_address) = self.of_addresses.take(source(address)) else {
+        let free = if self.is_one_address {
+            usize::MAX
+        } else {
+            // With the place of this one.
+            self.handshakes.available_permits() + 1
+        };
+        let Some(of_address) = self.of_addresses.take_below(free, source(address)) else {
             tracing::debug!(%address, "an address has too many handshakes");
             return refuse("listen.handshakes_per_address_max");
         };

@@ -1,5 +1,6 @@
 //! Tests of places for connections: whoever has its share is refused and counted, and others are let in.
 
+use futures::FutureExt;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use super::*;
@@ -9,7 +10,7 @@ pub(in crate::server) fn limits() -> Limits {
     Limits {
         connections_max: 5,
         connections_per_caller_max: 2,
-        handshakes_max: 4,
+        handshakes_max: 6,
         handshakes_per_address_max: 3,
         handshake_max: Duration::from_secs(10),
     }
@@ -44,6 +45,44 @@ async fn one_address_leaves_room_for_the_handshakes_of_others() {
     drop(other);
     drop(silent.pop());
     knock(&doors, "192.0.2.1").await.expect("one has ended");
+}
+
+#[tokio::test]
+async fn addresses_that_take_what_they_get_leave_room_for_one_that_has_none() {
+    let limits = Limits {
+        connections_max: 1_024,
+        handshakes_max: 64,
+        handshakes_per_address_max: 8,
+        ..limits()
+    };
+    let doors = Doors::new(&limits);
+    let mut silent = Vec::new();
+    // Ten times eight are more than all there are.
+    for _ in 0..8 {
+        for address in 1..=10 {
+            let begun = knock(&doors, &format!("192.0.2.{address}")).now_or_never();
+            silent.extend(begun.flatten());
+        }
+    }
+    assert!((50..64).contains(&silent.len()), "{}", silent.len());
+    for address in 1..=4 {
+        let others = knock(&doors, &format!("198.51.100.{address}")).await;
+        silent.push(others.expect("it has none"));
+    }
+}
+
+#[tokio::test]
+async fn one_address_that_stands_for_everybody_has_them_all() {
+    let limits = Limits {
+        handshakes_max: 4,
+        handshakes_per_address_max: 4,
+        ..limits()
+    };
+    let doors = Doors::new(&limits);
+    let mut here = Vec::new();
+    for _ in 0..4 {
+        here.push(knock(&doors, "192.0.2.1").await.expect("a place"));
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,25 @@
-//! Writing the files that `init` and `cert` make: private ones for their owner alone. Overwrites nothing but what it is told to replace.
+//! Writing the files that `init` and `cert` make, private ones for their owner alone, and looking at who else may read those. Overwrites nothing but what it is told to replace.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+
+/// What everybody else than owner and group may do with a file.
+const EVERYBODY: u32 = 0o007;
+
+/// Refuses a key that everybody on the machine may read or change. The group may: a secret that is mounted for a container belongs to one, and who is in it
+/// is the operator's to say.
+pub(super) fn check_private(path: &Path) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    if mode & EVERYBODY == 0 {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "it has mode {mode:03o}, so that everybody on this machine can read or change it; run `chmod o= {}`",
+        path.display()
+    )))
+}
 
 /// A directory for its owner alone, with those above it.
 pub(super) fn create_private_dir(path: &Path) -> io::Result<()> {

@@ -13,6 +13,7 @@ use tonic_health::server::HealthReporter;
 use super::Mode;
 use super::build::DeviceWatch;
 use crate::engine::{DeviceState, DeviceStatus};
+use crate::service::caller::Ends;
 
 /// The health of one listener.
 #[derive(Clone)]
@@ -47,10 +48,10 @@ impl Health {
         health
     }
 
-    /// What answers the health protocol until `stop` is cancelled.
-    pub(super) fn service(&self, stop: CancellationToken) -> HealthServer<Answering> {
+    /// What answers the health protocol until `stop` is cancelled, to those who watch no longer than their certificates hold.
+    pub(super) fn service(&self, stop: CancellationToken, ends: Ends) -> HealthServer<Answering> {
         let inner = tonic_health::server::HealthService::from_health_reporter(self.reporter.clone());
-        HealthServer::new(Answering { inner, stop })
+        HealthServer::new(Answering { inner, stop, ends })
     }
 
     /// Everything is loaded.
@@ -83,10 +84,12 @@ impl Health {
     }
 }
 
-/// Answers the health protocol. Those who watch are told what changed last and then let go, so that no drain waits for them.
+/// Answers the health protocol. Those who watch are told what changed last and then let go, so that no drain waits for them;
+/// so are those whose certificates end or are taken back.
 pub(super) struct Answering {
     inner: tonic_health::server::HealthService,
     stop: CancellationToken,
+    ends: Ends,
 }
 
 #[tonic::async_trait]
@@ -104,13 +107,19 @@ impl HealthService for Answering {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
+        let end = (self.ends)(request.extensions())?.shared();
         let changes = self.inner.watch(request).await?.into_inner();
         let stop = self.stop.clone().cancelled_owned().shared();
-        let told = stream::unfold((changes, stop), async |(mut changes, stop)| {
-            tokio::select! {
-                biased;
-                change = changes.next() => Some((change?, (changes, stop))),
-                () = stop.clone() => None,
+        let told = stream::unfold(Some(changes), move |changes| {
+            let (stop, end) = (stop.clone(), end.clone());
+            async move {
+                let mut changes = changes?;
+                tokio::select! {
+                    biased;
+                    change = changes.next() => Some((change?, Some(changes))),
+                    () = stop => None,
+                    refusal = end => Some((Err(refusal), None)),
+                }
             }
         });
         Ok(Response::new(told.boxed()))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use futures::future::pending;
 use tokio::sync::watch;
 use tonic::Code;
 
@@ -25,6 +26,7 @@ fn answering(health: &Health, stop: &CancellationToken) -> Answering {
     Answering {
         inner: tonic_health::server::HealthService::from_health_reporter(health.reporter.clone()),
         stop: stop.clone(),
+        ends: Arc::new(|_| Ok(pending().boxed())),
     }
 }
 

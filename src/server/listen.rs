@@ -16,8 +16,8 @@ use super::tls::rotation::Rotation;
 use super::tls::{self, Limits};
 use super::{ServerError, listen_error};
 use crate::matcher::remote::reach::IN_FLIGHT_MAX;
-use crate::service::routes::SMALL_BYTES_MAX;
-use crate::service::{Rooms, routes};
+use crate::service::routes::{PublicLimits, SMALL_BYTES_MAX};
+use crate::service::{Rooms, caller, routes};
 use crate::telemetry::traces::Traces;
 
 /// How often an idle connection is tried, so that one whose caller went away gives its place back.
@@ -74,23 +74,30 @@ pub(super) fn spawn(
         .map_err(|error| listen_error(config.listen.address, &error))?;
     let incoming = tls::accept(socket, shown.made(), limits, stop.clone());
     let trust_domain: Arc<str> = trust_domain(config)?.into();
-    let (services, look) = match &tiers.served {
+    let revocations = shown.revocations();
+    let (services, look, ends) = match &tiers.served {
         Served::Front(front) => {
             let rooms = Rooms {
                 front: Arc::clone(front),
-                trust_domain,
-                revocations: shown.revocations(),
+                trust_domain: Arc::clone(&trust_domain),
+                revocations: revocations.clone(),
                 draining: stop.clone(),
                 started: Instant::now(),
                 traces,
             };
             let look = routes::callers(rooms.clone());
-            (routes::public(rooms, config.listen.message_bytes_max), look)
+            let limits = PublicLimits {
+                message_bytes_max: config.listen.message_bytes_max,
+                calls_per_caller_max: config.listen.calls_per_caller_max,
+            };
+            let ends = caller::ends(trust_domain, revocations);
+            (routes::public(rooms, limits), look, ends)
         }
         Served::Match(node) => {
-            let look = routes::fronts(Arc::clone(&trust_domain), shown.revocations());
-            let services = routes::internal(Arc::clone(node), trust_domain, shown.revocations(), traces);
-            (services, look)
+            let look = routes::fronts(Arc::clone(&trust_domain), revocations.clone());
+            let ends = caller::ends_of_fronts(Arc::clone(&trust_domain), revocations.clone());
+            let services = routes::internal(Arc::clone(node), trust_domain, revocations, traces);
+            (services, look, ends)
         }
     };
     let reflection = routes::reflection().map_err(|error| ServerError::Transport(error.to_string()))?;
@@ -106,7 +113,7 @@ pub(super) fn spawn(
             services
                 .add_service(routes::small(
                     health
-                        .service(stop.clone())
+                        .service(stop.clone(), ends)
                         .max_decoding_message_size(SMALL_BYTES_MAX),
                     &look,
                 ))

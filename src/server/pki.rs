@@ -15,7 +15,7 @@ use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
 pub use self::revoke::{CRL_DAYS_MAX, CRL_FILE, Serial, SignedList};
-use super::files::{create_private_dir, write_private, write_public};
+use super::files::{check_private, create_private_dir, write_private, write_public};
 use crate::model::principal::Principal;
 
 /// Days that the authority's certificate is valid.
@@ -150,6 +150,8 @@ impl Pki {
             fs::read_to_string(&path).map_err(|source| io("read", &path, source))
         };
         let key = Zeroizing::new(read("ca.key")?);
+        let path = dir.join("ca.key");
+        check_private(&path).map_err(|source| io("use", &path, source))?;
         let issuer = Issuer::from_ca_cert_pem(&read("ca.pem")?, KeyPair::from_pem(&key)?)?;
         Ok(Self {
             issuer,

@@ -79,3 +79,13 @@ fn days_and_names_have_limits() {
         Err(PkiError::Name(_))
     ));
 }
+
+#[test]
+fn an_authority_whose_key_everybody_may_read_issues_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    Pki::init(dir.path(), "example.org").expect("made");
+    let key = dir.path().join("ca.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).expect("set");
+    let refusal = Pki::open(dir.path()).err().expect("refused");
+    assert!(refusal.to_string().contains("mode 644"), "{refusal}");
+}

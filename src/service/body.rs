@@ -5,52 +5,33 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Sleep, sleep};
+use tonic::Status;
 use tonic::body::Body;
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
 
 use super::shares::Share;
-use crate::matcher::remote::error::{DOMAIN, Reason};
 
-/// How long may be waited for a body.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Patience {
-    /// For all of it.
-    Whole(Duration),
-    /// For each next part of it, from when it is asked for.
-    Part(Duration),
-}
-
-/// A body that fails with `DEADLINE_EXCEEDED` where it does not come.
+/// A body that fails with `DEADLINE_EXCEEDED` where it is not there in time.
 pub(super) struct Timed {
     body: Body,
-    patience: Patience,
+    limit: Duration,
     timer: Pin<Box<Sleep>>,
-    /// The timer runs since somebody asked and nothing was there.
-    asked: bool,
 }
 
 impl Timed {
-    pub(super) fn wrap(body: Body, patience: Patience) -> Body {
-        let (Patience::Whole(limit) | Patience::Part(limit)) = patience;
+    /// All of `body` has to come within `limit`.
+    pub(super) fn wrap(body: Body, limit: Duration) -> Body {
         Body::new(Self {
             body,
-            patience,
+            limit,
             timer: Box::pin(sleep(limit)),
-            asked: false,
         })
     }
+}
 
-    fn late(&self) -> Status {
-        let (what, limit) = match self.patience {
-            Patience::Whole(limit) => ("the request", limit),
-            Patience::Part(limit) => ("the next part of the request", limit),
-        };
-        let details = ErrorDetails::with_error_info(Reason::DeadlineExceeded.as_str(), DOMAIN, []);
-        let text = format!("{what} did not come within {limit:?}");
-        Status::with_error_details(Code::DeadlineExceeded, text, details)
-    }
+/// The refusal of what did not come within `limit`, as the library would have it; [`super::status::of_library`] adds the rest.
+pub(super) fn late(what: &str, limit: Duration) -> Status {
+    Status::deadline_exceeded(format!("{what} did not come within {limit:?}"))
 }
 
 impl HttpBody for Timed {
@@ -62,15 +43,10 @@ impl HttpBody for Timed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            self.asked = false;
             return Poll::Ready(frame);
         }
-        if let (Patience::Part(limit), false) = (self.patience, self.asked) {
-            self.timer.as_mut().reset(Instant::now() + limit);
-            self.asked = true;
-        }
         ready!(self.timer.as_mut().poll(context));
-        Poll::Ready(Some(Err(self.late())))
+        Poll::Ready(Some(Err(late("the request", self.limit))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use rustls::pki_types::CertificateDer;
-use tonic::Extensions;
+use tonic::{Extensions, Status};
 
+use super::status;
 use crate::front::error::FrontError;
 use crate::front::identity::{Caller, Certified};
 use crate::front::revocation::Revocations;
@@ -29,6 +32,27 @@ impl Peer {
             front: OnceLock::new(),
         }))
     }
+}
+
+/// What to wait for until the certificate that a request came with ends or is taken back, and what is told then. A stream outlives its certificate otherwise.
+pub type Ends = Arc<dyn Fn(&Extensions) -> Result<BoxFuture<'static, Status>, Status> + Send + Sync>;
+
+/// The ends of certificates of callers of the public API.
+pub fn ends(trust_domain: Arc<str>, revocations: Revocations) -> Ends {
+    Arc::new(move |extensions| waiting(of(extensions, &trust_domain, &revocations)))
+}
+
+/// The ends of certificates of fronts.
+pub fn ends_of_fronts(trust_domain: Arc<str>, revocations: Revocations) -> Ends {
+    Arc::new(move |extensions| waiting(front_node(extensions, &trust_domain, &revocations)))
+}
+
+fn waiting<P: Send + Sync + 'static>(
+    certified: Result<Arc<Certified<P>>, FrontError>,
+) -> Result<BoxFuture<'static, Status>, Status> {
+    let told = |error| status::from_front(&error, "");
+    let certified = certified.map_err(told)?;
+    Ok(async move { told(certified.ended().await) }.boxed())
 }
 
 /// The caller of the public API.

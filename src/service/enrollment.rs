@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::observe::{observed, to_the_end};
-use super::{Rooms, from_proto, import, page, request_id, status, to_proto};
+use super::{Counted, Rooms, from_proto, import, page, request_id, status, to_proto};
 use crate::matcher::remote::to_proto::import_progress;
 use crate::matcher::remote::vocabulary::optional_id;
 use crate::model::id::{SubjectId, TenantId};
@@ -38,10 +38,13 @@ impl Enrollment for EnrollmentRoom {
     ) -> Result<Response<pb::EnrollResponse>, Status> {
         observed("Enroll", async {
             let caller = self.rooms.caller(&request)?;
+            let counted = request.extensions().get::<Counted>().cloned();
             let command = from_proto::enroll(request.into_inner()).map_err(refused)?;
             let text = command.request_id.to_string();
             let front = Arc::clone(&self.rooms.front);
             let answer = to_the_end(async move {
+                // Its caller may hang up before it has ended.
+                let _counted = counted;
                 let answer = front.enroll(&caller, command).await;
                 answer.map_err(|error| status::from_front(&error, &text))
             });
@@ -151,7 +154,7 @@ impl Enrollment for EnrollmentRoom {
     ) -> Result<Response<pb::ImportResponse>, Status> {
         observed("Import", async {
             let caller = self.rooms.caller(&request)?;
-            let mut messages = request.into_inner();
+            let mut messages = import::messages(request.into_inner());
             let header = import::header(&mut messages).await?;
             let command = from_proto::import(header).map_err(refused)?;
             let text = command.request_id.to_string();

@@ -18,7 +18,7 @@ use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::Link;
 use crate::model::probe::SealedProbe;
 use crate::model::reject::Rejected;
-use crate::model::signature::{Dimension, ElementType};
+use crate::model::signature::{DIM_MIN, Dimension, ElementType};
 use crate::model::subject::Capture;
 use crate::model::timestamp::Timestamp;
 use crate::proto::v1 as pb;
@@ -147,8 +147,21 @@ pub fn import(header: pb::ImportHeader) -> Result<Import, Rejected> {
     })
 }
 
-/// Rows of an import; `first` is the number of the first of them.
+/// Fewest bytes of a row of an import, whatever its tenant's dimension and its element type.
+const IMPORT_ROW_BYTES_MIN: usize = DIM_MIN * size_of::<half::f16>();
+
+/// Rows of an import; `first` is the number of the first of them. Ids are counted before anything is made of them: an id takes far more memory than an empty
+/// one takes bytes of a message.
 pub fn import_rows(rows: pb::ImportRows, first: u64) -> Result<RawRows, Rejected> {
+    let (ids, bytes) = (rows.subject_ids.len(), rows.data.len());
+    if ids > bytes / IMPORT_ROW_BYTES_MIN {
+        return Err(Rejected::new(
+            "rows.subject_ids",
+            format!(
+                "has {ids} entries for {bytes} bytes of rows; a row has {IMPORT_ROW_BYTES_MIN} bytes at least"
+            ),
+        ));
+    }
     let subject_id = |(row, id): (u64, String)| -> Result<SubjectId, Rejected> {
         id.parse()
             .map_err(|refusal: Rejected| Rejected::new(format!("subject_ids[{row}]"), refusal.problem))

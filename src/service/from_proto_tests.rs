@@ -213,7 +213,8 @@ fn refusals_in_lists_name_the_place() {
 #[test]
 fn an_import_names_the_row_of_a_bad_subject() {
     let rows = pb::ImportRows {
-        data: prost::bytes::Bytes::new(),
+        // Two rows of the smallest dimension in half precision.
+        data: vec![0; 128].into(),
         subject_ids: vec!["a".to_owned(), "b c".to_owned()],
     };
     let refusal = import_rows(rows, 7_122).err().expect("refused");

@@ -66,7 +66,8 @@ impl Identity for IdentityRoom {
                 let (rooms, caller) = (Arc::clone(&rooms), Arc::clone(&caller));
                 // A task each, so that the work of a stream spreads over the cores and ends with the stream.
                 let task = tokio::spawn(async move {
-                    let answer = answer_in_place(&rooms, &caller, probe?, deadline).await;
+                    let probe = probe.map_err(status::told)?;
+                    let answer = answer_in_place(&rooms, &caller, probe, deadline).await;
                     Ok(answer)
                 });
                 AbortOnDropHandle::new(task)
@@ -174,6 +175,7 @@ async fn answer_in_place(
     let span = rooms.traces.begin(SERVICE_NAME, "IdentifyStream");
     let outcome = traces::within(span.as_ref(), async {
         tell_of(caller);
+        let _counted = rooms.count(caller)?;
         identify(&rooms.front, caller, message, deadline).await
     })
     .await;

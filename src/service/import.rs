@@ -1,21 +1,52 @@
 //! The stream of an import: a header, then rows. Holds one message at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::ready;
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, BoxStream, Stream, StreamExt};
+use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
-use super::{from_proto, status};
+use super::{body, from_proto, status};
 use crate::front::command::{RawRowStream, RawRows};
 use crate::front::identity::Caller;
 use crate::matcher::node::NodeError;
 use crate::model::reject::Rejected;
 use crate::proto::v1 as pb;
 
+/// Longest wait for a message, from when it is asked for until all of it is there. The import may go on after that ([`NodeError::ImportBrokenOff`]).
+const MESSAGE_MAX: Duration = Duration::from_mins(1);
+
+/// The messages of an import, each in its time.
+pub type Messages = BoxStream<'static, Result<pb::ImportRequest, Status>>;
+
+/// The messages of a call, which ends with the first that takes too long: bytes that come one by one are no message.
+pub fn messages(call: Streaming<pb::ImportRequest>) -> Messages {
+    timely(call, MESSAGE_MAX)
+}
+
+/// The time in which nobody asks for a message is not its sender's.
+fn timely<S>(messages: S, limit: Duration) -> Messages
+where
+    S: Stream<Item = Result<pb::ImportRequest, Status>> + Send + Unpin + 'static,
+{
+    stream::unfold(messages, move |mut messages| async move {
+        let late = |_| Some(Err(body::late("the next message", limit)));
+        let next = timeout(limit, messages.next()).await.unwrap_or_else(late);
+        Some((next?.map_err(status::told), messages))
+    })
+    .boxed()
+}
+
 /// The first message, which must be the header.
-pub async fn header(messages: &mut Streaming<pb::ImportRequest>) -> Result<pb::ImportHeader, Status> {
-    match messages.message().await?.and_then(|message| message.part) {
+pub async fn header(messages: &mut Messages) -> Result<pb::ImportHeader, Status> {
+    match messages
+        .next()
+        .await
+        .transpose()?
+        .and_then(|message| message.part)
+    {
         Some(pb::import_request::Part::Header(header)) => Ok(header),
         Some(pb::import_request::Part::Rows(_)) | None => Err(status::from_rejected(&Rejected::new(
             "header",
@@ -25,7 +56,7 @@ pub async fn header(messages: &mut Streaming<pb::ImportRequest>) -> Result<pb::I
 }
 
 /// The rows that follow, the first of which has the number `first`, unless the caller's certificate comes to its end before them.
-pub fn rows(messages: Streaming<pb::ImportRequest>, mut first: u64, caller: Arc<Caller>) -> RawRowStream {
+pub fn rows(messages: Messages, mut first: u64, caller: Arc<Caller>) -> RawRowStream {
     let rows = messages.map(move |message| Some(next(message, &mut first)));
     let ended = async move {
         let reason = caller.ended().await.to_string();

@@ -1,7 +1,5 @@
 //! Tests of the bound on calls: one too many is refused and the next finds a place again.
 
-use std::convert::Infallible;
-
 use futures::future::pending;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tonic::{Code, Status};
@@ -101,6 +99,7 @@ fn places(
     Places {
         limit: ("calls", calls),
         calls: Arc::new(Semaphore::new(calls)),
+        of_one: "calls of one caller",
         of_callers: Shares::new(each),
         look: Arc::new(move |_| look().map(str::to_owned)),
     }
@@ -126,7 +125,7 @@ async fn whoever_has_its_share_is_refused_unread_and_another_is_served() {
     let refusal = Status::from_header_map(refusal.expect("infallible").headers()).expect("refused");
     assert_eq!(refusal.code(), Code::ResourceExhausted);
     assert!(
-        refusal.message().contains("calls of one caller at once") && refusal.message().contains('2'),
+        refusal.message().contains("calls of one caller") && refusal.message().contains('2'),
         "{refusal:?}"
     );
     let mut others = seen_by(&places, "ada").bound(Room { answers: true });
@@ -193,7 +192,13 @@ async fn one_call_too_many_is_refused_and_a_place_that_is_free_again_is_given() 
 fn the_paths_that_are_told_apart_are_methods() {
     use prost::Message;
     let files = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("it is ours");
-    for (path, streaming) in [(IMPORT_PATH, true), (STREAM_PATH, true), (IDENTIFY_PATH, false)] {
+    for (path, streaming) in [
+        (IMPORT_PATH, true),
+        (STREAM_PATH, true),
+        (IDENTIFY_PATH, false),
+        (USAGE_PATH, false),
+        (TENANTS_PATH, false),
+    ] {
         let found = files.file.iter().any(|file| {
             file.service.iter().any(|service| {
                 service.method.iter().any(|method| {

@@ -39,9 +39,14 @@ impl<K: Eq + Hash + Clone> Shares<K> {
 
     /// One more of somebody's; `None` where it has all it may have.
     pub fn take(&self, who: K) -> Option<Share<K>> {
+        self.take_below(self.each_max, who)
+    }
+
+    /// The same where one may have no more than `max` for now, which is at least 1.
+    pub fn take_below(&self, max: usize, who: K) -> Option<Share<K>> {
         let mut taken = self.taken.lock();
         let count = taken.entry(who.clone()).or_default();
-        if *count >= self.each_max {
+        if *count >= self.each_max.min(max) {
             return None;
         }
         *count += 1;

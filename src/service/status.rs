@@ -19,6 +19,9 @@ const NODE_RETRY_AFTER: Duration = Duration::from_secs(1);
 const INTERNAL_TEXT: &str = "internal error; the server's log has it under this request_id";
 const KEYS_TEXT: &str = "the server's keys are unavailable; its log says why";
 
+/// What the limit of messages is called.
+const MESSAGE_BYTES: &str = "bytes of a message";
+
 /// One line of the table.
 struct Line {
     code: Code,
@@ -214,6 +217,35 @@ pub fn internal(detail: &str, request_id: &str) -> Status {
     Line::new(Code::Internal, Reason::Internal)
         .with("request_id", request_id)
         .status(INTERNAL_TEXT)
+}
+
+/// What the gRPC library refused by itself, told as all refusals are; whatever else as it is.
+pub fn told(status: Status) -> Status {
+    of_library(&status).unwrap_or(status)
+}
+
+/// A refusal of the gRPC library, which has no details: a message that is too large or can't be read, a method that is not there, a request that did not come
+/// in time. `None` for all others.
+pub fn of_library(status: &Status) -> Option<Status> {
+    if !status.details().is_empty() {
+        return None;
+    }
+    let (code, reason) = match status.code() {
+        Code::OutOfRange => {
+            metrics::counter!(telemetry::REFUSALS, "limit" => MESSAGE_BYTES).increment(1);
+            (Code::OutOfRange, Reason::MessageTooLarge)
+        }
+        // The library calls that internal; the fault is its sender's.
+        Code::Internal => (Code::InvalidArgument, Reason::MessageMalformed),
+        Code::Unimplemented => (Code::Unimplemented, Reason::MethodUnknown),
+        Code::DeadlineExceeded => (Code::DeadlineExceeded, Reason::DeadlineExceeded),
+        _ => return None,
+    };
+    let text = match reason {
+        Reason::MethodUnknown => "there is no such method, or its message is compressed",
+        _ => status.message(),
+    };
+    Some(Line::new(code, reason).status(text))
 }
 
 /// The stream ends since the server is going away; what was in flight has been answered.

@@ -351,5 +351,30 @@ fn reasons_are_read_back_and_unique() {
         assert_eq!(Reason::from_text(reason.as_str()), Some(*reason));
     }
     assert_eq!(Reason::from_text("NO_SUCH"), None);
-    assert_eq!(Reason::ALL.len(), 26);
+    assert_eq!(Reason::ALL.len(), 29);
+}
+
+#[test]
+fn what_the_library_refuses_gets_a_reason_and_all_else_stays() {
+    let reason = |status: &Status| status.get_details_error_info().map(|info| info.reason);
+    for (code, told_code, expected) in [
+        (Code::OutOfRange, Code::OutOfRange, Some("MESSAGE_TOO_LARGE")),
+        (Code::Internal, Code::InvalidArgument, Some("MESSAGE_MALFORMED")),
+        (Code::Unimplemented, Code::Unimplemented, Some("METHOD_UNKNOWN")),
+        (
+            Code::DeadlineExceeded,
+            Code::DeadlineExceeded,
+            Some("DEADLINE_EXCEEDED"),
+        ),
+        (Code::Cancelled, Code::Cancelled, None),
+    ] {
+        let status = told(Status::new(code, "words of the library"));
+        assert_eq!(status.code(), told_code);
+        assert_eq!(reason(&status).as_deref(), expected);
+    }
+    let own = internal("a defect", "r-1");
+    assert!(
+        of_library(&own).is_none(),
+        "a defect of ours is no fault of a caller's"
+    );
 }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -44,6 +44,9 @@ impl DataDir {
         if format.exists() {
             return Err(StorageError::Initialised(path.to_owned()));
         }
+        if path.exists() {
+            check_closed(path)?;
+        }
         durable::create_dir(&path.join(TENANTS_DIR))?;
         // Written last: its presence says that the rest is there.
         durable::write_file(&format, format!("{FORMAT_WORD} {FORMAT}\n").as_bytes())
@@ -53,6 +56,7 @@ impl DataDir {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StorageError> {
         let path = path.as_ref().to_owned();
         check_format(&path)?;
+        check_closed(&path)?;
         let lock = lock(&path)?;
         let dir = Self {
             path,
@@ -189,6 +193,20 @@ pub(super) fn list(path: &Path) -> Result<Vec<String>, StorageError> {
 /// Removes a directory with all that is in it.
 pub(super) fn remove_tree(path: &Path) -> Result<(), StorageError> {
     fs::remove_dir_all(path).map_err(|e| StorageError::io("remove", path, e))
+}
+
+/// Refuses a directory into which everybody may put other keys and files. What is in it is made for its owner alone, so that everybody may list it, as a volume
+/// of a container's is.
+fn check_closed(path: &Path) -> Result<(), StorageError> {
+    let found = fs::metadata(path).map_err(|e| StorageError::io("examine", path, e))?;
+    let mode = found.permissions().mode() & 0o777;
+    if mode & 0o002 == 0 {
+        return Ok(());
+    }
+    Err(StorageError::Exposed {
+        path: path.to_owned(),
+        mode,
+    })
 }
 
 fn check_format(path: &Path) -> Result<(), StorageError> {

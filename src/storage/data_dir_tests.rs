@@ -30,6 +30,27 @@ fn what_is_not_a_data_directory_is_refused() {
 }
 
 #[test]
+fn a_directory_into_which_everybody_may_put_files_is_refused() {
+    let tmp = tempfile::tempdir().expect("a directory");
+    let path = tmp.path();
+    let set = |mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+    set(0o777);
+    let refusal = DataDir::init(path).expect_err("refused");
+    assert!(
+        matches!(refusal, StorageError::Exposed { mode: 0o777, .. }),
+        "{refusal}"
+    );
+    assert_eq!(fs::read_dir(path).expect("listed").count(), 0, "nothing was made");
+    // As the root of a container's volume is.
+    set(0o755);
+    DataDir::init(path).expect("made");
+    drop(DataDir::open(path).expect("opened"));
+    set(0o757);
+    let refusal = DataDir::open(path).expect_err("refused");
+    assert!(matches!(refusal, StorageError::Exposed { .. }), "{refusal}");
+}
+
+#[test]
 fn init_happens_once() {
     let house = House::new();
     let again = DataDir::init(house.dir.path()).expect_err("there already");

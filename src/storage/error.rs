@@ -21,6 +21,14 @@ pub enum StorageError {
     /// The path holds one already.
     #[error("{} is a data directory already; nothing was changed", .0.display())]
     Initialised(PathBuf),
+    /// Everybody may put files into it.
+    #[error("{} has mode {mode:03o}, so that everybody on this machine can put files into it; run `chmod o-w {}`", path.display(), path.display())]
+    Exposed {
+        /// The data directory.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// Another process works on it.
     #[error("{} is in use by {}; stop it first", path.display(), holder(*pid))]
     InUse {

@@ -4,8 +4,6 @@
 //! An entry is appended after the catalog's transaction and before the caller is told. What a crash left out in between is appended from the catalog's
 //! receipts when the tenant is opened, and when the erasure is repeated. Only the last number of each tenant is kept in memory.
 
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -14,6 +12,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 
 use self::entry::{DropEntry, Entry, ErasureEntry};
+use self::known::Known;
 use super::durable;
 use super::error::StorageError;
 use super::store::Store;
@@ -22,6 +21,7 @@ use crate::model::id::TenantId;
 use crate::model::timestamp::Timestamp;
 
 pub mod entry;
+pub mod known;
 
 /// The journal's file in a data directory, unless it is elsewhere.
 pub const JOURNAL_FILE: &str = "erasures.journal";
@@ -29,9 +29,6 @@ pub const JOURNAL_FILE: &str = "erasures.journal";
 const KEPT: &str = ".kept-";
 /// Entries appended at once.
 const APPEND_MAX: usize = 1_024;
-/// A tenant as it was made once: another one of the same name has another time.
-type Incarnation = (TenantId, Timestamp);
-
 /// The journal of a data directory that this process holds.
 pub struct Journal {
     path: PathBuf,
@@ -51,10 +48,7 @@ struct Inner {
     len: u64,
     /// Something may stand behind them that is left of an append that failed.
     is_unclean: bool,
-    /// The last erasure of each tenant that ever was.
-    last: BTreeMap<Incarnation, u64>,
-    /// All drops there ever were.
-    dropped: Vec<DropEntry>,
+    known: Known,
 }
 
 impl Journal {
@@ -72,27 +66,7 @@ impl Journal {
         let lock = lock(path, open()?)?;
         let file = open()?;
         durable::sync_parent(path)?;
-        let mut last = BTreeMap::new();
-        let mut dropped = Vec::new();
-        let extent = entry::read(path, &signer, false, |entry, torn| {
-            match (entry, torn) {
-                // The tenant's catalog has it, and writes it again.
-                (Entry::Erasure(_), Some(_)) => {}
-                (Entry::Erasure(erasure), None) => {
-                    last.insert((erasure.tenant, erasure.created_at), erasure.erasure);
-                }
-                // Nobody else has it, and it was appended after all before it was durable.
-                (Entry::Drop(drop), Some(line)) => {
-                    let tenant = drop.tenant;
-                    let fault = format!(
-                        "line {line} is not as it was written, and the drop of tenant {tenant} stands behind it"
-                    );
-                    return Err(entry::damaged(path, fault));
-                }
-                (Entry::Drop(drop), None) => dropped.push(drop),
-            }
-            Ok(())
-        })?;
+        let (known, extent) = Known::read(path, &signer)?;
         let len = extent.len;
         let found = file
             .metadata()
@@ -113,8 +87,7 @@ impl Journal {
             file,
             len,
             is_unclean: false,
-            last,
-            dropped,
+            known,
         };
         Ok(Self {
             path: path.to_owned(),
@@ -134,24 +107,11 @@ impl Journal {
     pub fn record_erasures(&self, store: &Store) -> Result<(), StorageError> {
         let spec = store.spec();
         let incarnation = (spec.id.clone(), spec.created_at);
-        let outdated = |problem: String| StorageError::Outdated {
-            tenant: spec.id.clone(),
-            journal: self.path.clone(),
-            problem,
-        };
         let mut inner = self.inner.lock();
-        let is_it = |drop: &DropEntry| drop.tenant == spec.id && drop.is_of(spec.created_at);
-        if inner.dropped.iter().any(is_it) {
-            return Err(outdated("it was dropped, and is still there because that was cut off, or came back with older files: drop it again".to_owned()));
-        }
         // Read under the lock, so that nobody appends more than that meanwhile.
         let newest = store.last_erasure();
-        let mut last = inner.last.get(&incarnation).copied().unwrap_or(0);
-        if newest.cmp(&last) == Ordering::Less {
-            return Err(outdated(format!(
-                "its last erasure is number {newest}, that of the journal {last}: restore it from a backup with that journal"
-            )));
-        }
+        inner.known.check(&self.path, &incarnation, newest)?;
+        let mut last = inner.known.last(&incarnation);
         while last < newest {
             let entries: Vec<Entry> = store
                 .erasures_between(last, newest, APPEND_MAX)?
@@ -164,7 +124,7 @@ impl Journal {
                 _ => newest,
             };
             self.append(&mut inner, &entries)?;
-            inner.last.insert(incarnation.clone(), last);
+            inner.known.last.insert(incarnation.clone(), last);
         }
         Ok(())
     }
@@ -178,7 +138,7 @@ impl Journal {
             dropped_at: Timestamp::now(),
         };
         self.append(&mut inner, &[Entry::Drop(drop.clone())])?;
-        inner.dropped.push(drop);
+        inner.known.dropped.push(drop);
         Ok(())
     }
 

@@ -28,6 +28,7 @@ use super::segment::reader::{SegmentReader, split_exact};
 use super::store::{CATALOG_FILE, LOG_FILE, SEGMENTS_DIR, holes_of};
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
+use crate::model::timestamp::Timestamp;
 
 /// The page that `SQLite` locks and never writes begins here.
 const LOCK_PAGE_AT: u64 = 1 << 30;
@@ -53,6 +54,8 @@ pub struct Verification {
     pub pending: u64,
     /// Segment files that the catalog does not have: left by a crash or put there; the next start destroys them.
     pub orphans: Vec<PathBuf>,
+    /// When the tenant was made and the number of its last erasure, where the catalog could be read.
+    pub last_erasure: Option<(Timestamp, u64)>,
     /// Whether the catalog's counters were compared: not where it was changed meanwhile, or is damaged.
     pub counted: bool,
     /// What is not as it was written.
@@ -163,6 +166,7 @@ fn rows(
     let spec = recover::read_spec(&conn, &catalog, tenant)?;
     integrity(&conn, &catalog, found)?;
     let before = State::load(&conn)?;
+    found.last_erasure = Some((spec.created_at, before.last_erasure));
     if let Some(marked) = marked {
         found.note(before.check_mark(marked));
     }

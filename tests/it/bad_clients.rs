@@ -18,17 +18,22 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tonic::Code;
 use tonic::codegen::http;
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 use crate::harness::{Caller, PATIENCE, World, knock, palm};
 
 /// What the server allows a request, and a margin for a busy machine.
 const TRICKLE_MAX: Duration = Duration::from_secs(10 + 5);
+/// What the server allows a message of an import, and such a margin.
+const IMPORT_MESSAGE_MAX: Duration = Duration::from_secs(60 + 15);
 /// An answer that waits for nobody.
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// Connections that one caller may have.
 const PER_CALLER_MAX: usize = 128;
+/// Lists that one caller may leave unread.
+const LISTS_PER_CALLER_MAX: usize = 32;
 /// Connections that rest.
 const RESTING: usize = 1_000;
 
@@ -320,6 +325,126 @@ async fn imports_beyond_one_callers_share_are_refused_and_its_other_calls_are_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_message_or_no_method_is_told_so() {
+    let (world, mut operator) = world().await;
+    let mut sender = speak(&world, &scanner(&world)).await;
+    // A field that ends behind the message.
+    let torn = Bytes::from_static(&[0, 0, 0, 0, 2, 0x0a, 9]);
+    let compressed = Bytes::from_static(&[1, 0, 0, 0, 0]);
+    for (method, message, code, reason) in [
+        ("thenar.v1.Identity/Identify", &torn, "3", "MESSAGE_MALFORMED"),
+        (
+            "thenar.v1.Identity/Identify",
+            &compressed,
+            "3",
+            "MESSAGE_MALFORMED",
+        ),
+        ("thenar.v1.Identity/Guess", &torn, "12", "METHOD_UNKNOWN"),
+        ("thenar.v1.Oracle/Guess", &torn, "12", "METHOD_UNKNOWN"),
+    ] {
+        let (answer, mut body) = sender.send_request(call(method, 0), false).expect("sent");
+        body.send_data(message.clone(), true).expect("sent");
+        let answer = answer.await.expect("answered");
+        let status = Status::from_header_map(answer.headers()).expect("no body follows");
+        assert_eq!(
+            answer.headers().get("grpc-status").expect("there"),
+            code,
+            "{status:?}"
+        );
+        let info = status.get_details_error_info().expect("ErrorInfo");
+        assert_eq!((info.domain.as_str(), info.reason.as_str()), ("thenar", reason));
+    }
+    assert_served(&mut operator).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_that_nobody_reads_are_few() {
+    let (world, mut operator) = world().await;
+    let config = certified(&world, &world.member("acme", "operator", "ops"));
+    let stream = TcpStream::connect(world.address()).await.expect("connected");
+    // Nothing of a body may be sent.
+    let unread = h2::client::Builder::new().initial_window_size(0).clone();
+    let (sender, connection) = unread
+        .handshake::<_, Bytes>(shake_hands(stream, &config).await)
+        .await
+        .expect("HTTP/2");
+    tokio::spawn(connection);
+    let mut sender = sender.ready().await.expect("open");
+    let mut held = Vec::new();
+    let mut list = async || {
+        let list = call("thenar.v1.Enrollment/ListUsage", 0);
+        let (answer, mut body) = sender.send_request(list, false).expect("sent");
+        body.send_data(Bytes::from_static(&[0; 5]), true).expect("sent");
+        answer.await.expect("answered")
+    };
+    for _ in 0..LISTS_PER_CALLER_MAX {
+        let answer = list().await;
+        assert_eq!(answer.headers().get("grpc-status"), None, "a body follows");
+        held.push(answer);
+    }
+    let refused = list().await;
+    let status = refused.headers().get("grpc-status").expect("no body follows");
+    assert_eq!(status, "8", "RESOURCE_EXHAUSTED");
+    assert_served(&mut operator).await;
+    held.pop();
+    let again = async {
+        // Its place is free once the server knows that nobody reads it any more.
+        while list().await.headers().contains_key("grpc-status") {}
+    };
+    timeout(PATIENCE, again).await.expect("let in again");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_calls_of_one_caller_are_as_many_as_the_settings_say() {
+    let world = World::prepare().boot_with(|config| config.listen.calls_per_caller_max = 2);
+    let world = world.await;
+    world.create_tenant("acme").await;
+    let mut scanner = world.caller("acme", "scanner", "gate").await;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let stream = scanner.identity.identify_stream(tokio_stream::pending()).await;
+        streams.push(stream.expect("a place"));
+    }
+    let refused = scanner.identify(&palm(1)).await.expect_err("one too many");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    let told = refused.message();
+    assert!(
+        told.contains("listen.calls_per_caller_max") && told.contains('2'),
+        "{told}"
+    );
+    let mut other = world.caller("acme", "scanner", "other").await;
+    other.identify(&palm(1)).await.expect("a place of its own");
+    drop(streams);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_whose_message_drips_in_gives_its_place_back() {
+    let (world, mut operator) = world().await;
+    let config = certified(&world, &world.member("acme", "operator", "ops"));
+    let mut sender = speak(&world, &config).await;
+    let import = call("thenar.v1.Enrollment/Import", 0);
+    let (answer, mut body) = sender.send_request(import, false).expect("sent");
+    let drip = tokio::spawn(async move {
+        // A message of 10,000 bytes, of which one comes now and then.
+        let mut part = Bytes::from_static(&[0, 0, 0, 0x27, 0x10]);
+        while body.send_data(part, false).is_ok() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            part = Bytes::from_static(&[0]);
+        }
+    });
+    let answer = timeout(IMPORT_MESSAGE_MAX, answer).await.expect("given up");
+    let answer = answer.expect("answered");
+    let status = answer.headers().get("grpc-status").expect("no body follows");
+    assert_eq!(status, "4", "DEADLINE_EXCEEDED");
+    drip.abort();
+    assert_served(&mut operator).await;
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_at_the_limit_is_read_and_one_over_it_is_not() {
     let (world, mut operator) = world().await;
     // Names of callers' making fill the messages; those that are read are refused for them.
@@ -347,6 +472,8 @@ async fn a_message_at_the_limit_is_read_and_one_over_it_is_not() {
         assert_eq!(refusal.code(), code, "{refusal:?}");
         let refusal = operator.enrollment.enroll(large).await.expect_err("refused");
         assert_eq!(refusal.code(), code, "{refusal:?}");
+        let info = refusal.get_details_error_info().expect("ErrorInfo");
+        assert_eq!(info.reason == "MESSAGE_TOO_LARGE", over == 1, "{info:?}");
     }
     assert_served(&mut operator).await;
     world.stop().await;

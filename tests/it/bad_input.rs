@@ -4,7 +4,7 @@ use thenar::proto::v1::{self, Decision, RetakeReason};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::harness::{Caller, DIM, World, consent, palm, policy, signature};
+use crate::harness::{Caller, DIM, PATIENCE, World, consent, palm, policy, signature};
 
 /// Checks code, named field and a word of the reason.
 fn refused<T: std::fmt::Debug>(result: Result<T, Status>, code: Code, field: &str, words: &str) {
@@ -332,6 +332,48 @@ async fn a_message_over_the_limit_and_a_deadline_that_passed_are_refused() {
     );
     let answer = caller.identify(&palm(1)).await.expect("the connection goes on");
     assert_eq!(answer.decision(), Decision::NoMatch);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_unread_is_counted_as_what_is_answered_and_each_probe_of_a_stream_too() {
+    let world = World::prepare().boot_with(|config| {
+        config.quotas.scanner.per_second = 1;
+        config.quotas.scanner.burst = 2;
+    });
+    let world = world.await;
+    world.create_tenant("acme").await;
+    let mut caller = world.caller("acme", "scanner", "answered").await;
+    for _ in 0..2 {
+        caller.identify(&palm(1)).await.expect("counted once");
+    }
+    let mut caller = world.caller("acme", "scanner", "refused").await;
+    let held_up = async {
+        loop {
+            let refusal = identify(&mut caller, |p| p.data = vec![0; 64 << 10].into()).await;
+            let refusal = refusal.expect_err("too large");
+            if refusal.code() != Code::OutOfRange {
+                return refusal;
+            }
+        }
+    };
+    let refusal = tokio::time::timeout(PATIENCE, held_up).await.expect("soon");
+    refused::<()>(
+        Err(refusal),
+        Code::ResourceExhausted,
+        "",
+        "quotas.scanner.per_second",
+    );
+    let mut caller = world.caller("acme", "scanner", "stream").await;
+    let probes: Vec<_> = (0..100).map(|n| (format!("probe-{n}"), palm(1))).collect();
+    let answers = caller.identify_stream(&probes).await.expect("a stream");
+    let exhausted = Code::ResourceExhausted as i32;
+    assert!(
+        answers
+            .values()
+            .any(|answer| answer.as_ref().is_err_and(|error| error.code == exhausted)),
+        "{answers:?}"
+    );
     world.stop().await;
 }
 

@@ -209,7 +209,11 @@ async fn every_format_opens_and_answers_as_it_did() {
         let acme = expected.tenants.first().expect("a tenant");
         assert!(acme.pending > 0 && acme.segments > 0 && acme.erasure.is_some() && !acme.links.is_empty());
         let world = World::of(&fixture, &LEFT_OUT);
-        let verified = thenar::server::verify(&world.config(), None).expect("verified");
+        let (verified, journal) = thenar::server::verify(&world.config(), None).expect("verified");
+        assert!(
+            journal.is_none_or(|journal| journal.fault.is_none()),
+            "its journal"
+        );
         assert_eq!(verified.len(), expected.tenants.len());
         for (tenant, found) in verified {
             let found = found.expect("it has a key");
@@ -428,7 +432,7 @@ async fn what_was_changed_is_refused_by_name() {
 
 /// Why the server does not start, or what it and a verification say of the tenant that it does not serve.
 async fn refusal(world: &World, damaged: &str) -> String {
-    let verified = thenar::server::verify(&world.config(), None).map(|tenants| {
+    let verified = thenar::server::verify(&world.config(), None).map(|(tenants, _)| {
         let faults = tenants
             .into_iter()
             .filter_map(|(_, found)| found)

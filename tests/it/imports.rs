@@ -105,6 +105,26 @@ async fn a_caller_who_hangs_up_goes_on_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_nothing_but_ids_is_refused_by_their_number() {
+    let world = World::start().await;
+    world.create_tenant("acme").await;
+    let mut operator = world.operator("acme").await;
+    let mut messages = import_messages("import", &rows(1), 0);
+    // Two bytes each, in a message just below the limit.
+    let ids = 2_000_000;
+    messages[1].part = Some(v1::import_request::Part::Rows(v1::ImportRows {
+        subject_ids: vec![String::new(); ids],
+        ..Default::default()
+    }));
+    let answer = operator.enrollment.import(tokio_stream::iter(messages)).await;
+    let refused = answer.expect_err("refused");
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    let named = format!("rows.subject_ids: has {ids} entries");
+    assert!(refused.message().contains(&named), "{refused:?}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_restart_it_begins_again() {
     let world = World::start().await;
     world.create_tenant("acme").await;

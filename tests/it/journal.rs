@@ -25,6 +25,24 @@ async fn an_erasure_that_a_crash_kept_from_the_journal_is_in_it_after_the_next_s
     for (line, subject) in lines.iter().zip(["a", "b"]) {
         assert!(line.contains(&format!("\"subject_id\":\"{subject}\"")), "{line}");
     }
+    let verify = || {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_thenar"))
+            .args(["data", "verify", "--json", "--data"])
+            .arg(world.data())
+            .output()
+            .expect("started");
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (output.status.success(), found)
+    };
+    let (is_sound, found) = verify();
+    assert!(is_sound, "{found}");
+    assert_eq!(found["journal"]["entries"], 2);
+    // A line that rotted.
+    fs::write(journal(&world), whole.replacen("\"a\"", "\"x\"", 1)).expect("written");
+    let (is_sound, found) = verify();
+    assert!(!is_sound && found["journal"]["sound"] == false, "{found}");
+    let fault = found["journal"]["fault"].as_str().expect("a fault");
+    assert!(fault.contains("line 1 is not as it was written"), "{fault}");
     // As a crash between the catalog and the journal leaves it, and one in the middle of a line.
     for left in [lines[0].len() + 1, lines[0].len() + 40, 0] {
         fs::write(journal(&world), &whole[..left]).expect("written");
@@ -80,7 +98,9 @@ async fn a_journal_with_a_gap_is_refused_and_then_does_all_it_has() {
     assert!(told.contains("the journal is incomplete: erasure 3"), "{told}");
     let mut config = world.config();
     config.data = data;
-    let verified = thenar::server::verify(&config, None).expect("sound");
+    let (verified, journal) = thenar::server::verify(&config, None).expect("sound");
+    let journal = journal.expect("there");
+    assert!(journal.fault.is_none(), "{journal:?}");
     // Erasures 2, 4 and 5 were done again.
     let rows: Vec<u64> = verified
         .iter()

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
 
 use crate::harness::{Caller, Child, PATIENCE, World, palm, signature};
 use crate::split_tiers::Split;
@@ -78,6 +79,9 @@ async fn who_was_taken_back_is_refused_where_it_is_in_already_and_at_the_door() 
     thief.enroll("ada", &palm(1)).await.expect("enrolled");
     let (_open, mut answers) = open_stream(&mut thief).await;
     let (kept_open, mut kept) = open_stream(&mut keeper).await;
+    let watched = thief.health.watch(HealthCheckRequest::default()).await;
+    let mut watched = watched.expect("let watch").into_inner();
+    watched.message().await.expect("told").expect("the state of now");
 
     revoke(&world, &lost.0);
     let refusal = until("a refusal", async || thief.identify(&palm(1)).await.err()).await;
@@ -87,6 +91,11 @@ async fn who_was_taken_back_is_refused_where_it_is_in_already_and_at_the_door() 
     let end = end
         .expect("it ends by itself")
         .expect_err("not as if all were answered");
+    assert_eq!(end.code(), Code::Unauthenticated, "{end:?}");
+    let end = tokio::time::timeout(PATIENCE, watched.message()).await;
+    let end = end
+        .expect("it ends by itself")
+        .expect_err("not as if the server stopped");
     assert_eq!(end.code(), Code::Unauthenticated, "{end:?}");
     world.connect(Some(lost)).await.err().expect("not let in again");
 

@@ -42,7 +42,7 @@ async fn scan(mut scanner: Caller, over: Arc<AtomicBool>) -> u64 {
 }
 
 fn assert_sound(world: &World) {
-    for (tenant, found) in verify(&world.config(), None).expect("verified") {
+    for (tenant, found) in verify(&world.config(), None).expect("verified").0 {
         let found = found.expect("it has a key");
         assert!(
             found.faults.is_empty() && found.orphans.is_empty(),

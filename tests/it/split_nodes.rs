@@ -15,6 +15,11 @@ use crate::harness::{
     Caller, PATIENCE, Process, SETTINGS, World, copy_tree, import_messages, knock, palm, policy, signature,
 };
 
+#[path = "../../bench/src/split/network.rs"]
+mod network;
+
+use network::Network;
+
 /// Which node has which tenant.
 const TENANTS: [(&str, &str); 2] = [("acme", "match-1"), ("beta", "match-2")];
 /// Rows of each tenant.
@@ -322,85 +327,6 @@ async fn fronts_side_by_side_give_the_same_answers() {
     }
 }
 
-/// A network of its own for one process, joined to this one by a pair of ends.
-struct Network {
-    name: String,
-    octet: u32,
-}
-
-impl Network {
-    fn make() -> Result<Self, String> {
-        let octet = std::process::id() % 250;
-        let name = format!("thenar-{}", std::process::id());
-        ip(&format!("netns add {name}"))?;
-        // From here on it is taken away whatever happens.
-        let network = Self { name, octet };
-        let (name, here) = (&network.name, format!("thn{octet}a"));
-        let there = format!("thn{octet}b");
-        for line in [
-            format!("link add {here} type veth peer name {there} netns {name}"),
-            format!("addr add 10.213.{octet}.1/30 dev {here}"),
-            format!("link set {here} up"),
-            format!("-n {name} link set {there} up"),
-        ] {
-            ip(&line)?;
-        }
-        network.join()?;
-        Ok(network)
-    }
-
-    fn address(&self) -> String {
-        format!("10.213.{}.2", self.octet)
-    }
-
-    /// What is sent to the other end arrives there.
-    fn join(&self) -> Result<(), String> {
-        let (name, octet) = (&self.name, self.octet);
-        ip(&format!(
-            "-n {name} addr add {}/30 dev thn{octet}b",
-            self.address()
-        ))
-    }
-
-    /// What is sent arrives, and nobody there takes it or answers.
-    fn cut(&self) {
-        let (name, octet) = (&self.name, self.octet);
-        ip(&format!(
-            "-n {name} addr del {}/30 dev thn{octet}b",
-            self.address()
-        ))
-        .expect("cut");
-    }
-
-    /// The binary within it.
-    fn command(&self) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.name, env!("CARGO_BIN_EXE_thenar")]);
-        command
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        let removed = ip(&format!("netns del {}", self.name));
-        if !std::thread::panicking() {
-            removed.expect("removed");
-        }
-    }
-}
-
-fn ip(line: &str) -> Result<(), String> {
-    let output = Command::new("ip").args(line.split_whitespace()).output();
-    let output = output.map_err(|error| format!("ip: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!(
-        "ip {line}: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    ))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_cut_off_is_told_before_the_callers_deadline() {
     let network = match Network::make() {
@@ -410,11 +336,13 @@ async fn a_node_that_is_cut_off_is_told_before_the_callers_deadline() {
             return;
         }
     };
-    let listen = format!("{}:7444", network.address());
-    let deployment = Deployment::start_as(network.command(), &listen).await;
+    let mut within = network.command().into_iter();
+    let mut command = Command::new(within.next().expect("a program"));
+    command.args(within).arg(env!("CARGO_BIN_EXE_thenar"));
+    let deployment = Deployment::start_as(command, &network.listen()).await;
     let mut acme = deployment.operator("acme").await;
     let mut beta = deployment.operator("beta").await;
-    network.cut();
+    network.cut().expect("cut");
     let deadline = Duration::from_secs(2);
     for n in 0..3 {
         let start = Instant::now();

@@ -1,4 +1,5 @@
 //! A network of its own for one process, joined to this one by a pair of ends, and cut off at will. Needs to be root on Linux.
+//! `tests/it/split_nodes.rs` is in need of one too and has this file as its own.
 
 use std::process::Command;
 

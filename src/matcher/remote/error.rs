@@ -84,6 +84,12 @@ reasons! {
     ProbeStale = "PROBE_STALE",
     /// A sealed probe that was taken before.
     ProbeReplayed = "PROBE_REPLAYED",
+    /// A message is larger than its method takes.
+    MessageTooLarge = "MESSAGE_TOO_LARGE",
+    /// A message can't be read.
+    MessageMalformed = "MESSAGE_MALFORMED",
+    /// No such method.
+    MethodUnknown = "METHOD_UNKNOWN",
     /// The keyring can't be read or written.
     KeysUnavailable = "KEYS_UNAVAILABLE",
     /// A defect.
@@ -165,7 +171,7 @@ fn from_parts(reason: Reason, metadata: &HashMap<String, String>) -> Option<Node
         Reason::StorageRefused => NodeError::StorageRefused(text("detail")?),
         Reason::DeadlineExceeded => NodeError::DeadlineExceeded,
         Reason::Internal => NodeError::Internal(text("detail")?),
-        // A node knows no roles and no seals and lets nobody but fronts in: its refusal is a fault of the installation.
+        // A node knows no roles and no seals, lets nobody but fronts in and reads what they send: its refusal is a fault of the installation.
         Reason::NoPrincipal
         | Reason::RoleDenied
         | Reason::TenantDenied
@@ -173,6 +179,9 @@ fn from_parts(reason: Reason, metadata: &HashMap<String, String>) -> Option<Node
         | Reason::ProbeKeyUnknown
         | Reason::ProbeStale
         | Reason::ProbeReplayed
+        | Reason::MessageTooLarge
+        | Reason::MessageMalformed
+        | Reason::MethodUnknown
         | Reason::KeysUnavailable => {
             return None;
         }

@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 use super::{Config, LimitError};
 use crate::front::quota::IDLE as QUOTA_IDLE;
 use crate::model::signature::DIM_MAX;
+use crate::service::routes::CALLS_MAX;
 
 /// Longest drain, in seconds.
 const DRAIN_SECONDS_MAX: u64 = 3_600;
@@ -73,39 +74,7 @@ impl Config {
     /// Checks ranges and relations.
     pub fn check(&self) -> Result<(), LimitError> {
         within("drain_seconds_max", self.drain_seconds_max, 1, DRAIN_SECONDS_MAX)?;
-        let listen = &self.listen;
-        for (setting, value) in [
-            ("listen.connections_max", listen.connections_max),
-            (
-                "listen.connections_per_caller_max",
-                listen.connections_per_caller_max,
-            ),
-            ("listen.handshakes_max", listen.handshakes_max),
-            (
-                "listen.handshakes_per_address_max",
-                listen.handshakes_per_address_max,
-            ),
-        ] {
-            within(setting, value, 1, 1_000_000)?;
-        }
-        within(
-            "listen.message_bytes_max",
-            listen.message_bytes_max,
-            MESSAGE_BYTES_MIN,
-            MESSAGE_BYTES_MAX,
-        )?;
-        within(
-            "listen.handshake_seconds_max",
-            listen.handshake_seconds_max,
-            1,
-            300,
-        )?;
-        within(
-            "listen.streams_per_connection_max",
-            listen.streams_per_connection_max,
-            1,
-            65_536,
-        )?;
+        self.check_listen()?;
         within("engine.batch_max", self.engine.batch_max, 1, 1_024)?;
         within("engine.queue_max", self.engine.queue_max, 1, 1_000_000)?;
         within("engine.wait_ms_max", self.engine.wait_ms_max, 1, 60_000)?;
@@ -140,6 +109,49 @@ impl Config {
         self.check_tls()?;
         self.check_traces()?;
         self.check_routes()
+    }
+
+    fn check_listen(&self) -> Result<(), LimitError> {
+        let listen = &self.listen;
+        for (setting, value) in [
+            ("listen.connections_max", listen.connections_max),
+            (
+                "listen.connections_per_caller_max",
+                listen.connections_per_caller_max,
+            ),
+            ("listen.handshakes_max", listen.handshakes_max),
+            (
+                "listen.handshakes_per_address_max",
+                listen.handshakes_per_address_max,
+            ),
+        ] {
+            within(setting, value, 1, 1_000_000)?;
+        }
+        within(
+            "listen.message_bytes_max",
+            listen.message_bytes_max,
+            MESSAGE_BYTES_MIN,
+            MESSAGE_BYTES_MAX,
+        )?;
+        within(
+            "listen.handshake_seconds_max",
+            listen.handshake_seconds_max,
+            1,
+            300,
+        )?;
+        within(
+            "listen.streams_per_connection_max",
+            listen.streams_per_connection_max,
+            1,
+            65_536,
+        )?;
+        within(
+            "listen.calls_per_caller_max",
+            listen.calls_per_caller_max,
+            1,
+            CALLS_MAX,
+        )?;
+        Ok(())
     }
 
     fn check_front(&self) -> Result<(), LimitError> {

@@ -22,6 +22,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use zeroize::Zeroizing;
 
+use super::super::files::check_private;
 use super::crl::{Lists, Numbers};
 use crate::front::revocation::{CertificateId, Revoked};
 use crate::model::timestamp::Timestamp;
@@ -120,6 +121,7 @@ impl Material {
                 .map_err(|error| file_error(&files.ca, error))?;
         }
         let pem = (read(&files.cert)?, Zeroizing::new(read(&files.key)?));
+        check_private(&files.key).map_err(|error| file_error(&files.key, error))?;
         let chain = certificates(&files.cert, &pem.0)?;
         let key = PrivateKeyDer::from_pem_slice(&pem.1).map_err(|error| file_error(&files.key, error))?;
         CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider()).map_err(|error| {

@@ -1,5 +1,8 @@
 //! Tests of a set of TLS files: what does not fit is refused by the name of its file, and ends are read.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use rustix::fs::{CWD, FileType, Mode};
 
 use super::super::tests::Site;
@@ -84,4 +87,23 @@ fn the_end_of_each_is_told() {
     assert_eq!(days, [("ca", 20 * 365 - 1), ("server", 824), ("crl", 29)]);
     assert!(material.has_list());
     assert_eq!(material.revoked().len(), 1);
+}
+
+#[test]
+fn a_key_that_everybody_may_read_or_change_is_refused_and_one_of_a_group_is_not() {
+    let site = Site::new();
+    let key = site.path("server.key");
+    let set = |mode| std::fs::set_permissions(&key, Permissions::from_mode(mode)).expect("set");
+    for mode in [0o644, 0o602] {
+        set(mode);
+        let refusal = site.refusal();
+        assert!(
+            refusal.contains("server.key") && refusal.contains(&format!("mode {mode:o}")),
+            "{refusal}"
+        );
+    }
+    for mode in [0o600, 0o440, 0o660] {
+        set(mode);
+        Material::read(&site.files()).expect("read");
+    }
 }

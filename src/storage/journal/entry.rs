@@ -116,6 +116,16 @@ pub struct Extent {
     pub has_more: bool,
 }
 
+impl Extent {
+    /// What is wrong with a journal that goes so far: a line that is torn is left by an append that was cut off, or is just being written, unless others stand
+    /// behind it.
+    pub fn fault(&self, path: &Path) -> Option<StorageError> {
+        let line = self.torn.filter(|_| self.has_more)?;
+        let fault = format!("line {line} is not as it was written, and signed entries stand behind it");
+        Some(damaged(path, fault))
+    }
+}
+
 /// Reads a journal from its beginning and hands each signed entry on, with the number of the torn line that it stands behind. Any other line that is not as it
 /// was written or was signed with another key is refused with its number, or taken for a torn one where `any_damage` is put up with; one that comes out of order
 /// is refused.

@@ -11,6 +11,7 @@ use thenar::proto::v1::enrollment_client::EnrollmentClient;
 use thenar::proto::v1::identity_client::IdentityClient;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Response, Status};
+use tonic_health::pb::health_client::HealthClient;
 
 use super::palms::{consent, encoder, signature};
 
@@ -26,6 +27,7 @@ pub struct Caller {
     pub identity: IdentityClient<Channel>,
     pub enrollment: EnrollmentClient<Channel>,
     pub admin: AdminClient<Channel>,
+    pub health: HealthClient<Channel>,
 }
 
 type Answer<T> = Result<T, Status>;
@@ -47,7 +49,8 @@ impl Caller {
         Ok(Self {
             identity: IdentityClient::new(channel.clone()),
             enrollment: EnrollmentClient::new(channel.clone()),
-            admin: AdminClient::new(channel),
+            admin: AdminClient::new(channel.clone()),
+            health: HealthClient::new(channel),
         })
     }
 
