@@ -142,6 +142,7 @@ fn every_reason_has_a_word_of_its_own() {
             height: 1,
             pixels_max: 1,
         },
+        FailureToAcquire::FileTooLarge { bytes_max: 1 },
         FailureToAcquire::TooSmall {
             width: 1,
             height: 1,

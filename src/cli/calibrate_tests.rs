@@ -50,7 +50,7 @@ fn a_counted_threshold_and_an_extrapolated_one_are_told_apart() {
 fn a_score_that_does_not_belong_to_the_tail_is_named() {
     let mut report = report_of(60, 4);
     let scores = &mut report.scores.non_mated;
-    scores.counts.resize(scores.counts.len() + 600, 0);
+    scores.counts.resize(scores.counts.len() + 1_500, 0);
     *scores.counts.last_mut().expect("there are some") = 1;
     report.summary.non_mated += 1;
     let told = text(&answer(&report, 0.01, 1_000));

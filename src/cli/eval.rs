@@ -1,13 +1,11 @@
 //! `thenar eval`: labelled images or signatures in, the figures of ISO/IEC 19795-1 out. Asks no server; keeps no picture.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use thiserror::Error;
 
-use crate::encode::decode::PIXELS_MAX;
 use crate::encode::{ENCODER_NAME, ENCODER_VERSION, PalmEncoder, Picture};
 use crate::eval::identify::Plan;
 use crate::eval::report::Report;
@@ -17,7 +15,7 @@ use crate::model::signature::{Dimension, Encoder, Signature};
 use super::capture::EncoderOption;
 use super::error::CliError;
 use super::npy::Matrix;
-use super::{output, progress};
+use super::{image, output, progress};
 
 mod folder;
 mod html;
@@ -32,11 +30,6 @@ pub const REPORT_FILE: &str = "report.json";
 const PAGE_FILE: &str = "report.html";
 /// Name of the list of images without a signature.
 const FAILED_FILE: &str = "failed.csv";
-/// Most bytes of an image that are read: as many as the largest one that is decoded has without any compression, 16 bits of four channels, and
-/// 1 MiB for what else is in a file.
-const IMAGE_LEN_MAX: u64 = 8 * PIXELS_MAX + (1 << 20);
-/// Reason of an image file with more bytes; the encoder's word for one with too many pixels.
-const TOO_LARGE: &str = "too-large";
 /// Reason of an image of which the encoder made what is no signature, as zeros alone.
 const NO_SIGNATURE: &str = "no-signature";
 
@@ -217,12 +210,9 @@ fn images(args: &Args) -> Result<(Vec<Capture>, Vec<Failed>), CliError> {
         .images
         .into_par_iter()
         .map(|image| {
-            let file =
-                read(&image.path, IMAGE_LEN_MAX).map_err(|error| CliError::file(&image.path, error))?;
-            let outcome = file.ok_or(TOO_LARGE).and_then(|file| {
-                let encoded = encoder.encode(&file, picture);
-                encoded.map_err(|failure| failure.reason())
-            });
+            let file = image::read(&image.path)?;
+            let encoded = file.and_then(|file| encoder.encode(&file, picture));
+            let outcome = encoded.map_err(|failure| failure.reason());
             bar.inc(1);
             Ok(capture(image, outcome.map(|encoded| encoded.signature), args.dim))
         })
@@ -237,13 +227,6 @@ fn images(args: &Args) -> Result<(Vec<Capture>, Vec<Failed>), CliError> {
         );
     }
     Ok((captures, failed))
-}
-
-/// A whole file; none of one that has more than so many bytes.
-fn read(path: &Path, len_max: u64) -> io::Result<Option<Vec<u8>>> {
-    let mut file = Vec::new();
-    let len = File::open(path)?.take(len_max + 1).read_to_end(&mut file)?;
-    Ok((len as u64 <= len_max).then_some(file))
 }
 
 fn capture(

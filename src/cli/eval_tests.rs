@@ -214,24 +214,6 @@ fn what_is_no_signature_is_a_failure_to_acquire() {
 }
 
 #[test]
-fn files_are_read_up_to_a_limit() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("a.png");
-    std::fs::write(&path, "12345").expect("written");
-    assert_eq!(super::read(&path, 5).expect("read"), Some(b"12345".to_vec()));
-    assert_eq!(super::read(&path, 4).expect("read"), None);
-    assert!(super::read(&dir.path().join("b.png"), 4).is_err());
-    // A file of no bytes on disk that claims more than any image has.
-    let large = dir.path().join("1_1.png");
-    let file = File::create(&large).expect("made");
-    file.set_len(IMAGE_LEN_MAX + 1).expect("a sparse file");
-    let folder = dir.path().display().to_string();
-    let args = parsed(&[&folder, "--pattern", r"(?<palm>\d)_"]).expect("options");
-    let (_, failed) = images(&args).expect("read");
-    assert_eq!(failed, [("1_1.png".to_owned(), "too-large")]);
-}
-
-#[test]
 fn a_folder_that_can_t_be_written_to_is_told_before_anything_is_read() {
     let dir = files(&simulated(3, 2));
     std::fs::write(dir.path().join("out"), "a file where the folder should be").expect("written");

@@ -1,14 +1,21 @@
 //! Options for palms that come as images, and their way through the encoder. Sends nothing.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::client::api;
+use crate::encode::decode::PIXELS_MAX;
+use crate::encode::failure::FailureToAcquire;
 use crate::encode::{ENCODER_NAME, ENCODER_VERSION, PalmEncoder, Picture};
 use crate::model::signature::Dimension;
 
 use super::capture::{CaptureOptions, HandOption};
 use super::error::CliError;
 
+/// Most bytes of an image that are read: as many as the largest one that is decoded has without any compression, 16 bits of four channels, and
+/// 1 MiB for what else is in a file.
+const FILE_BYTES_MAX: u64 = 8 * PIXELS_MAX + (1 << 20);
 /// The usual dimension of a tenant.
 const DIM_USUAL: usize = 256;
 
@@ -39,12 +46,11 @@ impl ImageOptions {
                 "--image makes signatures of {made}, and --encoder asks for {encoder}"
             )));
         }
-        let file = std::fs::read(path).map_err(|e| CliError::file(path, e))?;
         let dim = Dimension::new(self.image_dim)?;
         let encoder = PalmEncoder::new(dim).map_err(|e| CliError::Usage(e.to_string()))?;
         let picture = if self.roi { Picture::Region } else { Picture::Hand };
-        let encoded = encoder
-            .encode(&file, picture)
+        let encoded = read(path)?
+            .and_then(|file| encoder.encode(&file, picture))
             .map_err(|reason| CliError::Acquire {
                 path: path.to_owned(),
                 reason,
@@ -57,6 +63,25 @@ impl ImageOptions {
             capture.quality.min(u32::from(encoded.quality)),
         ))
     }
+}
+
+/// An image's file, if it is not larger than any image that is read.
+pub fn read(path: &Path) -> Result<Result<Vec<u8>, FailureToAcquire>, CliError> {
+    read_up_to(path, FILE_BYTES_MAX)
+}
+
+fn read_up_to(path: &Path, bytes_max: u64) -> Result<Result<Vec<u8>, FailureToAcquire>, CliError> {
+    let failed = |error| CliError::file(path, error);
+    let mut file = Vec::new();
+    let opened = File::open(path).map_err(failed)?;
+    let read = opened
+        .take(bytes_max + 1)
+        .read_to_end(&mut file)
+        .map_err(failed)?;
+    if read as u64 > bytes_max {
+        return Ok(Err(FailureToAcquire::FileTooLarge { bytes_max }));
+    }
+    Ok(Ok(file))
 }
 
 /// A palm as a signature or as an image.

@@ -74,3 +74,18 @@ fn a_palm_is_a_signature_or_an_image() {
     assert!(parse(&["a.npy", "--image", "b.png"]).is_err());
     assert!(parse(&["a.npy"]).is_ok() && parse(&["--image", "b.png"]).is_ok());
 }
+
+#[test]
+fn files_are_read_up_to_a_limit() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("a.png");
+    std::fs::write(&path, "12345").expect("written");
+    assert_eq!(read_up_to(&path, 5).expect("read"), Ok(b"12345".to_vec()));
+    let refused = Err(FailureToAcquire::FileTooLarge { bytes_max: 4 });
+    assert_eq!(read_up_to(&path, 4).expect("read"), refused);
+    assert!(read(&dir.path().join("b.png")).is_err());
+    // A file of no bytes on disk that claims more than any image has.
+    let file = File::create(&path).expect("made");
+    file.set_len(FILE_BYTES_MAX + 1).expect("a sparse file");
+    assert!(read(&path).expect("read").is_err());
+}

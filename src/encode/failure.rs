@@ -24,6 +24,12 @@ pub enum FailureToAcquire {
         /// The limit.
         pixels_max: u64,
     },
+    /// A file that holds more than any image that is read.
+    #[error("the file has more than {bytes_max} bytes")]
+    FileTooLarge {
+        /// The limit.
+        bytes_max: u64,
+    },
     /// Too few pixels to show a palm.
     #[error("{width} × {height} pixels are too few; a palm needs at least {side_min} on each side")]
     TooSmall {
@@ -78,6 +84,7 @@ impl FailureToAcquire {
             Self::Unsupported => "unsupported",
             Self::Broken => "broken",
             Self::TooLarge { .. } => "too-large",
+            Self::FileTooLarge { .. } => "file-too-large",
             Self::TooSmall { .. } => "too-small",
             Self::NotSquare { .. } => "not-square",
             Self::Blank => "blank",

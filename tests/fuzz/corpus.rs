@@ -8,7 +8,7 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use image::{ImageFormat, imageops};
+use image::{GrayImage, ImageFormat, imageops};
 use prost::Message;
 use thenar::keys::keyring::{Keyring, Purpose};
 use thenar::keys::receipt::ReceiptSigner;
@@ -91,30 +91,19 @@ fn files() {
     let palm = palms.palm(0, Side::Left);
     let hand = palm.hand(0, false).image;
     let small = imageops::resize(&hand, 240, 320, imageops::FilterType::Triangle);
-    for (name, format) in [
-        ("png", ImageFormat::Png),
-        ("jpeg", ImageFormat::Jpeg),
-        ("bmp", ImageFormat::Bmp),
-        ("pgm", ImageFormat::Pnm),
-    ] {
-        let mut file = Cursor::new(Vec::new());
-        palm.region(0).write_to(&mut file, format).expect("in memory");
-        save(
-            "image",
-            &format!("region-{name}"),
-            &[&[0], &file.into_inner()[..]].concat(),
-        );
-    }
+    let image = |name: &str, whole_hand: bool, image: &GrayImage, format: ImageFormat| {
+        let mut file = Cursor::new(vec![u8::from(whole_hand)]);
+        file.set_position(1);
+        image.write_to(&mut file, format).expect("in memory");
+        save("image", name, file.get_ref());
+    };
+    image("region-png", false, &palm.region(0), ImageFormat::Png);
+    image("region-jpeg", false, &palm.region(0), ImageFormat::Jpeg);
+    image("region-bmp", false, &palm.region(0), ImageFormat::Bmp);
+    image("region-pgm", false, &palm.region(0), ImageFormat::Pnm);
     // Of the two, mutations of the one without checksums come as far as the outline.
-    for (name, format) in [("png", ImageFormat::Png), ("pgm", ImageFormat::Pnm)] {
-        let mut file = Cursor::new(Vec::new());
-        small.write_to(&mut file, format).expect("in memory");
-        save(
-            "image",
-            &format!("hand-{name}"),
-            &[&[1], &file.into_inner()[..]].concat(),
-        );
-    }
+    image("hand-png", true, &small, ImageFormat::Png);
+    image("hand-pgm", true, &small, ImageFormat::Pnm);
     save("config", "example", include_bytes!("../../thenar.example.toml"));
     let lines = include_str!("../../thenar.example.toml").lines();
     let all: Vec<&str> = lines
