@@ -8,12 +8,7 @@ fn drawn(number: u64, side: Side, closed: bool) -> Hand {
 }
 
 fn grey(hand: &Hand) -> Grey {
-    let shade = |byte: &u8| f32::from(*byte) / 255.0;
-    Grey::new(
-        hand.image.width(),
-        hand.image.height(),
-        hand.image.as_raw().iter().map(shade).collect(),
-    )
+    Grey::from(&hand.image)
 }
 
 /// A part of an image.
