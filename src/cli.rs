@@ -19,6 +19,7 @@ pub mod erase;
 pub mod error;
 pub mod eval;
 pub mod export;
+pub mod file;
 pub mod history;
 pub mod identify;
 pub mod image;

@@ -58,6 +58,9 @@ fn every_command_parses() {
         assert!(parses(line), "{line}");
     }
     assert!(parses(&format!(
+        "thenar import p.npy --ids i --hand left --encoder mine/1 {consent}"
+    )));
+    assert!(!parses(&format!(
         "thenar import p.npy --ids i --hand left {consent}"
     )));
     assert!(parses(&format!(

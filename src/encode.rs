@@ -7,7 +7,7 @@
     reason = "pixels of an image, per cent"
 )]
 
-use crate::model::signature::Dimension;
+use crate::model::signature::{Dimension, Encoder};
 
 pub mod decode;
 pub mod failure;
@@ -27,11 +27,6 @@ use grey::Grey;
 use projection::{Projection, ProjectionError};
 use quality::Quality;
 use region::{Region, SIDE};
-
-/// Name of the encoder.
-pub const ENCODER_NAME: &str = "thenar-palm";
-/// Its version: signatures of one version compare, whatever made them.
-pub const ENCODER_VERSION: &str = "1";
 
 /// Most numbers of a signature.
 pub const DIM_MAX: usize = 512;
@@ -102,6 +97,11 @@ impl PalmEncoder {
             quality: quality.score(),
         })
     }
+}
+
+/// The encoder as a tenant names it. Signatures of one version compare, whatever made them.
+pub fn encoder() -> Encoder {
+    Encoder::new("thenar-palm", "1").expect("its name and version are valid")
 }
 
 /// The projection that is built in, to `dim` numbers, [`DIM_MAX`] at most.

@@ -1,20 +1,49 @@
 //! Tests of the encoder as a whole: mates score high, others don't, and bad input has a reason.
 
-use image::{DynamicImage, GrayImage, ImageFormat, Luma};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use image::{GrayImage, Luma};
 
 use super::*;
-use crate::palms::{Palms, Side, preset};
+use crate::palms::{Palms, Side, png, preset};
 
 fn encoder(dim: usize) -> PalmEncoder {
     PalmEncoder::new(Dimension::new(dim).expect("valid")).expect("built in")
 }
 
-fn png(image: GrayImage) -> Vec<u8> {
-    let mut file = std::io::Cursor::new(Vec::new());
-    DynamicImage::ImageLuma8(image)
-        .write_to(&mut file, ImageFormat::Png)
-        .expect("in memory");
-    file.into_inner()
+/// Pictures and what they gave when this version of the encoder was made. Another answer is another version.
+const KNOWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/encoder-1");
+/// Asks for the answers to be written, of a new version.
+const WRITE: &str = "THENAR_WRITE_FIXTURE";
+
+#[test]
+fn signatures_of_this_version_stay_what_they_are() {
+    let answers = Path::new(KNOWN).join("expected.json");
+    let mut made = BTreeMap::new();
+    for (name, picture) in [("region", Picture::Region), ("hand", Picture::Hand)] {
+        let file = std::fs::read(Path::new(KNOWN).join(name).with_extension("png")).expect("kept");
+        for dim in [256, 512] {
+            let Encoded { signature, .. } = encoder(dim).encode(&file, picture).expect(name);
+            made.insert(format!("{name}-{dim}"), signature);
+        }
+    }
+    if std::env::var_os(WRITE).is_some() {
+        std::fs::write(&answers, serde_json::to_vec(&made).expect("numbers")).expect("written");
+    }
+    let known = std::fs::read(&answers).expect("kept");
+    let known: BTreeMap<String, Vec<f32>> = serde_json::from_slice(&known).expect("numbers");
+    assert!(known.keys().eq(made.keys()));
+    for (name, known) in known {
+        let made = &made[&name];
+        assert_eq!(made.len(), known.len(), "{name}");
+        let differ = made
+            .iter()
+            .zip(&known)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        assert!(differ < 1e-3, "{name}: {differ}");
+    }
 }
 
 fn cosine(a: &Encoded, b: &Encoded) -> f32 {
@@ -31,7 +60,7 @@ fn captures_of_one_palm_are_alike_and_of_two_are_not() {
                 let palm = palms.palm(number, Side::Left);
                 [0, 1].map(|sample| {
                     encoder
-                        .encode(&png(palm.region(sample)), Picture::Region)
+                        .encode(&png(&palm.region(sample)), Picture::Region)
                         .expect("a region")
                 })
             })
@@ -57,10 +86,10 @@ fn a_whole_hand_gives_the_signature_of_its_region() {
         .filter_map(|number| {
             let palm = palms.palm(number, Side::Right);
             let hand = encoder
-                .encode(&png(palm.hand(0, false).image), Picture::Hand)
+                .encode(&png(&palm.hand(0, false).image), Picture::Hand)
                 .ok()?;
             let region = encoder
-                .encode(&png(palm.region(1)), Picture::Region)
+                .encode(&png(&palm.region(1)), Picture::Region)
                 .expect("a region");
             Some(cosine(&hand, &region))
         })
@@ -72,7 +101,7 @@ fn a_whole_hand_gives_the_signature_of_its_region() {
 
 #[test]
 fn fewer_dimensions_are_the_first_ones() {
-    let file = png(Palms::new(5, preset::test()).palm(0, Side::Left).region(0));
+    let file = png(&Palms::new(5, preset::test()).palm(0, Side::Left).region(0));
     let [long, short] = [512, 256].map(|dim| {
         encoder(dim)
             .encode(&file, Picture::Region)
@@ -111,7 +140,7 @@ fn blank_frames_are_told() {
         ("white", noisy(250)),
     ] {
         for picture in [Picture::Region, Picture::Hand] {
-            let refused = encoder.encode(&png(image.clone()), picture).expect_err(name);
+            let refused = encoder.encode(&png(&image), picture).expect_err(name);
             assert_eq!(refused, FailureToAcquire::Blank, "{name}");
         }
     }
@@ -121,12 +150,10 @@ fn blank_frames_are_told() {
 fn regions_of_any_size_do() {
     let encoder = encoder(512);
     let region = Palms::new(5, preset::test()).palm(3, Side::Left).region(0);
-    let usual = encoder
-        .encode(&png(region.clone()), Picture::Region)
-        .expect("a region");
+    let usual = encoder.encode(&png(&region), Picture::Region).expect("a region");
     for side in [96, 200, 400] {
         let other = image::imageops::resize(&region, side, side, image::imageops::FilterType::Triangle);
-        let other = encoder.encode(&png(other), Picture::Region).expect("a region");
+        let other = encoder.encode(&png(&other), Picture::Region).expect("a region");
         assert!(cosine(&usual, &other) > 0.9, "{side}: {}", cosine(&usual, &other));
     }
 }
@@ -172,7 +199,7 @@ fn changed(number: u64, change: impl Fn(u32, u32, u8) -> u8) -> Vec<u8> {
     for (x, y, pixel) in region.enumerate_pixels_mut() {
         pixel.0 = [change(x, y, pixel.0[0])];
     }
-    png(region)
+    png(&region)
 }
 
 /// Paints over some pixels: the new shade of a column and row.
@@ -232,7 +259,7 @@ fn a_whole_hand_is_no_region() {
         .hand(0, false)
         .image;
     let refused = encoder(256)
-        .encode(&png(hand), Picture::Region)
+        .encode(&png(&hand), Picture::Region)
         .expect_err("no region");
     assert_eq!(
         refused,

@@ -4,8 +4,10 @@
 //! A capture is a view of it: pose, deformation, light, blur, noise, missing parts. Every image is
 //! a pure function of the seed, the style and its own numbers, whatever the order or the thread.
 
-use image::GrayImage;
+use std::io::Cursor;
+
 use image::imageops::flip_horizontal_in_place;
+use image::{GrayImage, ImageFormat};
 use rustfft::num_complex::Complex32;
 
 pub mod anatomy;
@@ -126,6 +128,15 @@ pub struct Hand {
     /// Corners of the region in pixels: first the two at the fingers, from left to right, then the
     /// two at the wrist.
     pub corners: [Place; 4],
+}
+
+/// An image as a PNG file.
+pub fn png(image: &GrayImage) -> Vec<u8> {
+    let mut file = Cursor::new(Vec::new());
+    image
+        .write_to(&mut file, ImageFormat::Png)
+        .expect("memory takes an image of any size");
+    file.into_inner()
 }
 
 /// Exchanges the rows and columns of a square.

@@ -18,6 +18,7 @@ use super::connection::Connection;
 use super::error::CliError;
 use super::eval::REPORT_FILE;
 use super::eval::text::{interval, percent};
+use super::file;
 use super::output::Output;
 use super::policy::FPIR_OF_A_NEW_TENANT;
 use super::tenant;
@@ -54,6 +55,9 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Most bytes of a report that are read; `eval` writes less than a hundredth of it.
+const REPORT_BYTES_MAX: u64 = 64 << 20;
+
 /// Why no threshold was found or set.
 #[derive(Debug, Error)]
 pub enum CalibrationError {
@@ -64,6 +68,12 @@ pub enum CalibrationError {
         path: PathBuf,
         /// What is wrong.
         problem: ReportError,
+    },
+    /// No report is so large.
+    #[error("{}: has more than {REPORT_BYTES_MAX} bytes, and no report has", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
     },
     /// Its scores give no threshold.
     #[error(transparent)]
@@ -78,6 +88,17 @@ pub enum CalibrationError {
         threshold: f64,
         /// How far out it lies.
         times: f64,
+    },
+    /// Beside a false match.
+    #[error(
+        "the threshold {threshold:.5} comes of a tail that the highest non-mated score, {highest:.4}, does not belong to, and lies below that score. \
+         Find out whether one palm is there under two labels, or set a threshold by hand (thenar tenant policy --threshold)"
+    )]
+    Odd {
+        /// What would have been set.
+        threshold: f64,
+        /// What would have matched.
+        highest: f64,
     },
     /// Scores of other signatures than the tenant's.
     #[error("tenant {tenant} has signatures of {theirs}; the scores are of {ours}")]
@@ -119,7 +140,7 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     };
     let model = Dimension::new(report.dimension).map(|dim| threshold::score(&rule, dim));
     if let Some(tenant) = &args.tenant {
-        refuse_far_out(&found)?;
+        refuse_doubtful(&found)?;
         set(&args.connection, tenant, &report, found.threshold).await?;
     }
     let answer = Answer {
@@ -133,24 +154,35 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     args.output.print(&text(&answer), &json)
 }
 
-fn refuse_far_out(found: &Calibration) -> Result<(), CalibrationError> {
-    match found.basis {
-        Basis::Extrapolated { times, .. } if times > TIMES_MAX => Err(CalibrationError::FarOut {
-            threshold: found.threshold,
-            times,
-        }),
-        _ => Ok(()),
+fn refuse_doubtful(found: &Calibration) -> Result<(), CalibrationError> {
+    let Basis::Extrapolated {
+        times,
+        highest,
+        highest_expected,
+        ..
+    } = found.basis
+    else {
+        return Ok(());
+    };
+    let threshold = found.threshold;
+    if times > TIMES_MAX {
+        return Err(CalibrationError::FarOut { threshold, times });
     }
+    if highest_expected < ODD && highest >= threshold {
+        return Err(CalibrationError::Odd { threshold, highest });
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> Result<Report, CliError> {
-    let file = if path.is_dir() {
+    let path = if path.is_dir() {
         path.join(REPORT_FILE)
     } else {
         path.to_owned()
     };
-    let text = std::fs::read(&file).map_err(|error| CliError::file(&file, error))?;
-    let report = Report::read(&text).map_err(|problem| CalibrationError::Report { path: file, problem })?;
+    let read = file::read_up_to(&path, REPORT_BYTES_MAX)?;
+    let text = read.ok_or_else(|| CalibrationError::TooLarge { path: path.clone() })?;
+    let report = Report::read(&text).map_err(|problem| CalibrationError::Report { path, problem })?;
     Ok(report)
 }
 

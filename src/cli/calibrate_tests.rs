@@ -49,18 +49,26 @@ fn a_counted_threshold_and_an_extrapolated_one_are_told_apart() {
 #[test]
 fn a_score_that_does_not_belong_to_the_tail_is_named() {
     let mut report = report_of(60, 4);
+    refuse_doubtful(&answer(&report, 0.01, 1_000).found).expect("nothing odd");
     let scores = &mut report.scores.non_mated;
     scores.counts.resize(scores.counts.len() + 1_500, 0);
     *scores.counts.last_mut().expect("there are some") = 1;
     report.summary.non_mated += 1;
-    let told = text(&answer(&report, 0.01, 1_000));
+    let answer = answer(&report, 0.01, 1_000);
+    let told = text(&answer);
     assert!(told.contains("does not belong to that tail"), "{told}");
+    // It would match, so no tenant gets that threshold.
+    let refused = refuse_doubtful(&answer.found).expect_err("below a false match");
+    assert!(
+        matches!(refused, CalibrationError::Odd { highest, threshold } if highest >= threshold),
+        "{refused}"
+    );
 }
 
 #[test]
 fn a_guess_is_set_for_no_tenant() {
     let report = report_of(60, 4);
-    let refused = |fpir, gallery_size| refuse_far_out(&answer(&report, fpir, gallery_size).found);
+    let refused = |fpir, gallery_size| refuse_doubtful(&answer(&report, fpir, gallery_size).found);
     refused(0.01, 1).expect("counted");
     refused(0.01, 1_000).expect("105 times");
     let error = refused(0.01, 100_000).expect_err("10,500 times").to_string();

@@ -73,28 +73,13 @@ impl FromStr for EncoderOption {
     }
 }
 
-impl EncoderOption {
-    /// The encoder.
-    pub fn encoder(&self) -> Encoder {
-        self.0.clone()
-    }
-
-    /// As it goes over the wire.
-    pub fn message(&self) -> api::Encoder {
-        api::Encoder {
-            name: self.0.name.clone(),
-            version: self.0.version.clone(),
-        }
-    }
-}
-
 /// What holds for the captures of a command.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Capture")]
 pub struct CaptureOptions {
-    /// Who made the signatures, NAME/VERSION; must be the tenant's
-    #[arg(long, value_name = "NAME/VERSION", default_value = "thenar-palm/1")]
-    pub encoder: EncoderOption,
+    /// Who made the signatures, NAME/VERSION; must be the tenant's. `NumPy` files need it; images are encoded here, by thenar-palm/1
+    #[arg(long, value_name = "NAME/VERSION")]
+    pub encoder: Option<EncoderOption>,
     /// Quality of the capture, 0 (worst) to 100
     #[arg(long, value_name = "0-100", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub quality: u32,
@@ -106,8 +91,15 @@ pub struct CaptureOptions {
 impl CaptureOptions {
     /// Reads one signature from a `NumPy` file.
     pub fn signature(&self, path: &Path, hand: Option<HandOption>) -> Result<api::Signature, CliError> {
+        let Some(EncoderOption(encoder)) = &self.encoder else {
+            return Err(CliError::Usage(format!(
+                "--encoder NAME/VERSION is needed: {} doesn't say what made its signature",
+                path.display()
+            )));
+        };
         let (matrix, data) = Matrix::open_signature(path)?;
-        Ok(self.message(data, element_message(matrix.element), hand, self.quality))
+        let element = element_message(matrix.element);
+        Ok(self.message(data, element, encoder, hand, self.quality))
     }
 
     /// A signature captured now, with what these options say of it.
@@ -115,18 +107,27 @@ impl CaptureOptions {
         &self,
         data: Vec<u8>,
         element: api::ElementType,
+        encoder: &Encoder,
         hand: Option<HandOption>,
         quality: u32,
     ) -> api::Signature {
         api::Signature {
             data: data.into(),
             element_type: element.into(),
-            encoder: Some(self.encoder.message()),
+            encoder: Some(encoder_message(encoder)),
             hand: hand.map_or(api::Hand::Unspecified, HandOption::message).into(),
             quality,
             capture_time: Some(SystemTime::now().into()),
             pad_verdict: self.pad.message().into(),
         }
+    }
+}
+
+/// An encoder, as it goes over the wire.
+pub fn encoder_message(encoder: &Encoder) -> api::Encoder {
+    api::Encoder {
+        name: encoder.name.clone(),
+        version: encoder.version.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn an_encoder_is_name_and_version() {
     let encoder: EncoderOption = "thenar-palm/1".parse().expect("valid");
-    assert_eq!(encoder.message().version, "1");
+    assert_eq!(encoder.0.version, "1");
     for bad in ["thenar", "/1", "a/", "a b/1"] {
         let error = bad.parse::<EncoderOption>().expect_err(bad);
         assert!(error.field.starts_with("encoder"), "{error}");

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use thiserror::Error;
 
-use crate::encode::{ENCODER_NAME, ENCODER_VERSION, PalmEncoder, Picture};
+use crate::encode::{self, PalmEncoder, Picture};
 use crate::eval::identify::Plan;
 use crate::eval::report::Report;
 use crate::eval::set::{Capture, Set, SetError, check_count};
-use crate::model::signature::{Dimension, Encoder, Signature};
+use crate::model::signature::{Dimension, Signature};
 
 use super::capture::EncoderOption;
 use super::error::CliError;
@@ -156,11 +156,14 @@ pub fn run(args: &Args) -> Result<(), CliError> {
         prepare(dir).map_err(|error| CliError::file(dir, error))?;
     }
     let (captures, failed, encoder) = if args.signatures.is_some() {
-        let encoder = args.encoder.as_ref().map(EncoderOption::encoder);
+        let encoder = args
+            .encoder
+            .as_ref()
+            .map(|EncoderOption(encoder)| encoder.clone());
         (signatures(args)?, Vec::new(), encoder)
     } else {
         let (captures, failed) = images(args)?;
-        (captures, failed, Some(reference_encoder()))
+        (captures, failed, Some(encode::encoder()))
     };
     let set = Set::new(captures).map_err(EvalError::from)?;
     let plan = Plan {
@@ -177,10 +180,6 @@ pub fn run(args: &Args) -> Result<(), CliError> {
         output::line(&summary)?;
     }
     Ok(())
-}
-
-fn reference_encoder() -> Encoder {
-    Encoder::new(ENCODER_NAME, ENCODER_VERSION).expect("its name and version are valid")
 }
 
 /// An image without a signature, and why.

@@ -1,17 +1,16 @@
 //! Options for palms that come as images, and their way through the encoder. Sends nothing.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::client::api;
 use crate::encode::decode::PIXELS_MAX;
 use crate::encode::failure::FailureToAcquire;
-use crate::encode::{ENCODER_NAME, ENCODER_VERSION, PalmEncoder, Picture};
+use crate::encode::{self, PalmEncoder, Picture};
 use crate::model::signature::Dimension;
 
-use super::capture::{CaptureOptions, HandOption};
+use super::capture::{CaptureOptions, EncoderOption, HandOption};
 use super::error::CliError;
+use super::file;
 
 /// Most bytes of an image that are read: as many as the largest one that is decoded has without any compression, 16 bits of four channels, and
 /// 1 MiB for what else is in a file.
@@ -39,11 +38,12 @@ impl ImageOptions {
         hand: Option<HandOption>,
         capture: &CaptureOptions,
     ) -> Result<api::Signature, CliError> {
-        let encoder = &capture.encoder.0;
-        if (encoder.name.as_str(), encoder.version.as_str()) != (ENCODER_NAME, ENCODER_VERSION) {
-            let made = format!("{ENCODER_NAME}/{ENCODER_VERSION}");
+        let made_by = encode::encoder();
+        if let Some(EncoderOption(asked)) = &capture.encoder
+            && *asked != made_by
+        {
             return Err(CliError::Usage(format!(
-                "--image makes signatures of {made}, and --encoder asks for {encoder}"
+                "--image makes signatures of {made_by}, and --encoder asks for {asked}"
             )));
         }
         let dim = Dimension::new(self.image_dim)?;
@@ -59,6 +59,7 @@ impl ImageOptions {
         Ok(capture.message(
             data,
             api::ElementType::F32,
+            &made_by,
             hand,
             capture.quality.min(u32::from(encoded.quality)),
         ))
@@ -67,21 +68,10 @@ impl ImageOptions {
 
 /// An image's file, if it is not larger than any image that is read.
 pub fn read(path: &Path) -> Result<Result<Vec<u8>, FailureToAcquire>, CliError> {
-    read_up_to(path, FILE_BYTES_MAX)
-}
-
-fn read_up_to(path: &Path, bytes_max: u64) -> Result<Result<Vec<u8>, FailureToAcquire>, CliError> {
-    let failed = |error| CliError::file(path, error);
-    let mut file = Vec::new();
-    let opened = File::open(path).map_err(failed)?;
-    let read = opened
-        .take(bytes_max + 1)
-        .read_to_end(&mut file)
-        .map_err(failed)?;
-    if read as u64 > bytes_max {
-        return Ok(Err(FailureToAcquire::FileTooLarge { bytes_max }));
-    }
-    Ok(Ok(file))
+    let too_large = FailureToAcquire::FileTooLarge {
+        bytes_max: FILE_BYTES_MAX,
+    };
+    Ok(file::read_up_to(path, FILE_BYTES_MAX)?.ok_or(too_large))
 }
 
 /// A palm as a signature or as an image.

@@ -66,6 +66,24 @@ fn another_encoder_does_not_go_with_an_image() {
         matches!(&refused, CliError::Usage(text) if text.contains("other/2")),
         "{refused}"
     );
+    let sent = signature(&region, &["--roi", "--encoder", "thenar-palm/1"]).expect("its own");
+    assert_eq!(
+        sent,
+        api::Signature {
+            capture_time: sent.capture_time,
+            ..signature(&region, &["--roi"]).expect("a palm")
+        }
+    );
+}
+
+#[test]
+fn a_file_of_a_signature_needs_its_encoder() {
+    let line = parse(&["a.npy"]).expect("a valid line");
+    let refused = line.palm.signature(None, &line.capture).expect_err("no encoder");
+    assert!(
+        matches!(&refused, CliError::Usage(text) if text.contains("--encoder") && text.contains("a.npy")),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -76,16 +94,14 @@ fn a_palm_is_a_signature_or_an_image() {
 }
 
 #[test]
-fn files_are_read_up_to_a_limit() {
+fn a_file_larger_than_any_image_is_none() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("a.png");
-    std::fs::write(&path, "12345").expect("written");
-    assert_eq!(read_up_to(&path, 5).expect("read"), Ok(b"12345".to_vec()));
-    let refused = Err(FailureToAcquire::FileTooLarge { bytes_max: 4 });
-    assert_eq!(read_up_to(&path, 4).expect("read"), refused);
-    assert!(read(&dir.path().join("b.png")).is_err());
     // A file of no bytes on disk that claims more than any image has.
-    let file = File::create(&path).expect("made");
+    let file = std::fs::File::create(&path).expect("made");
     file.set_len(FILE_BYTES_MAX + 1).expect("a sparse file");
-    assert!(read(&path).expect("read").is_err());
+    let refused = FailureToAcquire::FileTooLarge {
+        bytes_max: FILE_BYTES_MAX,
+    };
+    assert_eq!(read(&path).expect("read"), Err(refused));
 }

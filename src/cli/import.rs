@@ -12,7 +12,9 @@ use crate::client::import as upload;
 use crate::client::{Client, api, explain};
 use crate::model::id::{RequestId, SubjectId, TenantId};
 
-use super::capture::{ConsentOptions, EncoderOption, HandOption, element_message, new_request_id};
+use super::capture::{
+    ConsentOptions, EncoderOption, HandOption, element_message, encoder_message, new_request_id,
+};
 use super::connection::Connection;
 use super::error::CliError;
 use super::npy::{self, Matrix, NpyError};
@@ -36,8 +38,8 @@ pub struct Args {
     /// Tenant; that of the certificate when not given
     #[arg(long)]
     tenant: Option<TenantId>,
-    /// Who made the signatures, NAME/VERSION
-    #[arg(long, value_name = "NAME/VERSION", default_value = "thenar-palm/1")]
+    /// Who made the signatures, NAME/VERSION; must be the tenant's
+    #[arg(long, value_name = "NAME/VERSION")]
     encoder: EncoderOption,
     /// Hand of every row
     #[arg(long, value_enum)]
@@ -161,7 +163,7 @@ fn header(args: &Args, matrix: &Matrix) -> api::ImportHeader {
             .request_id
             .as_ref()
             .map_or_else(new_request_id, RequestId::to_string),
-        encoder: Some(args.encoder.message()),
+        encoder: Some(encoder_message(&args.encoder.0)),
         element_type: element_message(matrix.element).into(),
         hand: args.hand.message().into(),
         quality: args.quality,

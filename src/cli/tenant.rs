@@ -7,7 +7,7 @@ use crate::model::id::TenantId;
 use crate::model::reject::Rejected;
 use crate::model::signature::Dimension;
 
-use super::capture::{EncoderOption, new_request_id};
+use super::capture::{EncoderOption, encoder_message, new_request_id};
 use super::connection::Connection;
 use super::error::CliError;
 use super::output::{Output, table};
@@ -118,7 +118,7 @@ async fn create(args: Create) -> Result<(), CliError> {
         request_id: new_request_id(),
         tenant: args.tenant.to_string(),
         dimension: u32::try_from(args.dim.get()).expect("a dimension fits in 32 bits"),
-        encoder: Some(args.encoder.message()),
+        encoder: Some(encoder_message(&args.encoder.0)),
         policy: Some(args.policy.message()?),
     };
     let client = args.connection.connect().await?;

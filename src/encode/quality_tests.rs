@@ -51,11 +51,8 @@ fn low_quality_foretells_failure() {
     for number in 0..40 {
         let palm = palms.palm(number, crate::palms::Side::Left);
         let encode = |sample: u64| {
-            let mut file = std::io::Cursor::new(Vec::new());
-            palm.region(sample)
-                .write_to(&mut file, image::ImageFormat::Png)
-                .expect("in memory");
-            encoder.encode(file.get_ref(), Picture::Region).ok()
+            let file = crate::palms::png(&palm.region(sample));
+            encoder.encode(&file, Picture::Region).ok()
         };
         // Where too much is hidden there is no signature.
         let all: Vec<_> = (0..6).filter_map(encode).collect();

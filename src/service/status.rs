@@ -90,10 +90,11 @@ fn sealed(refusal: &SealedError) -> Line {
         SealedError::Stale { .. } => (Code::FailedPrecondition, Reason::ProbeStale),
         SealedError::Replayed => (Code::FailedPrecondition, Reason::ProbeReplayed),
     };
-    let field = refusal.field();
+    let (field, text) = (refusal.field(), refusal.to_string());
+    let problem = text.strip_prefix(field).and_then(|rest| rest.strip_prefix(": "));
     Line::new(code, reason)
         .with("field", field)
-        .violates(field, &refusal.to_string())
+        .violates(field, problem.unwrap_or(&text))
 }
 
 fn node(error: &NodeError) -> Line {

@@ -288,7 +288,7 @@ fn every_refused_seal_has_its_code_and_reason_and_names_its_field() {
         let details = status.get_details_bad_request().expect("BadRequest");
         let violation = details.field_violations.first().expect("one violation");
         assert_eq!(violation.field, field);
-        assert!(text.starts_with(field), "{text}");
+        assert_eq!(text, format!("{field}: {}", violation.description));
     }
 }
 

@@ -78,10 +78,13 @@ async fn speak(world: &World, config: &ClientConfig) -> SendRequest<Bytes> {
 }
 
 async fn speak_on(stream: TcpStream, config: &ClientConfig) -> SendRequest<Bytes> {
-    let (sender, connection) = h2::client::handshake(shake_hands(stream, config).await)
+    let (sender, mut connection) = h2::client::handshake(shake_hands(stream, config).await)
         .await
         .expect("HTTP/2");
+    let mut pings = connection.ping_pong().expect("not yet taken");
     tokio::spawn(connection);
+    // Only who is let in is answered: from here on it isn't in its handshake any more, for the server either.
+    pings.ping(h2::Ping::opaque()).await.expect("let in");
     sender.ready().await.expect("open")
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::brought_back::{ENROLLED, IMPORTED, Keys, backed_up, journal, text};
-use crate::harness::{Child, World, palm};
+use crate::harness::{Child, World, copy_tree, palm};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_that_a_crash_kept_from_the_journal_is_in_it_after_the_next_start() {
@@ -25,21 +25,12 @@ async fn an_erasure_that_a_crash_kept_from_the_journal_is_in_it_after_the_next_s
     for (line, subject) in lines.iter().zip(["a", "b"]) {
         assert!(line.contains(&format!("\"subject_id\":\"{subject}\"")), "{line}");
     }
-    let verify = || {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_thenar"))
-            .args(["data", "verify", "--json", "--data"])
-            .arg(world.data())
-            .output()
-            .expect("started");
-        let found: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        (output.status.success(), found)
-    };
-    let (is_sound, found) = verify();
+    let (is_sound, found) = verified(&world);
     assert!(is_sound, "{found}");
     assert_eq!(found["journal"]["entries"], 2);
     // A line that rotted.
     fs::write(journal(&world), whole.replacen("\"a\"", "\"x\"", 1)).expect("written");
-    let (is_sound, found) = verify();
+    let (is_sound, found) = verified(&world);
     assert!(!is_sound && found["journal"]["sound"] == false, "{found}");
     let fault = found["journal"]["fault"].as_str().expect("a fault");
     assert!(fault.contains("line 1 is not as it was written"), "{fault}");
@@ -53,6 +44,45 @@ async fn an_erasure_that_a_crash_kept_from_the_journal_is_in_it_after_the_next_s
             "{left} bytes left"
         );
     }
+}
+
+/// Whether `thenar data verify` finds nothing at fault, and what it says.
+fn verified(world: &World) -> (bool, serde_json::Value) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_thenar"))
+        .args(["data", "verify", "--json", "--data"])
+        .arg(world.data())
+        .output()
+        .expect("started");
+    let found = serde_json::from_slice(&output.stdout).expect("JSON");
+    (output.status.success(), found)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verification_finds_a_tenant_that_came_back_older_than_the_journal() {
+    let world = World::prepare();
+    let older = tempfile::tempdir().expect("a directory");
+    for (subject, seed) in [("a", 1), ("b", 2)] {
+        let child = Child::start(&world).await;
+        if seed == 1 {
+            child.create_tenant("acme").await;
+        }
+        let mut operator = child.operator("acme").await;
+        operator.enroll(subject, &palm(seed)).await.expect("enrolled");
+        operator.erase(subject, subject).await.expect("erased");
+        child.kill();
+        let (is_sound, found) = verified(&world);
+        assert!(is_sound, "{found}");
+        if seed == 1 {
+            copy_tree(&world.tenant_path("acme"), older.path(), &[]);
+        }
+    }
+    fs::remove_dir_all(world.tenant_path("acme")).expect("removed");
+    copy_tree(older.path(), &world.tenant_path("acme"), &[]);
+    let (is_sound, found) = verified(&world);
+    assert!(!is_sound && found["journal"]["sound"] == true, "{found}");
+    let faults = found["tenants"][0]["faults"].to_string();
+    let told = "its last erasure is number 1, that of the journal 2";
+    assert!(faults.contains(told), "{found}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,10 @@
 //! How fast image files become signatures, on one thread. Draws a few palms; compares nothing.
 
-use std::io::Cursor;
-
-use image::{GrayImage, ImageFormat};
+use image::GrayImage;
 use serde::Serialize;
 use thenar::encode::{DIM_MAX, PalmEncoder, Picture};
 use thenar::model::signature::Dimension;
-use thenar::palms::{Palms, Side, preset};
+use thenar::palms::{self, Palm, Palms, Side, preset};
 
 use crate::Failure;
 use crate::timing::{Samples, Summary};
@@ -31,8 +29,13 @@ pub struct Speed {
 pub fn measure(seed: u64) -> Result<Speed, Failure> {
     let palms = Palms::new(seed, preset::test());
     let palm = |number| palms.palm(number, Side::by_turns(number));
-    let regions = files((0..PALMS).map(|number| palm(number).region(0)))?;
-    let hands = files((0..PALMS).map(|number| palm(number).hand(0, false).image))?;
+    let files = |draw: fn(&Palm<'_>) -> GrayImage| -> Vec<Vec<u8>> {
+        (0..PALMS)
+            .map(|number| palms::png(&draw(&palm(number))))
+            .collect()
+    };
+    let regions = files(|palm| palm.region(0));
+    let hands = files(|palm| palm.hand(0, false).image);
     let encoder = PalmEncoder::new(Dimension::new(DIM_MAX)?)?;
     let region = time(&encoder, &regions, Picture::Region)?;
     Ok(Speed {
@@ -40,15 +43,6 @@ pub fn measure(seed: u64) -> Result<Speed, Failure> {
         hand: time(&encoder, &hands, Picture::Hand)?,
         regions_per_s: (1e3 / region.ms).round(),
     })
-}
-
-fn files(images: impl Iterator<Item = GrayImage>) -> Result<Vec<Vec<u8>>, Failure> {
-    let file = |image: GrayImage| {
-        let mut file = Cursor::new(Vec::new());
-        image.write_to(&mut file, ImageFormat::Png)?;
-        Ok(file.into_inner())
-    };
-    images.map(file).collect()
 }
 
 fn time(encoder: &PalmEncoder, files: &[Vec<u8>], picture: Picture) -> Result<Summary, Failure> {

@@ -1,20 +1,17 @@
 //! The act on images: palms are drawn, encoded as a scanner would, enrolled and asked for in a tenant of their own. Measures no encoder; `thenar eval` does.
 
-use std::io::Cursor;
-
 use futures::future::try_join_all;
-use image::ImageFormat;
 use rayon::prelude::*;
 
 use crate::client::api::policy::ThresholdRule;
 use crate::client::{Client, api};
-use crate::encode::{ENCODER_NAME, ENCODER_VERSION, Encoded, PalmEncoder, Picture};
+use crate::encode::{self, Encoded, PalmEncoder, Picture};
 use crate::model::id::TenantId;
 use crate::model::principal::Role;
 use crate::model::signature::Dimension;
-use crate::palms::{Palms, Side, preset};
+use crate::palms::{self, Palms, Side, preset};
 
-use super::super::capture::new_request_id;
+use super::super::capture::{encoder_message, new_request_id};
 use super::super::error::CliError;
 use super::super::simulated::oracle::{self, Answer, Asker, Verdict};
 use super::super::simulated::{self, Palm, SEED, subject_id};
@@ -127,18 +124,13 @@ fn encoded(
     sample: u64,
     dim: Dimension,
 ) -> Result<(Palm, api::Signature), DemoError> {
-    let mut file = Cursor::new(Vec::new());
-    let broken = |error: String| DemoError::Broken(format!("the picture of a drawn palm: {error}"));
-    let picture = palms.palm(number, Side::Left).region(sample);
-    picture
-        .write_to(&mut file, ImageFormat::Png)
-        .map_err(|error| broken(error.to_string()))?;
+    let file = palms::png(&palms.palm(number, Side::Left).region(sample));
     let Encoded { signature, quality } = encoder
-        .encode(file.get_ref(), Picture::Region)
-        .map_err(|error| broken(error.to_string()))?;
+        .encode(&file, Picture::Region)
+        .map_err(|reason| DemoError::Broken(format!("the picture of a drawn palm: {reason}")))?;
     let palm = Palm::new(&signature, dim);
     let message = api::Signature {
-        encoder: Some(api_encoder()),
+        encoder: Some(encoder_message(&encode::encoder())),
         hand: api::Hand::Left.into(),
         quality: quality.into(),
         ..palm.message()
@@ -146,16 +138,9 @@ fn encoded(
     Ok((palm, message))
 }
 
-fn api_encoder() -> api::Encoder {
-    api::Encoder {
-        name: ENCODER_NAME.to_owned(),
-        version: ENCODER_VERSION.to_owned(),
-    }
-}
-
 fn tenant_request(tenant: &TenantId, dim: Dimension) -> api::CreateTenantRequest {
     let mut request = simulated::tenant_request(tenant, format!("create-{tenant}"), dim, FPIR, PEOPLE);
-    request.encoder = Some(api_encoder());
+    request.encoder = Some(encoder_message(&encode::encoder()));
     if let Some(policy) = &mut request.policy {
         policy.threshold_rule = Some(ThresholdRule::Threshold(THRESHOLD));
         policy.quality_min = 0;
