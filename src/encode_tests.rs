@@ -253,7 +253,7 @@ fn what_can_hardly_be_seen_gives_no_signature() {
 }
 
 #[test]
-fn a_whole_hand_is_no_region() {
+fn a_picture_that_is_no_square_is_no_region() {
     let hand = Palms::new(5, preset::test())
         .palm(0, Side::Left)
         .hand(0, false)

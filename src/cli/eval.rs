@@ -1,5 +1,6 @@
 //! `thenar eval`: labelled images or signatures in, the figures of ISO/IEC 19795-1 out. Asks no server; keeps no picture.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -125,6 +126,12 @@ pub enum EvalError {
         /// What stands there.
         number: String,
     },
+    /// An image that the pattern gives an empty label.
+    #[error("{path}: the palm's label by --pattern is empty")]
+    NoLabel {
+        /// The image.
+        path: String,
+    },
     /// A label that is none.
     #[error("{}: line {line}: {problem}", path.display())]
     Label {
@@ -165,6 +172,10 @@ pub fn run(args: &Args) -> Result<(), CliError> {
         let (captures, failed) = images(args)?;
         (captures, failed, Some(encode::encoder()))
     };
+    // First, since it says why there may be nothing to compare.
+    if let Some(dir) = &args.report {
+        list(dir, &failed)?;
+    }
     let set = Set::new(captures).map_err(EvalError::from)?;
     let plan = Plan {
         enrol: usize::from(args.enrol),
@@ -173,7 +184,7 @@ pub fn run(args: &Args) -> Result<(), CliError> {
     let report = Report::new(&set, plan, encoder);
     output::line(text::report(&report).trim_end())?;
     if let Some(dir) = &args.report {
-        write(dir, &report, &failed)?;
+        write(dir, &report)?;
     }
     if args.json {
         let summary = serde_json::to_string(&report.summary).expect("numbers are JSON");
@@ -219,13 +230,27 @@ fn images(args: &Args) -> Result<(Vec<Capture>, Vec<Failed>), CliError> {
     bar.finish_and_clear();
     let (captures, failed): (Vec<_>, Vec<Option<Failed>>) = encoded?.into_iter().unzip();
     let failed: Vec<Failed> = failed.into_iter().flatten().collect();
-    if let Some((name, reason)) = failed.first() {
-        eprintln!(
-            "· {} images gave no signature, the first is {name}: {reason}",
-            failed.len()
-        );
+    if let Some(told) = told(&failed) {
+        eprintln!("· {told}");
     }
     Ok((captures, failed))
+}
+
+/// How many images gave no signature, and why.
+fn told(failed: &[Failed]) -> Option<String> {
+    let (name, reason) = failed.first()?;
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for (_, reason) in failed {
+        *counts.entry(reason).or_default() += 1;
+    }
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(reason, count)| format!("{count} {reason}"))
+        .collect();
+    let (count, counts) = (failed.len(), counts.join(", "));
+    Some(format!(
+        "{count} images gave no signature ({counts}), the first is {name}: {reason}"
+    ))
 }
 
 fn capture(
@@ -271,28 +296,33 @@ fn prepare(dir: &Path) -> io::Result<()> {
 }
 
 /// Writes a report to a folder that is there.
-fn write(dir: &Path, report: &Report, failed: &[Failed]) -> Result<(), CliError> {
-    let put = |name: &str, text: String| {
-        let path = dir.join(name);
-        std::fs::write(&path, text).map_err(|error| CliError::file(&path, error))
-    };
+fn write(dir: &Path, report: &Report) -> Result<(), CliError> {
     let json = serde_json::to_string(report).expect("numbers and text are JSON");
-    put(REPORT_FILE, json + "\n")?;
-    put(PAGE_FILE, html::page(report))?;
+    put(&dir.join(REPORT_FILE), json + "\n")?;
+    put(&dir.join(PAGE_FILE), html::page(report))
+}
+
+/// Lists the images without a signature in that folder, and removes what an earlier run left there.
+fn list(dir: &Path, failed: &[Failed]) -> Result<(), CliError> {
+    for name in [REPORT_FILE, PAGE_FILE, FAILED_FILE] {
+        remove(&dir.join(name))?;
+    }
     if failed.is_empty() {
-        return remove(&dir.join(FAILED_FILE));
+        return Ok(());
     }
     let quoted = |name: &str| name.replace('"', "\"\"");
     let lines = failed
         .iter()
         .map(|(name, reason)| format!("{reason},\"{}\"\n", quoted(name)));
-    put(
-        FAILED_FILE,
-        std::iter::once("reason,file\n".to_owned()).chain(lines).collect(),
-    )
+    let text = std::iter::once("reason,file\n".to_owned()).chain(lines).collect();
+    put(&dir.join(FAILED_FILE), text)
 }
 
-/// Removes a file that an earlier run may have left.
+fn put(path: &Path, text: String) -> Result<(), CliError> {
+    std::fs::write(path, text).map_err(|error| CliError::file(path, error))
+}
+
+/// Removes a file that may be there.
 fn remove(path: &Path) -> Result<(), CliError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(CliError::file(path, error)),

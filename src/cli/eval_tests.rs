@@ -181,16 +181,30 @@ fn images_without_a_signature_are_listed_with_their_reasons() {
     );
     assert_eq!(failed[0], ("1_1.png".to_owned(), "not-an-image"));
     prepare(&dir.path().join("out")).expect("made");
-    write(&dir.path().join("out"), &report_of(3, 2), &failed).expect("written");
-    let list = std::fs::read_to_string(dir.path().join("out").join(FAILED_FILE)).expect("written");
-    assert_eq!(list.lines().next(), Some("reason,file"));
-    assert!(list.contains("not-an-image,\"2_\"\"2.png\"\n"), "{list}");
+    let told = told(&failed).expect("some failed");
+    assert_eq!(
+        told,
+        "4 images gave no signature (4 not-an-image), the first is 1_1.png: not-an-image"
+    );
+    let out = dir.path().join("out");
+    write(&out, &report_of(3, 2)).expect("written");
+    list(&out, &failed).expect("written");
+    assert!(
+        !out.join(REPORT_FILE).exists() && !out.join(PAGE_FILE).exists(),
+        "an earlier run's"
+    );
+    let list_text = std::fs::read_to_string(dir.path().join("out").join(FAILED_FILE)).expect("written");
+    assert_eq!(list_text.lines().next(), Some("reason,file"));
+    assert!(
+        list_text.contains("not-an-image,\"2_\"\"2.png\"\n"),
+        "{list_text}"
+    );
     let told = run(&args).expect_err("refused").to_string();
     assert!(told.starts_with("0 palms with a signature"), "{told}");
 
-    write(&dir.path().join("out"), &report_of(3, 2), &[]).expect("written");
+    list(&out, &[]).expect("removed");
     assert!(
-        !dir.path().join("out").join(FAILED_FILE).exists(),
+        !out.join(FAILED_FILE).exists(),
         "nothing failed, and the list of an earlier run is gone"
     );
 }

@@ -20,6 +20,8 @@ const ALLOCATION_MAX: u64 = 8 * PIXELS_MAX;
 
 /// The largest number of 12 bits.
 const TWELVE_BITS: f32 = 4_095.0;
+/// One pixel in so many is brighter than a quarter of that where 12 bits are used: else it is a dark frame of 16.
+const BRIGHTER: usize = 100;
 
 /// The grey values of an image file, upright as its EXIF orientation says. Transparent parts are black.
 pub fn decode(file: &[u8]) -> Result<Grey, FailureToAcquire> {
@@ -83,7 +85,8 @@ fn grey(image: &DynamicImage) -> Grey {
         image.to_luma16().pixels().map(|p| f32::from(p.0[0])).collect()
     };
     let deep = image.color().bytes_per_pixel() / image.color().channel_count() == 2;
-    let low = deep && values.iter().all(|v| *v <= TWELVE_BITS);
+    let brighter = values.iter().filter(|v| **v > TWELVE_BITS / 4.0).count();
+    let low = deep && brighter * BRIGHTER >= values.len() && values.iter().all(|v| *v <= TWELVE_BITS);
     let full = if low { TWELVE_BITS } else { f32::from(u16::MAX) };
     Grey::new(
         image.width(),

@@ -18,6 +18,8 @@ const BLINDING: f32 = 0.985;
 const FLAT: f32 = 0.002;
 /// Half the side of the window in which most pixels must be dark, or bright, for its middle to be hidden. Lines are narrower.
 const AROUND: usize = 3;
+/// Half the side of a window that is lost where all of it is flat. Blocks of a JPEG, of 8 pixels, are smaller, and smooth skin may be one block flat.
+const LOST: usize = 8;
 /// What is hidden is taken that much wider, in pixels: edges are soft.
 const SOFT: usize = 2;
 
@@ -44,14 +46,13 @@ impl Region {
         let next =
             |at: usize, step: usize, place: usize| if place + 1 < SIDE { at + step } else { at - step };
         let flat = |at: usize| alike(at, next(at, 1, at % SIDE)) && alike(at, next(at, SIDE, at / SIDE));
-        let [outside, flat] = [
-            crowd(&mut (0..SIDE * SIDE).map(outside), AROUND),
-            crowd(&mut (0..SIDE * SIDE).map(flat), AROUND),
-        ];
-        let window = (2 * AROUND as u32 + 1).pow(2);
-        let hidden = |at: usize| 2 * outside[at] > window || flat[at] == window;
-        let near = crowd(&mut (0..SIDE * SIDE).map(hidden), SOFT);
-        let seen: Vec<bool> = near.iter().map(|hidden| *hidden == 0).collect();
+        let all = 0..SIDE * SIDE;
+        let window = |half: usize| (2 * half as u32 + 1).pow(2);
+        let outside = crowd(&mut all.clone().map(outside), AROUND);
+        let flat = crowd(&mut all.clone().map(flat), LOST);
+        let hidden = crowd(&mut outside.iter().map(|count| 2 * count > window(AROUND)), SOFT);
+        let lost = crowd(&mut flat.iter().map(|count| *count == window(LOST)), LOST + SOFT);
+        let seen: Vec<bool> = all.map(|at| hidden[at] + lost[at] == 0).collect();
         if !seen.contains(&false) {
             return Self {
                 grey: picture.clone(),

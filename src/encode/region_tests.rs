@@ -69,6 +69,13 @@ fn what_has_no_grain_is_no_skin() {
 }
 
 #[test]
+fn smooth_blocks_of_a_jpeg_are_skin() {
+    // A chequer of blocks of 8 pixels, each of one brightness.
+    let blocks = picture(|x, y| Some(if (x / 8 + y / 8) % 2 == 0 { 0.5 } else { 0.52 }));
+    assert!(near(Region::of(&blocks).coverage(), 1.0));
+}
+
+#[test]
 fn crowds_are_of_the_mirrored_picture() {
     let marked = [0, SIDE + 1, SIDE * SIDE - 1];
     let crowd = |half| crowd(&mut (0..SIDE * SIDE).map(|at| marked.contains(&at)), half);

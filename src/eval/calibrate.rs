@@ -48,7 +48,8 @@ pub enum Basis {
 /// A threshold and what to expect of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Calibration {
-    /// The threshold to set: the upper end of the interval, so that the target holds with 97.5 % confidence.
+    /// The threshold to set: the upper end of the interval. The target holds with 97.5 % confidence where comparisons are independent; those of one
+    /// palm aren't, and of others than were evaluated it says nothing.
     pub threshold: f64,
     /// The single most likely one.
     pub estimate: f64,
@@ -152,7 +153,9 @@ fn extrapolated(non_mated: &Counts, fmr: f64) -> Result<(f64, [f64; 2], Basis), 
     let highest = non_mated.stretches(edge);
     let tail = Tail::fit(center, from, &highest).ok_or(CalibrateError::Degenerate { from })?;
     let scores = non_mated.at_or_above(edge);
-    let rest = fmr * as_f64(total) / as_f64(scores);
+    // Where the tail begins is known as well as so many of all scores say.
+    let [low, high] = clopper_pearson(scores, total);
+    let interval = [tail.interval(fmr / low)[0], tail.interval(fmr / high)[1]];
     let highest = highest.last().map_or(from, |(score, _)| *score);
     let basis = Basis::Extrapolated {
         times: RULE_OF_THIRTY / (fmr * as_f64(total)),
@@ -164,7 +167,8 @@ fn extrapolated(non_mated: &Counts, fmr: f64) -> Result<(f64, [f64; 2], Basis), 
         highest,
         highest_expected: tail.share(highest) * as_f64(scores),
     };
-    Ok((tail.quantile(rest), tail.interval(rest), basis))
+    let estimate = tail.quantile(fmr * as_f64(total) / as_f64(scores));
+    Ok((estimate, interval, basis))
 }
 
 #[cfg(test)]

@@ -5,20 +5,18 @@
 )]
 #![expect(clippy::too_many_lines, reason = "one list of all requests")]
 
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use image::{GrayImage, ImageFormat, imageops};
 use prost::Message;
 use thenar::keys::keyring::{Keyring, Purpose};
 use thenar::keys::receipt::ReceiptSigner;
 use thenar::model::erasure::{ErasureReceipt, ErasureState};
 use thenar::model::timestamp::Timestamp;
-use thenar::palms::{Palms, Side, preset};
 use thenar::proto::matching::v1 as matching;
 use thenar::proto::v1 as public;
 use thenar::storage::fuzzing;
 
+use crate::pictures;
 use crate::targets::kek;
 
 /// Set to write the valid inputs anew.
@@ -86,24 +84,9 @@ fn files() {
     };
     let signed = ReceiptSigner::new(&kek()).sign(&receipt);
     save("receipt", "purged", &serde_json::to_vec(&signed).expect("valid"));
-    // region-cmyk is kept as it is: nothing here writes four inks.
-    let palms = Palms::new(1, preset::test());
-    let palm = palms.palm(0, Side::Left);
-    let hand = palm.hand(0, false).image;
-    let small = imageops::resize(&hand, 240, 320, imageops::FilterType::Triangle);
-    let image = |name: &str, whole_hand: bool, image: &GrayImage, format: ImageFormat| {
-        let mut file = Cursor::new(vec![u8::from(whole_hand)]);
-        file.set_position(1);
-        image.write_to(&mut file, format).expect("in memory");
-        save("image", name, file.get_ref());
-    };
-    image("region-png", false, &palm.region(0), ImageFormat::Png);
-    image("region-jpeg", false, &palm.region(0), ImageFormat::Jpeg);
-    image("region-bmp", false, &palm.region(0), ImageFormat::Bmp);
-    image("region-pgm", false, &palm.region(0), ImageFormat::Pnm);
-    // Of the two, mutations of the one without checksums come as far as the outline.
-    image("hand-png", true, &small, ImageFormat::Png);
-    image("hand-pgm", true, &small, ImageFormat::Pnm);
+    for (name, bytes) in pictures::valid() {
+        save("image", name, &bytes);
+    }
     save("config", "example", include_bytes!("../../thenar.example.toml"));
     let lines = include_str!("../../thenar.example.toml").lines();
     let all: Vec<&str> = lines

@@ -5,6 +5,7 @@
 mod allocator;
 mod corpus;
 mod mutate;
+mod pictures;
 mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,4 +1,4 @@
-//! Whether quality foretells failure: captures that were badly taken, in tenths by their quality.
+//! Whether quality foretells failure: captures that were badly taken, each against a good one of its palm, in tenths by their quality.
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use thenar::palms::{Palms, Side, preset};
 use super::Plan;
 use crate::Failure;
 
-/// A capture fails where it has a mated score below this one.
+/// A capture fails where its score with the good one is below this.
 const FAILED_BELOW: f32 = 0.25;
 
 /// A tenth of the captures.
@@ -23,40 +23,32 @@ pub struct Tenth {
     pub from: u8,
     /// Highest.
     pub to: u8,
-    /// Share that has a mated score below 0.25 with any other capture of its palm.
+    /// Share whose score with the good capture of the palm is below 0.25.
     pub failed: f64,
 }
 
-/// Draws captures of the family `ruined`, and compares those of each palm.
+/// Draws captures of the family `ruined`, and compares each with one of the same palm that is of the family `test`.
 pub fn measure(plan: Plan) -> Result<Vec<Tenth>, Failure> {
-    let palms = Palms::new(plan.seed, preset::ruined());
+    let [good, ruined] = [preset::test(), preset::ruined()].map(|style| Palms::new(plan.seed, style));
     let extractor = Extractor::new();
     let projection = built_in(Dimension::new(DIM_MAX)?)?;
     let of_palm = |number: u64| {
-        let palm = palms.palm(number, Side::by_turns(number));
-        let of = |sample| {
-            let region = Region::of(&Grey::from(&palm.region(sample)));
+        let side = Side::by_turns(number);
+        let of = |palms: &Palms, sample| {
+            let region = Region::of(&Grey::from(&palms.palm(number, side).region(sample)));
             let signature = projection.apply(&extractor.extract(&region));
             (Quality::of(&region).score(), signature)
         };
-        judged(&(0..plan.samples).map(of).collect::<Vec<_>>())
+        let (_, reference) = of(&good, plan.samples);
+        let judged = |sample| {
+            let (quality, signature) = of(&ruined, sample);
+            let score: f32 = reference.iter().zip(&signature).map(|(a, b)| a * b).sum();
+            (quality, score < FAILED_BELOW)
+        };
+        (0..plan.samples).map(judged).collect::<Vec<_>>()
     };
     let captures = (0..plan.palms).into_par_iter().flat_map_iter(of_palm).collect();
     Ok(tenths(captures))
-}
-
-/// The quality of each capture of a palm, and whether it fails.
-fn judged(captures: &[(u8, Vec<f32>)]) -> Vec<(u8, bool)> {
-    let score = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-    let fails = |at: usize| {
-        let mates = captures.iter().enumerate().filter(|(other, _)| *other != at);
-        mates
-            .map(|(_, (_, mate))| score(mate, &captures[at].1))
-            .any(|score| score < FAILED_BELOW)
-    };
-    (0..captures.len())
-        .map(|at| (captures[at].0, fails(at)))
-        .collect()
 }
 
 fn tenths(mut captures: Vec<(u8, bool)>) -> Vec<Tenth> {

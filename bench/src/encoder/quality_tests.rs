@@ -1,13 +1,6 @@
-//! Tests of tenths and of who fails.
+//! Tests of tenths.
 
 use super::*;
-
-#[test]
-fn one_mate_too_far_is_a_failure_of_both() {
-    let captures = [(10, vec![1.0, 0.0]), (20, vec![1.0, 0.0]), (30, vec![0.0, 1.0])];
-    assert_eq!(judged(&captures), [(10, true), (20, true), (30, true)]);
-    assert_eq!(judged(&captures[..2]), [(10, false), (20, false)]);
-}
 
 #[test]
 fn tenths_are_in_order_of_quality() {

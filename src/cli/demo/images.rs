@@ -66,11 +66,10 @@ pub(super) async fn run(host: &Host) -> Result<Images, CliError> {
         let name = format!("camera-{number}");
         scanners.push(host.member(tenant.clone(), Role::Scanner, &name).await?);
     }
-    let share = probes.len().div_ceil(SCANNERS);
-    let asked = scanners
-        .iter()
-        .zip(probes.chunks(share))
-        .map(|(scanner, probes)| ask(scanner, probes));
+    let asked = (0..).zip(&scanners).map(|(first, scanner)| {
+        let shown = probes.iter().skip(first).step_by(SCANNERS);
+        ask(scanner, shown)
+    });
     let parts = try_join_all(asked).await?;
     Ok(parts.into_iter().fold(Images::default(), Images::and))
 }
@@ -148,7 +147,7 @@ fn tenant_request(tenant: &TenantId, dim: Dimension) -> api::CreateTenantRequest
     request
 }
 
-async fn ask(scanner: &Client, probes: &[Probe]) -> Result<Images, CliError> {
+async fn ask(scanner: &Client, probes: impl Iterator<Item = &Probe>) -> Result<Images, CliError> {
     let mut images = Images::default();
     for probe in probes {
         let request = api::IdentifyRequest {

@@ -150,6 +150,11 @@ fn label(
         _ => return Ok(None),
     };
     let joined = |parts: [Option<String>; 2]| parts.into_iter().flatten().collect::<Vec<_>>().join("/");
+    if palm.is_empty() {
+        return Err(EvalError::NoLabel {
+            path: name.to_owned(),
+        });
+    }
     let palm = joined([Some(palm), group("hand")]);
     // Without a sample's number the path tells captures of a palm apart, and their order.
     let sample = joined([group("session"), sample.or_else(|| Some(name.to_owned()))]);

@@ -45,10 +45,10 @@ fn the_layouts_of_the_research_sets_are_told_apart() {
             [("1", "1/10"), ("2", "2/1")],
         ),
         (
-            r"(?<hand>Left|Right)[^/]*/(?<palm>\d+)_(?<sample>\d+)",
+            r"(?<hand>[LR])[a-z]+[^/]*/(?<palm>\d+)_(?<sample>\d+)",
             None,
             ["Segmented/Left/001_1.bmp", "Segmented/Right/001_1.bmp"],
-            [("001/Left", "1"), ("001/Right", "1")],
+            [("001/L", "1"), ("001/R", "1")],
         ),
         (
             r"PolyU_(?<palm>\d+)_(?<session>[FS])_(?<sample>\d+)",
@@ -121,6 +121,10 @@ fn what_gives_no_labels_is_refused_by_name() {
     );
     assert!(refused(plain, Some(10), &["1_2.png"]).contains("--per-palm"));
     assert!(refused(r"(?<index>\d+)", None, &["1.png"]).contains("--per-palm"));
+    assert_eq!(
+        refused("(?<palm>)", None, &["1.png"]),
+        "1.png: the palm's label by --pattern is empty"
+    );
     assert_eq!(
         refused(r"(?<index>\d+)", Some(10), &["000.png"]),
         "000.png: \"000\" is no running number from 1 on"
