@@ -7,11 +7,19 @@
     reason = "pixels of a reduced image"
 )]
 
+use image::{GrayImage, Luma};
+use imageproc::contrast::otsu_level;
+use imageproc::definitions::Image;
+use imageproc::drawing::flood_fill_mut;
+use imageproc::filter::separable_filter_equal;
+use imageproc::region_labelling::{Connectivity, connected_components};
+use imageproc::stats::histogram;
+
 use super::failure::FailureToAcquire;
 use super::grey::Grey;
 
-/// Levels that are told apart in search of a threshold.
-const LEVELS: usize = 256;
+/// The highest level of those that are told apart in search of a threshold.
+const TOP: f32 = 255.0;
 /// Share of all variance that must lie between the two sides of the threshold. One bell has 0.64 of it
 /// there and an even spread 0.75, so that two groups need more.
 const SEPARATION_MIN: f64 = 0.75;
@@ -38,12 +46,12 @@ pub struct Mask {
     pub width: usize,
     /// Rows.
     pub height: usize,
-    /// Whether a pixel is of the hand.
-    pub inside: Vec<bool>,
+    /// 1 where the hand is, 0 elsewhere and in a frame of one pixel around the image.
+    pub inside: GrayImage,
     /// The size of the largest other piece that is as bright, as a share of the hand's.
     pub other: f32,
     /// Brightness beyond the threshold, for borders finer than a pixel.
-    above: Vec<f32>,
+    above: Image<Luma<f32>>,
 }
 
 impl Mask {
@@ -51,10 +59,12 @@ impl Mask {
     pub fn of(image: &Grey) -> Result<Self, FailureToAcquire> {
         let (width, height) = (image.width(), image.height());
         // The root lets less of a hand that is lit from one side fall below the threshold.
-        let roots: Vec<f32> = image.values().iter().map(|v| v.clamp(0.0, 1.0).sqrt()).collect();
-        let roots = softened(&roots, width);
-        let [low, high] = range(&roots);
-        let brightest = roots.iter().copied().fold(0.0, f32::max);
+        let roots = image.values().iter().map(|v| v.clamp(0.0, 1.0).sqrt()).collect();
+        let roots = Image::<Luma<f32>>::from_raw(width as u32, height as u32, roots);
+        // Noise of single pixels frays borders.
+        let mut values = separable_filter_equal(&roots.expect("a root for every pixel"), &[0.25, 0.5, 0.25]);
+        let [low, high] = range(&values);
+        let brightest = values.iter().copied().fold(0.0, f32::max);
         let none = if brightest * brightest < DARK {
             FailureToAcquire::TooDark
         } else {
@@ -63,27 +73,32 @@ impl Mask {
         if high - low < RANGE_MIN {
             return Err(none);
         }
-        let stretched: Vec<f32> = roots.iter().map(|v| (v - low) / (high - low)).collect();
-        let threshold = threshold(&stretched).ok_or(none)?;
-        let above: Vec<f32> = stretched.iter().map(|v| v - threshold).collect();
-        let all = Self {
-            width,
-            height,
-            inside: above.iter().map(|v| *v > 0.0).collect(),
-            other: 0.0,
-            above,
-        };
-        let mask = all.largest().ok_or(FailureToAcquire::NoHand)?.filled();
-        let share = mask.inside.iter().filter(|i| **i).count() as f32 / mask.inside.len() as f32;
+        for value in values.iter_mut() {
+            *value = (*value - low) / (high - low);
+        }
+        let threshold = threshold(&values).ok_or(none)?;
+        for value in values.iter_mut() {
+            *value -= threshold;
+        }
+        let above = values;
+        let (piece, other) = largest(&above).ok_or(FailureToAcquire::NoHand)?;
+        let inside = filled(piece);
+        let share = inside.iter().filter(|shade| **shade > 0).count() as f32 / above.len() as f32;
         if !(AREA[0]..=AREA[1]).contains(&share) {
             return Err(FailureToAcquire::NoHand);
         }
-        Ok(mask)
+        Ok(Self {
+            width,
+            height,
+            inside,
+            other,
+            above,
+        })
     }
 
     /// Where the border runs near one of its pixels: at most a pixel from it, along the slope of the brightness.
     pub fn border(&self, x: usize, y: usize) -> [f32; 2] {
-        let value = |x: usize, y: usize| self.above[y * self.width + x];
+        let value = |x: usize, y: usize| self.above[(x as u32, y as u32)][0];
         let (left, right) = (x.saturating_sub(1), (x + 1).min(self.width - 1));
         let (up, down) = (y.saturating_sub(1), (y + 1).min(self.height - 1));
         let slope = [
@@ -97,100 +112,42 @@ impl Mask {
 
     /// Whether a pixel belongs to the hand; none beyond the image does.
     pub fn has(&self, x: i32, y: i32) -> bool {
-        let within = |t: i32, count: usize| usize::try_from(t).ok().filter(|t| *t < count);
-        match (within(x, self.width), within(y, self.height)) {
-            (Some(x), Some(y)) => self.inside[y * self.width + x],
-            _ => false,
-        }
-    }
-
-    /// The largest connected piece.
-    fn largest(mut self) -> Option<Self> {
-        let (mut seen, mut best, mut second) = (vec![false; self.inside.len()], Vec::new(), 0);
-        for start in 0..self.inside.len() {
-            if !seen[start] && self.inside[start] {
-                let piece = self.piece(start, &mut seen);
-                if piece.len() > best.len() {
-                    second = best.len();
-                    best = piece;
-                } else {
-                    second = second.max(piece.len());
-                }
-            }
-        }
-        self.inside.fill(false);
-        for at in &best {
-            self.inside[*at] = true;
-        }
-        self.other = second as f32 / best.len().max(1) as f32;
-        (!best.is_empty()).then_some(self)
-    }
-
-    /// The pixels that hang together with one.
-    fn piece(&self, start: usize, seen: &mut [bool]) -> Vec<usize> {
-        let mut piece = vec![start];
-        seen[start] = true;
-        let mut next = 0;
-        while let Some(&at) = piece.get(next) {
-            next += 1;
-            let (x, y) = (at % self.width, at / self.width);
-            let sides = [
-                (x > 0).then(|| at - 1),
-                (x + 1 < self.width).then(|| at + 1),
-                (y > 0).then(|| at - self.width),
-                (y + 1 < self.height).then(|| at + self.width),
-            ];
-            for side in sides.into_iter().flatten() {
-                if !seen[side] && self.inside[side] == self.inside[start] {
-                    seen[side] = true;
-                    piece.push(side);
-                }
-            }
-        }
-        piece
-    }
-
-    /// The same with everything inside that the edge of the image can't reach.
-    fn filled(mut self) -> Self {
-        let (width, height) = (self.width, self.height);
-        let (mut reached, mut outside) = (vec![false; self.inside.len()], Vec::new());
-        let rim = (0..self.inside.len()).filter(|at| {
-            let (x, y) = (at % width, at / width);
-            x == 0 || y == 0 || x + 1 == width || y + 1 == height
-        });
-        for at in rim {
-            if !reached[at] && !self.inside[at] {
-                outside.extend(self.piece(at, &mut reached));
-            }
-        }
-        self.inside.fill(true);
-        for at in outside {
-            self.inside[at] = false;
-        }
-        self
+        let [x, y] = [x, y].map(|t| u32::try_from(t.saturating_add(1)).unwrap_or(0));
+        self.inside
+            .get_pixel_checked(x, y)
+            .is_some_and(|shade| shade[0] > 0)
     }
 }
 
-/// The mean of each pixel and its neighbours, the nearer ones counting more: noise of single pixels frays borders.
-fn softened(values: &[f32], width: usize) -> Vec<f32> {
-    let height = values.len() / width;
-    let mean = |before: f32, at: f32, after: f32| (before + 2.0 * at + after) / 4.0;
-    let row = |row: &[f32]| -> Vec<f32> {
-        let value = |x: usize| row[x.min(width - 1)];
-        (0..width)
-            .map(|x| mean(value(x.saturating_sub(1)), value(x), value(x + 1)))
-            .collect()
-    };
-    let rows: Vec<Vec<f32>> = values.chunks(width).map(row).collect();
-    let column = |y: usize| {
-        let (up, at, down) = (
-            &rows[y.saturating_sub(1)],
-            &rows[y],
-            &rows[(y + 1).min(height - 1)],
-        );
-        (0..width).map(move |x| mean(up[x], at[x], down[x]))
-    };
-    (0..height).flat_map(column).collect()
+/// The largest connected piece, in a frame of a pixel, and the size of the largest other one as a share of it.
+fn largest(above: &Image<Luma<f32>>) -> Option<(GrayImage, f32)> {
+    let (width, height) = above.dimensions();
+    let bright = GrayImage::from_fn(width, height, |x, y| Luma([u8::from(above[(x, y)][0] > 0.0)]));
+    let pieces = connected_components(&bright, Connectivity::Four, Luma([0]));
+    let mut sizes = vec![0_u32; *pieces.iter().max()? as usize + 1];
+    for piece in pieces.iter().filter(|piece| **piece > 0) {
+        sizes[*piece as usize] += 1;
+    }
+    // The first of those that are as large.
+    let best = (1..sizes.len()).rev().max_by_key(|piece| sizes[*piece])?;
+    let size = std::mem::take(&mut sizes[best]);
+    let other = sizes.into_iter().max()? as f32 / size as f32;
+    let mut framed = GrayImage::new(width + 2, height + 2);
+    for (x, y, piece) in pieces.enumerate_pixels() {
+        if piece[0] as usize == best {
+            framed.put_pixel(x + 1, y + 1, Luma([1]));
+        }
+    }
+    Some((framed, other))
+}
+
+/// The same with everything inside that the frame can't reach.
+fn filled(mut framed: GrayImage) -> GrayImage {
+    flood_fill_mut(&mut framed, 0, 0, Luma([2]));
+    for shade in framed.iter_mut() {
+        *shade = u8::from(*shade != 2);
+    }
+    framed
 }
 
 /// The least and the greatest value but for the tails.
@@ -202,39 +159,21 @@ fn range(values: &[f32]) -> [f32; 2] {
 }
 
 /// The brightness that parts two groups best (Otsu, 1979), if there are two.
-fn threshold(values: &[f32]) -> Option<f32> {
-    let mut counts = [0.0_f64; LEVELS];
-    let top = (LEVELS - 1) as f32;
-    for value in values {
-        counts[(value.clamp(0.0, 1.0) * top) as usize] += 1.0;
-    }
-    let total = values.len() as f64;
-    let level = |k: usize| k as f64 / f64::from(top);
-    let sum: f64 = counts.iter().enumerate().map(|(k, n)| n * level(k)).sum();
-    let mean = sum / total;
-    let variance = counts
-        .iter()
-        .enumerate()
-        .map(|(k, n)| n * (level(k) - mean).powi(2))
-        .sum::<f64>()
-        / total;
-    let (mut below, mut sum_below) = (0.0, 0.0);
-    let mut best = (0.0, 0);
-    for (k, count) in counts.iter().enumerate().take(LEVELS - 1) {
-        below += count;
-        sum_below += count * level(k);
-        let above = total - below;
-        if below > 0.0 && above > 0.0 {
-            let difference = (sum - sum_below) / above - sum_below / below;
-            let between = below * above * (difference / total).powi(2);
-            if between > best.0 {
-                best = (between, k);
-            }
-        }
-    }
-    let (between, k) = best;
+fn threshold(values: &Image<Luma<f32>>) -> Option<f32> {
+    let level = |x, y| Luma([(values[(x, y)][0].clamp(0.0, 1.0) * TOP) as u8]);
+    let levels = GrayImage::from_fn(values.width(), values.height(), level);
+    let k = usize::from(otsu_level(&levels));
+    let counts = histogram(&levels).channels[0].map(f64::from);
+    let moment = |counts: &[f64], power| -> f64 {
+        let terms = counts.iter().enumerate().map(|(k, n)| n * (k as f64).powi(power));
+        terms.sum::<f64>() / values.len() as f64
+    };
+    let mean = moment(&counts, 1);
+    let variance = moment(&counts, 2) - mean * mean;
+    let [below, sum_below] = [0, 1].map(|power| moment(&counts[..=k], power));
+    let between = (mean * below - sum_below).powi(2) / (below * (1.0 - below));
     let apart = between >= SEPARATION_MIN * variance && parted(&counts, k);
-    apart.then(|| lowered(&counts, k) / top)
+    apart.then(|| lowered(&counts, k) / TOP)
 }
 
 /// A threshold nearer to what is behind the hand than the one that parts best: a ground is of one

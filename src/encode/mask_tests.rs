@@ -19,7 +19,7 @@ fn disk(dark: f32, bright: f32) -> Grey {
 }
 
 fn area(mask: &Mask) -> f32 {
-    mask.inside.iter().filter(|inside| **inside).count() as f32
+    mask.inside.iter().filter(|shade| **shade > 0).count() as f32
 }
 
 fn refused(image: &Grey) -> FailureToAcquire {
