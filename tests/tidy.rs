@@ -53,6 +53,11 @@ fn unsafe_stays_where_it_belongs() {
 }
 
 #[test]
+fn the_catalog_s_engine_stays_behind_its_seam() {
+    hold(rust, rules::sqlite_places);
+}
+
+#[test]
 fn nothing_is_suppressed_or_left_undone() {
     hold(rust, rules::suppressions);
 }

@@ -14,11 +14,10 @@ use zeroize::Zeroizing;
 use super::catalog::code::{int, uint};
 use super::catalog::page::PageSeal;
 use super::catalog::segments::{self, SegmentEntry};
-use super::catalog::{connection, erase, pending, schema};
+use super::catalog::{connection, erase, local, pending, schema};
 use super::data_dir;
 use super::error::StorageError;
 use super::place::SEGMENT_ROWS_MAX;
-use super::recover;
 use super::segment::format::{Plane, ROWS_AT, SegmentContext, ulid_of};
 use super::segment::reader::{SegmentReader, split_exact};
 use super::store::{CATALOG_FILE, SEGMENTS_DIR};
@@ -100,8 +99,7 @@ pub fn search(
         Some((data_key, public_key)) => {
             let catalog = dir.join(CATALOG_FILE);
             let asked = ask_catalog(&dir, receipt, (data_key, public_key), &mut absence);
-            let (traces, dimension, entries) =
-                asked.map_err(|error| recover::name_catalog(error, &catalog))?;
+            let (traces, dimension, entries) = asked.map_err(|error| local::name_catalog(error, &catalog))?;
             let context = SegmentContext::new(tenant, dimension, data_key);
             (traces, Some((context, entries)))
         }
@@ -140,7 +138,7 @@ fn ask_catalog(
     let conn = connection::open_reader(&catalog, &Arc::new(PageSeal::new(data_key)))?;
     schema::check(&conn, &catalog)?;
     let tx = conn.unchecked_transaction()?;
-    let dimension = recover::read_spec(&tx, &catalog, &receipt.tenant)?.dimension;
+    let dimension = local::read_spec(&tx, &catalog, &receipt.tenant)?.dimension;
     let traces = traces(receipt, Some(dimension))?;
     for reference in pending::references(&tx)? {
         if pending::sealed(&tx, reference)?.is_some_and(|sealed| traces.has(&sealed)) {

@@ -76,9 +76,9 @@ fn receipt_of(answer: &EraseAnswer) -> ErasureReceipt {
 }
 
 fn sealed_pending(house: &House) -> Vec<u8> {
-    let writer = house.store.0.writer.lock();
+    let conn = house.sql();
     let last = "SELECT sealed FROM pending ORDER BY reference DESC";
-    let sealed = writer.connection().query_row(last, [], |row| row.get(0));
+    let sealed = conn.query_row(last, [], |row| row.get(0));
     sealed.expect("pending")
 }
 
@@ -340,9 +340,9 @@ fn a_pending_row_that_lies_in_two_pages_is_found_through_the_catalog() {
     let receipt = receipt_of(&answer);
     assert_eq!(look(&house.crash_copy(), &receipt).found, []);
     let insert = "INSERT INTO pending (reference, sealed) VALUES (1, ?)";
-    let writer = house.store.0.writer.lock();
-    writer.connection().execute(insert, [sealed]).expect("put back");
-    drop(writer);
+    let conn = house.sql();
+    conn.execute(insert, [sealed]).expect("put back");
+    drop(conn);
     let found = look(&house.crash_copy(), &receipt).found;
     assert!(
         matches!(

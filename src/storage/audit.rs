@@ -11,12 +11,12 @@ use rusqlite::{Connection, Row};
 use super::catalog::chain::{self, Chain, Digest, EVENT_COLUMNS};
 use super::catalog::code::uint;
 use super::catalog::page::PageSeal;
+use super::catalog::seam::NUMBERS_PASSED;
 use super::catalog::state::State;
-use super::catalog::{connection, erase, schema};
+use super::catalog::{connection, erase, local, schema};
+use super::data_dir;
 use super::error::StorageError;
-use super::restore::NUMBERS_PASSED;
 use super::store::CATALOG_FILE;
-use super::{data_dir, recover};
 use crate::keys::encoding::to_hex;
 use crate::keys::receipt;
 use crate::keys::secret::SecretKey;
@@ -80,7 +80,7 @@ pub fn audit(
         schema::check(&conn, &catalog)?;
         // One moment for everything.
         let tx = conn.unchecked_transaction()?;
-        let spec = recover::read_spec(&tx, &catalog, tenant)?;
+        let spec = local::read_spec(&tx, &catalog, tenant)?;
         if schema::version(&tx)? < schema::VERSION {
             let mut audit = Audit::default();
             let what = "the catalog is of an earlier release; its chain begins when a server opens it";
@@ -89,7 +89,7 @@ pub fn audit(
         }
         walk(&tx, &spec, public_key, against)
     };
-    look().map_err(|error| recover::name_catalog(error, &catalog))
+    look().map_err(|error| local::name_catalog(error, &catalog))
 }
 
 impl Audit {

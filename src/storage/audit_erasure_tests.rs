@@ -36,17 +36,15 @@ fn receipts_account_for_what_is_erased() {
         );
     }
     // Somebody who signs: what an old receipt accounts for was fixed by the checkpoint that is kept.
-    let writer = house.store.0.writer.lock();
-    let stored = erase::find(writer.connection(), 1).expect("read").expect("there");
+    let conn = house.sql();
+    let stored = erase::find(&conn, 1).expect("read").expect("there");
     let mut forged = receipt::verify(&stored.receipt).expect("signed");
     forged.removed.as_mut().expect("counted").usage_events += 1;
     let forged = signer().sign(&forged);
     let update = "UPDATE erasure SET receipt = ?, signature = ? WHERE id = 1";
-    writer
-        .connection()
-        .execute(update, rusqlite::params![forged.receipt_json, forged.signature])
+    conn.execute(update, rusqlite::params![forged.receipt_json, forged.signature])
         .expect("forged");
-    drop(writer);
+    drop(conn);
     tamper(
         &house,
         "INSERT INTO usage_erased SELECT id, commitment FROM usage WHERE id = 9; DELETE FROM usage WHERE id = 9; UPDATE chain SET erased = erased + 1",
@@ -113,10 +111,10 @@ fn forge_receipt(house: &House, seed: u8, change: impl FnOnce(&mut crate::model:
     let mut receipt = receipt::verify(&stored.receipt).expect("signed");
     change(&mut receipt);
     let forged = crate::keys::receipt::ReceiptSigner::new(&key(seed)).sign(&receipt);
-    let writer = house.store.0.writer.lock();
+    let conn = house.sql();
     let update = "UPDATE erasure SET receipt = ?, signature = ?, public_key = ? WHERE id = 1";
     let values = rusqlite::params![forged.receipt_json, forged.signature, forged.public_key];
-    assert_eq!(writer.connection().execute(update, values).expect("forged"), 1);
+    assert_eq!(conn.execute(update, values).expect("forged"), 1);
 }
 
 #[test]

@@ -42,14 +42,7 @@ pub(super) fn audited(house: &House, against: &[Named]) -> Audit {
 
 /// Changes the catalog as somebody does who has its keys.
 pub(super) fn tamper(house: &House, sql: &str) {
-    house
-        .store
-        .0
-        .writer
-        .lock()
-        .connection()
-        .execute_batch(sql)
-        .expect(sql);
+    house.sql().execute_batch(sql).expect(sql);
 }
 
 #[test]
@@ -259,8 +252,7 @@ fn forge(house: &House, number: u32) {
         house,
         &format!("UPDATE usage SET site = 'elsewhere' WHERE id = {number}"),
     );
-    let writer = house.store.0.writer.lock();
-    let conn = writer.connection();
+    let conn = house.sql();
     let select = format!(
         "SELECT {EVENT_COLUMNS}, u.salt FROM usage u LEFT JOIN subject s ON s.handle = u.subject WHERE u.id = ?"
     );
@@ -349,9 +341,8 @@ fn an_older_copy_is_told_by_a_newer_checkpoint() {
 fn an_erasure_leaves_of_an_event_its_number_and_what_tells_nothing() {
     let house = furnished();
     let marks = |what: &str| {
-        let writer = house.store.0.writer.lock();
-        let found: Vec<u8> = writer
-            .connection()
+        let conn = house.sql();
+        let found: Vec<u8> = conn
             .query_row(&format!("SELECT {what} FROM usage WHERE id = 5"), [], |row| {
                 row.get(0)
             })
@@ -367,12 +358,9 @@ fn an_erasure_leaves_of_an_event_its_number_and_what_tells_nothing() {
         assert_eq!(house.files_with(gone), Vec::<std::path::PathBuf>::new());
     }
     assert!(!house.files_with(&commitment).is_empty());
-    let writer = house.store.0.writer.lock();
+    let conn = house.sql();
     let columns = "SELECT group_concat(name) FROM pragma_table_info('usage_erased')";
-    let columns: String = writer
-        .connection()
-        .query_row(columns, [], |row| row.get(0))
-        .expect("there");
+    let columns: String = conn.query_row(columns, [], |row| row.get(0)).expect("there");
     assert_eq!(columns, "id,commitment", "nothing tells whose they were");
 }
 

@@ -15,6 +15,7 @@ use ulid::Ulid;
 
 use super::archive::{ArchiveWriter, EntryName};
 use super::catalog::connection::{self, CopyTarget};
+use super::catalog::local;
 use super::catalog::page::PageSeal;
 use super::catalog::schema;
 use super::catalog::segments::{self, SegmentEntry};
@@ -23,7 +24,7 @@ use super::error::StorageError;
 use super::segment::format::SegmentContext;
 use super::segment::reader::SegmentReader;
 use super::store::{CATALOG_FILE, SEGMENTS_DIR};
-use super::{data_dir, durable, mark, recover};
+use super::{data_dir, durable, mark};
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 use crate::model::tenant::TenantSpec;
@@ -88,7 +89,7 @@ pub fn backup(
         Err(StorageError::Full(what)) => Err(StorageError::Full(what)),
         // A drop takes the directory away first.
         Err(_) if !dir.exists() => archive.fill().map(|()| None),
-        Err(error) => Err(recover::name_catalog(error, &catalog)),
+        Err(error) => Err(local::name_catalog(error, &catalog)),
     }
 }
 
@@ -103,7 +104,7 @@ fn copy(
     let seal = Arc::new(PageSeal::new(data_key));
     let conn = connection::open_reader(&path, &seal)?;
     schema::check(&conn, &path)?;
-    let spec = recover::read_spec(&conn, &path, tenant)?;
+    let spec = local::read_spec(&conn, &path, tenant)?;
     let mut segments = Segments {
         tenant,
         dir: &dir.join(SEGMENTS_DIR),

@@ -1,18 +1,25 @@
-//! The catalog of one tenant: subjects, references, consent, links, history, erasures and pending rows, in `SQLite`. Touches no segment file.
+//! The catalog of one tenant: subjects, references, consent, links, history, erasures and pending rows. Touches no segment file.
+//!
+//! [`seam`] says what it does for the tenant; behind it is `SQLite` (`local`), and all other modules here know it.
 
 pub(super) mod chain;
 pub(super) mod code;
 pub(super) mod connection;
-pub(super) mod enroll;
+mod enroll;
 pub(super) mod erase;
 pub(super) mod import;
+pub(super) mod local;
 pub(super) mod page;
 pub(super) mod pending;
-pub(super) mod request;
+mod request;
 pub(super) mod schema;
+pub(super) mod seam;
 pub(super) mod segments;
 pub(super) mod state;
-pub(super) mod subject;
-pub(super) mod tenant;
-pub(super) mod usage;
+mod subject;
+mod tenant;
+mod usage;
 mod vfs;
+
+#[cfg(test)]
+mod contract_tests;

@@ -35,9 +35,9 @@ fn enroll_until(house: &House, request: &str, subject: &str, expires_at: Timesta
 
 /// Says when subjects were last seen.
 fn last_seen(house: &House, at: Timestamp) {
-    let writer = house.store.0.writer.lock();
+    let conn = house.sql();
     let set = "UPDATE subject SET last_used = ?";
-    writer.connection().execute(set, [at.0]).expect("set");
+    conn.execute(set, [at.0]).expect("set");
 }
 
 fn found(house: &House, due: Due) -> Vec<String> {
@@ -166,14 +166,13 @@ fn a_catalog_of_the_first_version_opens_and_knows_when_subjects_were_last_seen()
     house.one(Write::Usage(event.clone())).expect("recorded");
     (event.subject_id, event.at, event.outcome) = (Some(id("claimed")), Timestamp(80), Outcome::NoMatch);
     house.one(Write::Usage(event)).expect("recorded");
-    let writer = house.store.0.writer.lock();
+    let conn = house.sql();
     let older = "DROP INDEX subject_consent_end; DROP INDEX subject_last_used;
         ALTER TABLE subject DROP COLUMN last_used; PRAGMA user_version = 1;
         UPDATE subject SET created_at = 10; UPDATE reference SET enrolled_at = 40;";
-    let conn = writer.connection();
     conn.execute_batch(WITHOUT_CHAIN).expect("as it was");
     conn.execute_batch(older).expect("as it was");
-    drop(writer);
+    drop(conn);
     let copy = house.crash_copy();
     let checked = verify(
         &copy.path().join("data"),
@@ -183,19 +182,18 @@ fn a_catalog_of_the_first_version_opens_and_knows_when_subjects_were_last_seen()
     );
     assert!(checked.faults.is_empty(), "{:?}", checked.faults);
     let house = house.reopen();
-    let writer = house.store.0.writer.lock();
-    let version: u32 = writer
-        .connection()
+    let conn = house.sql();
+    let version: u32 = conn
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .expect("there");
     let seen = |subject: &str| -> i64 {
         let select = "SELECT last_used FROM subject WHERE subject_id = ?";
-        let found = writer.connection().query_row(select, [subject], |row| row.get(0));
+        let found = conn.query_row(select, [subject], |row| row.get(0));
         found.expect("there")
     };
     assert_eq!(version, 3);
     assert_eq!((seen("enrolled"), seen("used"), seen("claimed")), (40, 70, 40));
-    drop(writer);
+    drop(conn);
     let long_idle = due(Some(1), false, Timestamp::now());
     assert_eq!(found(&house, long_idle), ["enrolled", "claimed", "used"]);
     house.reopen();

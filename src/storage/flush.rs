@@ -1,17 +1,18 @@
 //! Flush: pending rows become a segment. Writes the file beside running reads and writes; only the catalog's transaction holds them up.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use zeroize::Zeroizing;
 
-use super::catalog::{pending, segments};
+use super::catalog::seam::LOCATED_MAX;
+use super::catalog::segments::Located;
 use super::error::StorageError;
 use super::place::{RowId, RowPlanes, SEGMENT_ROWS_MAX, SegmentRows};
 use super::segment::writer::SegmentWriter;
 use super::store::{Shared, Store, Unclaimed};
-use super::write::{Durability, FlushOutcome};
+use super::write::FlushOutcome;
 
 /// Names no row: a hole.
 const NO_REFERENCE: u64 = 0;
@@ -28,7 +29,7 @@ impl Store {
         let shared = &*self.0;
         let _upkeep = shared.upkeep.lock();
         let count = check_references(references)?;
-        shared.writer.lock().check_poison()?;
+        shared.writer.lock().check()?;
         let (ids, exact) = shared.pending_rows(references)?;
         let mut planes = encode(&exact, references.len());
         clear_holes(&mut planes, &ids);
@@ -38,26 +39,18 @@ impl Store {
         let written = file.finish()?;
         let unclaimed = Unclaimed::new(&written.path);
 
-        let mut writer = shared.writer.lock();
-        let claimed = shared.write(&mut writer, Durability::Power, |conn, state| {
-            let entry = segments::insert(conn, state, &written)?;
-            let mut buried = BTreeSet::new();
-            let mut dead = Vec::new();
-            for (row, id) in (0..).zip(&rows.ids) {
-                if *id == RowId::HOLE {
-                    dead.push(row);
-                } else if !segments::place_pending(conn, state, id.reference, (entry.number, row))? {
-                    dead.push(row);
-                    buried.insert(row);
-                }
-            }
-            shared.publish([shared.map(entry, Arc::new(RwLock::new(buried)))?]);
-            Ok(FlushOutcome {
-                segment: entry.number,
-                dead,
+        let claimed = shared.change(|catalog| {
+            catalog.flush(&written, &rows.ids, &mut |flushed| {
+                let buried = Arc::new(RwLock::new(flushed.buried.clone()));
+                shared.publish([shared.map(flushed.entry, buried)?]);
+                Ok(())
             })
         });
-        unclaimed.settle(claimed)
+        let flushed = unclaimed.settle(claimed)?;
+        Ok(FlushOutcome {
+            segment: flushed.entry.number,
+            dead: flushed.dead,
+        })
     }
 }
 
@@ -67,29 +60,25 @@ impl Shared {
         let len = 2 * self.spec.dimension.get();
         let mut ids = Vec::with_capacity(references.len());
         let mut exact = Zeroizing::new(Vec::with_capacity(references.len() * len));
-        self.readers.with(|conn| {
-            for reference in references {
-                match segments::locate(conn, *reference)? {
+        for references in references.chunks(LOCATED_MAX) {
+            for (reference, located) in references.iter().zip(self.readers.locate(references)?) {
+                match located {
                     None => {
                         ids.push(RowId::HOLE);
                         exact.extend(std::iter::repeat_n(0, len));
                     }
-                    Some(segments::Located { place: Some(_), .. }) => {
+                    Some(Located::Placed { .. }) => {
                         return Err(StorageError::Rows(format!(
                             "reference {reference} is in a segment already"
                         )));
                     }
-                    Some(segments::Located { id, sealed, .. }) => {
-                        let row = self
-                            .pending_seal
-                            .open(*reference, &sealed.ok_or_else(|| pending::missing(*reference))?)?;
-                        ids.push(id);
-                        exact.extend_from_slice(&row);
+                    Some(Located::Pending(row)) => {
+                        ids.push(row.id);
+                        exact.extend_from_slice(&row.exact);
                     }
                 }
             }
-            Ok(())
-        })?;
+        }
         Ok((ids, exact))
     }
 }

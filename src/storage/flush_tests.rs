@@ -107,11 +107,8 @@ fn an_encoder_that_returns_too_little_is_refused_and_nothing_moves() {
 fn a_flush_that_the_catalog_refuses_leaves_no_file_and_no_segment() {
     let house = House::new();
     house.enroll("s1", 1);
-    let set_trigger = |sql: &str| {
-        let writer = house.store.0.writer.lock();
-        writer.connection().execute_batch(sql).expect("set");
-    };
-    set_trigger("CREATE TEMP TRIGGER no BEFORE INSERT ON segment BEGIN SELECT RAISE(ABORT, 'no'); END");
+    let set_trigger = |sql: &str| house.sql().execute_batch(sql).expect("set");
+    set_trigger("CREATE TRIGGER no BEFORE INSERT ON segment BEGIN SELECT RAISE(ABORT, 'no'); END");
     house.flush().expect_err("refused");
     assert!(house.segment_files().is_empty());
     assert!(house.store.segments().is_empty());

@@ -8,14 +8,12 @@ use indexmap::IndexMap;
 use parking_lot::RwLock;
 
 use super::catalog::import::ImportedRows;
-use super::catalog::request::{self, Method};
-use super::catalog::{import, subject};
 use super::durable;
 use super::error::{StorageError, WriteError};
 use super::place::{RowId, SEGMENT_ROWS_MAX, SegmentRows};
 use super::segment::writer::{SegmentWriter, WrittenSegment};
 use super::store::{Shared, Store};
-use super::write::{Durability, ImportAnswer, ImportWrite};
+use super::write::{ImportAnswer, ImportWrite};
 use crate::model::id::{RequestId, SubjectId};
 use crate::model::timestamp::Timestamp;
 
@@ -57,11 +55,9 @@ impl Store {
                 value: header.rows,
             });
         }
-        self.0.writer.lock().check_poison()?;
-        let answered = self
-            .0
-            .readers
-            .with(|conn| request::find(conn, &header.request_id, Method::Import, &header.request_digest))?;
+        self.0.writer.lock().check()?;
+        let asked = (&header.request_id, Some(&header.request_digest));
+        let answered = self.0.readers.imported(asked.0, asked.1)?;
         Ok(match answered {
             Some(answer) => ImportStart::Replayed(answer),
             None => ImportStart::New(Importer {
@@ -78,9 +74,7 @@ impl Store {
 
     /// The answer to an import, for as long as it is remembered; `None` for one that was not done.
     pub fn imported(&self, request: &RequestId) -> Result<Option<ImportAnswer>, StorageError> {
-        self.0
-            .readers
-            .with(|conn| request::find_any(conn, request, Method::Import))
+        self.0.readers.imported(request, None)
     }
 }
 
@@ -94,7 +88,7 @@ impl Importer {
             return Err(self.row_count(all));
         }
         self.refuse_known(subject_ids)?;
-        let (reference, handle) = self.shared.writer.lock().reserve(count);
+        let (reference, handle) = self.shared.writer.lock().reserve(count)?;
         let ids: Vec<RowId> = (1..=count)
             .map(|n| RowId {
                 reference: reference + n,
@@ -115,16 +109,10 @@ impl Importer {
         if self.shared.state.lock().subjects == 0 {
             return Ok(());
         }
-        self.shared.readers.with(|conn| {
-            // One transaction: beginning and ending one a row takes longer than looking.
-            let tx = conn.unchecked_transaction()?;
-            for id in subject_ids {
-                if subject::handle(&tx, id)?.is_some() {
-                    return Err(exists(id));
-                }
-            }
-            Ok(())
-        })
+        match self.shared.readers.first_known(subject_ids)? {
+            Some(known) => Err(exists(&known)),
+            None => Ok(()),
+        }
     }
 
     /// Writes rows, which come in the order of their reservation.
@@ -172,19 +160,16 @@ impl Importer {
             segments: &self.written,
         };
         let shared = &*self.shared;
-        let mut writer = shared.writer.lock();
-        let claimed = writer.with_import_settings(|writer| {
-            shared.write(writer, Durability::Power, |conn, state| {
-                let (answer, entries) = import::import(conn, state, &imported, Timestamp::now())?;
+        let claimed = shared.change(|catalog| {
+            catalog.import(&imported, Timestamp::now(), &mut |entries| {
                 let lives = entries
                     .iter()
                     .map(|entry| shared.map(*entry, Arc::new(RwLock::default())))
                     .collect::<Result<Vec<_>, _>>()?;
                 shared.publish(lives);
-                Ok((answer, entries))
+                Ok(())
             })
         });
-        drop(writer);
         let (answer, numbers) = match claimed {
             Ok((answer, entries)) => (
                 answer,

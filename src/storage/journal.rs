@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
-use self::entry::{DropEntry, Entry, ErasureEntry};
+use self::entry::{DropEntry, Entry};
 use self::known::Known;
 use super::durable;
 use super::error::StorageError;
@@ -114,6 +114,8 @@ impl Journal {
         let mut last = inner.known.last(&incarnation);
         while last < newest {
             let entries: Vec<Entry> = store
+                .0
+                .readers
                 .erasures_between(last, newest, APPEND_MAX)?
                 .into_iter()
                 .map(Entry::Erasure)
@@ -230,23 +232,6 @@ impl Store {
     /// The number of the last erasure.
     pub(super) fn last_erasure(&self) -> u64 {
         self.0.state.lock().last_erasure
-    }
-
-    /// Up to `limit` erasures numbered above `after` and up to `to`, in order.
-    fn erasures_between(&self, after: u64, to: u64, limit: usize) -> Result<Vec<ErasureEntry>, StorageError> {
-        let spec = self.spec();
-        self.0.readers.with(|conn| {
-            let erasures = super::catalog::erase::between(conn, after, to, limit)?;
-            let entry = |(erasure, sequence, subject_id, erased_at)| ErasureEntry {
-                tenant: spec.id.clone(),
-                created_at: spec.created_at,
-                erasure,
-                sequence,
-                subject_id,
-                erased_at,
-            };
-            Ok(erasures.into_iter().map(entry).collect())
-        })
     }
 }
 

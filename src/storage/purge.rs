@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::catalog::segments::{SegmentEntry, Tombstone};
-use super::catalog::{erase, pending, segments};
 use super::data_dir;
 use super::durable;
 use super::error::StorageError;
@@ -19,7 +18,6 @@ use super::segment::format::{Plane, SegmentContext, ulid_of};
 use super::segment::reader::{SegmentReader, split_exact};
 use super::segment::writer::{SegmentWriter, WrittenSegment};
 use super::store::{Former, Live, Shared, Store, Unclaimed, Upkeep};
-use super::write::Durability;
 use crate::model::timestamp::Timestamp;
 
 /// Rows rewritten at a time; a multiple of the rows of every plane's blocks.
@@ -28,8 +26,6 @@ const REWRITE_ROWS: usize = 4_096;
 const RETIRED_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How often it looks.
 const RETIRED_POLL: Duration = Duration::from_millis(1);
-/// How often the write-ahead log is tried to be cut while readers are in the way.
-const CHECKPOINT_TRIES: usize = 3;
 
 impl Store {
     /// Takes all erased rows out of the files and returns how many erasures became *purged*: segments with tombstones
@@ -40,11 +36,11 @@ impl Store {
     pub fn purge(&self) -> Result<usize, StorageError> {
         let shared = &*self.0;
         let mut upkeep = shared.upkeep.lock();
-        shared.writer.lock().check_poison()?;
+        shared.writer.lock().check()?;
         if upkeep.next.is_some() {
             return Ok(0);
         }
-        let tombstones = shared.readers.with(|conn| Ok(segments::tombstones(conn)?))?;
+        let tombstones = shared.readers.tombstones()?;
         for of_segment in tombstones.chunk_by(|a, b| a.segment == b.segment) {
             shared.rewrite(of_segment, &mut upkeep)?;
         }
@@ -82,12 +78,12 @@ impl Shared {
             ..old.entry
         };
         let new = self.map(entry, Arc::clone(&old.dead))?;
-        let mut writer = self.writer.lock();
-        let claimed = self.write(&mut writer, Durability::Power, |conn, _| {
-            Ok(segments::replace(conn, entry.number, &written, gone)?)
+        let claimed = self.change(|catalog| {
+            catalog.replace(entry.number, &written, gone)?;
+            self.publish([new]);
+            Ok(())
         });
         if claimed.is_ok() {
-            self.publish([new]);
             upkeep.retired.push(old);
         }
         unclaimed.settle(claimed)
@@ -97,32 +93,19 @@ impl Shared {
     fn finish(&self, upkeep: &mut Upkeep) -> Result<usize, StorageError> {
         let all_released = release(&mut upkeep.retired) && release_former(&mut upkeep.former)?;
         // Files that a write in doubt may have claimed are left for the next open, which will know.
-        self.writer.lock().check_poison()?;
+        self.writer.lock().check()?;
         self.destroy_orphans(&upkeep.retired)?;
-        let erasures = self.readers.with(|conn| Ok(erase::open(conn)?))?;
+        let erasures = self.readers.erasures_open()?;
         if erasures.is_empty() || !all_released {
             return Ok(0);
         }
-        // The writer is held throughout, so that nothing is logged between the cut and the receipts that rely on it.
-        let mut writer = self.writer.lock();
-        self.write(&mut writer, Durability::Power, |conn, _| {
-            Ok(pending::rebuild(conn)?)
-        })?;
-        let mut cut = false;
-        for _ in 0..CHECKPOINT_TRIES {
-            cut = cut || writer.checkpoint()?;
-        }
-        if !cut {
-            return Ok(0);
-        }
-        let now = Timestamp::now();
-        self.write(&mut writer, Durability::Power, |conn, state| {
-            let by = (&self.spec.id, &self.signer);
-            let mut purged = 0;
-            for erasure in erasures {
-                purged += usize::from(erase::mark_purged(conn, state, by, erasure, now)?);
+        // One change, so that nothing is written between the end of the copies and the receipts that rely on it.
+        self.change(|catalog| {
+            if catalog.forget_copies()? {
+                catalog.mark_purged(&erasures, Timestamp::now())
+            } else {
+                Ok(0)
             }
-            Ok(purged)
         })
     }
 

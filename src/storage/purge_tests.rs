@@ -20,15 +20,13 @@ fn sealed_row(house: &House, segment: u32, row: u32) -> Vec<u8> {
 }
 
 fn sealed_pending(house: &House, reference: i64) -> Vec<u8> {
-    let writer = house.store.0.writer.lock();
-    writer
-        .connection()
-        .query_row(
-            "SELECT sealed FROM pending WHERE reference = ?",
-            [reference],
-            |row| row.get(0),
-        )
-        .expect("pending")
+    let conn = house.sql();
+    conn.query_row(
+        "SELECT sealed FROM pending WHERE reference = ?",
+        [reference],
+        |row| row.get(0),
+    )
+    .expect("pending")
 }
 
 #[test]
@@ -146,12 +144,7 @@ fn a_purge_is_finished_after_a_crash_at_any_step() {
     let sealed = sealed_row(&house, segment, 1);
     let (answer, _) = house.erase("s2");
     // Before the swap: only a new file that nobody knows.
-    let tombstones = house
-        .store
-        .0
-        .readers
-        .with(|conn| Ok(segments::tombstones(conn)?))
-        .expect("read");
+    let tombstones = house.store.0.readers.tombstones().expect("read");
     let live = house.store.0.live(segment, 0).expect("there");
     let shared = &house.store.0;
     let target = (shared.segments_path.as_path(), &shared.context);
@@ -188,12 +181,7 @@ fn a_row_erased_while_its_segment_is_rewritten_waits_for_the_next_purge() {
     let house = House::new();
     let segment = house.flushed(3);
     let (first, _) = house.erase("s1");
-    let tombstones = house
-        .store
-        .0
-        .readers
-        .with(|conn| Ok(segments::tombstones(conn)?))
-        .expect("read");
+    let tombstones = house.store.0.readers.tombstones().expect("read");
     let (second, _) = house.erase("s3");
     {
         let mut upkeep = house.store.0.upkeep.lock();

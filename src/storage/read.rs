@@ -2,7 +2,8 @@
 
 use zeroize::Zeroizing;
 
-use super::catalog::{erase, pending, segments, subject, tenant, usage};
+use super::catalog::seam::LOCATED_MAX;
+use super::catalog::segments::Located;
 use super::error::StorageError;
 use super::place::{Place, RowId, StoredRow};
 use super::segment::format::Plane;
@@ -22,12 +23,12 @@ pub const USAGE_PAGE_MAX: usize = 1_000;
 impl Store {
     /// The tenant's policy as it is now.
     pub fn policy(&self) -> Result<Policy, StorageError> {
-        self.0.readers.with(|conn| Ok(tenant::spec(conn)?.policy))
+        Ok(self.0.readers.spec()?.policy)
     }
 
     /// References that are not in a segment, ascending.
     pub fn pending(&self) -> Result<Vec<u64>, StorageError> {
-        self.0.readers.with(|conn| Ok(pending::references(conn)?))
+        self.0.readers.pending()
     }
 
     /// Rows in the clear, one answer a place, in their order; `None` for a row that was erased. Each block is opened
@@ -56,15 +57,7 @@ impl Store {
 
     /// Where a subject's references are, oldest first; `None` when the subject is unknown.
     pub fn subject_rows(&self, subject: &SubjectId) -> Result<Option<Vec<Place>>, StorageError> {
-        self.0.readers.with(|conn| {
-            // One moment for both statements.
-            let tx = conn.unchecked_transaction()?;
-            let Some(handle) = subject::handle(&tx, subject)? else {
-                return Ok(None);
-            };
-            let places = subject::places(&tx, handle)?;
-            Ok(Some(places.into_iter().map(|(_, place)| place).collect()))
-        })
+        self.0.readers.subject_rows(subject)
     }
 
     /// Who rows belong to, one answer a row, with links of the kinds asked for; `None` when it was erased meanwhile.
@@ -73,23 +66,12 @@ impl Store {
         ids: &[RowId],
         links: &[LinkKind],
     ) -> Result<Vec<Option<CandidateInfo>>, StorageError> {
-        self.0.readers.with(|conn| {
-            ids.iter()
-                .map(|id| Ok(subject::candidate(conn, *id, links)?))
-                .collect()
-        })
+        self.0.readers.candidates(ids, links)
     }
 
     /// All that is held on a subject, without signatures; `None` when it is unknown.
     pub fn subject(&self, key: &SubjectKey) -> Result<Option<SubjectRecord>, StorageError> {
-        self.0.readers.with(|conn| {
-            // One moment for all statements.
-            let tx = conn.unchecked_transaction()?;
-            match subject::resolve(&tx, key)? {
-                Some(handle) => subject::record(&tx, handle),
-                None => Ok(None),
-            }
-        })
+        self.0.readers.subject(key)
     }
 
     /// Up to `limit` (1 to 1,000) events numbered below `before`, newest first, and what to ask for
@@ -101,32 +83,23 @@ impl Store {
         limit: usize,
     ) -> Result<(Vec<UsageEvent>, Option<u64>), StorageError> {
         let limit = limit.clamp(1, USAGE_PAGE_MAX);
-        self.0.readers.with(|conn| {
-            let handle = match subject {
-                Some(id) => match subject::handle(conn, id)? {
-                    None => return Ok((Vec::new(), None)),
-                    known => known,
-                },
-                None => None,
-            };
-            Ok(usage::page(conn, handle, before, limit)?)
-        })
+        self.0.readers.usage(subject, before, limit)
     }
 
     /// Up to `limit` subjects who are due, those first who have been for longest.
     pub fn due(&self, due: Due, limit: usize) -> Result<Vec<SubjectId>, StorageError> {
         let due = due.no_later_than(Timestamp::now());
-        self.0.readers.with(|conn| Ok(subject::due(conn, &due, limit)?))
+        self.0.readers.due(&due, limit)
     }
 
     /// Numbers of the erasures of a subject of this id, ascending. Looks at every erasure of the tenant.
     pub fn erasures_of(&self, subject: &SubjectId) -> Result<Vec<u64>, StorageError> {
-        self.0.readers.with(|conn| Ok(erase::of_subject(conn, subject)?))
+        self.0.readers.erasures_of(subject)
     }
 
     /// An erasure as it is now; `None` when the number was never given out.
     pub fn erasure(&self, erasure: u64) -> Result<Option<EraseAnswer>, StorageError> {
-        self.0.readers.with(|conn| Ok(erase::find(conn, erasure)?))
+        self.0.readers.erasure(erasure)
     }
 }
 
@@ -138,24 +111,19 @@ impl Shared {
         rows: &mut [Option<StoredRow>],
         in_segments: &mut Vec<(u32, u32, usize)>,
     ) -> Result<(), StorageError> {
-        self.readers.with(|conn| {
-            for (reference, at) in asked {
-                match segments::locate(conn, *reference)? {
+        for asked in asked.chunks(LOCATED_MAX) {
+            let references: Vec<u64> = asked.iter().map(|(reference, _)| *reference).collect();
+            for ((_, at), located) in asked.iter().zip(self.readers.locate(&references)?) {
+                match located {
                     None => {}
-                    Some(segments::Located {
-                        place: Some((segment, row)),
-                        ..
-                    }) => in_segments.push((segment, row, *at)),
-                    Some(segments::Located { id, sealed, .. }) => {
-                        let exact = self
-                            .pending_seal
-                            .open(*reference, &sealed.ok_or_else(|| pending::missing(*reference))?)?;
-                        *rows.get_mut(*at).expect("one answer a place") = Some(StoredRow { id, exact });
+                    Some(Located::Placed { segment, row }) => in_segments.push((segment, row, *at)),
+                    Some(Located::Pending(row)) => {
+                        *rows.get_mut(*at).expect("one answer a place") = Some(row);
                     }
                 }
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     /// Reads rows of one segment, which come sorted by row.

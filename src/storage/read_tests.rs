@@ -1,9 +1,8 @@
-//! Tests of reads: rows by place, candidates, pages of the history.
+//! Tests of reads: rows by place, candidates, and rows that move or are erased meanwhile.
 
 use super::*;
 use crate::model::subject::Hand;
-use crate::model::usage::UsageKind;
-use crate::storage::testing::{House, enroll, exact, id, link, usage};
+use crate::storage::testing::{House, enroll, exact, id, link};
 use crate::storage::write::Write;
 
 #[test]
@@ -113,56 +112,6 @@ fn candidates_carry_the_links_asked_for() {
     assert_eq!(found[1..], [None, None]);
     let without = house.store.candidates(&[known], &[]).expect("read");
     assert!(without[0].as_ref().expect("found").links.is_empty());
-}
-
-#[test]
-fn the_history_is_paged_newest_first() {
-    let house = House::new();
-    house.enroll("s1", 1);
-    let writes = (0..5)
-        .map(|n| {
-            Write::Usage(usage(
-                &format!("u{n}"),
-                UsageKind::Identify,
-                (n % 2 == 0).then_some("s1"),
-            ))
-        })
-        .collect();
-    house.store.commit(writes).expect("recorded");
-    let page = |subject: Option<&str>, before, limit| {
-        let subject = subject.map(id::<SubjectId>);
-        let (events, next) = house.store.usage(subject.as_ref(), before, limit).expect("read");
-        let ids: Vec<String> = events.iter().map(|event| event.request_id.to_string()).collect();
-        (ids.join(" "), next)
-    };
-    let (first, next) = page(None, None, 4);
-    assert_eq!(first, "u4 u3 u2 u1");
-    assert_eq!(page(None, next, 4), ("u0 enroll-s1-1".to_owned(), None));
-    let (first, next) = page(Some("s1"), None, 3);
-    assert_eq!(first, "u4 u2 u0");
-    assert_eq!(page(Some("s1"), next, 3), ("enroll-s1-1".to_owned(), None));
-    assert_eq!(page(Some("nobody"), None, 3), (String::new(), None));
-    assert_eq!(page(None, Some(u64::MAX), 1).0, "u4");
-}
-
-#[test]
-fn a_recorded_event_comes_back_as_it_was() {
-    let house = House::new();
-    house.enroll("s1", 1);
-    let mut event = usage("u1", UsageKind::Verify, Some("s1"));
-    event.outcome = crate::model::usage::Outcome::NoMatch;
-    event.site = None;
-    house.one(Write::Usage(event.clone())).expect("recorded");
-    let (events, _) = house.reopen().store.usage(None, None, 1).expect("read");
-    assert_eq!(events, [event]);
-}
-
-#[test]
-fn unknown_erasures_are_none() {
-    let house = House::new();
-    for number in [0, 1, u64::MAX] {
-        assert_eq!(house.store.erasure(number).expect("read"), None);
-    }
 }
 
 #[test]

@@ -11,22 +11,18 @@ use super::archive::ArchiveReader;
 use super::backup::Snapshot;
 use super::catalog::page::PageSeal;
 use super::catalog::state::State;
-use super::catalog::{connection, erase, schema, segments, subject};
-use super::error::{StorageError, WriteError};
+use super::catalog::{connection, local, schema, segments};
+use super::error::StorageError;
 use super::journal::entry::ErasureEntry;
 use super::mark::Mark;
 use super::segment::format::file_name;
 use super::store::{CATALOG_FILE, SEGMENTS_DIR, Store};
 use super::verify::{Verification, verify};
-use super::write::{Durability, SubjectKey};
 use super::{data_dir, durable, recover};
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 use crate::model::timestamp::Timestamp;
-
-/// What a restore adds to numbers that callers were told of: more than can have been given out since the backup, so that none is given out twice.
-pub(super) const NUMBERS_PASSED: u64 = 1 << 32;
 
 /// Writes a segment's file from the present entry of a backup.
 pub fn write_segment(
@@ -54,11 +50,11 @@ pub fn write_catalog(
     let read = || {
         let conn = connection::open_reader(&path, &Arc::new(PageSeal::new(data_key)))?;
         schema::check(&conn, &path)?;
-        let spec = recover::read_spec(&conn, &path, tenant)?;
+        let spec = local::read_spec(&conn, &path, tenant)?;
         let segments = segments::list(&conn)?.len();
         Ok(Snapshot::new(&spec, &State::load(&conn)?, segments))
     };
-    let snapshot = read().map_err(|error| recover::name_catalog(error, &path))?;
+    let snapshot = read().map_err(|error| local::name_catalog(error, &path))?;
     Mark::create(&dir, data_key, snapshot.commits)?;
     durable::sync_dir(&dir.join(SEGMENTS_DIR))?;
     durable::sync_dir(&dir)?;
@@ -99,40 +95,11 @@ pub fn finish(
 }
 
 impl Store {
-    /// Does erasures again under their numbers and with their times, and passes over the other numbers that were given out since. Who is not there, having
-    /// come after the backup, leaves the number of the erasure unused. Nobody counts as unseen for the time of which nothing is known.
+    /// Does erasures again under their numbers and with their times. Counts who was erased.
     fn catch_up(&self, erasures: &[ErasureEntry], may_miss_erasures: bool) -> Result<u64, StorageError> {
         let shared = &*self.0;
-        let mut writer = shared.writer.lock();
-        shared.write(&mut writer, Durability::Power, |conn, state| {
-            for number in [
-                &mut state.sequence,
-                &mut state.last_reference,
-                &mut state.last_subject,
-                &mut state.last_usage,
-            ] {
-                *number += NUMBERS_PASSED;
-            }
-            subject::seen_by(conn, Timestamp::now())?;
-            let mut erased = 0;
-            for entry in erasures {
-                let key = SubjectKey::Id(entry.subject_id.clone());
-                state.last_erasure = entry.erasure - 1;
-                let done =
-                    shared.erasing(|context| erase::forget(conn, state, context, &key, entry.erased_at));
-                match done {
-                    Ok(_) => erased += 1,
-                    Err(StorageError::Write(WriteError::SubjectUnknown)) => {
-                        state.last_erasure = entry.erasure;
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            if may_miss_erasures {
-                state.last_erasure += NUMBERS_PASSED;
-            }
-            Ok(erased)
-        })
+        let trace = |segment, row| shared.trace(segment, row);
+        shared.change(|catalog| catalog.catch_up(erasures, may_miss_erasures, Timestamp::now(), &trace))
     }
 }
 

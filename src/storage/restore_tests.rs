@@ -6,7 +6,9 @@ use crate::model::timestamp::Timestamp;
 use crate::storage::archive::{ArchiveWriter, EntryName};
 use crate::storage::audit::{Named, audit};
 use crate::storage::backup::backup;
+use crate::storage::catalog::seam::NUMBERS_PASSED;
 use crate::storage::testing::{House, files, id, key, signer};
+use crate::storage::write::SubjectKey;
 
 fn backed_up(house: &House) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -121,14 +123,7 @@ fn nobody_is_idle_for_the_time_that_is_lost_and_no_number_is_given_out_twice() {
     }
     house.erase("a");
     let unseen = "UPDATE subject SET last_used = 5";
-    house
-        .store
-        .0
-        .writer
-        .lock()
-        .connection()
-        .execute(unseen, [])
-        .expect("set");
+    house.sql().execute(unseen, []).expect("set");
     let bytes = backed_up(&house);
     let before = Timestamp::now();
     for (may_miss_erasures, next) in [(false, 2), (true, NUMBERS_PASSED + 2)] {
@@ -139,12 +134,9 @@ fn nobody_is_idle_for_the_time_that_is_lost_and_no_number_is_given_out_twice() {
         data_dir::DataDir::init(&data).expect("made");
         let again = House::open(tmp);
         let seen = "SELECT min(last_used) FROM subject";
-        let writer = again.store.0.writer.lock();
-        let seen: i64 = writer
-            .connection()
-            .query_row(seen, [], |row| row.get(0))
-            .expect("there");
-        drop(writer);
+        let conn = again.sql();
+        let seen: i64 = conn.query_row(seen, [], |row| row.get(0)).expect("there");
+        drop(conn);
         assert!(seen >= before.0);
         assert_eq!(again.erase("b").0.erasure, next);
     }

@@ -8,28 +8,23 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::TransactionBehavior;
 use ulid::Ulid;
-use zeroize::Zeroizing;
 
-use super::catalog::connection::{self, CopyTarget, Writer};
-use super::catalog::page::PageSeal;
-use super::catalog::pending::PendingSeal;
+use super::catalog::seam::{NextGeneration, WriteCatalog};
 use super::catalog::segments::Tombstone;
-use super::catalog::{pending, segments, tenant};
 use super::data_dir::{self, DataDir};
 use super::durable;
 use super::error::StorageError;
-use super::mark::{self, Mark};
+use super::mark;
 use super::place::RowPlanes;
 use super::purge;
 use super::recover;
 use super::segment::format::SegmentContext;
 use super::segment::writer::WrittenSegment;
-use super::store::{CATALOG_FILE, Former, SEGMENTS_DIR, Store};
+use super::store::{Former, SEGMENTS_DIR, Store};
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
-use crate::model::tenant::{TenantSpec, TransformId};
+use crate::model::tenant::TransformId;
 
 /// Whether the files of a tenant of the data directory at `data` are sealed with this key.
 pub fn is_sealed_with(data: &Path, tenant: &TenantId, data_key: &SecretKey) -> bool {
@@ -59,12 +54,13 @@ pub struct Rotation {
 }
 
 /// A segment that the next generation has.
-struct Copied {
+pub(super) struct Copied {
     /// The file that it was copied from.
     from: Ulid,
-    written: WrittenSegment,
+    /// The file that has it there.
+    pub(super) written: WrittenSegment,
     /// Tombstones that are holes there.
-    gone: Vec<Tombstone>,
+    pub(super) gone: Vec<Tombstone>,
 }
 
 impl Store {
@@ -81,7 +77,7 @@ impl Store {
             problem,
         };
         let mut upkeep = self.0.upkeep.lock();
-        self.0.writer.lock().check_poison()?;
+        self.0.writer.lock().check()?;
         if !purge::release_former(&mut upkeep.former)? {
             return Err(refused("the generation before is still read; try again later"));
         }
@@ -136,7 +132,7 @@ impl Rotation {
                 }
                 durable::destroy_file(&copied.written.path)?;
             }
-            let mut gone = shared.readers.with(|conn| Ok(segments::tombstones(conn)?))?;
+            let mut gone = shared.readers.tombstones()?;
             gone.retain(|tombstone| tombstone.segment == *number);
             let target = (&*self.segments_path(), &context);
             let written = purge::copy_without(&live.reader, &gone, self.convert.as_deref(), target)?;
@@ -159,11 +155,11 @@ impl Rotation {
         let former = self.store.clone();
         let upkeep = former.0.upkeep.lock();
         let mut writer = former.0.writer.lock();
-        writer.check_poison()?;
+        writer.check()?;
         // Whatever would keep it from being opened and loaded shows while there is a way back.
-        let prepared = prepare(&self.complete(&writer)?)?;
+        let prepared = prepare(&self.complete(&**writer)?)?;
         // Readers of the former one find its files by what they have open.
-        former.0.readers.open_all()?;
+        former.0.readers.hold_open()?;
         self.is_own = false;
         match self.take_place() {
             Ok(store) => {
@@ -189,48 +185,20 @@ impl Rotation {
     }
 
     /// Makes the next generation whole and durable under its own name, and opens it there.
-    fn complete(&mut self, writer: &Writer) -> Result<Store, StorageError> {
+    fn complete(&mut self, catalog: &dyn WriteCatalog) -> Result<Store, StorageError> {
         while self.copy_segment()? {}
-        self.copy_catalog(writer)?;
-        Mark::create(&self.path, &self.data_key, writer.state().commits)?;
+        catalog.copy_to(&self.next())?;
         durable::sync_dir(&self.path)?;
         self.open(&self.path)
     }
 
-    fn copy_catalog(&self, writer: &Writer) -> Result<(), StorageError> {
-        let path = self.path.join(CATALOG_FILE);
-        let file = durable::create_file(&path)?;
-        let seal = Arc::new(PageSeal::new(&self.data_key));
-        writer.copy_to(CopyTarget::open(&path, &seal)?)?;
-        let mut conn = connection::open_writer(&path, &seal)?;
-        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for (number, copied) in &self.copied {
-            segments::replace(&tx, *number, &copied.written, &copied.gone)?;
+    fn next(&self) -> NextGeneration<'_> {
+        NextGeneration {
+            path: &self.path,
+            data_key: &self.data_key,
+            segments: &self.copied,
+            convert: self.convert.as_deref(),
         }
-        let shared = &self.store.0;
-        let next_seal = PendingSeal::new(&shared.spec.id, &self.data_key);
-        let mut rows = pending::all(&tx)?;
-        let row_len = 2 * shared.spec.dimension.get();
-        let mut exact = Zeroizing::new(Vec::with_capacity(rows.len() * row_len));
-        for (reference, sealed) in &rows {
-            exact.extend_from_slice(&shared.pending_seal.open(*reference, sealed)?);
-        }
-        if let Some(convert) = &self.convert {
-            convert.exact(&mut exact);
-            let spec = TenantSpec {
-                transform: convert.transform().clone(),
-                ..tenant::spec(&tx)?
-            };
-            tenant::set_spec(&tx, &spec)?;
-        }
-        for ((reference, sealed), exact) in rows.iter_mut().zip(exact.chunks_exact(row_len)) {
-            *sealed = next_seal.seal(*reference, exact);
-        }
-        // Every page of the table is zeroed, so that no row sealed with the former key stays.
-        pending::replace_all(&tx, &rows)?;
-        tx.commit()?;
-        connection::close_whole(conn)?;
-        file.sync_all().map_err(|e| StorageError::io("fsync", &path, e))
     }
 
     /// Gives the next generation the tenant's name and opens it there; an error says whether the names are exchanged.

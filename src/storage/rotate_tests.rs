@@ -6,6 +6,9 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
+use crate::storage::catalog::pending;
+use crate::storage::mark::MARK_FILE;
+use crate::storage::store::CATALOG_FILE;
 use crate::storage::testing::{DIM, House, encode, exact, files, id, key, signer};
 use crate::storage::verify;
 
@@ -84,12 +87,7 @@ fn sealed_rows(house: &House) -> Vec<Vec<u8>> {
         .values()
         .flat_map(|live| (0..live.entry.rows).map(|row| live.reader.sealed_row(row).to_vec()))
         .collect();
-    let pending = house
-        .store
-        .0
-        .readers
-        .with(|conn| Ok(pending::all(conn)?))
-        .expect("readable");
+    let pending = pending::all(&house.sql()).expect("readable");
     sealed.extend(pending.into_iter().map(|(_, sealed)| sealed));
     sealed
 }
@@ -179,10 +177,12 @@ fn wherever_it_is_cut_off_one_key_opens_everything() {
     {
         let writer = house.store.0.writer.lock();
         while rotation.copy_segment().expect("copied") {}
-        rotation.copy_catalog(&writer).expect("copied");
+        writer.copy_to(&rotation.next()).expect("copied");
         cut("catalog", 1, 41);
-        fs::remove_file(rotation.path.join(CATALOG_FILE)).expect("there");
-        rotation.complete(&writer).expect("complete");
+        for name in [CATALOG_FILE, MARK_FILE] {
+            fs::remove_file(rotation.path.join(name)).expect("there");
+        }
+        rotation.complete(&**writer).expect("complete");
         cut("complete", 1, 41);
         durable::exchange(&rotation.path, house.store.path()).expect("exchanged");
         cut("exchanged", 2, 41);

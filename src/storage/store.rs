@@ -8,8 +8,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use ulid::Ulid;
 
-use super::catalog::connection::{Readers, Writer};
-use super::catalog::pending::PendingSeal;
+use super::catalog::seam::{ReadCatalog, WriteCatalog};
 use super::catalog::segments::SegmentEntry;
 use super::catalog::state::State;
 use super::data_dir::{self, DataDir};
@@ -19,7 +18,6 @@ use super::place::{LoadedSegment, RowPlanes, SCALE_LEN, SegmentInfo};
 use super::recover;
 use super::segment::format::{Plane, SegmentContext};
 use super::segment::reader::SegmentReader;
-use super::write::Durability;
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
@@ -43,11 +41,10 @@ pub(super) struct Shared {
     pub(super) spec: TenantSpec,
     pub(super) segments_path: PathBuf,
     pub(super) context: SegmentContext,
-    pub(super) pending_seal: PendingSeal,
     pub(super) signer: ReceiptSigner,
     /// Closed before the writer: the last connection to close puts the log into the catalog, which a reader can't.
-    pub(super) readers: Readers,
-    pub(super) writer: Mutex<Writer>,
+    pub(super) readers: Box<dyn ReadCatalog>,
+    pub(super) writer: Mutex<Box<dyn WriteCatalog>>,
     /// Segments by number.
     pub(super) gallery: ArcSwap<Gallery>,
     /// The writer's counters after its last transaction, for those who don't want to wait for it.
@@ -222,16 +219,16 @@ impl Shared {
         Ok(Arc::new(Live { entry, reader, dead }))
     }
 
-    /// One transaction. Segments that `work` publishes are seen by readers from before the commit on, so that a row
-    /// is never in neither place; they are taken back when it fails.
-    pub(super) fn write<T>(
+    /// Changes the catalog while nobody else does. Segments that are published before a transaction commits are seen
+    /// by readers from then on, so that a row is never in neither place; they are taken back when `work` fails, which it must not
+    /// after such a transaction.
+    pub(super) fn change<T>(
         &self,
-        writer: &mut Writer,
-        durability: Durability,
-        work: impl FnOnce(&rusqlite::Connection, &mut State) -> Result<T, StorageError>,
+        work: impl FnOnce(&mut dyn WriteCatalog) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
+        let mut writer = self.writer.lock();
         let before = self.gallery.load_full();
-        let done = writer.transact(durability, work);
+        let done = work(&mut **writer);
         if done.is_err() {
             self.gallery.store(before);
         }

@@ -184,12 +184,9 @@ fn the_same_palm_gives_unrelated_bytes_in_two_tenants() {
 #[test]
 fn a_catalog_of_a_newer_release_is_refused() {
     let house = House::new();
-    let writer = house.store.0.writer.lock();
-    writer
-        .connection()
-        .execute_batch("PRAGMA user_version = 4")
-        .expect("set");
-    drop(writer);
+    let conn = house.sql();
+    conn.execute_batch("PRAGMA user_version = 4").expect("set");
+    drop(conn);
     assert!(failure(house).contains("catalog.db has format 4"));
 }
 
@@ -197,12 +194,9 @@ fn a_catalog_of_a_newer_release_is_refused() {
 fn a_catalog_that_disagrees_with_a_segment_is_found() {
     let house = House::new();
     let segment = house.flushed(3);
-    let writer = house.store.0.writer.lock();
-    writer
-        .connection()
-        .execute_batch("UPDATE segment SET holes = 1")
-        .expect("set");
-    drop(writer);
+    let conn = house.sql();
+    conn.execute_batch("UPDATE segment SET holes = 1").expect("set");
+    drop(conn);
     let house = house.reopen();
     let error = house.store.load_segment(segment).err().expect("damaged");
     assert!(

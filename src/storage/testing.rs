@@ -2,17 +2,21 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
+use super::catalog::connection::{self, Writer};
 use super::catalog::erase::sha256;
+use super::catalog::page::PageSeal;
 use super::data_dir::DataDir;
 use super::error::{StorageError, WriteError};
 use super::import::{ImportStart, Importer};
+use super::mark::Mark;
 use super::place::{Place, RowId, RowPlanes, SegmentRows};
-use super::store::Store;
+use super::store::{CATALOG_FILE, Store};
 use super::write::{
     Committed, EnrollAnswer, EnrollWrite, EraseAnswer, EraseWrite, ImportWrite, PolicyWrite, ReferenceWrite,
     SubjectKey, Write,
@@ -94,6 +98,18 @@ impl House {
         self.dir.tenant_path(&id("acme"))
     }
 
+    /// A connection to the catalog beside those of the store, for what nobody does through it.
+    pub(super) fn sql(&self) -> rusqlite::Connection {
+        let seal = Arc::new(PageSeal::new(&key(1)));
+        connection::open_writer(&self.store.path().join(CATALOG_FILE), &seal).expect("opened")
+    }
+
+    /// A writer in the place of the store's.
+    pub(super) fn writer(&self) -> Writer {
+        let (mark, marked) = Mark::open(self.store.path(), &key(1)).expect("there");
+        Writer::new(self.sql(), mark, marked).expect("sound")
+    }
+
     /// Segment files.
     pub(super) fn segment_files(&self) -> Vec<PathBuf> {
         files(&self.path().join("segments"))
@@ -114,10 +130,7 @@ impl House {
     /// Enrols one reference of a subject.
     pub(super) fn enroll(&self, subject: &str, seed: u64) -> EnrollAnswer {
         let request = format!("enroll-{subject}-{seed}");
-        match self.one(Write::Enroll(enroll(&request, subject, &[seed]))) {
-            Ok(Committed::Enrolled { answer, .. }) => answer,
-            other => panic!("enrolled: {other:?}"),
-        }
+        enrolled(self.one(Write::Enroll(enroll(&request, subject, &[seed])))).0
     }
 
     /// Gives the tenant another policy.
@@ -132,25 +145,7 @@ impl House {
 
     /// Erases a subject.
     pub(super) fn erase(&self, subject: &str) -> (EraseAnswer, Vec<Place>) {
-        match self.one(erase(&format!("erase-{subject}"), subject)) {
-            Ok(Committed::Erased {
-                erasure,
-                subject_id,
-                purged,
-                receipt,
-                removed,
-                ..
-            }) => {
-                let answer = EraseAnswer {
-                    erasure,
-                    subject_id,
-                    purged,
-                    receipt,
-                };
-                (answer, removed)
-            }
-            other => panic!("erased: {other:?}"),
-        }
+        erased(self.one(erase(&format!("erase-{subject}"), subject)))
     }
 
     /// Enrols subjects `s1` to `sN`, seeds 1 to N, and flushes them into one segment, whose number it returns.
@@ -344,6 +339,37 @@ pub(super) fn erase(request: &str, subject: &str) -> Write {
         subject: SubjectKey::Id(id::<SubjectId>(subject)),
         only_if: None,
     })
+}
+
+/// The answer to an enrolment, and whether it was given before.
+pub(super) fn enrolled(answer: Result<Committed, WriteError>) -> (EnrollAnswer, bool) {
+    match answer {
+        Ok(Committed::Enrolled { answer, replayed }) => (answer, replayed),
+        other => panic!("enrolled: {other:?}"),
+    }
+}
+
+/// The answer to an erasure, and where the rows were.
+pub(super) fn erased(answer: Result<Committed, WriteError>) -> (EraseAnswer, Vec<Place>) {
+    match answer {
+        Ok(Committed::Erased {
+            erasure,
+            subject_id,
+            purged,
+            receipt,
+            removed,
+            ..
+        }) => {
+            let answer = EraseAnswer {
+                erasure,
+                subject_id,
+                purged,
+                receipt,
+            };
+            (answer, removed)
+        }
+        other => panic!("erased: {other:?}"),
+    }
 }
 
 pub(super) fn import(request: &str, rows: u64) -> ImportWrite {

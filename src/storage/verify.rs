@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 use super::catalog::code::{int, uint};
 use super::catalog::connection;
 use super::catalog::erase;
+use super::catalog::local;
 use super::catalog::page::{FRAME_HEADER_LEN, LOG_HEADER_LEN, PAGE_LEN, PageFault, PageSeal, Spot};
 use super::catalog::pending::{self, PendingSeal};
 use super::catalog::schema;
@@ -22,7 +23,6 @@ use super::data_dir;
 use super::error::StorageError;
 use super::mark;
 use super::place::RowId;
-use super::recover;
 use super::segment::format::{Plane, SegmentContext, file_name, ulid_of};
 use super::segment::reader::{SegmentReader, split_exact};
 use super::store::{CATALOG_FILE, LOG_FILE, SEGMENTS_DIR, holes_of};
@@ -92,7 +92,7 @@ pub fn verify(data: &Path, tenant: &TenantId, data_key: &SecretKey, public_key: 
     let keys = (data_key, &seal, public_key);
     let outcome = rows(&dir, tenant, keys, marked, &mut found);
     let catalog = dir.join(CATALOG_FILE);
-    found.note(outcome.map_err(|error| recover::name_catalog(error, &catalog)));
+    found.note(outcome.map_err(|error| local::name_catalog(error, &catalog)));
     found
 }
 
@@ -163,7 +163,7 @@ fn rows(
     let catalog = dir.join(CATALOG_FILE);
     let conn = connection::open_reader(&catalog, seal)?;
     schema::check(&conn, &catalog)?;
-    let spec = recover::read_spec(&conn, &catalog, tenant)?;
+    let spec = local::read_spec(&conn, &catalog, tenant)?;
     integrity(&conn, &catalog, found)?;
     let before = State::load(&conn)?;
     found.last_erasure = Some((spec.created_at, before.last_erasure));

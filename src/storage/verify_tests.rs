@@ -379,9 +379,9 @@ fn a_receipt_that_is_not_what_was_signed_is_found() {
         "UPDATE erasure SET public_key = zeroblob(32) WHERE id = 1",
     ] {
         let house = furnished();
-        let writer = house.store.0.writer.lock();
-        assert_eq!(writer.connection().execute(change, []).expect("changed"), 1);
-        drop(writer);
+        let conn = house.sql();
+        assert_eq!(conn.execute(change, []).expect("changed"), 1);
+        drop(conn);
         let faults = faults(&house.crash_copy().path().join("data"));
         assert_eq!(faults.len(), 1, "{change}: {faults:?}");
         assert!(faults[0].contains(": erasure "), "{faults:?}");

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::error::WriteError;
 use super::place::Place;
 use crate::model::consent::Consent;
 use crate::model::erasure::SignedReceipt;
@@ -109,6 +110,9 @@ pub enum SubjectKey {
         lookup: [u8; 32],
     },
 }
+
+/// One answer a write, in their order.
+pub type Answers = Vec<Result<Committed, WriteError>>;
 
 /// A write that was done.
 #[derive(Debug, Clone, PartialEq, Eq)]

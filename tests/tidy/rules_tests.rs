@@ -60,6 +60,18 @@ fn unsafe_elsewhere_is_caught() {
 }
 
 #[test]
+fn sqlite_elsewhere_is_caught() {
+    let text = "fn f(conn: &rusqlite::Connection) {}";
+    caught(sqlite_places, "src/storage/flush.rs", text);
+    caught(sqlite_places, "src/storage/catalog.rs", text);
+    caught(sqlite_places, "src/matcher/apply.rs", "use rusqlite::Connection;");
+    caught(sqlite_places, "tests/it/formats.rs", text);
+    fine(sqlite_places, "src/storage/catalog/local/write.rs", text);
+    fine(sqlite_places, "src/storage/audit_erasure_tests.rs", text);
+    fine(sqlite_places, "src/storage/flush.rs", "// rusqlite\nfn f() {}");
+}
+
+#[test]
 fn an_allowed_lint_is_caught() {
     caught(suppressions, "src/a.rs", "#[allow(dead_code)]\nfn f() {}");
     caught(suppressions, "src/a.rs", "#![allow(clippy::all)]");

@@ -17,7 +17,7 @@ use crate::storage::mark::Mark;
 use crate::storage::write::Durability;
 
 /// Most read connections of a tenant; they are opened when they are needed.
-pub(in crate::storage) const READERS_MAX: usize = 4;
+const READERS_MAX: usize = 4;
 /// How long a connection waits for another one's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a checkpoint waits for readers; all writes wait with it.
@@ -32,10 +32,7 @@ const STATEMENTS_MAX: usize = 64;
 const WAL_LEN_MAX: u64 = 64 << 20;
 
 /// Opens a new catalog, an empty file, for writing.
-pub(in crate::storage) fn create_writer(
-    path: &Path,
-    seal: &Arc<PageSeal>,
-) -> Result<Connection, StorageError> {
+pub(super) fn create_writer(path: &Path, seal: &Arc<PageSeal>) -> Result<Connection, StorageError> {
     let conn = open_empty(path, seal)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     set_up_writer(conn)
@@ -75,7 +72,7 @@ impl CopyTarget {
 }
 
 /// Puts all of the log into a catalog that nobody else has open, and closes it; durable when it returns.
-pub(in crate::storage) fn close_whole(conn: Connection) -> Result<(), StorageError> {
+pub(super) fn close_whole(conn: Connection) -> Result<(), StorageError> {
     let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     if busy != 0 {
         let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
@@ -165,18 +162,18 @@ impl Writer {
     }
 
     /// Copies the catalog as it is after the last transaction.
-    pub(in crate::storage) fn copy_to(&self, target: CopyTarget) -> Result<(), StorageError> {
+    pub(super) fn copy_to(&self, target: CopyTarget) -> Result<(), StorageError> {
         target.fill(&self.conn)
     }
 
     /// Counters after the last transaction.
-    pub(in crate::storage) fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         self.state
     }
 
     /// Gives out `count` reference numbers and as many subject handles; returns the last ones before them. They
     /// become durable with the next transaction; what was not durable in a crash was nowhere used.
-    pub(in crate::storage) fn reserve(&mut self, count: u64) -> (u64, u64) {
+    pub(super) fn reserve(&mut self, count: u64) -> (u64, u64) {
         let before = (self.state.last_reference, self.state.last_subject);
         self.state.last_reference += count;
         self.state.last_subject += count;
@@ -185,7 +182,7 @@ impl Writer {
 
     /// Runs `work` as one transaction. When it fails nothing was changed. A commit that fails for another reason than
     /// a full disk leaves it open what the disk holds, so that all later writes are refused.
-    pub(in crate::storage) fn transact<T>(
+    pub(super) fn transact<T>(
         &mut self,
         durability: Durability,
         work: impl FnOnce(&Connection, &mut State) -> Result<T, StorageError>,
@@ -217,12 +214,12 @@ impl Writer {
     }
 
     /// Refuses all writes from now on; the first reason stays.
-    pub(in crate::storage) fn poison(&mut self, reason: &str) {
+    pub(super) fn poison(&mut self, reason: &str) {
         self.poisoned.get_or_insert_with(|| reason.to_owned());
     }
 
     /// Refuses when an earlier write left the disk in doubt.
-    pub(in crate::storage) fn check_poison(&self) -> Result<(), StorageError> {
+    pub(super) fn check_poison(&self) -> Result<(), StorageError> {
         match &self.poisoned {
             Some(reason) => Err(StorageError::Poisoned(reason.clone())),
             None => Ok(()),
@@ -230,7 +227,7 @@ impl Writer {
     }
 
     /// Copies the write-ahead log into the catalog and cuts it to nothing; `false` when a reader was in the way.
-    pub(in crate::storage) fn checkpoint(&mut self) -> Result<bool, StorageError> {
+    pub(super) fn checkpoint(&mut self) -> Result<bool, StorageError> {
         self.check_poison()?;
         self.set_durability(Durability::Power)?;
         self.conn.busy_timeout(CHECKPOINT_WAIT)?;
@@ -243,7 +240,7 @@ impl Writer {
 
     /// Runs the transaction of an import: with room for its index pages, and without a look at the subject of each
     /// reference and the terms of each subject, which that transaction adds itself.
-    pub(in crate::storage) fn with_import_settings<T>(
+    pub(super) fn with_import_settings<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
@@ -273,13 +270,13 @@ impl Writer {
     }
 
     #[cfg(test)]
-    pub(in crate::storage) fn connection(&self) -> &Connection {
+    pub(super) fn connection(&self) -> &Connection {
         &self.conn
     }
 }
 
 /// A few connections that read; who finds none waits.
-pub(in crate::storage) struct Readers {
+pub(super) struct Readers {
     path: PathBuf,
     seal: Arc<PageSeal>,
     pool: Mutex<Pool>,
@@ -294,7 +291,7 @@ struct Pool {
 
 impl Readers {
     /// Opens none yet.
-    pub(in crate::storage) fn new(path: PathBuf, seal: Arc<PageSeal>) -> Self {
+    pub(super) fn new(path: PathBuf, seal: Arc<PageSeal>) -> Self {
         Self {
             path,
             seal,
@@ -304,7 +301,7 @@ impl Readers {
     }
 
     /// Runs `work` on a connection of its own.
-    pub(in crate::storage) fn with<T>(
+    pub(super) fn with<T>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
@@ -316,7 +313,7 @@ impl Readers {
     }
 
     /// Opens all connections, so that none opens a file by its name from then on.
-    pub(in crate::storage) fn open_all(&self) -> Result<(), StorageError> {
+    pub(super) fn open_all(&self) -> Result<(), StorageError> {
         let mut pool = self.pool.lock();
         while pool.open < READERS_MAX {
             let conn = self.open_one()?;

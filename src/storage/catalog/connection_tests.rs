@@ -4,12 +4,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::*;
-use crate::storage::testing::House;
+use crate::storage::store::CATALOG_FILE;
+use crate::storage::testing::{House, key};
+
+fn readers(house: &House) -> Readers {
+    Readers::new(house.path().join(CATALOG_FILE), Arc::new(PageSeal::new(&key(1))))
+}
 
 #[test]
 fn a_failed_transaction_leaves_counters_and_rows_alone() {
     let house = House::new();
-    let mut writer = house.store.0.writer.lock();
+    let mut writer = house.writer();
     let before = writer.state();
     let failed: Result<(), _> = writer.transact(Durability::Power, |conn, state| {
         state.next_sequence();
@@ -32,21 +37,19 @@ fn a_failed_transaction_leaves_counters_and_rows_alone() {
 fn a_commit_that_fails_poisons_all_later_writes() {
     let house = House::new();
     house.enroll("s1", 1);
-    let mut writer = house.store.0.writer.lock();
+    let mut writer = house.writer();
     let failed = writer.transact(Durability::Power, |conn, _| {
         // A violation that SQLite finds at the commit alone stands in for an fsync that fails there.
         conn.execute_batch("PRAGMA defer_foreign_keys = ON; DELETE FROM subject;")?;
         Ok(())
     });
     assert!(matches!(failed, Err(StorageError::Poisoned(_))), "{failed:?}");
-    drop(writer);
-    let refused = house
-        .store
-        .commit(vec![crate::storage::testing::erase("r", "s1")]);
+    let refused = writer.transact(Durability::Process, |_, _| Ok(()));
     let text = refused.expect_err("poisoned").to_string();
     assert!(text.contains("until the server is restarted"), "{text}");
-    assert!(matches!(house.flush(), Err(StorageError::Poisoned(_))));
-    assert!(matches!(house.store.purge(), Err(StorageError::Poisoned(_))));
+    assert!(matches!(writer.checkpoint(), Err(StorageError::Poisoned(_))));
+    assert!(matches!(writer.check_poison(), Err(StorageError::Poisoned(_))));
+    drop(writer);
     let house = house.reopen();
     assert_eq!(house.store.stats().expect("figures").subjects, 1);
     house.enroll("s2", 2);
@@ -55,7 +58,7 @@ fn a_commit_that_fails_poisons_all_later_writes() {
 #[test]
 fn a_statement_is_planned_once_whatever_its_values() {
     let house = House::new();
-    let writer = house.store.0.writer.lock();
+    let writer = house.writer();
     let sql = "SELECT s.subject_id FROM reference r JOIN subject s ON s.handle = r.subject WHERE r.id = ? AND r.subject = ?";
     let mut statement = writer.connection().prepare(sql).expect("it is SQL");
     for value in 0..3 {
@@ -68,7 +71,7 @@ fn a_statement_is_planned_once_whatever_its_values() {
 #[test]
 fn synchronous_follows_the_durability_asked_for() {
     let house = House::new();
-    let mut writer = house.store.0.writer.lock();
+    let mut writer = house.writer();
     let mut level = |durability| {
         writer.transact(durability, |_, _| Ok(())).expect("committed");
         let level: i64 = writer
@@ -84,7 +87,7 @@ fn synchronous_follows_the_durability_asked_for() {
 #[test]
 fn the_catalog_is_set_up_as_promised() {
     let house = House::new();
-    let writer = house.store.0.writer.lock();
+    let writer = house.writer();
     let pragma = |name: &str| {
         writer
             .connection()
@@ -98,9 +101,34 @@ fn the_catalog_is_set_up_as_promised() {
 }
 
 #[test]
+fn the_settings_of_an_import_end_with_it() {
+    let house = House::new();
+    let mut writer = house.writer();
+    let setting = |writer: &Writer, name: &str| {
+        let found = writer
+            .connection()
+            .pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        found.expect("readable")
+    };
+    for fails in [false, true] {
+        let done = writer.with_import_settings(|writer| {
+            assert_eq!(setting(writer, "foreign_keys"), 0, "subjects are not looked up");
+            if fails {
+                Err(StorageError::Rows("no".to_owned()))
+            } else {
+                Ok(())
+            }
+        });
+        assert_eq!(done.is_err(), fails);
+        assert_eq!(setting(&writer, "foreign_keys"), 1);
+        assert_eq!(setting(&writer, "cache_size"), -i64::from(CACHE_KIB));
+    }
+}
+
+#[test]
 fn readers_are_bounded_and_come_back() {
     let house = House::new();
-    let readers = &house.store.0.readers;
+    let readers = readers(&house);
     let running = AtomicUsize::new(0);
     let most = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -125,10 +153,6 @@ fn readers_are_bounded_and_come_back() {
 #[test]
 fn readers_can_not_write() {
     let house = House::new();
-    let refused = house
-        .store
-        .0
-        .readers
-        .with(|conn| Ok(conn.execute("DELETE FROM state", [])?));
+    let refused = readers(&house).with(|conn| Ok(conn.execute("DELETE FROM state", [])?));
     assert!(refused.is_err());
 }

@@ -15,8 +15,10 @@ use crate::keys::encoding::to_hex;
 use crate::keys::receipt::{self, ReceiptError, ReceiptSigner};
 use crate::model::erasure::{ErasureReceipt, ErasureState, Removed, SearchKey, SignedReceipt};
 use crate::model::id::{SubjectId, TenantId};
+use crate::model::tenant::TenantSpec;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::{StorageError, WriteError};
+use crate::storage::journal::entry::ErasureEntry;
 use crate::storage::place::Place;
 use crate::storage::traces;
 use crate::storage::write::{Committed, EraseAnswer, EraseWrite, SubjectKey};
@@ -140,19 +142,26 @@ pub(in crate::storage) fn find(conn: &Connection, erasure: u64) -> rusqlite::Res
     .optional()
 }
 
-/// Number, change, subject and time of up to `limit` erasures numbered above `after` and up to `to`, in order.
+/// Up to `limit` erasures of this tenant numbered above `after` and up to `to`, in order, as the erasure journal has them.
 pub(in crate::storage) fn between(
     conn: &Connection,
-    after: u64,
-    to: u64,
+    spec: &TenantSpec,
+    (after, to): (u64, u64),
     limit: usize,
-) -> rusqlite::Result<Vec<(u64, u64, SubjectId, Timestamp)>> {
+) -> rusqlite::Result<Vec<ErasureEntry>> {
     conn.prepare_cached(
         "SELECT id, sequence, subject_id, receipt FROM erasure WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
     )?
     .query_map(params![int(after), int(to), int(limit as u64)], |row| {
         let receipt: ErasureReceipt = from_json(3, row.get_ref(3)?.as_str()?)?;
-        Ok((uint(row, 0)?, uint(row, 1)?, parsed(row, 2)?, receipt.erased_at))
+        Ok(ErasureEntry {
+            tenant: spec.id.clone(),
+            created_at: spec.created_at,
+            erasure: uint(row, 0)?,
+            sequence: uint(row, 1)?,
+            subject_id: parsed(row, 2)?,
+            erased_at: receipt.erased_at,
+        })
     })?
     .collect()
 }

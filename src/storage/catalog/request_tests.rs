@@ -9,7 +9,7 @@ fn outdated_answers_are_pruned_and_others_stay() {
     let house = House::new();
     let now = Timestamp::now();
     let day = i64::try_from(REQUEST_KEPT.as_micros()).expect("fits");
-    let mut writer = house.store.0.writer.lock();
+    let mut writer = house.writer();
     let kept = writer.transact(Durability::Power, |conn, _| {
         for (id, at) in [("old", now.0 - day - 1), ("edge", now.0 - day), ("new", now.0)] {
             let id: RequestId = id.parse().expect("valid");
@@ -28,7 +28,7 @@ fn outdated_answers_are_pruned_and_others_stay() {
 fn an_id_is_bound_to_method_and_digest() {
     let house = House::new();
     let id: RequestId = "r".parse().expect("valid");
-    let mut writer = house.store.0.writer.lock();
+    let mut writer = house.writer();
     writer
         .transact(Durability::Power, |conn, _| {
             insert(conn, (&id, Method::Enroll, &[1; 32]), &7, None, Timestamp(1))?;

@@ -4,10 +4,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use ulid::Ulid;
 
 use super::code::{int, uint};
-use super::pending;
+use super::pending::{self, PendingSeal};
 use super::state::State;
 use crate::storage::error::StorageError;
-use crate::storage::place::RowId;
+use crate::storage::place::{RowId, StoredRow};
 use crate::storage::segment::writer::WrittenSegment;
 
 /// A segment as the catalog has it.
@@ -149,34 +149,44 @@ pub(in crate::storage) fn replace(
     Ok(())
 }
 
-/// A reference and where its row is now.
-pub(in crate::storage) struct Located {
-    /// Number and owner.
-    pub(in crate::storage) id: RowId,
-    /// Segment and row, unless it is pending.
-    pub(in crate::storage) place: Option<(u32, u32)>,
-    /// The sealed row, while it is pending.
-    pub(in crate::storage) sealed: Option<Vec<u8>>,
+/// Where the row of a reference is now.
+pub(in crate::storage) enum Located {
+    /// In this segment, at this row.
+    Placed {
+        /// Number of the segment.
+        segment: u32,
+        /// Row within it.
+        row: u32,
+    },
+    /// In the catalog still: this is it.
+    Pending(StoredRow),
 }
 
 /// Finds a reference; `None` when it was erased or never was.
-pub(in crate::storage) fn locate(conn: &Connection, reference: u64) -> rusqlite::Result<Option<Located>> {
-    conn.prepare_cached(
-        "SELECT r.subject, r.segment, r.row, p.sealed
-         FROM reference r LEFT JOIN pending p ON p.reference = r.id WHERE r.id = ?",
-    )?
-    .query_row([int(reference)], |row| {
-        let id = RowId {
-            reference,
-            subject: uint(row, 0)?,
-        };
-        let segment: Option<u32> = row.get(1)?;
-        let segment_row: Option<u32> = row.get(2)?;
-        Ok(Located {
-            id,
-            place: segment.zip(segment_row),
-            sealed: row.get(3)?,
+pub(in crate::storage) fn locate(
+    conn: &Connection,
+    seal: &PendingSeal,
+    reference: u64,
+) -> Result<Option<Located>, StorageError> {
+    let found = conn
+        .prepare_cached(
+            "SELECT r.subject, r.segment, r.row, p.sealed
+             FROM reference r LEFT JOIN pending p ON p.reference = r.id WHERE r.id = ?",
+        )?
+        .query_row([int(reference)], |row| {
+            let place = row.get::<_, Option<u32>>(1)?.zip(row.get(2)?);
+            Ok((uint(row, 0)?, place, row.get::<_, Option<Vec<u8>>>(3)?))
         })
+        .optional()?;
+    Ok(match found {
+        None => None,
+        Some((_, Some((segment, row)), _)) => Some(Located::Placed { segment, row }),
+        Some((subject, None, sealed)) => {
+            let sealed = sealed.ok_or_else(|| pending::missing(reference))?;
+            Some(Located::Pending(StoredRow {
+                id: RowId { reference, subject },
+                exact: seal.open(reference, &sealed)?,
+            }))
+        }
     })
-    .optional()
 }
