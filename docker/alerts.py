@@ -38,6 +38,8 @@ UNPROVOKED = {"ThenarGpuLost", "ThenarGpuFull"}
 TARGETS = ("front:9464", "match-1:9464", "match-2:9464", "serve:9464")
 METRIC = r"thenar[_]\w+"
 DIM = 64
+# What made the palms of this check.
+ENCODER = ("--encoder", "drawn/1")
 # Of one caller of `serve`.
 CONNECTIONS_MAX = 4
 THRESHOLD = 0.8
@@ -170,7 +172,7 @@ class Place:
         return flags + ["--cert", f"{own}.pem", "--key", f"{own}.key"]
 
     def identify(self, tenant, score, role="operator"):
-        return self.run("identify", self.root / f"{score}.npy", *self.connection(tenant, role))
+        return self.run("identify", self.root / f"{score}.npy", *ENCODER, *self.connection(tenant, role))
 
 
 def set_up(place):
@@ -203,12 +205,13 @@ def set_up(place):
         palm(place.root / f"{score}.npy", score)
     consent = ("--policy-version", "1", "--purpose", "a check", "--expires", "2100-01-01T00:00:00Z", "--consent-method", "in-app")
     for tenant, (_, authority, _) in place.tenants.items():
-        size = ("--dim", str(DIM), "--threshold", str(THRESHOLD))
+        size = ("--dim", str(DIM), *ENCODER, "--threshold", str(THRESHOLD))
         place.must("tenant", "create", tenant, *size, *place.connection(tenant, "admin"))
         for role in ("operator", "scanner"):
             who = ("--tenant", tenant, "--role", role, "--name", f"{tenant}-{role}")
             place.must("cert", "issue", "--data", authority, *who, "--out", place.root / "clients")
-        place.must("enroll", "--left", place.root / "1.npy", "--subject", "ada", *consent, *place.connection(tenant, "operator"))
+        person = ("--left", place.root / "1.npy", *ENCODER, "--subject", "ada")
+        place.must("enroll", *person, *consent, *place.connection(tenant, "operator"))
 
 
 class Prometheus:

@@ -208,7 +208,7 @@ type Fault = fn(u32, u32) -> Option<u8>;
 #[test]
 fn strangers_whose_captures_have_the_same_fault_are_strangers() {
     let encoder = encoder(256);
-    let faults: [(&str, Fault); 6] = [
+    let faults: [(&str, Fault); 7] = [
         ("a dark band", |x, _| (x < 12).then_some(4)),
         ("a dark frame", |x, y| {
             (x.min(y).min(127 - x).min(127 - y) < 10).then_some(0)
@@ -218,6 +218,7 @@ fn strangers_whose_captures_have_the_same_fault_are_strangers() {
             (x.abs_diff(70) + y.abs_diff(40) < 30).then_some(255)
         }),
         ("lost rows", |_, y| (y > 75).then_some(128)),
+        ("a grey strip", |x, _| (50..66).contains(&x).then_some(200)),
         ("a dark patch", |x, y| (x.max(y) < 40).then_some(2)),
     ];
     for (name, fault) in faults {

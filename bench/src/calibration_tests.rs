@@ -23,6 +23,13 @@ fn as_many_scores_lie_above_as_the_tails_say() {
 }
 
 #[test]
+fn far_out_the_wider_scores_are_all_there_are() {
+    let rare = &KINDS[7];
+    let ratio = (rare.above)(6.0 * NARROW) / (0.01 * normal_above(6.0 * NARROW, 1.5 * NARROW));
+    assert!((1.0..1.01).contains(&ratio), "{ratio}");
+}
+
+#[test]
 fn every_distribution_has_a_row_whose_quantiles_are_in_order() {
     let rows = measure(20_000, 5, 1).expect("thresholds");
     assert_eq!(rows.len(), KINDS.len());

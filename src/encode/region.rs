@@ -4,6 +4,11 @@
 //! is an edge that is far stronger than any line of a palm and that strangers share. So what can't
 //! be seen is marked, and filled from what can be.
 
+use std::collections::BTreeMap;
+
+use image::{GrayImage, Luma};
+use imageproc::region_labelling::{Connectivity, connected_components};
+
 use super::grey::Grey;
 
 /// Side of a region in pixels.
@@ -18,8 +23,9 @@ const BLINDING: f32 = 0.985;
 const FLAT: f32 = 0.002;
 /// Half the side of the window in which most pixels must be dark, or bright, for its middle to be hidden. Lines are narrower.
 const AROUND: usize = 3;
-/// Half the side of a window that is lost where all of it is flat. Blocks of a JPEG, of 8 pixels, are smaller, and smooth skin may be one block flat.
-const LOST: usize = 8;
+/// Pixels in a row of a piece, or in a column, whose whole window is flat, from which on it is lost: what is flat is 6 more. Of a block of a JPEG, 8 pixels wide, it is one or
+/// two, and smooth skin may be one block flat.
+const LOST: u32 = 10;
 /// What is hidden is taken that much wider, in pixels: edges are soft.
 const SOFT: usize = 2;
 
@@ -46,13 +52,15 @@ impl Region {
         let next =
             |at: usize, step: usize, place: usize| if place + 1 < SIDE { at + step } else { at - step };
         let flat = |at: usize| alike(at, next(at, 1, at % SIDE)) && alike(at, next(at, SIDE, at / SIDE));
-        let all = 0..SIDE * SIDE;
-        let window = |half: usize| (2 * half as u32 + 1).pow(2);
-        let outside = crowd(&mut all.clone().map(outside), AROUND);
-        let flat = crowd(&mut all.clone().map(flat), LOST);
-        let hidden = crowd(&mut outside.iter().map(|count| 2 * count > window(AROUND)), SOFT);
-        let lost = crowd(&mut flat.iter().map(|count| *count == window(LOST)), LOST + SOFT);
-        let seen: Vec<bool> = all.map(|at| hidden[at] + lost[at] == 0).collect();
+        let [outside, flat] = [
+            crowd(&mut (0..SIDE * SIDE).map(outside), AROUND),
+            crowd(&mut (0..SIDE * SIDE).map(flat), AROUND),
+        ];
+        let window = (2 * AROUND as u32 + 1).pow(2);
+        let lost = lost(flat.iter().map(|count| *count == window));
+        let hidden = |at: usize| 2 * outside[at] > window || lost[at];
+        let near = crowd(&mut (0..SIDE * SIDE).map(hidden), SOFT);
+        let seen: Vec<bool> = near.iter().map(|hidden| *hidden == 0).collect();
         if !seen.contains(&false) {
             return Self {
                 grey: picture.clone(),
@@ -90,6 +98,25 @@ fn bright(values: &[f32]) -> f32 {
         return 0.0;
     };
     *skin.select_nth_unstable_by(place, f32::total_cmp).1
+}
+
+/// The marks that hang together with so many others that they are no block of a JPEG.
+fn lost(marks: impl Iterator<Item = bool>) -> Vec<bool> {
+    let side = SIDE as u32;
+    let marks = marks.map(u8::from).collect();
+    let marks = GrayImage::from_raw(side, side, marks).expect("a mark for every pixel");
+    let pieces = connected_components(&marks, Connectivity::Eight, Luma([0]));
+    let mut boxes: BTreeMap<u32, [u32; 4]> = BTreeMap::new();
+    for (x, y, piece) in pieces.enumerate_pixels().filter(|(_, _, piece)| piece[0] > 0) {
+        let [left, top, right, bottom] = boxes.entry(piece[0]).or_insert([x, y, x, y]);
+        (*left, *top) = (x.min(*left), y.min(*top));
+        (*right, *bottom) = (x.max(*right), y.max(*bottom));
+    }
+    boxes.retain(|_, [left, top, right, bottom]| (*right - *left).max(*bottom - *top) >= LOST);
+    pieces
+        .pixels()
+        .map(|piece| boxes.contains_key(&piece[0]))
+        .collect()
 }
 
 /// How many marks are in the window around each pixel; beyond the edge the picture is mirrored.

@@ -48,8 +48,8 @@ pub enum Basis {
 /// A threshold and what to expect of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Calibration {
-    /// The threshold to set: the upper end of the interval. The target holds with 97.5 % confidence where comparisons are independent; those of one
-    /// palm aren't, and of others than were evaluated it says nothing.
+    /// The threshold to set: the upper end of the interval. The target holds with 97.5 % confidence where comparisons are independent, which those of one
+    /// palm aren't, and where the tail is of the fitted family; of others than were evaluated it says nothing.
     pub threshold: f64,
     /// The single most likely one.
     pub estimate: f64,
@@ -91,9 +91,9 @@ pub enum CalibrateError {
         /// What was asked for.
         fmr: f64,
     },
-    /// Scores without any spread at their upper end.
+    /// Too few scores at their upper end, or without any spread.
     #[error(
-        "the highest 1 % of the non-mated scores, from {from:.4} on, are all the same, which is no tail to extrapolate"
+        "of the highest 1 % of the non-mated scores, from {from:.4} on, nearly all are the same, which is no tail to extrapolate"
     )]
     Degenerate {
         /// From which score on.
@@ -151,8 +151,11 @@ fn extrapolated(non_mated: &Counts, fmr: f64) -> Result<(f64, [f64; 2], Basis), 
     let from = grid::score(edge);
     let center = grid::score(grid::edge(non_mated.lowest(|count| count <= total / 2)));
     let highest = non_mated.stretches(edge);
-    let tail = Tail::fit(center, from, &highest).ok_or(CalibrateError::Degenerate { from })?;
     let scores = non_mated.at_or_above(edge);
+    // Fewer are left where many scores are the same.
+    let is_tail = as_f64(scores) >= RULE_OF_THIRTY;
+    let tail = Tail::fit(center, from, &highest).filter(|_| is_tail);
+    let tail = tail.ok_or(CalibrateError::Degenerate { from })?;
     // Where the tail begins is known as well as so many of all scores say.
     let [low, high] = clopper_pearson(scores, total);
     let interval = [tail.interval(fmr / low)[0], tail.interval(fmr / high)[1]];

@@ -198,7 +198,15 @@ fn scores_that_give_no_threshold_are_refused_in_words() {
     );
     let twins = Counts::of((0..20_000).map(|number| bin(if number < 100 { 1.0 } else { 0.0 })));
     assert!(refused(twins.clone(), 2e-3).contains("above 1"), "counted");
-    assert!(refused(twins, 1e-6).contains("are all the same, which is no tail"));
+    assert!(refused(twins, 1e-6).contains("nearly all are the same, which is no tail"));
+    let tied = Counts::of((0..100_003).map(|number| {
+        bin(match number {
+            0..3 => 0.4,
+            3..1_503 => 0.3,
+            _ => f64::from(number % 100) / 1_000.0,
+        })
+    }));
+    assert!(refused(tied, 1e-4).contains("nearly all are the same"));
     // e^(−t / 0.06) of the scores lie above t: one in 10⁹ above 1.2.
     let wide = Counts::of((0..20_000).map(|number| {
         let above = (f64::from(number) + 0.5) / 20_000.0;
