@@ -23,7 +23,7 @@ const BLINDING: f32 = 0.985;
 const FLAT: f32 = 0.002;
 /// Half the side of the window in which most pixels must be dark, or bright, for its middle to be hidden. Lines are narrower.
 const AROUND: usize = 3;
-/// Pixels in a row of a piece, or in a column, whose whole window is flat, from which on it is lost: what is flat is 6 more. Of a block of a JPEG, 8 pixels wide, it is one or
+/// Pixels in a row of a piece, or in a column, whose whole window is flat, from which on it is lost: what is flat is 7 more. Of a block of a JPEG, 8 pixels wide, it is one or
 /// two, and smooth skin may be one block flat.
 const LOST: u32 = 10;
 /// What is hidden is taken that much wider, in pixels: edges are soft.
@@ -58,9 +58,14 @@ impl Region {
         ];
         let window = (2 * AROUND as u32 + 1).pow(2);
         let lost = lost(flat.iter().map(|count| *count == window));
-        let hidden = |at: usize| 2 * outside[at] > window || lost[at];
-        let near = crowd(&mut (0..SIDE * SIDE).map(hidden), SOFT);
-        let seen: Vec<bool> = near.iter().map(|hidden| *hidden == 0).collect();
+        let hidden = crowd(&mut outside.iter().map(|count| 2 * count > window), SOFT);
+        // The middle of a window speaks for all of it.
+        let lost = crowd(&mut lost.into_iter(), AROUND + SOFT);
+        let seen: Vec<bool> = hidden
+            .iter()
+            .zip(lost)
+            .map(|(hidden, lost)| hidden + lost == 0)
+            .collect();
         if !seen.contains(&false) {
             return Self {
                 grey: picture.clone(),
@@ -112,7 +117,7 @@ fn lost(marks: impl Iterator<Item = bool>) -> Vec<bool> {
         (*left, *top) = (x.min(*left), y.min(*top));
         (*right, *bottom) = (x.max(*right), y.max(*bottom));
     }
-    boxes.retain(|_, [left, top, right, bottom]| (*right - *left).max(*bottom - *top) >= LOST);
+    boxes.retain(|_, [left, top, right, bottom]| (*right - *left).max(*bottom - *top) + 1 >= LOST);
     pieces
         .pixels()
         .map(|piece| boxes.contains_key(&piece[0]))
