@@ -58,14 +58,9 @@ impl Region {
         ];
         let window = (2 * AROUND as u32 + 1).pow(2);
         let lost = lost(flat.iter().map(|count| *count == window));
-        let hidden = crowd(&mut outside.iter().map(|count| 2 * count > window), SOFT);
-        // The middle of a window speaks for all of it.
-        let lost = crowd(&mut lost.into_iter(), AROUND + SOFT);
-        let seen: Vec<bool> = hidden
-            .iter()
-            .zip(lost)
-            .map(|(hidden, lost)| hidden + lost == 0)
-            .collect();
+        let hidden = |at: usize| 2 * outside[at] > window || lost[at];
+        let near = crowd(&mut (0..SIDE * SIDE).map(hidden), SOFT);
+        let seen: Vec<bool> = near.iter().map(|hidden| *hidden == 0).collect();
         if !seen.contains(&false) {
             return Self {
                 grey: picture.clone(),
