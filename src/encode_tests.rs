@@ -13,7 +13,7 @@ fn encoder(dim: usize) -> PalmEncoder {
 }
 
 /// Pictures and what they gave when this version of the encoder was made. Another answer is another version.
-const KNOWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/encoder-1");
+const KNOWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/known/encoder-1");
 /// Asks for the answers to be written, of a new version.
 const WRITE: &str = "THENAR_WRITE_FIXTURE";
 
