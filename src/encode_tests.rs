@@ -14,8 +14,8 @@ fn encoder(dim: usize) -> PalmEncoder {
 
 /// Pictures and what they gave when this version of the encoder was made. Another answer is another version.
 const KNOWN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/known/encoder-1");
-/// Asks for the answers to be written, of a new version.
-const WRITE: &str = "THENAR_WRITE_FIXTURE";
+/// Set to write the answers of a new version: `THENAR_WRITE_ANSWERS=1 cargo test --lib signatures_of_this_version`. Of its own, so that nobody who makes other files anew writes these.
+const WRITE: &str = "THENAR_WRITE_ANSWERS";
 
 #[test]
 fn signatures_of_this_version_stay_what_they_are() {

@@ -152,10 +152,11 @@ fn extrapolated(non_mated: &Counts, fmr: f64) -> Result<(f64, [f64; 2], Basis), 
     let center = grid::score(grid::edge(non_mated.lowest(|count| count <= total / 2)));
     let highest = non_mated.stretches(edge);
     let scores = non_mated.at_or_above(edge);
-    // Fewer are left where many scores are the same.
-    let is_tail = as_f64(scores) >= RULE_OF_THIRTY;
-    let tail = Tail::fit(center, from, &highest).filter(|_| is_tail);
-    let tail = tail.ok_or(CalibrateError::Degenerate { from })?;
+    // So few are left where many scores are the same.
+    if as_f64(scores) < RULE_OF_THIRTY {
+        return Err(CalibrateError::Degenerate { from });
+    }
+    let tail = Tail::fit(center, from, &highest).ok_or(CalibrateError::Degenerate { from })?;
     // Where the tail begins is known as well as so many of all scores say.
     let [low, high] = clopper_pearson(scores, total);
     let interval = [tail.interval(fmr / low)[0], tail.interval(fmr / high)[1]];
