@@ -17,6 +17,7 @@ pub(super) mod seam;
 pub(super) mod segments;
 pub(super) mod state;
 mod subject;
+mod tables;
 mod tenant;
 mod usage;
 mod vfs;
