@@ -12,9 +12,10 @@ use rusqlite::{Connection, OptionalExtension};
 use zeroize::Zeroizing;
 
 use super::catalog::code::{int, uint};
+use super::catalog::local::{self, erasure};
 use super::catalog::page::PageSeal;
 use super::catalog::segments::{self, SegmentEntry};
-use super::catalog::{connection, erase, local, pending, schema};
+use super::catalog::{connection, erase, pending, schema};
 use super::data_dir;
 use super::error::StorageError;
 use super::place::SEGMENT_ROWS_MAX;
@@ -161,7 +162,7 @@ fn standing(
 ) -> Result<Standing, StorageError> {
     let mut standing = Standing::default();
     let contradictions = &mut standing.contradictions;
-    match erase::find(conn, receipt.erasure)? {
+    match erasure::find(conn, receipt.erasure)? {
         None => contradictions.push(format!("the catalog has no erasure {}", receipt.erasure)),
         Some(stored) => {
             let known = erase::signed(&stored, &receipt.tenant, public_key).ok();

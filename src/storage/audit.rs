@@ -8,12 +8,14 @@ use std::vec::IntoIter;
 
 use rusqlite::{Connection, Row};
 
-use super::catalog::chain::{self, Chain, Digest, EVENT_COLUMNS};
+use super::catalog::chain::{self, Chain, Digest};
 use super::catalog::code::uint;
+use super::catalog::local::history::{self, EVENT_COLUMNS};
+use super::catalog::local::{self, erasure};
 use super::catalog::page::PageSeal;
 use super::catalog::seam::NUMBERS_PASSED;
 use super::catalog::state::State;
-use super::catalog::{connection, erase, local, schema};
+use super::catalog::{connection, erase, schema};
 use super::data_dir;
 use super::error::StorageError;
 use super::store::CATALOG_FILE;
@@ -125,7 +127,7 @@ fn walk(
     public_key: &[u8],
     against: &[Named],
 ) -> Result<Audit, StorageError> {
-    let chain = Chain::load(conn)?;
+    let chain = history::chain(conn)?;
     let state = State::load(conn)?;
     let mut audit = Audit {
         since: chain.since,
@@ -164,8 +166,8 @@ fn accounted(
 ) -> Result<BTreeMap<u64, u64>, StorageError> {
     let mut sums = BTreeMap::new();
     let mut sum = 0_u64;
-    for erasure in erase::all(conn)? {
-        let Some(stored) = erase::find(conn, erasure)?.filter(|_| erasure > audit.since.erasure) else {
+    for erasure in erasure::all(conn)? {
+        let Some(stored) = erasure::find(conn, erasure)?.filter(|_| erasure > audit.since.erasure) else {
             continue;
         };
         match erase::signed(&stored, tenant, public_key) {
@@ -208,7 +210,7 @@ fn stored(
 ) -> Result<Vec<Named>, StorageError> {
     let mut named: Vec<Named> = Vec::new();
     let mut last = (0, to_hex(&[0; 32]));
-    for (number, signed) in chain::checkpoints(conn)? {
+    for (number, signed) in history::checkpoints(conn)? {
         let name = format!("checkpoint {number} of the catalog");
         match receipt::verify_checkpoint_of(&signed, public_key) {
             Ok(checkpoint) => {
@@ -275,7 +277,7 @@ impl Walk {
             }
         } else {
             self.audit.events += 1;
-            if !chain::fits(row, tenant) {
+            if !history::fits(row, tenant) {
                 let what =
                     format!("event {number} is not as it was recorded: it does not fit its commitment");
                 self.audit.fault(Some(number), what);

@@ -37,7 +37,7 @@ fn receipts_account_for_what_is_erased() {
     }
     // Somebody who signs: what an old receipt accounts for was fixed by the checkpoint that is kept.
     let conn = house.sql();
-    let stored = erase::find(&conn, 1).expect("read").expect("there");
+    let stored = erasure::find(&conn, 1).expect("read").expect("there");
     let mut forged = receipt::verify(&stored.receipt).expect("signed");
     forged.removed.as_mut().expect("counted").usage_events += 1;
     let forged = signer().sign(&forged);

@@ -257,7 +257,7 @@ fn forge(house: &House, number: u32) {
         "SELECT {EVENT_COLUMNS}, u.salt FROM usage u LEFT JOIN subject s ON s.handle = u.subject WHERE u.id = ?"
     );
     let commitment = conn.query_row(&select, [number], |row| {
-        Ok(chain::Event::read(row)?.commitment(&id("acme"), &row.get(8)?))
+        Ok(history::committed(row)?.commitment(&id("acme"), &row.get(8)?))
     });
     let update = "UPDATE usage SET commitment = ? WHERE id = ?";
     conn.execute(update, rusqlite::params![commitment.expect("there"), number])

@@ -1,12 +1,14 @@
 //! The catalog of one tenant: subjects, references, consent, links, history, erasures and pending rows. Touches no segment file.
 //!
-//! [`seam`] says what it does for the tenant; behind it is `SQLite` (`local`), and all other modules here know it.
+//! [`seam`] says what it does for the tenant; behind it is `SQLite` (`local`). The rules of a group of writes (`group`, `enroll`, `erase`, `usage`, `request`, `tenant`,
+//! `chain`) work on rows as [`tables`] has them and know no engine; `schema`, `connection`, `segments`, `pending`, `import`, `code`, `state`, `page` and `vfs` know `SQLite`.
 
 pub(super) mod chain;
 pub(super) mod code;
 pub(super) mod connection;
 mod enroll;
 pub(super) mod erase;
+mod group;
 pub(super) mod import;
 pub(super) mod local;
 pub(super) mod page;
@@ -16,7 +18,6 @@ pub(super) mod schema;
 pub(super) mod seam;
 pub(super) mod segments;
 pub(super) mod state;
-mod subject;
 mod tables;
 mod tenant;
 mod usage;

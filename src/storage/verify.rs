@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 use super::catalog::code::{int, uint};
 use super::catalog::connection;
 use super::catalog::erase;
-use super::catalog::local;
+use super::catalog::local::{self, erasure};
 use super::catalog::page::{FRAME_HEADER_LEN, LOG_HEADER_LEN, PAGE_LEN, PageFault, PageSeal, Spot};
 use super::catalog::pending::{self, PendingSeal};
 use super::catalog::schema;
@@ -323,8 +323,8 @@ fn receipts(
     catalog: &Path,
     found: &mut Verification,
 ) -> Result<(), StorageError> {
-    for erasure in erase::all(conn)? {
-        let Some(stored) = erase::find(conn, erasure)? else {
+    for erasure in erasure::all(conn)? {
+        let Some(stored) = erasure::find(conn, erasure)? else {
             continue;
         };
         if let Err(error) = erase::signed(&stored, tenant, public_key) {

@@ -4,6 +4,7 @@ use rusqlite::types::Type;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::request::Method;
 use crate::model::decision::RetakeReason;
 use crate::model::subject::{Hand, PadVerdict};
 use crate::model::usage::{Outcome, UsageKind};
@@ -50,6 +51,12 @@ macro_rules! coded {
 }
 
 coded!(Hand { Hand::Left => 1, Hand::Right => 2 });
+coded!(Method {
+    Method::Enroll => 1,
+    Method::Erase => 2,
+    Method::Import => 3,
+    Method::Policy => 4,
+});
 coded!(PadVerdict {
     PadVerdict::NotPerformed => 1,
     PadVerdict::BonaFide => 2,

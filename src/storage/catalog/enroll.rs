@@ -1,81 +1,57 @@
-//! Enrolment in the catalog: subject, consent, links, pending rows, history and the stored answer. Runs within a transaction of its caller.
+//! Enrolment: subject, consent, links, references, history and the stored answer. Runs within a transaction of its caller.
 
-use rusqlite::{Connection, params};
-
-use super::code::{Coded, int};
-use super::pending::{self, PendingSeal};
 use super::request::{self, Method};
 use super::state::State;
-use super::{subject, usage};
+use super::tables::{NewReference, Tables};
+use super::usage;
 use crate::model::link::SealedLink;
 use crate::model::signature::Dimension;
 use crate::model::subject::{Hand, REFERENCES_PER_PALM_MAX};
 use crate::model::tenant::TenantSpec;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::{StorageError, WriteError};
-use crate::storage::place::RowId;
 use crate::storage::write::{Committed, EnrollAnswer, EnrollWrite};
 
 /// Enrols, or answers as before.
-pub(in crate::storage) fn enroll(
-    conn: &Connection,
+pub(super) fn enroll(
+    tables: &mut impl Tables,
     state: &mut State,
-    (seal, spec): (&PendingSeal, &TenantSpec),
+    spec: &TenantSpec,
     write: &EnrollWrite,
     now: Timestamp,
 ) -> Result<Committed, StorageError> {
-    let request = (&write.request_id, Method::Enroll, &write.request_digest);
-    if let Some(answer) = request::find(conn, request.0, request.1, request.2)? {
+    let asked = (&write.request_id, Method::Enroll, &write.request_digest);
+    if let Some(answer) = request::find(tables, asked)? {
         return Ok(Committed::Enrolled {
             answer,
             replayed: true,
         });
     }
     check_lengths(write, spec.dimension)?;
-    let consent = (subject::terms(conn, &write.consent)?, &write.consent);
-    let mut inserts = subject::Inserts::prepare(conn, 1, consent, now)?;
-    let handle = if let Some(known) = subject::handle(conn, &write.subject_id)? {
-        subject::set_consent(conn, known, consent)?;
-        subject::touch(conn, known, now)?;
+    let handle = if let Some(known) = tables.subject(&write.subject_id)? {
+        tables.set_consent(known, &write.consent)?;
+        usage::touch(tables, known, now)?;
         known
     } else {
         let new = state.next_subject();
-        inserts.subjects(new, [&write.subject_id])?;
+        tables.insert_subject(new, &write.subject_id, &write.consent, now)?;
         state.subjects += 1;
         new
     };
-    check_room(conn, handle, write)?;
+    check_room(tables, handle, write)?;
     for link in &write.links {
-        put_link(conn, handle, link)?;
+        put_link(tables, handle, link)?;
     }
     let sequence = state.next_sequence();
-    let mut references = Vec::with_capacity(write.references.len());
-    for new in &write.references {
-        let reference = state.next_reference();
-        let row = subject::NewReference {
-            id: RowId {
-                reference,
-                subject: handle,
-            },
-            hand: new.hand,
-            capture: new.capture,
-            place: None,
-            sequence,
-        };
-        inserts.references(&row, now)?;
-        pending::insert(conn, reference, &seal.seal(reference, &new.exact))?;
-        references.push(reference);
-    }
-    state.references += references.len() as u64;
-    state.pending += references.len() as u64;
+    let references = insert_references(tables, state, write, (handle, sequence, now))?;
     let subject = Some((handle, &write.subject_id));
-    usage::insert(conn, state, &spec.id, &write.usage, subject)?;
+    usage::insert(tables, state, &spec.id, &write.usage, subject)?;
     let answer = EnrollAnswer {
         subject_id: write.subject_id.clone(),
         references,
         sequence,
     };
-    request::insert(conn, request, &answer, Some(handle), now)?;
+    request::insert(tables, asked, &answer, Some(handle), now)?;
     Ok(Committed::Enrolled {
         answer,
         replayed: false,
@@ -93,13 +69,11 @@ fn check_lengths(write: &EnrollWrite, dimension: Dimension) -> Result<(), WriteE
     }
 }
 
-fn check_room(conn: &Connection, handle: u64, write: &EnrollWrite) -> Result<(), StorageError> {
+fn check_room(tables: &impl Tables, handle: u64, write: &EnrollWrite) -> Result<(), StorageError> {
+    let held = tables.references(handle)?;
     for hand in [Hand::Left, Hand::Right] {
         let new = write.references.iter().filter(|new| new.hand == hand).count();
-        let held: i64 = conn
-            .prepare_cached("SELECT count(*) FROM reference WHERE subject = ? AND hand = ?")?
-            .query_row([int(handle), hand.code()], |row| row.get(0))?;
-        let held = usize::try_from(held).expect("a count is not negative");
+        let held = held.iter().filter(|held| held.hand == hand).count();
         if new > 0 && held + new > REFERENCES_PER_PALM_MAX {
             return Err(WriteError::ReferencesFull {
                 hand,
@@ -111,15 +85,34 @@ fn check_room(conn: &Connection, handle: u64, write: &EnrollWrite) -> Result<(),
     Ok(())
 }
 
-fn put_link(conn: &Connection, handle: u64, link: &SealedLink) -> Result<(), StorageError> {
-    match subject::link_owner(conn, link.kind, &link.lookup)? {
-        Some(owner) if owner != handle => return Err(WriteError::LinkTaken(link.kind).into()),
-        _ => {}
+fn put_link(tables: &mut impl Tables, handle: u64, link: &SealedLink) -> Result<(), StorageError> {
+    match tables.link_owner(link.kind, &link.lookup)? {
+        Some(owner) if owner != handle => Err(WriteError::LinkTaken(link.kind).into()),
+        _ => tables.put_link(handle, link),
     }
-    conn.prepare_cached(
-        "INSERT INTO link (subject, kind, lookup, sealed) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (subject, kind) DO UPDATE SET lookup = ?3, sealed = ?4",
-    )?
-    .execute(params![int(handle), link.kind.code(), link.lookup, link.sealed])?;
-    Ok(())
+}
+
+/// Adds the references of a subject and gives their numbers.
+fn insert_references(
+    tables: &mut impl Tables,
+    state: &mut State,
+    write: &EnrollWrite,
+    (subject, sequence, enrolled_at): (u64, u64, Timestamp),
+) -> Result<Vec<u64>, StorageError> {
+    let mut references = Vec::with_capacity(write.references.len());
+    for new in &write.references {
+        let row = NewReference {
+            reference: state.next_reference(),
+            subject,
+            hand: new.hand,
+            capture: new.capture,
+            enrolled_at,
+            sequence,
+        };
+        tables.insert_reference(&row, &new.exact)?;
+        references.push(row.reference);
+    }
+    state.references += references.len() as u64;
+    state.pending += references.len() as u64;
+    Ok(references)
 }

@@ -1,37 +1,29 @@
-//! Erasure in the catalog: everything of a subject goes, a receipt and tombstones stay. Runs within a transaction of its caller.
+//! Erasure: everything of a subject goes, a receipt and tombstones stay. Runs within a transaction of its caller.
 
 use std::path::Path;
 
 use aws_lc_rs::digest;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::code::{from_json, int, parsed, uint};
+use super::chain;
+use super::group::Rules;
 use super::request::{self, Method};
+use super::seam::NUMBERS_PASSED;
 use super::state::State;
-use super::{chain, pending, subject, tenant};
+use super::tables::{HeldReference, Person, Tables};
 use crate::keys::encoding::to_hex;
 use crate::keys::receipt::{self, ReceiptError, ReceiptSigner};
-use crate::model::erasure::{ErasureReceipt, ErasureState, Removed, SearchKey, SignedReceipt};
-use crate::model::id::{SubjectId, TenantId};
-use crate::model::tenant::TenantSpec;
+use crate::model::erasure::{ErasureReceipt, ErasureState, Removed, SearchKey};
+use crate::model::id::TenantId;
+use crate::model::retention::Due;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::{StorageError, WriteError};
 use crate::storage::journal::entry::ErasureEntry;
 use crate::storage::place::Place;
+use crate::storage::store::CATALOG_FILE;
 use crate::storage::traces;
 use crate::storage::write::{Committed, EraseAnswer, EraseWrite, SubjectKey};
-
-/// What an erasure needs beside the catalog.
-pub(in crate::storage) struct EraseContext<'a> {
-    /// The tenant, named in the receipt.
-    pub(in crate::storage) tenant: &'a TenantId,
-    /// Signs the receipt.
-    pub(in crate::storage) signer: &'a ReceiptSigner,
-    /// What a receipt says of a sealed row (segment, row) as it stands in its file.
-    pub(in crate::storage) trace: &'a dyn Fn(u32, u32) -> Result<Trace, StorageError>,
-}
 
 /// What a receipt says of a sealed row.
 pub(in crate::storage) struct Trace {
@@ -51,64 +43,79 @@ impl Trace {
 
 /// What is kept of an answered erasure; the rest is in its receipt.
 #[derive(Serialize, Deserialize)]
-struct StoredAnswer {
-    erasure: u64,
+pub(super) struct StoredAnswer {
+    /// Its number.
+    pub(super) erasure: u64,
 }
 
 /// Erases, or answers as before.
-pub(in crate::storage) fn erase(
-    conn: &Connection,
+pub(super) fn erase(
+    tables: &mut impl Tables,
     state: &mut State,
-    context: &EraseContext<'_>,
+    rules: &Rules<'_>,
     write: &EraseWrite,
     now: Timestamp,
 ) -> Result<Committed, StorageError> {
     let asked = (&write.request_id, Method::Erase, &write.request_digest);
-    if let Some(StoredAnswer { erasure }) = request::find(conn, asked.0, asked.1, asked.2)? {
-        let answer = find(conn, erasure)?.ok_or(WriteError::SubjectUnknown)?;
+    if let Some(StoredAnswer { erasure }) = request::find(tables, asked)? {
+        let answer = tables.erasure(erasure)?.ok_or(WriteError::SubjectUnknown)?;
         return Ok(committed(answer, Vec::new(), true));
     }
     if let Some(due) = write.only_if {
-        let handle = subject::resolve(conn, &write.subject)?.ok_or(WriteError::SubjectUnknown)?;
+        let (_, person) = resolve(tables, &write.subject)?;
         // In the same transaction, so that a consent, a use or another policy that came since it was found due saves the subject.
-        if tenant::spec(conn)?.policy.retention != due.retention
-            || !subject::is_due(conn, handle, &due.no_later_than(now))?
-        {
+        if tables.spec()?.policy.retention != due.retention || !is_due(&person, &due.no_later_than(now)) {
             return Err(WriteError::NotDue.into());
         }
     }
-    let (answer, removed) = forget(conn, state, context, &write.subject, now)?;
+    let (answer, removed) = forget(tables, state, rules, &write.subject, now)?;
     let stored = StoredAnswer {
         erasure: answer.erasure,
     };
-    request::insert(conn, asked, &stored, None, now)?;
+    request::insert(tables, asked, &stored, None, now)?;
     Ok(committed(answer, removed, false))
 }
 
+/// A subject named by id or link.
+fn resolve(tables: &impl Tables, key: &SubjectKey) -> Result<(u64, Person), StorageError> {
+    let handle = match key {
+        SubjectKey::Id(id) => tables.subject(id)?,
+        SubjectKey::Link { kind, lookup } => tables.link_owner(*kind, lookup)?,
+    }
+    .ok_or(WriteError::SubjectUnknown)?;
+    let person = tables.person(handle)?.ok_or(WriteError::SubjectUnknown)?;
+    Ok((handle, person))
+}
+
+fn is_due(person: &Person, due: &Due) -> bool {
+    due.consent_ended_by()
+        .is_some_and(|by| person.consent_expires_at <= by)
+        || due.idle_since().is_some_and(|by| person.last_used <= by)
+}
+
 /// Erases under the next number; also gives where the rows were. An unknown subject changes nothing.
-pub(in crate::storage) fn forget(
-    conn: &Connection,
+fn forget(
+    tables: &mut impl Tables,
     state: &mut State,
-    context: &EraseContext<'_>,
+    rules: &Rules<'_>,
     subject: &SubjectKey,
     now: Timestamp,
 ) -> Result<(EraseAnswer, Vec<Place>), StorageError> {
-    let handle = subject::resolve(conn, subject)?.ok_or(WriteError::SubjectUnknown)?;
-    let subject_id = subject::id(conn, handle)?.ok_or(WriteError::SubjectUnknown)?;
-    let rows = subject::places(conn, handle)?;
+    let (handle, Person { subject_id, .. }) = resolve(tables, subject)?;
+    let rows = tables.references(handle)?;
     let traces = rows
         .iter()
-        .map(|(reference, place)| trace_of(conn, context, *reference, *place))
+        .map(|held| trace_of(tables, rules, held))
         .collect::<Result<Vec<_>, _>>()?;
     let (sealed_row_sha256, sealed_row_search) = traces
         .into_iter()
         .map(|trace| (trace.sha256, trace.search))
         .unzip();
-    let removed = remove_subject(conn, state, context.tenant, handle, &rows)?;
+    let removed = remove_subject(tables, state, &rules.spec.id, handle, &rows)?;
     state.last_erasure += 1;
     let receipt = ErasureReceipt {
         erasure: state.last_erasure,
-        tenant: context.tenant.clone(),
+        tenant: rules.spec.id.clone(),
         subject_id: subject_id.clone(),
         erased_at: now,
         purged_at: None,
@@ -121,70 +128,46 @@ pub(in crate::storage) fn forget(
         erasure: receipt.erasure,
         subject_id,
         purged: false,
-        receipt: context.signer.sign(&receipt),
+        receipt: rules.signer.sign(&receipt),
     };
-    insert(conn, &answer, state.next_sequence())?;
-    bury(conn, answer.erasure, &rows)?;
+    tables.insert_erasure(&answer, state.next_sequence(), &rows)?;
     state.erasures_open += 1;
-    Ok((answer, rows.into_iter().map(|(_, place)| place).collect()))
+    Ok((answer, rows.into_iter().map(|held| held.place).collect()))
 }
 
-/// An erasure as it is now.
-pub(in crate::storage) fn find(conn: &Connection, erasure: u64) -> rusqlite::Result<Option<EraseAnswer>> {
-    // A number that SQLite can't hold was never given out.
-    let Ok(erasure) = i64::try_from(erasure) else {
-        return Ok(None);
-    };
-    conn.prepare_cached(
-        "SELECT id, subject_id, purged, receipt, signature, public_key FROM erasure WHERE id = ?",
-    )?
-    .query_row([erasure], answer)
-    .optional()
-}
-
-/// Up to `limit` erasures of this tenant numbered above `after` and up to `to`, in order, as the erasure journal has them.
-pub(in crate::storage) fn between(
-    conn: &Connection,
-    spec: &TenantSpec,
-    (after, to): (u64, u64),
-    limit: usize,
-) -> rusqlite::Result<Vec<ErasureEntry>> {
-    conn.prepare_cached(
-        "SELECT id, sequence, subject_id, receipt FROM erasure WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
-    )?
-    .query_map(params![int(after), int(to), int(limit as u64)], |row| {
-        let receipt: ErasureReceipt = from_json(3, row.get_ref(3)?.as_str()?)?;
-        Ok(ErasureEntry {
-            tenant: spec.id.clone(),
-            created_at: spec.created_at,
-            erasure: uint(row, 0)?,
-            sequence: uint(row, 1)?,
-            subject_id: parsed(row, 2)?,
-            erased_at: receipt.erased_at,
-        })
-    })?
-    .collect()
-}
-
-/// Numbers of the erasures of a subject of this id.
-pub(in crate::storage) fn of_subject(conn: &Connection, subject: &SubjectId) -> rusqlite::Result<Vec<u64>> {
-    conn.prepare_cached("SELECT id FROM erasure WHERE subject_id = ? ORDER BY id")?
-        .query_map([subject.as_str()], |row| uint(row, 0))?
-        .collect()
-}
-
-/// Numbers of all erasures.
-pub(in crate::storage) fn all(conn: &Connection) -> rusqlite::Result<Vec<u64>> {
-    conn.prepare_cached("SELECT id FROM erasure ORDER BY id")?
-        .query_map([], |row| uint(row, 0))?
-        .collect()
-}
-
-/// Numbers of the erasures that are not purged.
-pub(in crate::storage) fn open(conn: &Connection) -> rusqlite::Result<Vec<u64>> {
-    conn.prepare_cached("SELECT id FROM erasure WHERE purged = 0 ORDER BY id")?
-        .query_map([], |row| uint(row, 0))?
-        .collect()
+/// Does erasures again, see [`WriteCatalog::catch_up`](super::seam::WriteCatalog::catch_up). Counts who was erased.
+pub(super) fn catch_up(
+    tables: &mut impl Tables,
+    state: &mut State,
+    rules: &Rules<'_>,
+    (erasures, may_miss_erasures): (&[ErasureEntry], bool),
+    now: Timestamp,
+) -> Result<u64, StorageError> {
+    for number in [
+        &mut state.sequence,
+        &mut state.last_reference,
+        &mut state.last_subject,
+        &mut state.last_usage,
+    ] {
+        *number += NUMBERS_PASSED;
+    }
+    tables.touch_all(now)?;
+    let mut erased = 0;
+    for entry in erasures {
+        let key = SubjectKey::Id(entry.subject_id.clone());
+        state.last_erasure = entry.erasure - 1;
+        match forget(tables, state, rules, &key, entry.erased_at) {
+            Ok(_) => erased += 1,
+            Err(StorageError::Write(WriteError::SubjectUnknown)) => {
+                state.last_erasure = entry.erasure;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if may_miss_erasures {
+        state.last_erasure += NUMBERS_PASSED;
+    }
+    Ok(erased)
 }
 
 /// Why what stands by an erasure is not its receipt.
@@ -213,53 +196,36 @@ pub(in crate::storage) fn signed(
     }
 }
 
-/// Marks an erasure purged and signs its receipt anew; `false` when a segment still holds a row of it.
-pub(in crate::storage) fn mark_purged(
-    conn: &Connection,
+/// Marks erasures purged of which no segment holds a row, signs their receipts anew and counts them.
+pub(super) fn mark_purged(
+    tables: &mut impl Tables,
     state: &mut State,
     (tenant, signer): (&TenantId, &ReceiptSigner),
-    erasure: u64,
+    erasures: &[u64],
     now: Timestamp,
-) -> Result<bool, StorageError> {
-    let held: bool = conn
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstone WHERE erasure = ? AND segment IS NOT NULL)")?
-        .query_row([int(erasure)], |row| row.get(0))?;
-    let Some(answer) = find(conn, erasure)?.filter(|answer| !held && !answer.purged) else {
-        return Ok(false);
-    };
-    let mut receipt = signed(&answer, tenant, signer.public_key()).map_err(|error| {
-        StorageError::damaged(Path::new("catalog.db"), format!("erasure {erasure}: {error}"))
-    })?;
-    receipt.purged_at = Some(now);
-    receipt.state = ErasureState::Purged;
-    let renewed = signer.sign(&receipt);
-    conn.prepare_cached(
-        "UPDATE erasure SET purged = 1, receipt = ?, signature = ?, public_key = ? WHERE id = ?",
-    )?
-    .execute(params![
-        renewed.receipt_json,
-        renewed.signature,
-        renewed.public_key,
-        int(erasure)
-    ])?;
-    conn.prepare_cached("DELETE FROM tombstone WHERE erasure = ?")?
-        .execute([int(erasure)])?;
-    state.erasures_open -= 1;
-    Ok(true)
+) -> Result<usize, StorageError> {
+    let mut purged = 0;
+    for erasure in erasures {
+        let held = tables.is_held(*erasure)?;
+        let Some(answer) = tables.erasure(*erasure)?.filter(|answer| !held && !answer.purged) else {
+            continue;
+        };
+        let mut receipt = signed(&answer, tenant, signer.public_key()).map_err(|error| {
+            StorageError::damaged(Path::new(CATALOG_FILE), format!("erasure {erasure}: {error}"))
+        })?;
+        receipt.purged_at = Some(now);
+        receipt.state = ErasureState::Purged;
+        tables.set_purged(*erasure, &signer.sign(&receipt))?;
+        state.erasures_open -= 1;
+        purged += 1;
+    }
+    Ok(purged)
 }
 
-fn trace_of(
-    conn: &Connection,
-    context: &EraseContext<'_>,
-    reference: u64,
-    place: Place,
-) -> Result<Trace, StorageError> {
-    match place {
-        Place::Segment { segment, row } => (context.trace)(segment, row),
-        Place::Pending { .. } => {
-            let sealed = pending::sealed(conn, reference)?.ok_or_else(|| pending::missing(reference))?;
-            Ok(Trace::of(&sealed))
-        }
+fn trace_of(tables: &impl Tables, rules: &Rules<'_>, held: &HeldReference) -> Result<Trace, StorageError> {
+    match held.place {
+        Place::Segment { segment, row } => (rules.trace)(segment, row),
+        Place::Pending { reference } => Ok(Trace::of(&tables.sealed(reference)?)),
     }
 }
 
@@ -271,76 +237,29 @@ pub(in crate::storage) fn sha256(bytes: &[u8]) -> [u8; 32] {
         .expect("SHA-256 has 32 bytes")
 }
 
-fn insert(conn: &Connection, answer: &EraseAnswer, sequence: u64) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO erasure (id, subject_id, purged, sequence, receipt, signature, public_key)
-         VALUES (?, ?, 0, ?, ?, ?, ?)",
-    )?
-    .execute(params![
-        int(answer.erasure),
-        answer.subject_id.as_str(),
-        int(sequence),
-        answer.receipt.receipt_json,
-        answer.receipt.signature,
-        answer.receipt.public_key,
-    ])?;
-    Ok(())
-}
-
 /// Deletes all that hangs on a subject and counts it.
 fn remove_subject(
-    conn: &Connection,
+    tables: &mut impl Tables,
     state: &mut State,
     tenant: &TenantId,
     handle: u64,
-    rows: &[(u64, Place)],
-) -> rusqlite::Result<Removed> {
-    for (reference, _) in rows {
-        if pending::remove(conn, *reference)? {
-            state.pending -= 1;
-        }
-    }
+    rows: &[HeldReference],
+) -> Result<Removed, StorageError> {
+    let is_pending = |held: &&HeldReference| matches!(held.place, Place::Pending { .. });
+    state.pending -= rows.iter().filter(is_pending).count() as u64;
     state.references -= rows.len() as u64;
     state.subjects -= 1;
-    let delete = |sql| conn.prepare_cached(sql)?.execute([int(handle)]);
-    let history = chain::forget(conn, tenant, handle)?;
+    let history = chain::forget(tables, tenant, handle)?;
     let removed = Removed {
         subject_handle: handle,
-        references: delete("DELETE FROM reference WHERE subject = ?")? as u64,
-        links: delete("DELETE FROM link WHERE subject = ?")? as u64,
+        references: tables.remove_references(handle)?,
+        links: tables.remove_links(handle)?,
         usage_events: history.events,
         usage_events_altered: history.altered,
-        stored_answers: request::scrub(conn, handle)?,
+        stored_answers: tables.scrub_requests(handle)?,
     };
-    delete("DELETE FROM subject WHERE handle = ?")?;
+    tables.remove_subject(handle)?;
     Ok(removed)
-}
-
-/// Leaves a tombstone of each row of an erasure.
-fn bury(conn: &Connection, erasure: u64, rows: &[(u64, Place)]) -> rusqlite::Result<()> {
-    for (reference, place) in rows {
-        let (segment, row) = match *place {
-            Place::Segment { segment, row } => (Some(segment), Some(row)),
-            // A flush that is under way finds the tombstone and gives it the place.
-            Place::Pending { .. } => (None, None),
-        };
-        conn.prepare_cached("INSERT INTO tombstone (reference, erasure, segment, row) VALUES (?, ?, ?, ?)")?
-            .execute(params![int(*reference), int(erasure), segment, row])?;
-    }
-    Ok(())
-}
-
-fn answer(row: &Row<'_>) -> rusqlite::Result<EraseAnswer> {
-    Ok(EraseAnswer {
-        erasure: uint(row, 0)?,
-        subject_id: parsed(row, 1)?,
-        purged: row.get(2)?,
-        receipt: SignedReceipt {
-            receipt_json: row.get(3)?,
-            signature: row.get(4)?,
-            public_key: row.get(5)?,
-        },
-    })
 }
 
 fn committed(answer: EraseAnswer, removed: Vec<Place>, replayed: bool) -> Committed {

@@ -3,10 +3,11 @@
 use indexmap::map::Slice;
 use rusqlite::{Connection, ErrorCode};
 
+use super::local::subject::{ReferenceInsert, SubjectInsert, handle, terms};
 use super::request::{self, Method};
 use super::segments::{self, SegmentEntry};
 use super::state::State;
-use super::subject;
+use super::tables::{NewReference, Tables};
 use crate::model::id::SubjectId;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::{StorageError, WriteError};
@@ -30,13 +31,14 @@ pub(in crate::storage) struct ImportedRows<'a> {
 /// Takes the rows in, or answers as before, then without segments.
 pub(in crate::storage) fn import(
     conn: &Connection,
+    tables: &mut impl Tables,
     state: &mut State,
     imported: &ImportedRows<'_>,
     now: Timestamp,
 ) -> Result<(ImportAnswer, Vec<SegmentEntry>), StorageError> {
     let header = imported.header;
     let asked = (&header.request_id, Method::Import, &header.request_digest);
-    if let Some(answer) = request::find(conn, asked.0, asked.1, asked.2)? {
+    if let Some(answer) = request::find(tables, asked)? {
         return Ok((answer, Vec::new()));
     }
     let sequence = state.next_sequence();
@@ -45,67 +47,72 @@ pub(in crate::storage) fn import(
         .iter()
         .map(|written| segments::insert(conn, state, written))
         .collect::<Result<Vec<_>, _>>()?;
-    let consent = (subject::terms(conn, &header.consent)?, &header.consent);
-    let mut lone = subject::Inserts::prepare(conn, 1, consent, now)?;
-    let mut many = subject::Inserts::prepare(conn, INSERTED_AT_ONCE, consent, now)?;
     // One table after the other: that is faster than by turns.
-    let inserted = insert_subjects(conn, (&mut lone, &mut many), imported.rows)
-        .and_then(|()| insert_references((&mut lone, &mut many), imported, &entries, (sequence, now)));
-    many.discard();
-    inserted?;
+    insert_subjects(conn, imported, now)?;
+    insert_references(conn, imported, &entries, (sequence, now))?;
     let rows = imported.rows.len() as u64;
     state.subjects += rows;
     state.references += rows;
     let answer = ImportAnswer { rows, sequence };
-    request::insert(conn, asked, &answer, None, now)?;
+    request::insert(tables, asked, &answer, None, now)?;
     Ok((answer, entries))
 }
 
-/// Statements that add one row, and those that add [`INSERTED_AT_ONCE`].
-type Inserts<'a, 'conn> = (&'a mut subject::Inserts<'conn>, &'a mut subject::Inserts<'conn>);
-
 fn insert_subjects(
     conn: &Connection,
-    (lone, many): Inserts<'_, '_>,
-    rows: &Slice<SubjectId, RowId>,
+    imported: &ImportedRows<'_>,
+    now: Timestamp,
 ) -> Result<(), StorageError> {
+    let consent = &imported.header.consent;
+    let consent = (terms(conn, consent)?, consent);
+    let mut lone = SubjectInsert::prepare(conn, 1, consent, now)?;
+    let mut many = SubjectInsert::prepare(conn, INSERTED_AT_ONCE, consent, now)?;
     // A statement of several rows copies each page that it changes: it pays where ids come in order, so that those are few.
-    for rows in stretches(rows, |id, next| id < next) {
+    let inserted = stretches(imported.rows, |id, next| id < next).try_for_each(|rows| {
         let (_, first) = rows.first().expect("none is empty");
-        let inserts = if rows.len() == 1 { &mut *lone } else { &mut *many };
-        inserts
-            .subjects(first.subject, rows.keys())
-            .map_err(|error| name_duplicate(conn, error, rows))?;
-    }
-    Ok(())
+        let insert = if rows.len() == 1 { &mut lone } else { &mut many };
+        insert
+            .insert(first.subject, rows.keys())
+            .map_err(|error| name_duplicate(conn, error, rows))
+    });
+    many.discard();
+    inserted
 }
 
 fn insert_references(
-    (lone, many): Inserts<'_, '_>,
+    conn: &Connection,
     imported: &ImportedRows<'_>,
     entries: &[SegmentEntry],
-    (sequence, now): (u64, Timestamp),
+    (sequence, enrolled_at): (u64, Timestamp),
 ) -> Result<(), StorageError> {
-    let mut rest = imported.rows;
-    for entry in entries {
-        let (rows, others) = rest.split_at(rest.len().min(SEGMENT_ROWS_MAX as usize));
-        rest = others;
-        let mut row = 0;
-        for rows in stretches(rows, |_, _| true) {
-            let (_, first) = rows.first().expect("none is empty");
-            let reference = subject::NewReference {
-                id: *first,
-                hand: imported.header.hand,
-                capture: imported.header.capture,
-                place: Some((entry.number, row)),
-                sequence,
-            };
-            let inserts = if rows.len() == 1 { &mut *lone } else { &mut *many };
-            inserts.references(&reference, now)?;
-            row += u32::try_from(rows.len()).expect("a segment's rows are numbered in 32 bits");
+    let mut lone = ReferenceInsert::prepare(conn, 1)?;
+    let mut many = ReferenceInsert::prepare(conn, INSERTED_AT_ONCE)?;
+    let mut insert = || {
+        let mut rest = imported.rows;
+        for entry in entries {
+            let (rows, others) = rest.split_at(rest.len().min(SEGMENT_ROWS_MAX as usize));
+            rest = others;
+            let mut row = 0;
+            for rows in stretches(rows, |_, _| true) {
+                let (_, first) = rows.first().expect("none is empty");
+                let reference = NewReference {
+                    reference: first.reference,
+                    subject: first.subject,
+                    hand: imported.header.hand,
+                    capture: imported.header.capture,
+                    enrolled_at,
+                    sequence,
+                };
+                let insert = if rows.len() == 1 { &mut lone } else { &mut many };
+                insert.insert(&reference, Some((entry.number, row)))?;
+                row += u32::try_from(rows.len()).expect("a segment's rows are numbered in 32 bits");
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    let inserted = insert();
+    many.discard();
+    inserted
 }
 
 /// Cuts rows into as many as one statement takes, numbered one after the other, whose ids follow each other as they should, and lone ones.
@@ -138,7 +145,7 @@ fn name_duplicate(conn: &Connection, error: rusqlite::Error, rows: &Slice<Subjec
         return error.into();
     }
     for subject_id in rows.keys() {
-        match subject::handle(conn, subject_id) {
+        match handle(conn, subject_id) {
             Ok(None) => {}
             Ok(Some(_)) => {
                 return WriteError::SubjectExists {

@@ -12,7 +12,7 @@ use super::connection::{self, Readers, Writer};
 use super::page::PageSeal;
 use super::pending::PendingSeal;
 use super::seam::OpenCatalog;
-use super::{schema, segments, tenant};
+use super::{schema, segments};
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
@@ -22,8 +22,14 @@ use crate::storage::error::StorageError;
 use crate::storage::mark::{MARK_FILE, Mark};
 use crate::storage::store::{CATALOG_FILE, LOG_FILE};
 
+pub(in crate::storage) mod erasure;
+pub(in crate::storage) mod history;
 mod next;
 mod read;
+mod request;
+pub(super) mod subject;
+pub(super) mod tables;
+mod tenant;
 mod write;
 
 /// Whose catalog it is, and what seals and signs for it.

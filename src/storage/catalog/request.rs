@@ -1,13 +1,17 @@
 //! Answers to requests, so that a repetition is answered and not done again (AIP-155). Holds an answer for a day and no longer than its subject.
 
+use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::code::{from_json, int, to_json};
+use super::code::to_json;
+use super::tables::{StoredRequest, Tables};
 use crate::model::id::RequestId;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::{StorageError, WriteError};
+use crate::storage::store::CATALOG_FILE;
 
 /// How long an answer is kept.
 pub(in crate::storage) const REQUEST_KEPT: Duration = Duration::from_hours(24);
@@ -18,107 +22,74 @@ const PRUNED_MAX: u32 = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::storage) enum Method {
     /// An enrolment.
-    Enroll = 1,
+    Enroll,
     /// An erasure.
-    Erase = 2,
+    Erase,
     /// An import.
-    Import = 3,
+    Import,
     /// A change of the policy.
-    Policy = 4,
+    Policy,
 }
 
-/// The stored answer to a request, or `None` when it was never asked. An id that was used for something else is
-/// [`WriteError::RequestIdReused`]; an answer that was scrubbed because its subject was erased is
-/// [`WriteError::SubjectUnknown`], so that a late repetition of an enrolment doesn't enrol the person again.
-pub(in crate::storage) fn find<T: serde::de::DeserializeOwned>(
-    conn: &Connection,
-    id: &RequestId,
-    method: Method,
-    digest: &[u8; 32],
+/// Id, method and keyed digest of what is asked.
+pub(in crate::storage) type Asked<'a> = (&'a RequestId, Method, &'a [u8; 32]);
+
+/// The stored answer to a request, or `None` when it was never asked. See [`answer`].
+pub(super) fn find<T: DeserializeOwned>(
+    tables: &impl Tables,
+    (id, method, digest): Asked<'_>,
 ) -> Result<Option<T>, StorageError> {
-    match known(conn, id, method)? {
-        None => Ok(None),
-        Some((found, _)) if found != digest => Err(WriteError::RequestIdReused.into()),
-        Some((_, answer)) => Ok(Some(from_json(2, &answer)?)),
-    }
+    answer(tables.request(id)?, method, Some(digest))
 }
 
-/// The same for whoever does not know what the request's content was.
-pub(in crate::storage) fn find_any<T: serde::de::DeserializeOwned>(
-    conn: &Connection,
-    id: &RequestId,
+/// What is answered to a request that is kept. One whose id was used for something else is [`WriteError::RequestIdReused`]; an answer that was scrubbed because its
+/// subject was erased is [`WriteError::SubjectUnknown`], so that a late repetition of an enrolment doesn't enrol the person again. The digest is left out by
+/// whoever does not know what the request's content was.
+pub(in crate::storage) fn answer<T: DeserializeOwned>(
+    kept: Option<StoredRequest>,
     method: Method,
+    digest: Option<&[u8; 32]>,
 ) -> Result<Option<T>, StorageError> {
-    let found = known(conn, id, method)?;
-    Ok(found.map(|(_, answer)| from_json(2, &answer)).transpose()?)
-}
-
-/// Digest and answer.
-fn known(
-    conn: &Connection,
-    id: &RequestId,
-    method: Method,
-) -> Result<Option<(Vec<u8>, String)>, StorageError> {
-    let found = conn
-        .prepare_cached("SELECT method, digest, answer FROM request WHERE request_id = ?")?
-        .query_row([id.as_str()], |row| {
-            Ok((
-                row.get::<_, i64>(0)?,
-                row.get::<_, Vec<u8>>(1)?,
-                row.get::<_, Option<String>>(2)?,
-            ))
-        })
-        .optional()?;
-    let Some((found_method, found_digest, answer)) = found else {
+    let Some(kept) = kept else {
         return Ok(None);
     };
-    if found_method != method as i64 {
+    if kept.method != method {
         return Err(WriteError::RequestIdReused.into());
     }
-    match answer {
-        Some(answer) => Ok(Some((found_digest, answer))),
-        None => Err(WriteError::SubjectUnknown.into()),
+    let Some(answer) = kept.answer else {
+        return Err(WriteError::SubjectUnknown.into());
+    };
+    if digest.is_some_and(|digest| kept.digest != digest) {
+        return Err(WriteError::RequestIdReused.into());
     }
+    serde_json::from_str(&answer).map(Some).map_err(|error| {
+        // Without what is there: it may name a subject.
+        let fault = format!("a stored answer is no answer ({:?} error)", error.classify());
+        StorageError::damaged(Path::new(CATALOG_FILE), fault)
+    })
 }
 
 /// Keeps an answer. `subject` is the handle of whom it tells of.
-pub(in crate::storage) fn insert(
-    conn: &Connection,
-    (id, method, digest): (&RequestId, Method, &[u8; 32]),
-    answer: &impl serde::Serialize,
+pub(super) fn insert(
+    tables: &mut impl Tables,
+    (id, method, digest): Asked<'_>,
+    answer: &impl Serialize,
     subject: Option<u64>,
     at: Timestamp,
-) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "INSERT INTO request (request_id, method, digest, answer, subject, at) VALUES (?, ?, ?, ?, ?, ?)",
-    )?
-    .execute(params![
-        id.as_str(),
-        method as i64,
-        digest,
-        to_json(answer),
-        subject.map(int),
-        at.0
-    ])?;
-    Ok(())
+) -> Result<(), StorageError> {
+    let kept = StoredRequest {
+        method,
+        digest: digest.to_vec(),
+        answer: Some(to_json(answer)),
+        subject,
+        at,
+    };
+    tables.insert_request(id, kept)
 }
 
-/// Wipes answers and digests of a subject's requests and counts them; their ids stay, so that a repetition is still known as one.
-pub(in crate::storage) fn scrub(conn: &Connection, subject: u64) -> rusqlite::Result<u64> {
-    let wiped = conn
-        .prepare_cached("UPDATE request SET digest = x'', answer = NULL, subject = NULL WHERE subject = ?")?
-        .execute([int(subject)])?;
-    Ok(wiped as u64)
-}
-
-/// Removes some outdated answers. Rows are numbered in the order of time, so that the oldest come first.
-pub(in crate::storage) fn prune(conn: &Connection, now: Timestamp) -> rusqlite::Result<()> {
-    let kept_us = i64::try_from(REQUEST_KEPT.as_micros()).expect("a day fits");
-    conn.prepare_cached(
-        "DELETE FROM request WHERE id IN (SELECT id FROM request ORDER BY id LIMIT ?) AND at < ?",
-    )?
-    .execute(params![PRUNED_MAX, now.0.saturating_sub(kept_us)])?;
-    Ok(())
+/// Removes some outdated answers.
+pub(super) fn prune(tables: &mut impl Tables, now: Timestamp) -> Result<(), StorageError> {
+    tables.prune_requests(now.minus(REQUEST_KEPT), PRUNED_MAX)
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Tests of how long answers are kept.
 
 use super::*;
-use crate::storage::testing::House;
+use crate::storage::catalog::local::tables::LocalTables;
+use crate::storage::catalog::pending::PendingSeal;
+use crate::storage::testing::id as name;
+use crate::storage::testing::{House, key};
 use crate::storage::write::Durability;
 
 #[test]
@@ -10,14 +13,16 @@ fn outdated_answers_are_pruned_and_others_stay() {
     let now = Timestamp::now();
     let day = i64::try_from(REQUEST_KEPT.as_micros()).expect("fits");
     let mut writer = house.writer();
+    let seal = PendingSeal::new(&name("acme"), &key(1));
     let kept = writer.transact(Durability::Power, |conn, _| {
+        let tables = &mut LocalTables::new(conn, &seal);
         for (id, at) in [("old", now.0 - day - 1), ("edge", now.0 - day), ("new", now.0)] {
             let id: RequestId = id.parse().expect("valid");
-            insert(conn, (&id, Method::Import, &[1; 32]), &7, None, Timestamp(at))?;
+            insert(tables, (&id, Method::Import, &[1; 32]), &7, None, Timestamp(at))?;
         }
-        prune(conn, now)?;
+        prune(tables, now)?;
         ["old", "edge", "new"]
-            .map(|id| find::<u64>(conn, &id.parse().expect("valid"), Method::Import, &[1; 32]))
+            .map(|id| find::<u64>(tables, (&name(id), Method::Import, &[1; 32])))
             .into_iter()
             .collect::<Result<Vec<_>, _>>()
     });
@@ -29,12 +34,14 @@ fn an_id_is_bound_to_method_and_digest() {
     let house = House::new();
     let id: RequestId = "r".parse().expect("valid");
     let mut writer = house.writer();
+    let seal = PendingSeal::new(&name("acme"), &key(1));
     writer
         .transact(Durability::Power, |conn, _| {
-            insert(conn, (&id, Method::Enroll, &[1; 32]), &7, None, Timestamp(1))?;
+            let tables = &mut LocalTables::new(conn, &seal);
+            insert(tables, (&id, Method::Enroll, &[1; 32]), &7, None, Timestamp(1))?;
             let reused = |method, digest| {
                 matches!(
-                    find::<u64>(conn, &id, method, digest),
+                    find::<u64>(tables, (&id, method, digest)),
                     Err(StorageError::Write(WriteError::RequestIdReused))
                 )
             };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::chain;
+use super::local::history;
 use crate::model::id::TenantId;
 use crate::storage::error::StorageError;
 
@@ -179,7 +179,7 @@ pub(in crate::storage) fn migrate(conn: &Connection, tenant: &TenantId) -> Resul
     }
     tx.execute_batch(FROM_2)?;
     tx.execute_batch(CHAIN)?;
-    chain::begin(&tx, tenant)?;
+    history::begin_chain(&tx, tenant)?;
     tx.pragma_update(None, "user_version", VERSION)?;
     Ok(tx.commit()?)
 }

@@ -165,7 +165,7 @@ pub(in crate::storage) trait Tables {
     fn remove_references(&mut self, subject: u64) -> Result<u64, StorageError>;
 
     /// Adds an event.
-    fn insert_event(&mut self, event: &RecordedEvent) -> Result<(), StorageError>;
+    fn insert_event(&mut self, event: RecordedEvent) -> Result<(), StorageError>;
 
     /// Hands out the events that name a subject; `None` for one that can't be read any more.
     fn events(&self, subject: u64, each: &mut dyn FnMut(Option<RecordedEvent>)) -> Result<(), StorageError>;

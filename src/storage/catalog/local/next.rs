@@ -5,13 +5,13 @@ use std::sync::Arc;
 use rusqlite::TransactionBehavior;
 use zeroize::Zeroizing;
 
-use super::Tenant;
+use super::{Tenant, tenant};
 use crate::model::tenant::TenantSpec;
 use crate::storage::catalog::connection::{self, CopyTarget, Writer};
 use crate::storage::catalog::page::PageSeal;
 use crate::storage::catalog::pending::{self, PendingSeal};
 use crate::storage::catalog::seam::NextGeneration;
-use crate::storage::catalog::{segments, tenant};
+use crate::storage::catalog::segments;
 use crate::storage::durable;
 use crate::storage::error::StorageError;
 use crate::storage::mark::Mark;

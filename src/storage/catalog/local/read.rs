@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::Tenant;
+use super::{Tenant, erasure, history, request, subject, tenant};
 use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::LinkKind;
 use crate::model::retention::Due;
@@ -12,10 +12,10 @@ use crate::model::subject::SubjectRecord;
 use crate::model::tenant::TenantSpec;
 use crate::model::usage::UsageEvent;
 use crate::storage::catalog::connection::Readers;
-use crate::storage::catalog::request::{self, Method};
+use crate::storage::catalog::pending;
+use crate::storage::catalog::request::{Method, answer};
 use crate::storage::catalog::seam::ReadCatalog;
 use crate::storage::catalog::segments::{self, Located, Tombstone};
-use crate::storage::catalog::{chain, erase, pending, subject, tenant, usage};
 use crate::storage::error::StorageError;
 use crate::storage::journal::entry::ErasureEntry;
 use crate::storage::place::{Place, RowId};
@@ -79,8 +79,8 @@ impl ReadCatalog for LocalReader {
             let Some(handle) = subject::handle(conn, subject)? else {
                 return Ok(None);
             };
-            let places = subject::places(conn, handle)?;
-            Ok(Some(places.into_iter().map(|(_, place)| place).collect()))
+            let held = subject::references(conn, handle)?;
+            Ok(Some(held.into_iter().map(|held| held.place).collect()))
         })
     }
 
@@ -116,7 +116,7 @@ impl ReadCatalog for LocalReader {
                 },
                 None => None,
             };
-            Ok(usage::page(conn, handle, before, limit)?)
+            Ok(history::page(conn, handle, before, limit)?)
         })
     }
 
@@ -125,21 +125,21 @@ impl ReadCatalog for LocalReader {
     }
 
     fn erasure(&self, erasure: u64) -> Result<Option<EraseAnswer>, StorageError> {
-        self.readers.with(|conn| Ok(erase::find(conn, erasure)?))
+        self.readers.with(|conn| Ok(erasure::find(conn, erasure)?))
     }
 
     fn erasures_of(&self, subject: &SubjectId) -> Result<Vec<u64>, StorageError> {
-        self.readers.with(|conn| Ok(erase::of_subject(conn, subject)?))
+        self.readers.with(|conn| Ok(erasure::of_subject(conn, subject)?))
     }
 
     fn erasures_open(&self) -> Result<Vec<u64>, StorageError> {
-        self.readers.with(|conn| Ok(erase::open(conn)?))
+        self.readers.with(|conn| Ok(erasure::open(conn)?))
     }
 
     fn erasures_between(&self, after: u64, to: u64, limit: usize) -> Result<Vec<ErasureEntry>, StorageError> {
         let spec = &self.tenant.spec;
         self.readers
-            .with(|conn| Ok(erase::between(conn, spec, (after, to), limit)?))
+            .with(|conn| Ok(erasure::between(conn, spec, (after, to), limit)?))
     }
 
     fn imported(
@@ -147,14 +147,12 @@ impl ReadCatalog for LocalReader {
         request: &RequestId,
         digest: Option<&[u8; 32]>,
     ) -> Result<Option<ImportAnswer>, StorageError> {
-        self.readers.with(|conn| match digest {
-            Some(digest) => request::find(conn, request, Method::Import, digest),
-            None => request::find_any(conn, request, Method::Import),
-        })
+        self.readers
+            .with(|conn| answer(request::find(conn, request)?, Method::Import, digest))
     }
 
     fn is_ahead(&self) -> Result<bool, StorageError> {
-        self.readers.with(|conn| Ok(chain::is_ahead(conn)?))
+        self.readers.with(|conn| Ok(history::is_ahead(conn)?))
     }
 
     fn hold_open(&self) -> Result<(), StorageError> {

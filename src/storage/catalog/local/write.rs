@@ -1,27 +1,26 @@
-//! Writes to the catalog in a file: each method one transaction of its writer. Decides what belongs together, and leaves each table to the module that knows it.
+//! Writes to the catalog in a file: each method one transaction of its writer. Decides what belongs together; what a group does is left to the rules.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::tables::LocalTables;
 use super::{Tenant, next};
 use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::timestamp::Timestamp;
 use crate::storage::catalog::connection::Writer;
-use crate::storage::catalog::erase::EraseContext;
+use crate::storage::catalog::group::{self, Rules};
 use crate::storage::catalog::import::ImportedRows;
-use crate::storage::catalog::seam::{Before, Flushed, NUMBERS_PASSED, NextGeneration, TraceOf, WriteCatalog};
+use crate::storage::catalog::seam::{Before, Flushed, NextGeneration, TraceOf, WriteCatalog};
 use crate::storage::catalog::segments::{SegmentEntry, Tombstone};
 use crate::storage::catalog::state::State;
-use crate::storage::catalog::{
-    chain, enroll, erase, import, pending, request, segments, subject, tenant, usage,
-};
-use crate::storage::error::{StorageError, WriteError};
+use crate::storage::catalog::{chain, erase, import, pending, segments};
+use crate::storage::error::StorageError;
 use crate::storage::journal::entry::ErasureEntry;
 use crate::storage::place::RowId;
 use crate::storage::segment::writer::WrittenSegment;
-use crate::storage::write::{Answers, Committed, Durability, ImportAnswer, SubjectKey, Write};
+use crate::storage::write::{Answers, Durability, ImportAnswer, Write};
 
 /// How often the write-ahead log is tried to be cut while readers are in the way.
 const CHECKPOINT_TRIES: usize = 3;
@@ -66,25 +65,17 @@ impl WriteCatalog for LocalWriter {
             return Ok(Vec::new());
         };
         let tenant = &*self.tenant;
+        let rules = tenant.rules(trace);
         self.writer.transact(durability, |conn, state| {
-            let last_before = state.last_usage;
-            // Each write is dropped, and its rows wiped, as soon as it is done.
-            let answers = group
-                .into_iter()
-                .map(|write| tenant.member(conn, state, &write, (now, trace)))
-                .collect::<Result<Answers, _>>()?;
-            chain::checkpoint_if_due(conn, state, (&tenant.spec, &tenant.signer), last_before)?;
-            if durability == Durability::Power {
-                request::prune(conn, now)?;
-            }
-            Ok(answers)
+            group::commit(&mut tenant.tables(conn), state, &rules, group, now)
         })
     }
 
     fn checkpoint(&mut self) -> Result<SignedCheckpoint, StorageError> {
-        let by = (&self.tenant.spec, &self.tenant.signer);
+        let tenant = &*self.tenant;
         self.writer.transact(Durability::Power, |conn, state| {
-            Ok(chain::checkpoint(conn, state, by)?)
+            let by = (&tenant.spec, &tenant.signer);
+            chain::checkpoint(&mut tenant.tables(conn), state, by)
         })
     }
 
@@ -118,9 +109,11 @@ impl WriteCatalog for LocalWriter {
         now: Timestamp,
         before: &mut Before<'_, [SegmentEntry]>,
     ) -> Result<(ImportAnswer, Vec<SegmentEntry>), StorageError> {
+        let tenant = &*self.tenant;
         self.writer.with_import_settings(|writer| {
             writer.transact(Durability::Power, |conn, state| {
-                let (answer, entries) = import::import(conn, state, imported, now)?;
+                let tables = &mut tenant.tables(conn);
+                let (answer, entries) = import::import(conn, tables, state, imported, now)?;
                 before(&entries)?;
                 Ok((answer, entries))
             })
@@ -150,13 +143,10 @@ impl WriteCatalog for LocalWriter {
     }
 
     fn mark_purged(&mut self, erasures: &[u64], now: Timestamp) -> Result<usize, StorageError> {
-        let by = (&self.tenant.spec.id, &self.tenant.signer);
+        let tenant = &*self.tenant;
         self.writer.transact(Durability::Power, |conn, state| {
-            let mut purged = 0;
-            for erasure in erasures {
-                purged += usize::from(erase::mark_purged(conn, state, by, *erasure, now)?);
-            }
-            Ok(purged)
+            let by = (&tenant.spec.id, &tenant.signer);
+            erase::mark_purged(&mut tenant.tables(conn), state, by, erasures, now)
         })
     }
 
@@ -167,33 +157,11 @@ impl WriteCatalog for LocalWriter {
         now: Timestamp,
         trace: &TraceOf<'_>,
     ) -> Result<u64, StorageError> {
-        let context = self.tenant.erasing(trace);
+        let tenant = &*self.tenant;
+        let rules = tenant.rules(trace);
         self.writer.transact(Durability::Power, |conn, state| {
-            for number in [
-                &mut state.sequence,
-                &mut state.last_reference,
-                &mut state.last_subject,
-                &mut state.last_usage,
-            ] {
-                *number += NUMBERS_PASSED;
-            }
-            subject::seen_by(conn, now)?;
-            let mut erased = 0;
-            for entry in erasures {
-                let key = SubjectKey::Id(entry.subject_id.clone());
-                state.last_erasure = entry.erasure - 1;
-                match erase::forget(conn, state, &context, &key, entry.erased_at) {
-                    Ok(_) => erased += 1,
-                    Err(StorageError::Write(WriteError::SubjectUnknown)) => {
-                        state.last_erasure = entry.erasure;
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            if may_miss_erasures {
-                state.last_erasure += NUMBERS_PASSED;
-            }
-            Ok(erased)
+            let erasures = (erasures, may_miss_erasures);
+            erase::catch_up(&mut tenant.tables(conn), state, &rules, erasures, now)
         })
     }
 
@@ -203,55 +171,15 @@ impl WriteCatalog for LocalWriter {
 }
 
 impl Tenant {
-    /// One write of a group; what it did is undone when it is not possible.
-    fn member(
-        &self,
-        conn: &Connection,
-        state: &mut State,
-        write: &Write,
-        with: (Timestamp, &TraceOf<'_>),
-    ) -> Result<Result<Committed, WriteError>, StorageError> {
-        let run = |sql| conn.prepare_cached(sql)?.execute([]);
-        let before = *state;
-        run("SAVEPOINT member")?;
-        let done = match self.apply(conn, state, write, with) {
-            Ok(committed) => Ok(committed),
-            Err(StorageError::Write(refusal)) => {
-                run("ROLLBACK TO member")?;
-                *state = before;
-                Err(refusal)
-            }
-            Err(error) => return Err(error),
-        };
-        run("RELEASE member")?;
-        Ok(done)
+    /// Its rows within the transaction of a connection.
+    fn tables<'a>(&'a self, conn: &'a Connection) -> LocalTables<'a> {
+        LocalTables::new(conn, &self.seal)
     }
 
-    fn apply(
-        &self,
-        conn: &Connection,
-        state: &mut State,
-        write: &Write,
-        (now, trace): (Timestamp, &TraceOf<'_>),
-    ) -> Result<Committed, StorageError> {
-        match write {
-            Write::Enroll(write) => {
-                let of = (&self.seal, &self.spec);
-                enroll::enroll(conn, state, of, write, now)
-            }
-            Write::Erase(write) => erase::erase(conn, state, &self.erasing(trace), write, now),
-            Write::Policy(write) => tenant::set_policy(conn, write, now),
-            Write::Usage(event) => {
-                usage::record(conn, state, &self.spec.id, event, now)?;
-                Ok(Committed::Recorded)
-            }
-        }
-    }
-
-    /// What an erasure needs.
-    fn erasing<'a>(&'a self, trace: &'a TraceOf<'a>) -> EraseContext<'a> {
-        EraseContext {
-            tenant: &self.spec.id,
+    /// What the rules need of it.
+    fn rules<'a>(&'a self, trace: &'a TraceOf<'a>) -> Rules<'a> {
+        Rules {
+            spec: &self.spec,
             signer: &self.signer,
             trace,
         }

@@ -1,27 +1,31 @@
-//! Subjects with what hangs on them: consent, links, references. Reads, and the writes that enrolment and import share.
+//! Subjects in their tables, with what hangs on them: consent, links, references. Decides nothing.
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
-use super::code::{Coded, from_json, int, parsed, to_json, uint};
 use crate::model::consent::Consent;
 use crate::model::id::SubjectId;
 use crate::model::link::{LinkKind, SealedLink};
-use crate::model::retention::{Due, LAST_USED_SLACK};
-use crate::model::subject::{Capture, Hand, ReferenceInfo, SubjectRecord};
+use crate::model::retention::Due;
+use crate::model::subject::{ReferenceInfo, SubjectRecord};
 use crate::model::timestamp::Timestamp;
+use crate::storage::catalog::code::{Coded, from_json, int, parsed, to_json, uint};
+use crate::storage::catalog::tables::{HeldReference, NewReference, Person};
 use crate::storage::error::StorageError;
 use crate::storage::place::{Place, RowId};
 use crate::storage::write::{CandidateInfo, SubjectKey};
 
 /// The handle of a subject.
-pub(in crate::storage) fn handle(conn: &Connection, id: &SubjectId) -> rusqlite::Result<Option<u64>> {
+pub(in crate::storage::catalog) fn handle(
+    conn: &Connection,
+    id: &SubjectId,
+) -> rusqlite::Result<Option<u64>> {
     conn.prepare_cached("SELECT handle FROM subject WHERE subject_id = ?")?
         .query_row([id.as_str()], |row| uint(row, 0))
         .optional()
 }
 
 /// The handle of a subject named by id or link.
-pub(in crate::storage) fn resolve(conn: &Connection, key: &SubjectKey) -> rusqlite::Result<Option<u64>> {
+pub(super) fn resolve(conn: &Connection, key: &SubjectKey) -> rusqlite::Result<Option<u64>> {
     match key {
         SubjectKey::Id(id) => handle(conn, id),
         SubjectKey::Link { kind, lookup } => link_owner(conn, *kind, lookup),
@@ -29,7 +33,7 @@ pub(in crate::storage) fn resolve(conn: &Connection, key: &SubjectKey) -> rusqli
 }
 
 /// Who has a link.
-pub(in crate::storage) fn link_owner(
+pub(super) fn link_owner(
     conn: &Connection,
     kind: LinkKind,
     lookup: &[u8; 32],
@@ -39,19 +43,22 @@ pub(in crate::storage) fn link_owner(
         .optional()
 }
 
-/// The id behind a handle.
-pub(in crate::storage) fn id(conn: &Connection, handle: u64) -> rusqlite::Result<Option<SubjectId>> {
-    conn.prepare_cached("SELECT subject_id FROM subject WHERE handle = ?")?
-        .query_row([int(handle)], |row| parsed(row, 0))
+/// What the rules look at of a subject.
+pub(super) fn person(conn: &Connection, handle: u64) -> rusqlite::Result<Option<Person>> {
+    conn.prepare_cached("SELECT subject_id, consent_expires_at, last_used FROM subject WHERE handle = ?")?
+        .query_row([int(handle)], |row| {
+            Ok(Person {
+                subject_id: parsed(row, 0)?,
+                consent_expires_at: Timestamp(row.get(1)?),
+                last_used: Timestamp(row.get(2)?),
+            })
+        })
         .optional()
 }
 
 /// Replaces a subject's consent.
-pub(in crate::storage) fn set_consent(
-    conn: &Connection,
-    handle: u64,
-    (terms, consent): (i64, &Consent),
-) -> rusqlite::Result<()> {
+pub(super) fn set_consent(conn: &Connection, handle: u64, consent: &Consent) -> rusqlite::Result<()> {
+    let terms = terms(conn, consent)?;
     conn.prepare_cached(
         "UPDATE subject SET terms = ?, consent_given_at = ?, consent_expires_at = ? WHERE handle = ?",
     )?
@@ -64,19 +71,58 @@ pub(in crate::storage) fn set_consent(
     Ok(())
 }
 
-/// Notes an interaction. One that is noted already is left, unless it is long ago; and a clock that jumped back takes nothing back.
-pub(in crate::storage) fn touch(conn: &Connection, handle: u64, now: Timestamp) -> rusqlite::Result<()> {
+/// Notes an interaction of a subject whose last one is from before `stale`.
+pub(super) fn touch(
+    conn: &Connection,
+    handle: u64,
+    now: Timestamp,
+    stale: Timestamp,
+) -> rusqlite::Result<()> {
     conn.prepare_cached("UPDATE subject SET last_used = ? WHERE handle = ? AND last_used < ?")?
-        .execute(params![now.0, int(handle), now.minus(LAST_USED_SLACK).0])?;
+        .execute(params![now.0, int(handle), stale.0])?;
     Ok(())
 }
 
+/// Nobody's last interaction is from before this time.
+pub(super) fn touch_all(conn: &Connection, at: Timestamp) -> rusqlite::Result<()> {
+    conn.execute("UPDATE subject SET last_used = ?1 WHERE last_used < ?1", [at.0])?;
+    Ok(())
+}
+
+/// Removes a subject.
+pub(super) fn remove(conn: &Connection, handle: u64) -> rusqlite::Result<()> {
+    delete(conn, "DELETE FROM subject WHERE handle = ?", handle)?;
+    Ok(())
+}
+
+/// Gives a subject a link, in the place of the one of its kind.
+pub(super) fn put_link(conn: &Connection, handle: u64, link: &SealedLink) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO link (subject, kind, lookup, sealed) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (subject, kind) DO UPDATE SET lookup = ?3, sealed = ?4",
+    )?
+    .execute(params![int(handle), link.kind.code(), link.lookup, link.sealed])?;
+    Ok(())
+}
+
+/// Removes a subject's links and counts them.
+pub(super) fn remove_links(conn: &Connection, handle: u64) -> rusqlite::Result<u64> {
+    delete(conn, "DELETE FROM link WHERE subject = ?", handle)
+}
+
+/// Removes a subject's references with their pending rows, and counts them.
+pub(super) fn remove_references(conn: &Connection, handle: u64) -> rusqlite::Result<u64> {
+    let pending = "DELETE FROM pending WHERE reference IN (SELECT id FROM reference WHERE subject = ?)";
+    delete(conn, pending, handle)?;
+    delete(conn, "DELETE FROM reference WHERE subject = ?", handle)
+}
+
+fn delete(conn: &Connection, sql: &str, handle: u64) -> rusqlite::Result<u64> {
+    Ok(conn.prepare_cached(sql)?.execute([int(handle)])? as u64)
+}
+
 /// Up to `limit` subjects who are due, those first who have been for longest.
-pub(in crate::storage) fn due(
-    conn: &Connection,
-    due: &Due,
-    limit: usize,
-) -> rusqlite::Result<Vec<SubjectId>> {
+pub(super) fn due(conn: &Connection, due: &Due, limit: usize) -> rusqlite::Result<Vec<SubjectId>> {
     let mut found = Vec::new();
     for (column, by) in [
         ("consent_expires_at", due.consent_ended_by()),
@@ -98,29 +144,8 @@ pub(in crate::storage) fn due(
     Ok(found)
 }
 
-/// Nobody counts as unseen before this time.
-pub(in crate::storage) fn seen_by(conn: &Connection, at: Timestamp) -> rusqlite::Result<()> {
-    conn.execute("UPDATE subject SET last_used = ?1 WHERE last_used < ?1", [at.0])?;
-    Ok(())
-}
-
-/// Whether a subject is due.
-pub(in crate::storage) fn is_due(conn: &Connection, handle: u64, due: &Due) -> rusqlite::Result<bool> {
-    conn.prepare_cached(
-        "SELECT ifnull(consent_expires_at <= ?2, 0) OR ifnull(last_used <= ?3, 0) FROM subject WHERE handle = ?1",
-    )?
-    .query_row(
-        params![
-            int(handle),
-            due.consent_ended_by().map(|at| at.0),
-            due.idle_since().map(|at| at.0)
-        ],
-        |row| row.get(0),
-    )
-}
-
 /// The number of what a consent was given to. The same for many subjects, personal to none, and kept.
-pub(in crate::storage) fn terms(conn: &Connection, consent: &Consent) -> rusqlite::Result<i64> {
+pub(in crate::storage::catalog) fn terms(conn: &Connection, consent: &Consent) -> rusqlite::Result<i64> {
     let method = to_json(&consent.method);
     let found = conn
         .prepare_cached("SELECT id FROM terms WHERE policy_version = ? AND purpose = ? AND method = ?")?
@@ -136,118 +161,126 @@ pub(in crate::storage) fn terms(conn: &Connection, consent: &Consent) -> rusqlit
     Ok(conn.last_insert_rowid())
 }
 
-/// A reference as it is inserted.
-pub(in crate::storage) struct NewReference {
-    /// Number and owner.
-    pub(in crate::storage) id: RowId,
-    /// Hand.
-    pub(in crate::storage) hand: Hand,
-    /// Capture.
-    pub(in crate::storage) capture: Capture,
-    /// Segment and row; pending without.
-    pub(in crate::storage) place: Option<(u32, u32)>,
-    /// The change it came with.
-    pub(in crate::storage) sequence: u64,
-}
-
 /// What the subjects of one statement share.
 const SUBJECT_VALUES: usize = 5;
 
-/// The statements that add subjects and references, so many with each, looked up once for as many as come.
-pub(in crate::storage) struct Inserts<'conn> {
-    subjects: CachedStatement<'conn>,
-    references: CachedStatement<'conn>,
-}
+/// A statement that adds so many subjects, looked up once for as many as come.
+pub(in crate::storage::catalog) struct SubjectInsert<'conn>(CachedStatement<'conn>);
 
-impl<'conn> Inserts<'conn> {
-    /// Looks up statements that add `count` rows each, numbered one after the other, to subjects with this first consent.
-    pub(in crate::storage) fn prepare(
+impl<'conn> SubjectInsert<'conn> {
+    /// Looks up a statement that adds `count` subjects with this first consent, numbered one after the other.
+    pub(in crate::storage::catalog) fn prepare(
         conn: &'conn Connection,
         count: usize,
         (terms, consent): (i64, &Consent),
         now: Timestamp,
     ) -> rusqlite::Result<Self> {
-        let rows = |row: fn(usize) -> String| (0..count).map(row).collect::<Vec<_>>().join(", ");
-        let subjects = rows(|n| format!("(?5 + {n}, ?{}, ?1, ?2, ?3, ?4, ?1)", SUBJECT_VALUES + 1 + n));
-        let references = rows(|n| format!("(?1 + {n}, ?2 + {n}, ?3, ?4, ?5, ?6, ?7, ?8, ?9 + {n}, ?10)"));
-        let mut subjects = conn.prepare_cached(&format!(
+        let rows = values(count, |n| {
+            format!("(?5 + {n}, ?{}, ?1, ?2, ?3, ?4, ?1)", SUBJECT_VALUES + 1 + n)
+        });
+        let mut insert = conn.prepare_cached(&format!(
             "INSERT INTO subject
                  (handle, subject_id, created_at, terms, consent_given_at, consent_expires_at, last_used)
-             VALUES {subjects}"
-        ))?;
-        let references = conn.prepare_cached(&format!(
-            "INSERT INTO reference
-                 (id, subject, hand, quality, captured_at, enrolled_at, pad, segment, row, sequence)
-             VALUES {references}"
+             VALUES {rows}"
         ))?;
         let shared = [now.0, terms, consent.given_at.0, consent.expires_at.0];
         for (at, value) in (1_usize..).zip(shared) {
-            subjects.raw_bind_parameter(at, value)?;
+            insert.raw_bind_parameter(at, value)?;
         }
-        Ok(Self { subjects, references })
+        Ok(Self(insert))
     }
 
     /// Adds subjects, the first of whom has this handle.
-    pub(in crate::storage) fn subjects<'a>(
+    pub(in crate::storage::catalog) fn insert<'a>(
         &mut self,
         handle: u64,
         ids: impl IntoIterator<Item = &'a SubjectId>,
     ) -> rusqlite::Result<()> {
-        self.subjects.raw_bind_parameter(SUBJECT_VALUES, int(handle))?;
+        self.0.raw_bind_parameter(SUBJECT_VALUES, int(handle))?;
         for (at, id) in (SUBJECT_VALUES + 1..).zip(ids) {
-            self.subjects.raw_bind_parameter(at, id.as_str())?;
+            self.0.raw_bind_parameter(at, id.as_str())?;
         }
-        self.subjects.raw_execute()?;
+        self.0.raw_execute()?;
         Ok(())
     }
 
-    /// Adds references, the first of which is this one; the others have the numbers, owners and rows after it.
-    pub(in crate::storage) fn references(
+    /// Keeps a large statement for no other time.
+    pub(in crate::storage::catalog) fn discard(self) {
+        self.0.discard();
+    }
+}
+
+/// A statement that adds so many references, looked up once for as many as come.
+pub(in crate::storage::catalog) struct ReferenceInsert<'conn>(CachedStatement<'conn>);
+
+impl<'conn> ReferenceInsert<'conn> {
+    /// Looks up a statement that adds `count` references, numbered one after the other.
+    pub(in crate::storage::catalog) fn prepare(
+        conn: &'conn Connection,
+        count: usize,
+    ) -> rusqlite::Result<Self> {
+        let rows = values(count, |n| {
+            format!("(?1 + {n}, ?2 + {n}, ?3, ?4, ?5, ?6, ?7, ?8, ?9 + {n}, ?10)")
+        });
+        let insert = conn.prepare_cached(&format!(
+            "INSERT INTO reference
+                 (id, subject, hand, quality, captured_at, enrolled_at, pad, segment, row, sequence)
+             VALUES {rows}"
+        ))?;
+        Ok(Self(insert))
+    }
+
+    /// Adds references, the first of which is this one, at this place (segment, row) or pending; the others have the numbers, owners and rows after it.
+    pub(in crate::storage::catalog) fn insert(
         &mut self,
         first: &NewReference,
-        now: Timestamp,
+        place: Option<(u32, u32)>,
     ) -> rusqlite::Result<()> {
-        self.references.execute(params![
-            int(first.id.reference),
-            int(first.id.subject),
+        self.0.execute(params![
+            int(first.reference),
+            int(first.subject),
             first.hand.code(),
             first.capture.quality,
             first.capture.captured_at.0,
-            now.0,
+            first.enrolled_at.0,
             first.capture.pad.code(),
-            first.place.map(|(segment, _)| segment),
-            first.place.map(|(_, row)| row),
+            place.map(|(segment, _)| segment),
+            place.map(|(_, row)| row),
             int(first.sequence),
         ])?;
         Ok(())
     }
 
-    /// Keeps large statements for no other time.
-    pub(in crate::storage) fn discard(self) {
-        self.subjects.discard();
-        self.references.discard();
+    /// Keeps a large statement for no other time.
+    pub(in crate::storage::catalog) fn discard(self) {
+        self.0.discard();
     }
 }
 
-/// Numbers and places of a subject's references, ascending.
-pub(in crate::storage) fn places(conn: &Connection, handle: u64) -> rusqlite::Result<Vec<(u64, Place)>> {
-    conn.prepare_cached("SELECT id, segment, row FROM reference WHERE subject = ? ORDER BY id")?
+fn values(count: usize, row: fn(usize) -> String) -> String {
+    (0..count).map(row).collect::<Vec<_>>().join(", ")
+}
+
+/// A subject's references, ascending.
+pub(super) fn references(conn: &Connection, handle: u64) -> rusqlite::Result<Vec<HeldReference>> {
+    conn.prepare_cached("SELECT id, hand, segment, row FROM reference WHERE subject = ? ORDER BY id")?
         .query_map([int(handle)], |row| {
             let reference = uint(row, 0)?;
-            let place = match (row.get(1)?, row.get(2)?) {
+            let place = match (row.get(2)?, row.get(3)?) {
                 (Some(segment), Some(row)) => Place::Segment { segment, row },
                 _ => Place::Pending { reference },
             };
-            Ok((reference, place))
+            Ok(HeldReference {
+                reference,
+                hand: Coded::column(row, 1)?,
+                place,
+            })
         })?
         .collect()
 }
 
 /// All that is held on a subject.
-pub(in crate::storage) fn record(
-    conn: &Connection,
-    handle: u64,
-) -> Result<Option<SubjectRecord>, StorageError> {
+pub(super) fn record(conn: &Connection, handle: u64) -> Result<Option<SubjectRecord>, StorageError> {
     let subject = conn
         .prepare_cached(
             "SELECT s.subject_id, s.created_at, t.policy_version, t.purpose, t.method,
@@ -292,7 +325,7 @@ pub(in crate::storage) fn record(
 }
 
 /// What is told of a candidate; `None` when it was erased meanwhile.
-pub(in crate::storage) fn candidate(
+pub(super) fn candidate(
     conn: &Connection,
     id: RowId,
     kinds: &[LinkKind],
