@@ -1,8 +1,10 @@
-//! Keys: where the key-encryption key comes from, the keyring, sealing (AEAD), the transform, links, sealed probes and receipts' signatures. Key bytes never leave it.
+//! Keys: where the key-encryption key comes from, the keyring, sealing (AEAD), cells of a catalog, the transform, links, sealed probes and receipts' signatures. Key bytes never leave it.
 
 pub mod aead;
+pub mod cells;
 pub mod encoding;
 pub mod envelope;
+pub mod epochs;
 pub mod error;
 mod file;
 pub mod keyring;

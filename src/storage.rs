@@ -1,5 +1,7 @@
 //! What is on disk: one directory a tenant with a catalog (`SQLite`) and sealed, memory-mapped segments. Knows nothing of GPUs, codes or gRPC: planes are bytes to it.
 //!
+//! A catalog may be in a PostgreSQL [`database`] instead.
+//!
 //! [`data_dir::DataDir`] is the directory that one process holds; [`store::Store`] is one tenant in it.
 //! The layout of every file is in `docs/format.md`.
 
@@ -10,6 +12,7 @@ pub mod backup;
 mod catalog;
 mod commit;
 pub mod data_dir;
+pub mod database;
 mod durable;
 pub mod error;
 mod flush;
@@ -36,3 +39,6 @@ mod testing;
 
 #[cfg(test)]
 mod due_tests;
+
+#[cfg(test)]
+mod on_database_tests;

@@ -55,6 +55,7 @@ fn unsafe_stays_where_it_belongs() {
 #[test]
 fn the_catalog_s_engine_stays_behind_its_seam() {
     hold(rust, rules::sqlite_places);
+    hold(rust, rules::postgres_places);
 }
 
 #[test]

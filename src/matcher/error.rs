@@ -14,9 +14,16 @@ const QUEUE_RETRY_AFTER: Duration = Duration::from_millis(50);
 /// The longest wait that is told where the queue of scans is long: an estimate, and the next one may be better.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// A file of the tenant is not what was written, so its gallery can't be searched whole.
+/// What is kept of the tenant is not what was written, so its gallery can't be searched whole.
 pub(super) fn is_damage(error: &StorageError) -> bool {
-    matches!(error, StorageError::Damaged { .. } | StorageError::WrongKey(_))
+    matches!(
+        error,
+        StorageError::Damaged { .. }
+            | StorageError::WrongKey(_)
+            | StorageError::CatalogDamaged { .. }
+            | StorageError::CatalogKey { .. }
+            | StorageError::Incarnation { .. }
+    )
 }
 
 pub(super) fn node_error(tenant: &TenantId, error: &StorageError) -> NodeError {

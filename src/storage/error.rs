@@ -8,6 +8,7 @@ use rusqlite::ffi::SQLITE_IOERR_DATA;
 use thiserror::Error;
 
 use super::catalog::page::take_fault;
+use crate::keys::error::KeyError;
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::link::LinkKind;
 use crate::model::subject::Hand;
@@ -152,6 +153,78 @@ pub enum StorageError {
     /// `SQLite` refused.
     #[error("catalog.db: {0}")]
     Catalog(rusqlite::Error),
+    /// Keys can't be had or kept.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// A database that can't be reached, or not be relied on. Nothing was changed.
+    #[error("the database {server} can't be used: {problem}")]
+    Unreachable {
+        /// Host, port and name.
+        server: String,
+        /// Why.
+        problem: String,
+    },
+    /// A database refused. Nothing was changed.
+    #[error("the database {server}: {problem}")]
+    Database {
+        /// Host, port and name.
+        server: String,
+        /// What it says, with its code.
+        problem: String,
+        /// Whether the same may succeed when it is done again.
+        passing: bool,
+    },
+    /// The tables in a database are of another release.
+    #[error(
+        "the database {server} has tables of format {found}; this release takes {oldest} to {newest}: {way_out}"
+    )]
+    TableFormat {
+        /// Host, port and name.
+        server: String,
+        /// Their format; 0 where there are none.
+        found: u32,
+        /// The oldest that this release takes.
+        oldest: u32,
+        /// The newest.
+        newest: u32,
+        /// What to do.
+        way_out: &'static str,
+    },
+    /// What a database keeps of a tenant is not what was written.
+    #[error(
+        "the catalog of tenant {tenant} in the database {server} is damaged: {fault}; restore it from a backup"
+    )]
+    CatalogDamaged {
+        /// Host, port and name.
+        server: String,
+        /// The tenant.
+        tenant: TenantId,
+        /// Table, row and fault.
+        fault: String,
+    },
+    /// The catalog's secret is not the one that it was made with.
+    #[error(
+        "the catalog of tenant {tenant} in the database {server} does not open with this key: the keyring is not the one it was created with"
+    )]
+    CatalogKey {
+        /// Host, port and name.
+        server: String,
+        /// The tenant.
+        tenant: TenantId,
+    },
+    /// A tenant was made anew since its files were.
+    #[error("{} belongs to another incarnation of tenant {tenant} than the database {server} has", path.display())]
+    Incarnation {
+        /// Its files here.
+        path: PathBuf,
+        /// The tenant.
+        tenant: TenantId,
+        /// Host, port and name.
+        server: String,
+    },
+    /// Not done with a catalog in a database.
+    #[error("{0} is not built for a catalog in a database")]
+    NotBuilt(&'static str),
 }
 
 /// Why one write of a group was not done. It changed nothing; the others stand.

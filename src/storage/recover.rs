@@ -7,7 +7,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 
-use super::catalog::local;
+use super::catalog::seam::OpenCatalog;
+use super::catalog::{local, postgres};
+use super::database::{CatalogKeys, Database};
 use super::durable;
 use super::error::StorageError;
 use super::segment::format::SegmentContext;
@@ -23,6 +25,17 @@ pub(super) fn build(path: &Path, spec: &TenantSpec, data_key: &SecretKey) -> Res
     local::create(path, spec, data_key)
 }
 
+/// Makes the files of a tenant in an empty directory but its catalog, which is made in a database.
+pub(super) fn build_on(
+    database: &Database,
+    path: &Path,
+    spec: &TenantSpec,
+    keys: &CatalogKeys,
+) -> Result<(), StorageError> {
+    durable::create_dir(&path.join(SEGMENTS_DIR))?;
+    postgres::create(database, path, spec, keys)
+}
+
 /// Opens a tenant's directory, ends interrupted purges and signs for the history as far as it came.
 pub(super) fn open(
     path: &Path,
@@ -30,7 +43,25 @@ pub(super) fn open(
     data_key: &SecretKey,
     signer: ReceiptSigner,
 ) -> Result<Store, StorageError> {
-    let store = open_files(path, id, data_key, signer)?;
+    mended(open_files(path, id, data_key, signer)?)
+}
+
+/// The same for one whose catalog is in a database.
+pub(super) fn open_on(
+    database: &Database,
+    path: &Path,
+    id: &TenantId,
+    keys: &CatalogKeys,
+    signer: ReceiptSigner,
+) -> Result<Store, StorageError> {
+    if !path.exists() {
+        return Err(StorageError::TenantUnknown(id.clone()));
+    }
+    let catalog = postgres::open(database, path, id, keys, signer.clone())?;
+    mended(assemble(path, id, &keys.data_key, signer, catalog)?)
+}
+
+fn mended(store: Store) -> Result<Store, StorageError> {
     match store.finish_purges().and_then(|_| store.checkpoint_if_ahead()) {
         // A full disk must not keep a gallery from being searched; the next purge and the next checkpoint try again.
         Ok(()) | Err(StorageError::Full(_)) => Ok(store),
@@ -49,6 +80,17 @@ pub(super) fn open_files(
         return Err(StorageError::TenantUnknown(id.clone()));
     }
     let catalog = local::open(path, id, data_key, signer.clone())?;
+    assemble(path, id, data_key, signer, catalog)
+}
+
+/// Joins a catalog with its segments.
+fn assemble(
+    path: &Path,
+    id: &TenantId,
+    data_key: &SecretKey,
+    signer: ReceiptSigner,
+    catalog: OpenCatalog,
+) -> Result<Store, StorageError> {
     let shared = Shared {
         context: SegmentContext::new(id, catalog.spec.dimension, data_key),
         spec: catalog.spec,

@@ -12,6 +12,7 @@ use super::catalog::seam::{ReadCatalog, WriteCatalog};
 use super::catalog::segments::SegmentEntry;
 use super::catalog::state::State;
 use super::data_dir::{self, DataDir};
+use super::database::{CatalogKeys, Database};
 use super::durable;
 use super::error::StorageError;
 use super::place::{LoadedSegment, RowPlanes, SCALE_LEN, SegmentInfo};
@@ -93,22 +94,37 @@ impl Store {
         data_key: &SecretKey,
         signer: ReceiptSigner,
     ) -> Result<Self, StorageError> {
-        if dir.tenant_path(&spec.id).exists() {
-            return Err(StorageError::TenantExists(spec.id.clone()));
-        }
-        let built = dir.new_tenant_path()?;
-        let adopted = recover::build(&built, spec, data_key).and_then(|()| dir.adopt(&built, &spec.id));
-        if let Err(error) = adopted {
-            // What stays is cleared by the next start.
-            let _ = data_dir::remove_tree(&built);
-            return Err(error);
-        }
+        build(dir, spec, |built| recover::build(built, spec, data_key))?;
         let opened = Self::open(dir, &spec.id, data_key, signer);
         if opened.is_err() {
             // It is empty. Where it can't be removed now, it is there for whoever asks for it again.
             let _ = dir.remove_tenant(&spec.id);
         }
         opened
+    }
+
+    /// The same with its catalog in a database; its segments are in the data directory. Where this is cut off, what is left of it in the database has nobody
+    /// and gives way to the next making.
+    pub fn create_on(
+        database: &Database,
+        dir: &DataDir,
+        spec: &TenantSpec,
+        keys: &CatalogKeys,
+        signer: ReceiptSigner,
+    ) -> Result<Self, StorageError> {
+        build(dir, spec, |built| recover::build_on(database, built, spec, keys))?;
+        Self::open_on(database, dir, &spec.id, keys, signer)
+    }
+
+    /// Opens a tenant whose catalog is in a database.
+    pub fn open_on(
+        database: &Database,
+        dir: &DataDir,
+        id: &TenantId,
+        keys: &CatalogKeys,
+        signer: ReceiptSigner,
+    ) -> Result<Self, StorageError> {
+        recover::open_on(database, &dir.tenant_path(id), id, keys, signer)
     }
 
     /// Opens a tenant: checks its key, its catalog and the header of each segment, destroys files that a crash left
@@ -189,6 +205,24 @@ impl Store {
             dead: dead.into_iter().collect(),
         })
     }
+}
+
+/// Builds a tenant's directory aside and gives it its name.
+fn build(
+    dir: &DataDir,
+    spec: &TenantSpec,
+    build: impl FnOnce(&Path) -> Result<(), StorageError>,
+) -> Result<(), StorageError> {
+    if dir.tenant_path(&spec.id).exists() {
+        return Err(StorageError::TenantExists(spec.id.clone()));
+    }
+    let built = dir.new_tenant_path()?;
+    let adopted = build(&built).and_then(|()| dir.adopt(&built, &spec.id));
+    if adopted.is_err() {
+        // What stays is cleared by the next start.
+        let _ = data_dir::remove_tree(&built);
+    }
+    adopted
 }
 
 impl Shared {

@@ -12,6 +12,7 @@ use super::catalog::connection::{self, Writer};
 use super::catalog::erase::sha256;
 use super::catalog::page::PageSeal;
 use super::data_dir::DataDir;
+use super::database::CatalogKeys;
 use super::error::{StorageError, WriteError};
 use super::import::{ImportStart, Importer};
 use super::mark::Mark;
@@ -197,6 +198,14 @@ where
 
 pub(super) fn key(seed: u8) -> SecretKey {
     SecretKey::from_bytes([seed; 32])
+}
+
+/// The keys of a catalog in a database.
+pub(super) fn keys() -> CatalogKeys {
+    CatalogKeys {
+        secret: key(2),
+        data_key: key(1),
+    }
 }
 
 pub(super) fn signer() -> ReceiptSigner {

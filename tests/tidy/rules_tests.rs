@@ -65,10 +65,28 @@ fn sqlite_elsewhere_is_caught() {
     caught(sqlite_places, "src/storage/flush.rs", text);
     caught(sqlite_places, "src/storage/catalog.rs", text);
     caught(sqlite_places, "src/matcher/apply.rs", "use rusqlite::Connection;");
+    caught(
+        sqlite_places,
+        "src/storage/catalog/enroll.rs",
+        "use rusqlite::Connection;",
+    );
     caught(sqlite_places, "tests/it/formats.rs", text);
     fine(sqlite_places, "src/storage/catalog/local/write.rs", text);
     fine(sqlite_places, "src/storage/audit_erasure_tests.rs", text);
     fine(sqlite_places, "src/storage/flush.rs", "// rusqlite\nfn f() {}");
+}
+
+#[test]
+fn a_database_s_driver_elsewhere_is_caught() {
+    let text = "use tokio_postgres::Row;";
+    caught(postgres_places, "src/storage/catalog/local/read.rs", text);
+    caught(
+        postgres_places,
+        "src/storage/store.rs",
+        "fn f(pool: deadpool_postgres::Pool) {}",
+    );
+    fine(postgres_places, "src/storage/catalog/postgres/read.rs", text);
+    fine(postgres_places, "src/storage/database.rs", text);
 }
 
 #[test]

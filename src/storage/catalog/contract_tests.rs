@@ -7,14 +7,17 @@ use ulid::Ulid;
 use super::erase::Trace;
 use super::import::ImportedRows;
 use super::local;
+use super::postgres;
 use super::seam::{Before, OpenCatalog, TraceOf};
 use super::segments::{Located, SegmentEntry};
 use crate::model::id::SubjectId;
 use crate::model::timestamp::Timestamp;
+use crate::storage::database::Database;
+use crate::storage::database::testing::{Server, connect};
 use crate::storage::error::{StorageError, WriteError};
 use crate::storage::place::{Place, RowId};
 use crate::storage::segment::writer::WrittenSegment;
-use crate::storage::testing::{enroll, enrolled, erase, erased, id, import, key, signer, spec};
+use crate::storage::testing::{enroll, enrolled, erase, erased, id, import, key, keys, signer, spec};
 use crate::storage::write::{Answers, Committed, EnrollAnswer, EraseAnswer, ImportAnswer, Write};
 
 mod erasures;
@@ -23,8 +26,9 @@ mod segments;
 mod writes;
 
 /// Where an engine keeps the catalog of the tenant `acme`, which has nobody yet.
-trait Rig {
-    fn new() -> Self;
+trait Rig: Sized {
+    /// `None` where the engine is not there, which is told.
+    fn new() -> Option<Self>;
 
     /// Opens it; the one that was opened before is dropped by then.
     fn open(&self) -> OpenCatalog;
@@ -34,14 +38,31 @@ trait Rig {
 struct Local(TempDir);
 
 impl Rig for Local {
-    fn new() -> Self {
+    fn new() -> Option<Self> {
         let dir = TempDir::new().expect("a temporary directory");
         local::create(dir.path(), &spec("acme"), &key(1)).expect("made");
-        Self(dir)
+        Some(Self(dir))
     }
 
     fn open(&self) -> OpenCatalog {
         local::open(self.0.path(), &id("acme"), &key(1), signer()).expect("opened")
+    }
+}
+
+/// The catalog in a database, with the keys of its epochs in a directory.
+struct Postgres(TempDir, Database);
+
+impl Rig for Postgres {
+    fn new() -> Option<Self> {
+        let database = connect(&Server::shared()?.fresh());
+        let dir = TempDir::new().expect("a temporary directory");
+        postgres::create(&database, dir.path(), &spec("acme"), &keys()).expect("made");
+        Some(Self(dir, database))
+    }
+
+    fn open(&self) -> OpenCatalog {
+        let Self(dir, database) = self;
+        postgres::open(database, dir.path(), &id("acme"), &keys(), signer()).expect("opened")
     }
 }
 
@@ -139,7 +160,7 @@ fn written(rows: u32, holes: u32) -> WrittenSegment {
     }
 }
 
-/// Each behaviour as a test of an engine.
+/// Behaviours as tests of an engine.
 macro_rules! behaviours {
     ($engine:ident: $rig:ty; $($module:ident: $($name:ident),+;)+) => {
         mod $engine {
@@ -148,47 +169,56 @@ macro_rules! behaviours {
             $($(
                 #[test]
                 fn $name() {
-                    $module::$name(&<$rig>::new());
+                    if let Some(rig) = <$rig>::new() {
+                        $module::$name(&rig);
+                    }
                 }
             )+)+
         }
     };
 }
 
-behaviours! {
-    sqlite: Local;
-    writes:
-        a_member_that_is_not_possible_fails_alone,
-        a_refused_enrolment_leaves_nothing_behind,
-        rows_of_another_length_are_refused,
-        a_repetition_is_answered_the_same_and_done_once,
-        a_request_id_stands_for_one_request,
-        a_palm_has_so_many_references_and_no_more,
-        links_are_one_of_a_kind_and_lead_back,
-        numbers_never_come_twice,
-        every_change_to_the_gallery_has_the_next_number,
-        a_policy_is_replaced_once,
-        readers_see_whole_groups,
-        an_empty_group_is_nothing,
-        who_refuses_once_refuses_all;
-    erasures:
-        an_erasure_takes_all_of_the_subject_and_nobody_else,
-        an_erasure_repeated_is_answered_with_its_receipt,
-        an_enrolment_repeated_after_the_erasure_does_not_bring_the_person_back,
-        an_erasure_by_retention_looks_again,
-        erasures_are_listed_in_pages,
-        an_erasure_is_purged_once_no_segment_holds_a_row_of_it,
-        erasures_done_again_keep_their_numbers_and_times;
-    history:
-        the_history_is_paged_newest_first,
-        a_recorded_event_comes_back_as_it_was,
-        an_event_that_comes_after_the_erasure_names_nobody,
-        checkpoints_go_on_over_erased_events;
-    segments:
-        a_flush_gives_places_and_buries_who_was_erased_meanwhile,
-        a_flush_that_is_refused_before_its_end_changes_nothing,
-        an_import_is_all_or_nothing,
-        an_import_repeated_is_answered_the_same,
-        references_are_located_in_the_order_asked_for,
-        what_is_pending_outlives_its_copies;
+/// Every behaviour as a test of an engine.
+macro_rules! suite {
+    ($engine:ident: $rig:ty) => {
+        behaviours! { $engine: $rig;
+                writes:
+                    a_member_that_is_not_possible_fails_alone,
+                    a_refused_enrolment_leaves_nothing_behind,
+                    rows_of_another_length_are_refused,
+                    a_repetition_is_answered_the_same_and_done_once,
+                    a_request_id_stands_for_one_request,
+                    a_palm_has_so_many_references_and_no_more,
+                    links_are_one_of_a_kind_and_lead_back,
+                    numbers_never_come_twice,
+                    every_change_to_the_gallery_has_the_next_number,
+                    a_policy_is_replaced_once,
+                    readers_see_whole_groups,
+                    an_empty_group_is_nothing,
+                    who_refuses_once_refuses_all;
+                erasures:
+                    an_erasure_takes_all_of_the_subject_and_nobody_else,
+                    an_erasure_repeated_is_answered_with_its_receipt,
+                    an_enrolment_repeated_after_the_erasure_does_not_bring_the_person_back,
+                    an_erasure_by_retention_looks_again,
+                    erasures_are_listed_in_pages,
+                    an_erasure_is_purged_once_no_segment_holds_a_row_of_it,
+                    erasures_done_again_keep_their_numbers_and_times;
+                history:
+                    the_history_is_paged_newest_first,
+                    a_recorded_event_comes_back_as_it_was,
+                    an_event_that_comes_after_the_erasure_names_nobody,
+                    checkpoints_go_on_over_erased_events;
+                segments:
+                    a_flush_gives_places_and_buries_who_was_erased_meanwhile,
+                    a_flush_that_is_refused_before_its_end_changes_nothing,
+                    an_import_is_all_or_nothing,
+                    an_import_repeated_is_answered_the_same,
+                    references_are_located_in_the_order_asked_for,
+                    what_is_pending_outlives_its_copies;
+        }
+    };
 }
+
+suite! { sqlite: Local }
+suite! { postgresql: Postgres }

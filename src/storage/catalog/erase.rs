@@ -105,7 +105,7 @@ fn forget(
     let rows = tables.references(handle)?;
     let traces = rows
         .iter()
-        .map(|held| trace_of(tables, rules, held))
+        .map(|held| trace_of(tables, rules, handle, held))
         .collect::<Result<Vec<_>, _>>()?;
     let (sealed_row_sha256, sealed_row_search) = traces
         .into_iter()
@@ -222,10 +222,15 @@ pub(super) fn mark_purged(
     Ok(purged)
 }
 
-fn trace_of(tables: &impl Tables, rules: &Rules<'_>, held: &HeldReference) -> Result<Trace, StorageError> {
+fn trace_of(
+    tables: &impl Tables,
+    rules: &Rules<'_>,
+    subject: u64,
+    held: &HeldReference,
+) -> Result<Trace, StorageError> {
     match held.place {
         Place::Segment { segment, row } => (rules.trace)(segment, row),
-        Place::Pending { reference } => Ok(Trace::of(&tables.sealed(reference)?)),
+        Place::Pending { reference } => Ok(Trace::of(&tables.sealed(subject, reference)?)),
     }
 }
 

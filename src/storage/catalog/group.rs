@@ -1,5 +1,7 @@
 //! A group of writes, done in their order within one transaction: what every engine does, over its rows. A write that is not possible fails alone and leaves nothing behind.
 
+use std::borrow::Borrow;
+
 use super::seam::TraceOf;
 use super::state::State;
 use super::tables::Tables;
@@ -26,15 +28,19 @@ pub(super) fn commit(
     tables: &mut impl Tables,
     state: &mut State,
     rules: &Rules<'_>,
-    group: Vec<Write>,
+    group: impl IntoIterator<Item = impl Borrow<Write>>,
     now: Timestamp,
 ) -> Result<Answers, StorageError> {
     let last_before = state.last_usage;
-    let lasting = group.iter().any(|write| write.durability() == Durability::Power);
-    // Each write is dropped, and its rows wiped, as soon as it is done.
+    let mut lasting = false;
+    // Each write that is not lent is dropped, and its rows wiped, as soon as it is done.
     let answers = group
         .into_iter()
-        .map(|write| member(tables, state, rules, &write, now))
+        .map(|write| {
+            let write = write.borrow();
+            lasting |= write.durability() == Durability::Power;
+            member(tables, state, rules, write, now)
+        })
         .collect::<Result<Answers, _>>()?;
     if chain::is_due(last_before, state.last_usage) {
         chain::checkpoint(tables, state, (rules.spec, rules.signer))?;

@@ -158,8 +158,8 @@ pub(in crate::storage) trait Tables {
     /// Adds a reference with its row (2·D bytes), which the engine seals and keeps until it is in a segment.
     fn insert_reference(&mut self, new: &NewReference, exact: &[u8]) -> Result<(), StorageError>;
 
-    /// The row of a pending reference as it is kept, sealed.
-    fn sealed(&self, reference: u64) -> Result<Vec<u8>, StorageError>;
+    /// The row of a pending reference of a subject as it is kept, sealed.
+    fn sealed(&self, subject: u64, reference: u64) -> Result<Vec<u8>, StorageError>;
 
     /// Removes a subject's references and their rows, and counts them.
     fn remove_references(&mut self, subject: u64) -> Result<u64, StorageError>;

@@ -132,7 +132,7 @@ impl Tables for LocalTables<'_> {
         Ok(pending::insert(self.conn, new.reference, &sealed)?)
     }
 
-    fn sealed(&self, reference: u64) -> Result<Vec<u8>, StorageError> {
+    fn sealed(&self, _: u64, reference: u64) -> Result<Vec<u8>, StorageError> {
         pending::sealed(self.conn, reference)?.ok_or_else(|| pending::missing(reference))
     }
 
