@@ -95,12 +95,7 @@ impl Store {
         signer: ReceiptSigner,
     ) -> Result<Self, StorageError> {
         build(dir, spec, |built| recover::build(built, spec, data_key))?;
-        let opened = Self::open(dir, &spec.id, data_key, signer);
-        if opened.is_err() {
-            // It is empty. Where it can't be removed now, it is there for whoever asks for it again.
-            let _ = dir.remove_tenant(&spec.id);
-        }
-        opened
+        made(dir, spec, Self::open(dir, &spec.id, data_key, signer))
     }
 
     /// The same with its catalog in a database; its segments are in the data directory. Where this is cut off, what is left of it in the database has nobody
@@ -113,7 +108,7 @@ impl Store {
         signer: ReceiptSigner,
     ) -> Result<Self, StorageError> {
         build(dir, spec, |built| recover::build_on(database, built, spec, keys))?;
-        Self::open_on(database, dir, &spec.id, keys, signer)
+        made(dir, spec, Self::open_on(database, dir, &spec.id, keys, signer))
     }
 
     /// Opens a tenant whose catalog is in a database.
@@ -223,6 +218,19 @@ fn build(
         let _ = data_dir::remove_tree(&built);
     }
     adopted
+}
+
+/// A tenant that was just made, or nothing of it in the directory.
+fn made(
+    dir: &DataDir,
+    spec: &TenantSpec,
+    opened: Result<Store, StorageError>,
+) -> Result<Store, StorageError> {
+    if opened.is_err() {
+        // It is empty. Where it can't be removed now, it is there for whoever asks for it again.
+        let _ = dir.remove_tenant(&spec.id);
+    }
+    opened
 }
 
 impl Shared {

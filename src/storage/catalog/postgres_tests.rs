@@ -25,6 +25,8 @@ mod administrator;
 mod others;
 #[path = "postgres_tests/server.rs"]
 mod server;
+#[path = "postgres_tests/twins.rs"]
+mod twins;
 
 const TRACE: &TraceOf<'static> = &|segment, row| Ok(Trace::of(format!("{segment}/{row}").as_bytes()));
 

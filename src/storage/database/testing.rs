@@ -1,13 +1,17 @@
 //! A real server for tests: temporary, of this test binary alone, on a Unix socket, and gone when the process is, however it ends. Checks nothing itself.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use parking_lot::Mutex;
 use tempfile::TempDir;
+use tokio_postgres::SimpleQueryMessage;
 
 use super::{Database, DatabaseConfig, migrate};
 
@@ -15,18 +19,31 @@ use super::{Database, DatabaseConfig, migrate};
 const PROGRAMS: &str = "POSTGRES_PROGRAMS";
 /// Where Debian keeps the programs of each version.
 const DEBIAN: &str = "/usr/lib/postgresql";
-/// The user and the group whom the server runs as where the tests are root, which it refuses to be.
-const USER: [&str; 2] = ["nobody", "nogroup"];
+/// The user whom the server runs as where the tests are root, which it refuses to be.
+const USER: &str = "nobody";
+/// What is done with the server (programs, directory), word by word as it is asked for; each is answered by its exit status. Once nobody can ask any more it stops the
+/// server and removes its files. One process for all of it: what a process that is just begun holds of this one (locked files) is in the way of other tests.
+const AGENT: &str = r#"
+while read -r what with; do
+    case $what in
+        init) "$1/initdb" -U thenar -A trust -E UTF8 --locale=C -D "$2/data" ;;
+        up) "$1/pg_ctl" -w -t 120 start -D "$2/data" -l "$2/log" ;;
+        kill) "$1/pg_ctl" -w stop -m immediate -D "$2/data" ;;
+        dump) "$1/pg_dump" -d "$with" -f "$2/dump" ;;
+    esac </dev/null >>"$2/done" 2>&1
+    echo $?
+done
+"$1/pg_ctl" -w stop -m immediate -D "$2/data" >/dev/null 2>&1
+rm -rf "$2""#;
 
 static SHARED: LazyLock<Option<Server>> = LazyLock::new(Server::start);
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 /// A server with its files.
 pub(in crate::storage) struct Server {
-    programs: PathBuf,
     dir: PathBuf,
-    /// Waits for the end of this process, which closes its input; then it stops the server and removes the files.
-    watch: Child,
+    /// Ends with this process, however that ends.
+    agent: Mutex<(Child, BufReader<ChildStdout>)>,
 }
 
 impl Server {
@@ -42,18 +59,15 @@ impl Server {
             return None;
         };
         let dir = TempDir::new().expect("a temporary directory").keep();
-        let watch = watch(&programs, &dir);
-        let server = Self { programs, dir, watch };
         if is_root() {
-            done(Command::new("chown").arg(USER.join(":")).arg(&server.dir));
+            let (user, group) = user();
+            chown(&dir, Some(user), Some(group)).expect("root may");
         }
-        let data = server.data();
-        done(
-            server
-                .command("initdb")
-                .args(["-U", "thenar", "-A", "trust", "-E", "UTF8", "--locale=C", "-D"])
-                .arg(&data),
-        );
+        let mut agent = agent(&programs, &dir);
+        let answers = BufReader::new(agent.stdout.take().expect("it is piped"));
+        let agent = Mutex::new((agent, answers));
+        let server = Self { dir, agent };
+        server.ask("init");
         server.configure("listen_addresses = ''\nmax_connections = 200\n");
         server.configure(&format!("unix_socket_directories = '{}'\n", server.dir.display()));
         server.up();
@@ -69,23 +83,29 @@ impl Server {
 
     /// Starts it, or starts it again.
     pub(in crate::storage) fn up(&self) {
-        let log = self.dir.join("log");
-        done(
-            self.command("pg_ctl")
-                .args(["-w", "-t", "120", "start", "-D"])
-                .arg(self.data())
-                .arg("-l")
-                .arg(log),
-        );
+        self.ask("up");
     }
 
     /// Stops it as a loss of power would.
     pub(in crate::storage) fn kill(&self) {
-        done(
-            self.command("pg_ctl")
-                .args(["-w", "stop", "-m", "immediate", "-D"])
-                .arg(self.data()),
-        );
+        self.ask("kill");
+    }
+
+    /// All of a database as text.
+    pub(in crate::storage) fn dump(&self, address: &str) -> Vec<u8> {
+        self.ask(&format!("dump {address}"));
+        fs::read(self.dir.join("dump")).expect("readable")
+    }
+
+    fn ask(&self, what: &str) {
+        let mut agent = self.agent.lock();
+        let (child, answers) = &mut *agent;
+        let asked = child.stdin.as_mut().expect("it is piped");
+        writeln!(asked, "{what}").expect("it listens");
+        let mut status = String::new();
+        answers.read_line(&mut status).expect("it answers");
+        let told = || fs::read_to_string(self.dir.join("done")).unwrap_or_default();
+        assert!(status.trim() == "0", "{what}: {status}{}", told());
     }
 
     /// A new, empty database: its address.
@@ -116,29 +136,23 @@ impl Server {
     }
 
     /// Does what no engine does; gives the rows, columns by a bar.
+    #[expect(clippy::unused_self, reason = "it is the server's database")]
     pub(in crate::storage) fn sql(&self, address: &str, text: &str) -> String {
-        let mut psql = self.command("psql");
-        let told = done(psql.args([
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-d",
-            address,
-            "-c",
-            text,
-        ]));
-        String::from_utf8(told.stdout)
-            .expect("text")
-            .trim_end()
-            .to_owned()
-    }
-
-    /// All of a database as text.
-    pub(in crate::storage) fn dump(&self, address: &str) -> Vec<u8> {
-        done(self.command("pg_dump").args(["-d", address])).stdout
+        let (database, text) = (connect(address), text.to_owned());
+        let runs = database.clone();
+        let told = runs.run(async move {
+            let client = database.acquire().await.expect("a connection");
+            client.simple_query(&text).await.expect("it is done")
+        });
+        let rows = told.iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let columns = rows.map(|row| {
+            let columns = (0..row.len()).map(|column| row.get(column).unwrap_or_default());
+            columns.collect::<Vec<_>>().join("|")
+        });
+        columns.collect::<Vec<_>>().join("\n")
     }
 
     /// The directory of its files.
@@ -166,16 +180,13 @@ impl Server {
     pub(in crate::storage) fn address(&self, database: &str) -> String {
         format!("host={} user=thenar dbname={database}", self.dir.display())
     }
-
-    fn command(&self, program: &str) -> Command {
-        as_user(&self.programs.join(program))
-    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        drop(self.watch.stdin.take());
-        let _ = self.watch.wait();
+        let (agent, _) = self.agent.get_mut();
+        drop(agent.stdin.take());
+        let _ = agent.wait();
     }
 }
 
@@ -194,42 +205,39 @@ fn programs() -> Option<PathBuf> {
     versions.filter(|path| path.join("initdb").exists()).max()
 }
 
-fn watch(programs: &Path, dir: &Path) -> Child {
-    let script =
-        r#"cat >/dev/null; "$1/pg_ctl" -w stop -m immediate -D "$2/data" >/dev/null 2>&1; rm -rf "$2""#;
-    let mut watch = as_user(Path::new("sh"));
-    watch.args(["-c", script, "watch"]).arg(programs).arg(dir);
+fn agent(programs: &Path, dir: &Path) -> Child {
+    let mut agent = if is_root() {
+        let mut command = Command::new("setpriv");
+        let (user, group) = user();
+        command.args(["--reuid", &user.to_string()]).args([
+            "--regid",
+            &group.to_string(),
+            "--clear-groups",
+            "sh",
+        ]);
+        // What root works in may be closed to that user.
+        command.current_dir("/");
+        command
+    } else {
+        Command::new("sh")
+    };
+    agent.args(["-c", AGENT, "agent"]).arg(programs).arg(dir);
     // Out of the group that a signal from a terminal ends.
-    std::os::unix::process::CommandExt::process_group(&mut watch, 0);
-    let watch = watch.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
-    watch.expect("there is a shell")
+    agent.process_group(0);
+    let agent = agent.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    agent.expect("there is a shell")
 }
 
-/// A program of the user whom the server runs as.
-fn as_user(program: &Path) -> Command {
-    if !is_root() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid", USER[0], "--regid", USER[1], "--clear-groups"])
-        .arg(program);
-    // What root works in may be closed to that user.
-    command.current_dir("/");
-    command
+/// Number and group of the server's user.
+fn user() -> (u32, u32) {
+    let users = fs::read_to_string("/etc/passwd").expect("readable");
+    let user = users.lines().find_map(|line| {
+        let mut fields = line.strip_prefix(USER)?.strip_prefix(':')?.split(':').skip(1);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    });
+    user.expect("every system has it")
 }
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
-}
-
-fn done(command: &mut Command) -> Output {
-    let output = command.stdin(Stdio::null()).output().expect("it runs");
-    assert!(
-        output.status.success(),
-        "{command:?}: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
 }

@@ -6,6 +6,7 @@ use tokio_postgres::Row;
 
 use super::Tenant;
 use super::head::Head;
+use super::rows::select;
 use crate::model::id::RequestId;
 use crate::storage::catalog::chain::Digest;
 use crate::storage::catalog::code::int;
@@ -16,27 +17,28 @@ use crate::storage::catalog::tables::{HeldReference, StoredRequest};
 use crate::storage::database::transaction::{Transaction, statement};
 use crate::storage::error::StorageError;
 
-const REQUESTS: &str =
-    "SELECT lookup, method, at, subject, sealed FROM request WHERE tenant = $1 AND lookup = ANY($2)";
-const REQUESTS_OF: &str =
-    "SELECT lookup, method, at, subject, sealed FROM request WHERE tenant = $1 AND subject = ANY($2)";
+const REQUESTS: &str = select!(request, "FROM request WHERE tenant = $1 AND lookup = ANY($2)");
+const REQUESTS_OF: &str = select!(request, "FROM request WHERE tenant = $1 AND subject = ANY($2)");
 /// By lookups of ids, and by those of links.
-const SUBJECTS: &str = "SELECT handle, lookup, consent_expires_at, sealed, last_used, seen FROM subject
+const SUBJECTS: &str = select!(
+    subject,
+    "FROM subject
     WHERE tenant = $1 AND handle IN (SELECT handle FROM subject WHERE tenant = $1 AND lookup = ANY($2)
-        UNION ALL SELECT subject FROM link WHERE tenant = $1 AND lookup = ANY($3))";
-const LINKS: &str = "SELECT subject, kind, lookup, sealed FROM link WHERE tenant = $1 AND lookup = ANY($2)";
-const LINKS_OF: &str =
-    "SELECT subject, kind, lookup, sealed FROM link WHERE tenant = $1 AND subject = ANY($2)";
-const REFERENCES_OF: &str = "SELECT id, subject, segment, slot, placed, sequence, sealed FROM reference
-    WHERE tenant = $1 AND subject = ANY($2)";
+        UNION ALL SELECT subject FROM link WHERE tenant = $1 AND lookup = ANY($3))"
+);
+const LINKS: &str = select!(link, "FROM link WHERE tenant = $1 AND lookup = ANY($2)");
+const LINKS_OF: &str = select!(link, "FROM link WHERE tenant = $1 AND subject = ANY($2)");
+const REFERENCES_OF: &str = select!(
+    reference,
+    "FROM reference
+    WHERE tenant = $1 AND subject = ANY($2)"
+);
 const PENDING_OF: &str = "SELECT p.reference, p.sealed FROM reference r
     JOIN pending p ON p.tenant = r.tenant AND p.reference = r.id WHERE r.tenant = $1 AND r.subject = ANY($2)";
-const EVENTS_OF: &str =
-    "SELECT id, subject, commitment, sealed FROM usage WHERE tenant = $1 AND subject = ANY($2)";
+const EVENTS_OF: &str = select!(event, "FROM usage WHERE tenant = $1 AND subject = ANY($2)");
 const COMMITMENTS: &str = "SELECT id, commitment FROM usage WHERE tenant = $1 AND id > $2";
-const ERASURES: &str = "SELECT e.id, e.lookup, e.purged, e.sequence, e.sealed,
-        EXISTS (SELECT 1 FROM tombstone t WHERE t.tenant = e.tenant AND t.erasure = e.id AND t.segment IS NOT NULL)
-    FROM erasure e WHERE e.tenant = $1 AND e.id = ANY($2)";
+const ERASURES: &str = select!(erasure, ", EXISTS (SELECT 1 FROM tombstone t WHERE t.tenant = e.tenant AND t.erasure = e.id AND t.segment IS NOT NULL)
+    FROM erasure e WHERE e.tenant = $1 AND e.id = ANY($2)");
 
 impl Tenant {
     /// What is asked for, as it is within the transaction. Adds to the needs what the answers of requests ask for.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio_postgres::Row;
 
 use super::head::{self, Head};
+use super::rows::select;
 use super::{EpochSeal, Tenant};
 use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::{LinkKind, SealedLink};
@@ -34,48 +35,70 @@ macro_rules! owner {
     };
 }
 
-const SUBJECT: &str = concat!(
-    "SELECT handle, lookup, consent_expires_at, sealed, last_used, seen FROM subject WHERE tenant = $1 AND handle IN ",
-    owner!()
-);
-const REFERENCES: &str = concat!(
-    "SELECT id, subject, segment, slot, placed, sequence, sealed FROM reference WHERE tenant = $1 AND subject IN ",
+const SUBJECT: &str = select!(subject, "FROM subject WHERE tenant = $1 AND handle IN ", owner!());
+const REFERENCES: &str = select!(
+    reference,
+    "FROM reference WHERE tenant = $1 AND subject IN ",
     owner!(),
     " ORDER BY id"
 );
-const LINKS: &str = concat!(
-    "SELECT subject, kind, lookup, sealed FROM link WHERE tenant = $1 AND subject IN ",
+const LINKS: &str = select!(
+    link,
+    "FROM link WHERE tenant = $1 AND subject IN ",
     owner!(),
     " ORDER BY kind"
 );
-const LINKS_OF: &str = "SELECT subject, kind, lookup, sealed FROM link WHERE tenant = $1 AND subject = ANY($2) ORDER BY subject, kind";
-const SEGMENTS: &str = "SELECT number, ulid, rows, holes, mac FROM segment WHERE tenant = $1 ORDER BY number";
-const TOMBSTONES: &str = "SELECT reference, erasure, segment, slot, placed FROM tombstone
-    WHERE tenant = $1 AND segment IS NOT NULL ORDER BY segment, slot";
-const LOCATED: &str = "SELECT r.id, r.subject, r.segment, r.slot, r.placed, p.epoch, p.sealed
-    FROM reference r LEFT JOIN pending p ON p.tenant = r.tenant AND p.reference = r.id
-    WHERE r.tenant = $1 AND r.id = ANY($2)";
-const CANDIDATES: &str = "SELECT r.id, r.subject, r.segment, r.slot, r.placed, r.sequence, r.sealed FROM reference r WHERE r.tenant = $1 AND r.id = ANY($2)";
-const SUBJECTS_OF: &str = "SELECT handle, lookup, consent_expires_at, sealed, last_used, seen FROM subject
-    WHERE tenant = $1 AND handle IN (SELECT subject FROM reference WHERE tenant = $1 AND id = ANY($2))";
-const EVENTS: &str = "SELECT id, subject, commitment, sealed FROM usage
-    WHERE tenant = $1 AND id < $2 AND sealed IS NOT NULL ORDER BY id DESC LIMIT $3";
-const EVENTS_OF: &str = "SELECT id, subject, commitment, sealed FROM usage
+const LINKS_OF: &str = select!(
+    link,
+    "FROM link WHERE tenant = $1 AND subject = ANY($2) ORDER BY subject, kind"
+);
+const SEGMENTS: &str = select!(segment, "FROM segment WHERE tenant = $1 ORDER BY number");
+const TOMBSTONES: &str = select!(
+    tombstone,
+    "FROM tombstone
+    WHERE tenant = $1 AND segment IS NOT NULL ORDER BY segment, slot"
+);
+const LOCATED: &str = select!(
+    place,
+    ", epoch, p.sealed FROM reference r LEFT JOIN pending p ON p.tenant = r.tenant AND p.reference = r.id
+    WHERE r.tenant = $1 AND r.id = ANY($2)"
+);
+const CANDIDATES: &str = select!(reference, "FROM reference WHERE tenant = $1 AND id = ANY($2)");
+const SUBJECTS_OF: &str = select!(
+    subject,
+    "FROM subject
+    WHERE tenant = $1 AND handle IN (SELECT subject FROM reference WHERE tenant = $1 AND id = ANY($2))"
+);
+const EVENTS: &str = select!(
+    event,
+    "FROM usage
+    WHERE tenant = $1 AND id < $2 AND sealed IS NOT NULL ORDER BY id DESC LIMIT $3"
+);
+const EVENTS_OF: &str = select!(event, "FROM usage
     WHERE tenant = $1 AND id < $2 AND sealed IS NOT NULL
-        AND subject = (SELECT handle FROM subject WHERE tenant = $1 AND lookup = $4) ORDER BY id DESC LIMIT $3";
-const CONSENT_ENDED: &str = "SELECT handle, lookup, consent_expires_at, sealed, last_used, seen FROM subject
-    WHERE tenant = $1 AND consent_expires_at <= $2 ORDER BY consent_expires_at LIMIT $3";
-const IDLE: &str = "SELECT handle, lookup, consent_expires_at, sealed, last_used, seen FROM subject
-    WHERE tenant = $1 AND last_used <= $2 ORDER BY last_used LIMIT $3";
-const ERASURE: &str =
-    "SELECT id, lookup, purged, sequence, sealed FROM erasure WHERE tenant = $1 AND id = $2";
-const ERASURES_OF: &str =
-    "SELECT id, lookup, purged, sequence, sealed FROM erasure WHERE tenant = $1 AND lookup = $2 ORDER BY id";
-const ERASURES_BETWEEN: &str = "SELECT id, lookup, purged, sequence, sealed FROM erasure
-    WHERE tenant = $1 AND id > $2 AND id <= $3 ORDER BY id LIMIT $4";
+        AND subject = (SELECT handle FROM subject WHERE tenant = $1 AND lookup = $4) ORDER BY id DESC LIMIT $3");
+const CONSENT_ENDED: &str = select!(
+    subject,
+    "FROM subject
+    WHERE tenant = $1 AND consent_expires_at <= $2 ORDER BY consent_expires_at LIMIT $3"
+);
+const IDLE: &str = select!(
+    subject,
+    "FROM subject
+    WHERE tenant = $1 AND last_used <= $2 ORDER BY last_used LIMIT $3"
+);
+const ERASURE: &str = select!(erasure, " FROM erasure WHERE tenant = $1 AND id = $2");
+const ERASURES_OF: &str = select!(
+    erasure,
+    " FROM erasure WHERE tenant = $1 AND lookup = $2 ORDER BY id"
+);
+const ERASURES_BETWEEN: &str = select!(
+    erasure,
+    " FROM erasure
+    WHERE tenant = $1 AND id > $2 AND id <= $3 ORDER BY id LIMIT $4"
+);
 const ERASURES_OPEN: &str = "SELECT id FROM erasure WHERE tenant = $1 AND NOT purged ORDER BY id";
-const REQUEST: &str =
-    "SELECT lookup, method, at, subject, sealed FROM request WHERE tenant = $1 AND lookup = $2";
+const REQUEST: &str = select!(request, "FROM request WHERE tenant = $1 AND lookup = $2");
 
 impl PostgresReader {
     /// Of this tenant's.

@@ -42,6 +42,20 @@ pub(super) const TABLES: [&str; 9] = [
 /// The one that has a key an epoch.
 pub(super) const PENDING: &str = "pending";
 
+/// Selects the columns of a row, in the order in which it is read, and what is told behind them.
+macro_rules! select {
+    (subject, $($rest:expr),+) => { concat!("SELECT handle, lookup, consent_expires_at, sealed, last_used, seen ", $($rest),+) };
+    (place, $($rest:expr),+) => { concat!("SELECT id, subject, segment, slot, placed", $($rest),+) };
+    (reference, $($rest:expr),+) => { concat!("SELECT id, subject, segment, slot, placed, sequence, sealed ", $($rest),+) };
+    (link, $($rest:expr),+) => { concat!("SELECT subject, kind, lookup, sealed ", $($rest),+) };
+    (segment, $($rest:expr),+) => { concat!("SELECT number, ulid, rows, holes, mac ", $($rest),+) };
+    (tombstone, $($rest:expr),+) => { concat!("SELECT reference, erasure, segment, slot, placed ", $($rest),+) };
+    (event, $($rest:expr),+) => { concat!("SELECT id, subject, commitment, sealed ", $($rest),+) };
+    (request, $($rest:expr),+) => { concat!("SELECT lookup, method, at, subject, sealed ", $($rest),+) };
+    (erasure, $($rest:expr),+) => { concat!("SELECT id, lookup, purged, sequence, sealed", $($rest),+) };
+}
+pub(super) use select;
+
 #[derive(Serialize, Deserialize)]
 struct SubjectCell {
     subject_id: SubjectId,
@@ -151,7 +165,7 @@ impl Tenant {
         self.cells.mac("subject", clear![handle, last_used.0])
     }
 
-    /// Columns: `handle`, `lookup`, `consent_expires_at`, `sealed`, `last_used`, `seen`.
+    /// Of `select!(subject)`.
     pub(super) fn subject_row(&self, row: &Row) -> Result<(u64, Subject), StorageError> {
         let columns = self.columns("subject", row);
         let handle = columns.uint(0)?;
@@ -193,7 +207,7 @@ impl Tenant {
         )
     }
 
-    /// Columns: id, subject, segment, slot, placed.
+    /// Of `select!(place)`, or of a reference.
     pub(super) fn reference_place(&self, row: &Row) -> Result<(u64, u64, Place), StorageError> {
         let columns = self.columns("reference", row);
         let (reference, subject) = (columns.uint(0)?, columns.uint(1)?);
@@ -204,7 +218,7 @@ impl Tenant {
         Ok((reference, subject, place))
     }
 
-    /// Columns: id, subject, segment, slot, placed, sequence, sealed.
+    /// Of `select!(reference)`.
     pub(super) fn reference_row(&self, row: &Row) -> Result<ReferenceRow, StorageError> {
         let (id, subject, place) = self.reference_place(row)?;
         let columns = self.columns("reference", row);
@@ -224,7 +238,7 @@ impl Tenant {
         self.cells.seal("link", clear![subject, kind, lookup[..]], &plain)
     }
 
-    /// Columns: subject, kind, lookup, sealed.
+    /// Of `select!(link)`.
     pub(super) fn link_row(&self, row: &Row) -> Result<(u64, SealedLink), StorageError> {
         let columns = self.columns("link", row);
         let (subject, lookup): (u64, &[u8]) = (columns.uint(0)?, columns.get(2)?);
@@ -257,7 +271,7 @@ impl Tenant {
         self.cells.mac("segment", clear![number, ulid[..], rows, holes])
     }
 
-    /// Columns: number, ulid, rows, holes, mac.
+    /// Of `select!(segment)`.
     pub(super) fn segment_row(&self, row: &Row) -> Result<SegmentEntry, StorageError> {
         let columns = self.columns("segment", row);
         let ulid: &[u8] = columns.get(1)?;
@@ -279,7 +293,7 @@ impl Tenant {
         }
     }
 
-    /// Columns: reference, erasure, segment, slot, placed. `None` for one that is in no segment.
+    /// Of `select!(tombstone)`. `None` for one that is in no segment.
     pub(super) fn tombstone_row(&self, row: &Row) -> Result<Option<Tombstone>, StorageError> {
         let columns = self.columns("tombstone", row);
         let reference = columns.uint(0)?;
@@ -301,7 +315,7 @@ impl Tenant {
         self.seal_cell("usage", clear, &cell)
     }
 
-    /// Columns: id, subject, commitment, sealed.
+    /// Of `select!(event)`.
     pub(super) fn event_row(&self, row: &Row) -> Result<RecordedEvent, StorageError> {
         let columns = self.columns("usage", row);
         let (number, subject) = (columns.uint(0)?, columns.uint_or_null(1)?);
@@ -328,7 +342,7 @@ impl Tenant {
         self.seal_cell("request", clear, &cell)
     }
 
-    /// Columns: lookup, method, at, subject, sealed. The id is `None` once the answer is scrubbed.
+    /// Of `select!(request)`. The id is `None` once the answer is scrubbed.
     pub(super) fn request_row(&self, row: &Row) -> Result<(Option<RequestId>, StoredRequest), StorageError> {
         let columns = self.columns("request", row);
         let lookup: &[u8] = columns.get(0)?;
@@ -361,7 +375,7 @@ impl Tenant {
         self.seal_cell("erasure", clear, &cell)
     }
 
-    /// Columns: id, lookup, purged, sequence, sealed.
+    /// Of `select!(erasure)`.
     pub(super) fn erasure_row(&self, row: &Row) -> Result<(EraseAnswer, u64), StorageError> {
         let columns = self.columns("erasure", row);
         let (erasure, lookup): (u64, &[u8]) = (columns.uint(0)?, columns.get(1)?);

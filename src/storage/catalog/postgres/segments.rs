@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Tenant;
 use super::changes::{ADD_SUBJECTS, ReferenceColumns, ints};
 use super::head::Head;
-use super::rows::ReferenceCell;
+use super::rows::{ReferenceCell, select};
 use crate::model::id::SubjectId;
 use crate::model::timestamp::Timestamp;
 use crate::storage::catalog::code::{int, to_json};
@@ -218,7 +218,7 @@ impl Tenant {
     ) -> Result<(ImportAnswer, Vec<SegmentEntry>), StorageError> {
         let header = imported.header;
         let lookup = self.request_lookup(&header.request_id).to_vec();
-        let sql = "SELECT lookup, method, at, subject, sealed FROM request WHERE tenant = $1 AND lookup = $2";
+        let sql = select!(request, "FROM request WHERE tenant = $1 AND lookup = $2");
         let kept = transaction.query(statement!(sql, self.number, lookup))?;
         let kept = kept.first().map(|row| self.request_row(row)).transpose()?;
         let kept = kept.map(|(_, kept)| kept);
