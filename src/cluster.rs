@@ -4,6 +4,7 @@
 pub mod course;
 mod draw;
 pub mod followers;
+pub mod loads;
 pub mod members;
 pub mod placement;
 pub mod question;

@@ -9,6 +9,7 @@ mod import;
 mod load;
 pub mod local;
 pub mod node;
+pub mod placed;
 mod rank;
 pub mod remote;
 mod residency;

@@ -2,13 +2,15 @@
 //! Holds no rows: it tells the caller what to do with them. Reads no catalog and no clock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::num::NonZeroU32;
 
 use thiserror::Error;
 
+use super::loads::{Load, Loads};
 use super::placement::Part;
 use super::question::{Refusal, Scope};
-use super::view::{Edition, Head, ListError, Segment, View};
+use super::view::{Edition, Head, ListError, Reading, Segment, View};
 
 /// Most erasures that a load remembers. With one more it is begun anew.
 pub const LOAD_ERASED_MAX: usize = 65_536;
@@ -24,8 +26,8 @@ pub enum Change {
     Enrolled {
         /// Those that were still there when the feed was read.
         rows: Vec<Reference>,
-        /// Where others were not: the version of the list at that reading. By then they were in a live segment, or erased, and can't be placed.
-        gone_by: Option<u64>,
+        /// Whether others were not: by then they were in a live segment, or erased, and can't be placed.
+        gone: bool,
     },
     /// Rows that are gone, wherever they stood.
     Erased(Vec<Reference>),
@@ -71,17 +73,25 @@ pub enum Effect {
     Unload(Piece),
 }
 
-/// A load under way. One that was given up, or begun anew, is told from its successor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Load {
-    /// Of this edition.
-    pub edition: Edition,
-    /// What is loaded.
-    pub piece: Piece,
-    serial: u64,
+/// A search under way. Ends once, by [`Course::end`].
+#[must_use = "what a search needs stays until it has ended"]
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(test, derive(Clone))]
+pub struct Search {
+    course: u64,
+    scope: Scope,
+    pieces: Vec<Piece>,
+}
+
+impl Search {
+    /// What is to be searched.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
 }
 
 /// What becomes of rows that were loaded.
+#[must_use = "erased rows are to be left out"]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Arrival {
     /// They are taken, but for these: they were erased since the load began.
@@ -89,13 +99,32 @@ pub enum Arrival {
         /// The rows to leave out.
         but: BTreeSet<Reference>,
     },
-    /// None is taken. The load was given up, or took so long that it is to be begun anew.
+    /// None is taken. The load was given up, or is to be begun anew: it took too long, or its rows are none of this course.
     Refuse(Vec<Effect>),
 }
 
 /// Why a course can't go on. The node begins with a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum CourseError {
+    /// The tenant was made anew, or its keys were rotated.
+    #[error("the gallery is of a later edition than this course of {0:?}")]
+    Edition(Edition),
+    /// Other groups.
+    #[error("a group has {read} segments, and {here} in this course")]
+    Groups {
+        /// By the head that was read.
+        read: NonZeroU32,
+        /// By the course.
+        here: NonZeroU32,
+    },
+    /// A change that is newer than the head which it was read with.
+    #[error("change {sequence} was not read with a head of {head}: they are of two readings")]
+    Mixed {
+        /// The change.
+        sequence: u64,
+        /// The head's last one.
+        head: u64,
+    },
     /// Changes are missing: the feed no longer has them, or they were lost on the way.
     #[error("change {came} came where {expected} was next: those between are missing")]
     Gap {
@@ -128,35 +157,70 @@ enum Holding {
 pub struct Course {
     edition: Edition,
     group_segments: NonZeroU32,
+    /// Which one of its process.
+    number: u64,
     applied: u64,
     view: View,
-    /// The earliest version of the list whose view it may still have.
-    since: u64,
     pieces: BTreeMap<Piece, Holding>,
-    loads: u64,
+    /// How often it came to have other pieces, or fewer views.
+    turn: u64,
+    loads: Loads,
     /// Those under way, as many as the caller lets in.
     searches: BTreeMap<Scope, u32>,
 }
 
 impl Course {
-    /// Begins at a head and the view of it, with nothing loaded. The node is among the gallery's followers since the transaction that read them, or before.
-    pub fn new(head: Head, mut view: View, group_segments: NonZeroU32) -> Self {
-        view.forget(head.list);
+    /// Begins at a reading, with nothing loaded. The node is among the gallery's followers since the transaction that it was read in.
+    /// `loads` are those of the process's former course of this gallery ([`Course::give_up`]).
+    pub fn new(reading: Reading, mut loads: Loads) -> Self {
+        let Reading { head, view } = reading;
         Self {
             edition: head.edition,
-            group_segments,
+            group_segments: head.group_segments,
+            number: loads.number(),
             applied: head.sequence,
             view,
-            since: head.list,
             pieces: BTreeMap::new(),
-            loads: 0,
+            turn: 0,
+            loads,
             searches: BTreeMap::new(),
         }
+    }
+
+    /// Ends a course, all of whose rows the caller lets go of. Those of its loads stay until the loads have ended.
+    pub fn give_up(mut self) -> Loads {
+        self.loads.erased_after(self.applied);
+        self.loads
+    }
+
+    /// Which course of its process it is.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Rises with each change of what it holds: of two reports as of the same change, the one with more is the later.
+    pub fn turn(&self) -> u64 {
+        self.turn
+    }
+
+    /// Up to which change no erased row is left here, nor on its way here.
+    pub fn wiped(&self) -> u64 {
+        self.loads.wiped(self.applied)
+    }
+
+    /// The loads under way, also of former courses.
+    pub fn loads(&self) -> &Loads {
+        &self.loads
     }
 
     /// Whose rows these are.
     pub fn edition(&self) -> Edition {
         self.edition
+    }
+
+    /// So many segments are a group to it.
+    pub fn group_segments(&self) -> NonZeroU32 {
+        self.group_segments
     }
 
     /// The last change that it has.
@@ -181,11 +245,29 @@ impl Course {
         self.pieces.contains_key(&piece)
     }
 
-    /// Takes the next change. One that it has already is nothing new.
-    pub fn apply(&mut self, sequence: u64, change: &Change) -> Result<Vec<Effect>, CourseError> {
+    /// Whether it goes on, by a head that was read. An earlier one says nothing.
+    pub fn goes_on(&self, read: &Head) -> Result<(), CourseError> {
+        if read.edition > self.edition {
+            return Err(CourseError::Edition(self.edition));
+        }
+        if read.edition == self.edition && read.group_segments != self.group_segments {
+            let (read, here) = (read.group_segments, self.group_segments);
+            return Err(CourseError::Groups { read, here });
+        }
+        Ok(())
+    }
+
+    /// Takes the next change, and the head that it was read with. One that it has already, or that is of a former incarnation, is nothing new. One of former keys is the
+    /// same change: so a rotation's rows follow it beside the present ones.
+    pub fn apply(&mut self, read: &Head, sequence: u64, change: &Change) -> Result<Vec<Effect>, CourseError> {
         let expected = self.applied + 1;
-        if sequence < expected {
+        if sequence < expected || read.edition.incarnation < self.edition.incarnation {
             return Ok(Vec::new());
+        }
+        self.goes_on(read)?;
+        if read.sequence < sequence {
+            let head = read.sequence;
+            return Err(CourseError::Mixed { sequence, head });
         }
         if sequence > expected {
             return Err(CourseError::Gap {
@@ -194,7 +276,7 @@ impl Course {
             });
         }
         let effects = match change {
-            Change::Enrolled { rows, gone_by } => self.enrol(rows, *gone_by),
+            Change::Enrolled { rows, gone } => self.enrol(rows, gone.then_some(read.list)),
             Change::Erased(rows) => self.erase(rows),
             Change::Warming(segment) => {
                 self.view.warm(*segment)?;
@@ -218,72 +300,92 @@ impl Course {
         if self.knows(piece) || !is_listed {
             return None;
         }
-        let serial = self.loads;
-        self.loads += 1;
+        let serial = self.loads.begin();
         let loading = Holding::Loading {
             serial,
             erased: BTreeSet::new(),
             since: 0,
         };
         self.pieces.insert(piece, loading);
-        let edition = self.edition;
+        let at_least = self.applied;
         Some(Load {
-            edition,
+            edition: self.edition,
             piece,
+            at_least,
             serial,
         })
     }
 
-    /// Takes the rows of a load, which were read as of this version of the list.
-    pub fn loaded(&mut self, load: &Load, list: u64) -> Arrival {
-        let begun = self.pieces.get(&load.piece);
-        let Some(Holding::Loading {
-            serial,
-            erased,
-            since,
-        }) = begun
-        else {
-            return Arrival::Refuse(Vec::new());
-        };
-        if *serial != load.serial || load.edition != self.edition {
-            return Arrival::Refuse(Vec::new());
-        }
+    /// Takes the rows of a load, and the head that they were read with.
+    pub fn loaded(&mut self, load: Load, read: &Head) -> Arrival {
         let is_fresh = load.piece == Piece::Fresh;
-        if is_fresh && list < self.since {
-            // Some of these rows have left the fresh part here meanwhile, and nothing would make them leave it again.
-            self.pieces.remove(&load.piece);
-            return Arrival::Refuse(vec![Effect::Unload(load.piece)]);
-        }
-        let but = erased.clone();
-        let since = if is_fresh { list.max(*since) } else { 0 };
+        // Some rows have left the fresh part here meanwhile, and nothing would make them leave it again.
+        let is_late = is_fresh && read.list < self.view.since();
+        let is_ours = load.may_read(read) && !is_late;
+        let (erased, since) = match self.pieces.get_mut(&load.piece) {
+            Some(Holding::Loading {
+                serial,
+                erased,
+                since,
+            }) if *serial == load.serial && is_ours => (mem::take(erased), *since),
+            _ => return Arrival::Refuse(self.lost(load)),
+        };
+        let since = if is_fresh { read.list.max(since) } else { 0 };
         self.pieces.insert(load.piece, Holding::Held { since });
-        Arrival::Take { but }
+        self.loads.end(load);
+        self.turn += 1;
+        Arrival::Take { but: erased }
+    }
+
+    /// A load failed: the catalog or an object could not be read, or is not there. An object that is missing is no empty one: the piece has to be loaded again.
+    #[must_use]
+    pub fn lost(&mut self, load: Load) -> Vec<Effect> {
+        let piece = load.piece;
+        let is_it =
+            |holding: &Holding| matches!(holding, Holding::Loading { serial, .. } if *serial == load.serial);
+        let was_awaited = self.pieces.get(&piece).is_some_and(is_it);
+        self.loads.end(load);
+        if !was_awaited {
+            return Vec::new();
+        }
+        self.pieces.remove(&piece);
+        vec![Effect::Unload(piece)]
     }
 
     /// Gives up a piece: another node has it now. Searches under way still see it.
+    #[must_use]
     pub fn let_go(&mut self, piece: Piece) -> Vec<Effect> {
-        if self.knows(piece) {
-            self.pieces.insert(piece, Holding::Leaving);
+        if self.knows(piece) && self.pieces.insert(piece, Holding::Leaving) != Some(Holding::Leaving) {
+            self.turn += 1;
         }
         self.unload_leaving()
     }
 
-    /// What it has to search for a scope, where it may answer for it (rule R3). Then the search is under way until [`Course::end`], and no row that it needs goes away before.
-    pub fn begin(&mut self, scope: &Scope) -> Result<Vec<Piece>, Refusal> {
+    /// Begins a search for a scope, where it may answer for it (rule R3). No row that it needs goes away before its end.
+    pub fn begin(&mut self, scope: &Scope) -> Result<Search, Refusal> {
         let pieces = self.may_answer(scope)?;
         *self.searches.entry(scope.clone()).or_default() += 1;
-        Ok(pieces)
+        Ok(Search {
+            course: self.number,
+            scope: scope.clone(),
+            pieces,
+        })
     }
 
-    /// Ends a search that was begun.
-    pub fn end(&mut self, scope: &Scope) -> Vec<Effect> {
-        match self.searches.get_mut(scope) {
+    /// Ends a search. `None` where a former course began it, whose rows may have gone meanwhile: its answer counts for nothing.
+    #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "a search ends once")]
+    pub fn end(&mut self, search: Search) -> Option<Vec<Effect>> {
+        if search.course != self.number {
+            return None;
+        }
+        match self.searches.get_mut(&search.scope) {
             Some(count) if *count > 1 => *count -= 1,
-            _ => drop(self.searches.remove(scope)),
+            _ => drop(self.searches.remove(&search.scope)),
         }
         let mut effects = self.release();
         effects.extend(self.unload_leaving());
-        effects
+        Some(effects)
     }
 
     /// What it would have to search for a scope now, or why it does not answer.
@@ -296,7 +398,7 @@ impl Course {
         if scope.edition > self.edition || is_behind {
             return Err(Refusal::PartBehind(behind));
         }
-        if scope.list < self.since {
+        if scope.list < self.view.since() || scope.group_segments != self.group_segments {
             return Err(Refusal::ViewGone);
         }
         let mut pieces = Vec::new();
@@ -336,6 +438,7 @@ impl Course {
     }
 
     fn erase(&mut self, rows: &[Reference]) -> Vec<Effect> {
+        self.loads.erased_after(self.applied);
         let full = self.pieces.extract_if(.., |_, holding| match holding {
             Holding::Loading { erased, .. } => {
                 erased.extend(rows);
@@ -353,12 +456,12 @@ impl Course {
     /// Lets go of what is needed only by views before the former one and before those of all searches under way (F1).
     fn release(&mut self) -> Vec<Effect> {
         let oldest = self.searches.keys().map(|scope| scope.list).min();
-        let before = self.since;
+        let before = self.view.since();
         let since = oldest.unwrap_or(u64::MAX).min(self.view.list().saturating_sub(1));
         if since <= before {
             return Vec::new();
         }
-        self.since = since;
+        self.turn += 1;
         let mut effects = Vec::new();
         for (&number, &segment) in self.view.segments() {
             let left = |from: u64| before < from && from <= since;

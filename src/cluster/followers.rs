@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::course::{Course, Piece};
 use super::members::{Fenced, Members};
 use super::placement::NodeId;
-use super::view::Edition;
+use super::view::{Edition, Segment};
 
 /// An enrolment waits no longer than this. It is durable, and no reading depends on what its owners have: they are asked for it, and catch up or refuse.
 pub const ENROL_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -15,10 +15,14 @@ pub const ENROL_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How far a node has come.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Report {
-    /// Of this edition.
-    pub edition: Edition,
     /// The last change that it has.
     pub applied: u64,
+    /// [`Course::turn`].
+    pub turn: u64,
+    /// Up to this change it has no erased row, neither among those that it has nor on its way.
+    pub wiped: u64,
+    /// The earliest version of the list whose view it may still have.
+    pub since: u64,
     /// The segments that it has loaded.
     pub segments: BTreeSet<u32>,
 }
@@ -31,10 +35,17 @@ impl Report {
             Piece::Segment(number) => Some(number),
         };
         Self {
-            edition: course.edition(),
             applied: course.applied(),
+            turn: course.turn(),
+            wiped: course.wiped(),
+            since: course.view().since(),
             segments: course.held().into_iter().filter_map(segment).collect(),
         }
+    }
+
+    /// All rise from one report of a course to the next: of the same two, the erasures that a load held back.
+    fn order(&self) -> (u64, u64, u64) {
+        (self.applied, self.turn, self.wiped)
     }
 }
 
@@ -55,22 +66,28 @@ pub enum Write {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Follower {
-    generation: u64,
-    applied: u64,
-    segments: BTreeSet<u32>,
+/// A node's course as the catalog knows it. What a former one says late changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Follower {
+    /// The node.
+    pub node: NodeId,
+    /// [`Course::edition`]. While keys are rotated a node has a course of the next generation of keys beside the present one.
+    pub edition: Edition,
+    /// The node's registration.
+    pub generation: u64,
+    /// [`Course::number`].
+    pub course: u64,
 }
 
-/// The followers of one edition of a gallery.
+/// The followers of one incarnation of a gallery, of its present keys and of others: those that a rotation makes, and former ones that a node still has rows of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Followers {
     edition: Edition,
-    nodes: BTreeMap<NodeId, Follower>,
+    nodes: BTreeMap<(NodeId, Edition), (Follower, Report)>,
 }
 
 impl Followers {
-    /// Nobody yet.
+    /// Nobody yet. The edition is the present one.
     pub fn new(edition: Edition) -> Self {
         Self {
             edition,
@@ -78,87 +95,79 @@ impl Followers {
         }
     }
 
-    /// Takes a node in, before it has any row: in the transaction that reads the head, of this sequence, with which its course begins. So an erasure either is older than all
-    /// that the node will read, or waits for it.
-    pub fn follow(
-        &mut self,
-        members: &Members,
-        node: NodeId,
-        generation: u64,
-        sequence: u64,
-    ) -> Result<(), Fenced> {
-        members.check(node, generation)?;
-        let follower = Follower {
-            generation,
-            applied: sequence,
-            segments: BTreeSet::new(),
-        };
-        self.nodes.insert(node, follower);
+    /// Takes a node in, before it has any row: in the transaction that reads the head with which its course begins. So an erasure either is older than all that the node will
+    /// read, or waits for it. `report` is the new course's.
+    pub fn follow(&mut self, members: &Members, follower: Follower, report: Report) -> Result<(), Fenced> {
+        members.check(follower.node, follower.generation)?;
+        let key = (follower.node, follower.edition);
+        if self.nodes.get(&key).is_none_or(|(now, _)| *now < follower) {
+            self.nodes.insert(key, (follower, report));
+        }
         Ok(())
     }
 
-    /// Lets a node go that has no row of the gallery in memory any more.
-    pub fn leave(&mut self, node: NodeId) {
-        self.nodes.remove(&node);
+    /// The generation of keys that a rotation made is the present one from now on. Who still has rows of the former one is waited for until it left.
+    pub fn change_over(&mut self, to: Edition) {
+        self.edition = to;
     }
 
-    /// Takes a node's report. One that comes late is no step back, and one about another edition says nothing.
-    pub fn report(
-        &mut self,
-        members: &Members,
-        node: NodeId,
-        generation: u64,
-        report: Report,
-    ) -> Result<(), Fenced> {
-        members.check(node, generation)?;
-        let Some(follower) = self.nodes.get_mut(&node) else {
-            return Ok(());
-        };
-        let is_new = follower.generation == generation && follower.applied <= report.applied;
-        if is_new && report.edition == self.edition {
-            follower.applied = report.applied;
-            follower.segments = report.segments;
+    /// Lets a course go that has no row of the gallery in memory any more, nor on its way. A later one of the same node stays.
+    pub fn leave(&mut self, follower: Follower) {
+        self.nodes.retain(|_, (now, _)| *now != follower);
+    }
+
+    /// Takes a report. One that comes late is no step back, and one of another course says nothing.
+    pub fn report(&mut self, members: &Members, follower: Follower, report: Report) -> Result<(), Fenced> {
+        members.check(follower.node, follower.generation)?;
+        let known = self.nodes.get_mut(&(follower.node, follower.edition));
+        if let Some((_, last)) = known.filter(|(now, _)| *now == follower)
+            && report.order() > last.order()
+        {
+            *last = report;
         }
         Ok(())
     }
 
     /// Whom a committed write still waits for (W3); it may be acknowledged when there is nobody. An erasure waits for everybody who may have its rows in memory, an enrolment for
     /// the `owners` of the fresh part, today's and tomorrow's.
-    pub fn waits_for(&self, members: &Members, write: &Write, owners: &BTreeSet<NodeId>) -> Vec<NodeId> {
-        let behind = |sequence: u64| {
-            self.standing(members)
-                .filter(move |(_, follower)| follower.applied < sequence)
+    pub fn waits_for(&self, members: &Members, write: &Write, owners: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+        let is_waited_for = |node: NodeId, report: &Report| match *write {
+            Write::Enrolment { waited, .. } if waited >= ENROL_WAIT_MAX => false,
+            Write::Enrolment { sequence, .. } => report.applied < sequence && owners.contains(&node),
+            Write::Erasure { sequence } => report.wiped < sequence,
         };
-        let nodes = |(node, _)| node;
-        match *write {
-            Write::Enrolment { waited, .. } if waited >= ENROL_WAIT_MAX => Vec::new(),
-            Write::Enrolment { sequence, .. } => behind(sequence)
-                .map(nodes)
-                .filter(|node| owners.contains(node))
-                .collect(),
-            Write::Erasure { sequence } => behind(sequence).map(nodes).collect(),
-        }
+        let standing = self.standing(members);
+        let waited_for = standing.filter(|(now, report)| is_waited_for(now.node, report));
+        waited_for.map(|(now, _)| now.node).collect()
     }
 
     /// Whether a warming segment may go live (F1): an owner of its group has loaded it, and so has every other one that follows, today's and tomorrow's.
     pub fn may_go_live(&self, members: &Members, segment: u32, owners: &BTreeSet<NodeId>) -> bool {
         let mut loaded = self
             .standing(members)
-            .filter(|(node, _)| owners.contains(node))
-            .map(|(_, follower)| follower.segments.contains(&segment))
+            .filter(|(now, _)| now.edition == self.edition && owners.contains(&now.node))
+            .map(|(_, report)| report.segments.contains(&segment))
             .peekable();
         loaded.peek().is_some() && loaded.all(|loaded| loaded)
     }
 
     /// Up to which change the feed may be cut, of a gallery whose head has this sequence (E1).
     pub fn feed_floor(&self, members: &Members, head: u64) -> u64 {
-        let applied = self.standing(members).map(|(_, follower)| follower.applied);
+        let applied = self.standing(members).map(|(_, report)| report.applied);
         applied.min().unwrap_or(head)
     }
 
-    fn standing(&self, members: &Members) -> impl Iterator<Item = (NodeId, &Follower)> {
-        let nodes = self.nodes.iter().map(|(node, follower)| (*node, follower));
-        nodes.filter(|(node, follower)| members.check(*node, follower.generation).is_ok())
+    /// Whether the object of a segment may be deleted: it is retired, and nobody has a view with it any more. Who follows from now on begins with a later one.
+    pub fn may_delete(&self, members: &Members, segment: Segment) -> bool {
+        match segment {
+            Segment::Warming | Segment::Live { .. } => false,
+            Segment::Retired { until, .. } => self.standing(members).all(|(_, report)| until <= report.since),
+        }
+    }
+
+    fn standing(&self, members: &Members) -> impl Iterator<Item = (Follower, &Report)> {
+        let all = self.nodes.values().map(|(follower, report)| (*follower, report));
+        all.filter(|(now, _)| members.check(now.node, now.generation).is_ok())
     }
 }
 

@@ -7,10 +7,15 @@ use std::env;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
+use owners::Owners;
 use steps::{Broken, Freshness};
 use walk::Walker;
 use world::Left;
 
+#[path = "freshness_tests/answers.rs"]
+mod answers;
+#[path = "freshness_tests/owners.rs"]
+mod owners;
 #[path = "freshness_tests/steps.rs"]
 mod steps;
 #[path = "freshness_tests/turns.rs"]
@@ -36,6 +41,10 @@ const NOTHING: Left = Left {
     drains: 0,
     dropped: 0,
     given_up: 0,
+    regroups: 0,
+    deletions: 0,
+    leaves: 0,
+    lags: 0,
 };
 /// One row is enrolled and flushed.
 const FLUSH: Left = Left {
@@ -58,6 +67,12 @@ const ERASURE_AND_CRASH: Left = Left {
     crashes: 1,
     ..ERASURE
 };
+const MERGE: Left = Left {
+    merges: 1,
+    deletions: 1,
+    leaves: 1,
+    ..NOTHING
+};
 const MADE_ANEW: Left = Left {
     enrolments: 2,
     dropped: 1,
@@ -73,8 +88,19 @@ fn slow(model: Freshness) -> Freshness {
     Freshness { slow: true, ..model }
 }
 
-fn with_a_segment(model: Freshness) -> Freshness {
-    Freshness { segments: 1, ..model }
+/// Reports and leaves take a while.
+fn late(model: Freshness) -> Freshness {
+    Freshness { late: true, ..model }
+}
+
+/// Each part has one owner, so that not every node has every part.
+fn shared(model: Freshness) -> Freshness {
+    let owners = Owners::new(model.nodes, 1);
+    Freshness { owners, ..model }
+}
+
+fn with_segments(segments: u32, model: Freshness) -> Freshness {
+    Freshness { segments, ..model }
 }
 
 fn is_long() -> bool {
@@ -110,13 +136,9 @@ fn assert_happened(happened: &BTreeMap<&'static str, u64>, expected: &[&str]) {
 }
 
 #[test]
-fn two_enrolments_an_erasure_a_flush_and_a_question() {
-    let left = Left {
-        enrolments: 2,
-        erasures: 1,
-        ..FLUSH
-    };
-    let happened = assert_holds("two enrolments, an erasure, a flush", world(2, left));
+fn an_enrolment_an_erasure_a_flush_and_a_question() {
+    let left = Left { erasures: 1, ..FLUSH };
+    let happened = assert_holds("an enrolment, an erasure, a flush", world(2, left));
     let expected = [
         "somebody was found",
         "nobody was there",
@@ -124,10 +146,102 @@ fn two_enrolments_an_erasure_a_flush_and_a_question() {
         "an erasure was acknowledged",
         "a segment went live",
         "a row was erased while it was loaded",
-        "a view was gone and the head read again",
         "UNAVAILABLE: a part was behind",
     ];
     assert_happened(&happened, &expected);
+}
+
+#[test]
+fn batches_of_two() {
+    let left = Left { erasures: 1, ..FLUSH };
+    let model = Freshness {
+        batch: 2,
+        ..world(1, Left { crashes: 1, ..left })
+    };
+    let happened = assert_holds("a batch of two, an erasure, a flush, the node crashes", model);
+    let expected = [
+        "a row was no longer fresh when the feed was read",
+        "a row was erased while it was loaded",
+    ];
+    assert_happened(&happened, &expected);
+}
+
+#[test]
+fn parts_with_one_owner_each() {
+    let left = Left { leaves: 1, ..FLUSH };
+    let happened = assert_holds(
+        "one owner a part: a flush beside a segment, a node leaves",
+        shared(with_segments(1, world(2, left))),
+    );
+    assert_happened(
+        &happened,
+        &["somebody was found", "a view was gone and the head read again"],
+    );
+}
+
+#[test]
+fn late_reports_and_late_leaves() {
+    let left = Left { leaves: 1, ..ERASURE };
+    let mut happened = assert_holds("late reports: an erasure, a node leaves", late(world(2, left)));
+    let left = Left { leaves: 1, ..FLUSH };
+    happened.extend(assert_holds(
+        "late reports: a flush, the node leaves",
+        late(world(1, left)),
+    ));
+    let left = Left {
+        enrolments: 1,
+        leaves: 1,
+        ..NOTHING
+    };
+    happened.extend(assert_holds(
+        "the node leaves during a slow search",
+        slow(world(1, left)),
+    ));
+    let expected = [
+        "a node that let go of all left",
+        "an erasure was acknowledged",
+        "a segment went live",
+        "a search of a former course ended",
+    ];
+    assert_happened(&happened, &expected);
+}
+
+#[test]
+fn groups_of_another_size() {
+    let left = Left {
+        enrolments: 1,
+        regroups: 1,
+        ..NOTHING
+    };
+    let happened = assert_holds(
+        "an enrolment beside two segments, groups change",
+        with_segments(2, world(1, left)),
+    );
+    let expected = [
+        "a node met other groups",
+        "a view was gone and the head read again",
+    ];
+    assert_happened(&happened, &expected);
+}
+
+#[test]
+fn readings_that_lag() {
+    let left = Left {
+        leaves: 1,
+        lags: 1,
+        ..ERASURE
+    };
+    let happened = assert_holds("an erasure, a node leaves, a reading lags", world(1, left));
+    assert_happened(&happened, &["a reading was too early for a load"]);
+}
+
+#[test]
+fn objects_that_are_deleted() {
+    let happened = assert_holds(
+        "a merge, a deletion, the node leaves",
+        with_segments(2, world(1, MERGE)),
+    );
+    assert_happened(&happened, &["an object was deleted"]);
 }
 
 #[test]
@@ -173,11 +287,21 @@ fn nodes_that_fail_beside_an_erasure_and_a_feed_that_is_cut() {
 
 #[test]
 fn a_tenant_that_is_made_anew() {
-    let happened = assert_holds("a tenant is made anew", world(2, MADE_ANEW));
+    let mut happened = assert_holds("a tenant is made anew", world(2, MADE_ANEW));
+    let left = Left {
+        leaves: 1,
+        ..MADE_ANEW
+    };
+    happened.extend(assert_holds(
+        "a tenant is made anew, the node leaves, a reading lags",
+        world(1, left),
+    ));
+    assert_happened(&happened, &["a load met another edition"]);
     assert_happened(
         &happened,
         &[
             "a node met another edition",
+            "a change of the former incarnation came",
             "a view was gone and the head read again",
         ],
     );
@@ -213,6 +337,10 @@ fn walks_at_random() {
         drains: 1,
         dropped: 1,
         given_up: 2,
+        regroups: 1,
+        deletions: 1,
+        leaves: 1,
+        lags: 1,
     };
     let model = Freshness {
         fronts: 2,
@@ -253,13 +381,17 @@ fn walks_at_random() {
         "a fenced node was told so",
         "a node met another edition",
         "a node was behind the feed's floor",
-        "a node with nothing to hold left",
+        "a node that let go of all left",
         "a row was no longer fresh when the feed was read",
         "a row was erased while it was loaded",
         "a load took too long",
         "rows came where nobody waits for them",
         "a piece moved",
         "a search kept a piece that moved",
+        "a search of a former course ended",
+        "a reading was too early for a load",
+        "a node met other groups",
+        "an object was deleted",
         "a search was under way when the list moved",
         "the last search of a former view let go of rows",
     ];
@@ -277,10 +409,16 @@ fn larger_worlds_in_the_long_form() {
         ..ERASURE_AND_CRASH
     };
     assert_holds("an erasure, a flush, a node crashes", world(2, crash));
+    let two = Left {
+        enrolments: 2,
+        erasures: 1,
+        ..FLUSH
+    };
+    assert_holds("two enrolments, an erasure, a flush", world(2, two));
     assert_holds("two flushes and a merge", world(2, Left { merges: 1, ..FLUSHES }));
     assert_holds(
         "a crash beside a segment",
-        with_a_segment(world(2, Left { crashes: 1, ..FLUSH })),
+        with_segments(1, world(2, Left { crashes: 1, ..FLUSH })),
     );
     assert_holds(
         "an erasure and a flush during a slow search",
@@ -297,7 +435,7 @@ fn assert_fails(broken: Broken, property: &'static str, model: Freshness) {
     };
     let checker = model
         .checker()
-        .finish_when(HasDiscoveries::AnyFailures)
+        .finish_when(HasDiscoveries::AnyOf([property].into()))
         .spawn_bfs()
         .join();
     let found = checker.discoveries();
@@ -325,8 +463,8 @@ broken! {
     fails_without_the_edition: EditionIgnored, "no crossed", world(2, MADE_ANEW);
     fails_if_views_are_never_gone: GoneViewAnswered, "no wrong no-match", world(1, FLUSHES);
     fails_if_a_node_answers_for_what_it_has_not_loaded: UnloadedAnswered, "no wrong no-match", world(2, ERASURE_AND_CRASH);
-    fails_with_an_answer_without_a_part: PartLeftOut, "no wrong no-match", with_a_segment(world(1, FLUSH));
-    fails_with_answers_to_two_readings: ReadingsMixed, "no wrong no-match", with_a_segment(world(2, Left { crashes: 1, ..FLUSH }));
+    fails_with_an_answer_without_a_part: PartLeftOut, "no wrong no-match", with_segments(1, world(1, FLUSH));
+    fails_with_answers_to_two_readings: ReadingsMixed, "no wrong no-match", shared(with_segments(1, world(2, Left { leaves: 1, ..FLUSH })));
     fails_with_a_flush_of_one_step: FreshLeftAtOnce, "no wrong no-match", world(2, FLUSH);
     fails_without_the_former_view: FormerViewDropped, "no wrong no-match", world(2, FLUSH);
     fails_if_a_search_protects_nothing: SearchUnprotected, "no wrong no-match", slow(world(1, FLUSHES));
@@ -335,4 +473,15 @@ broken! {
     fails_if_a_gap_is_passed_over: GapPassedOver, "no wrong no-match", world(2, Left { fences: 1, cuts: 1, ..ERASURE });
     fails_if_a_load_keeps_what_was_erased: LoadKeepsErased, "no resurrected", world(2, ERASURE_AND_CRASH);
     fails_if_rows_that_are_gone_count_as_placed: GoneTakenForPlaced, "no wrong no-match", world(2, Left { fences: 1, ..FLUSH });
+    fails_if_loads_begin_anew_with_a_course: NumberedAnew, "nothing kept", world(1, Left { regroups: 1, leaves: 1, ..ERASURE });
+    fails_if_searches_begin_anew_with_a_course: NumberedAnew, "no wrong no-match", slow(world(1, Left { enrolments: 1, regroups: 1, ..NOTHING }));
+    fails_if_any_edition_is_taken: AnyEditionTaken, "no crossed", world(2, MADE_ANEW);
+    fails_with_a_head_that_was_read_apart: HeadReadApart, "no wrong no-match", world(1, Left { enrolments: 1, leaves: 1, lags: 1, ..NOTHING });
+    fails_with_an_old_view: OldViewTaken, "no wrong no-match", world(1, FLUSHES);
+    fails_without_the_size_of_groups: GroupSizeIgnored, "no wrong no-match", with_segments(2, world(1, Left { regroups: 1, ..NOTHING }));
+    fails_if_a_late_leave_is_taken: LateLeaveTaken, "nothing kept", late(world(1, Left { leaves: 1, ..ERASURE }));
+    fails_if_an_erasure_does_not_wait_for_loads: LoadsNotAwaited, "nothing kept", world(1, ERASURE_AND_CRASH);
+    fails_if_a_node_leaves_before_its_loads_end: LeftWithLoads, "nothing kept", world(1, Left { leaves: 1, ..ERASURE_AND_CRASH });
+    fails_if_an_object_is_deleted_at_once: DeletedAtOnce, "nothing missing", with_segments(2, world(1, MERGE));
+    fails_if_a_missing_object_is_taken_for_empty: MissingTakenForEmpty, "no wrong no-match", with_segments(2, world(1, MERGE));
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use super::placement::Part;
-use super::view::{Edition, Head, View};
+use super::view::{Edition, Head, NoSuchVersion, View};
 
 /// Most readings of the head for one identification: the first, and three after views that were gone.
 pub const READINGS_MAX: u32 = 4;
@@ -20,6 +20,8 @@ pub struct Scope {
     pub at_least: u64,
     /// The rows that the parts have in the view of this version.
     pub list: u64,
+    /// So many segments are a group.
+    pub group_segments: NonZeroU32,
     /// Which parts.
     pub parts: BTreeSet<Part>,
 }
@@ -55,30 +57,31 @@ pub struct Question {
 }
 
 impl Question {
-    /// Of a head that was read after the identification came in, and a view that is no older.
-    pub fn new(head: Head, view: &View, group_segments: NonZeroU32) -> Self {
-        let parts = view.parts(head.list, group_segments);
+    /// Of a head that was read after the identification came in. Refuses a view that is older, or that has forgotten the head's.
+    pub fn new(head: Head, view: &View) -> Result<Self, NoSuchVersion> {
+        let parts = view.parts(&head)?;
         let whole = Scope {
             edition: head.edition,
             at_least: head.sequence,
             list: head.list,
+            group_segments: head.group_segments,
             parts: parts.clone(),
         };
-        Self {
+        Ok(Self {
             whole,
             missing: parts,
             readings: 1,
-        }
+        })
     }
 
     /// The same identification by another reading of the head. Answers by the former one no longer count: between two views a row may have moved out of the part that is
     /// asked last into the one that was asked first.
-    #[must_use]
-    pub fn again(&self, head: Head, view: &View, group_segments: NonZeroU32) -> Self {
-        Self {
-            readings: self.readings + 1,
-            ..Self::new(head, view, group_segments)
-        }
+    pub fn again(&self, head: Head, view: &View) -> Result<Self, NoSuchVersion> {
+        let readings = self.readings + 1;
+        Ok(Self {
+            readings,
+            ..Self::new(head, view)?
+        })
     }
 
     /// All parts that it needs.
@@ -119,13 +122,8 @@ impl Question {
     }
 
     fn is_current(&self, scope: &Scope) -> bool {
-        let Scope {
-            edition,
-            at_least,
-            list,
-            parts: _,
-        } = &self.whole;
-        (scope.edition, scope.at_least, scope.list) == (*edition, *at_least, *list)
+        let reading = |scope: &Scope| (scope.edition, scope.at_least, scope.list, scope.group_segments);
+        reading(scope) == reading(&self.whole)
     }
 }
 

@@ -21,12 +21,13 @@ fn head(view: &View, sequence: u64) -> Head {
         },
         sequence,
         list: view.list(),
+        group_segments: GROUP,
     }
 }
 
 fn question(segments: u32) -> Question {
     let view = view(segments);
-    Question::new(head(&view, 7), &view, GROUP)
+    Question::new(head(&view, 7), &view).expect("of one reading")
 }
 
 #[test]
@@ -44,7 +45,7 @@ fn it_needs_every_part_of_its_view_once() {
 #[test]
 fn a_view_that_is_newer_than_the_head_is_read_as_of_the_head() {
     let newer = view(3);
-    let question = Question::new(head(&view(1), 7), &newer, GROUP);
+    let question = Question::new(head(&view(1), 7), &newer).expect("no older");
     assert_eq!(question.missing(), &[Part::Fresh, Part::Group(0)].into());
 }
 
@@ -64,7 +65,7 @@ fn answers_to_an_earlier_reading_do_not_count() {
     assert!(answered.answered(&before.scope([Part::Fresh])));
     // Once with a newer list, and once with nothing newer than a change.
     for view in [view(2), view(1)] {
-        let mut again = answered.again(head(&view, 8), &view, GROUP);
+        let mut again = answered.again(head(&view, 8), &view).expect("of one reading");
         let whole = again.whole().parts.clone();
         assert_eq!(again.missing(), &whole, "the former answer is gone");
         assert!(!again.answered(before.whole()));
@@ -89,10 +90,31 @@ fn the_head_is_read_four_times_at_most() {
             question.refused(question.whole(), Refusal::ViewGone),
             Next::ReadAgain
         );
-        question = question.again(head(&view, sequence), &view, GROUP);
+        question = question
+            .again(head(&view, sequence), &view)
+            .expect("of one reading");
     }
     assert_eq!(
         question.refused(question.whole(), Refusal::ViewGone),
         Next::GiveUp
     );
+}
+
+#[test]
+fn a_view_that_lacks_the_heads_version_is_refused() {
+    let older = Question::new(head(&view(2), 7), &view(1)).expect_err("it lacks segment 2");
+    assert_eq!((older.asked, older.since, older.until), (2, 0, 1));
+    let mut forgot = view(3);
+    forgot.forget(2);
+    assert!(Question::new(head(&view(1), 7), &forgot).is_err());
+    assert!(Question::new(head(&view(2), 7), &forgot).is_ok());
+    assert!(question(1).again(head(&view(2), 8), &view(1)).is_err());
+}
+
+#[test]
+fn answers_by_groups_of_another_size_do_not_count() {
+    let mut question = question(1);
+    let mut other = question.whole().clone();
+    other.group_segments = NonZeroU32::new(2).expect("not 0");
+    assert!(!question.answered(&other));
 }

@@ -70,3 +70,20 @@ fn who_could_not_look_for_an_hour_suspects_nobody_for_it() {
     look(&mut watch, &mut members, 0, 2);
     assert_eq!(look(&mut watch, &mut members, 3_600, 1), []);
 }
+
+#[test]
+fn who_beats_between_the_last_look_and_the_fence_is_not_fenced() {
+    let (mut watch, mut members) = (Watch::default(), two());
+    look(&mut watch, &mut members, 0, 10);
+    let suspects = watch.look(Duration::from_secs(10), &members);
+    assert!(!suspects.is_empty());
+    members.beat(NODE, 1).expect("it is current");
+    let fenced: Vec<NodeId> = suspects
+        .iter()
+        .filter(|seen| members.fence(seen))
+        .map(|seen| seen.node)
+        .collect();
+    assert!(!fenced.contains(&NODE));
+    assert!(members.current(NODE).is_some());
+    assert_eq!(look(&mut watch, &mut members, 11, 10), []);
+}

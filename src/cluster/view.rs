@@ -25,6 +25,49 @@ pub struct Head {
     pub sequence: u64,
     /// Version of the list of segments: how often segments began to count.
     pub list: u64,
+    /// So many segments are a group. Who takes another number for it means other rows by the same part.
+    pub group_segments: NonZeroU32,
+}
+
+impl Head {
+    /// The same for the generation of keys that a rotation makes: the rows are the same ones, and so are their changes.
+    #[must_use]
+    pub fn of_next_keys(mut self) -> Self {
+        self.edition.key_generation += 1;
+        self
+    }
+}
+
+/// A version of the list that a view does not have: it was read before the head, or has forgotten what that version needs. To be read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "the view has versions {since} to {until} of the list of segments, and not {asked}: it is to be read again"
+)]
+pub struct NoSuchVersion {
+    /// The one that was asked for.
+    pub asked: u64,
+    /// The earliest one that it has.
+    pub since: u64,
+    /// The last one.
+    pub until: u64,
+}
+
+/// A head and the view of it, of one reading.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Reading {
+    pub(super) head: Head,
+    pub(super) view: View,
+}
+
+impl Reading {
+    /// Refuses a view of another version, which was not read with this head.
+    pub fn new(head: Head, mut view: View) -> Result<Self, NoSuchVersion> {
+        view.forget(head.list);
+        if (view.since, view.list) != (head.list, head.list) {
+            return Err(view.without(head.list));
+        }
+        Ok(Self { head, view })
+    }
 }
 
 /// Where a segment stands, by versions of the list.
@@ -78,10 +121,11 @@ pub enum ListError {
     NotLive(u32),
 }
 
-/// The segments of a gallery, as of one version of the list and some versions before it.
+/// The segments of a gallery, as of one version of the list and those before it that it has not forgotten.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct View {
     list: u64,
+    since: u64,
     segments: BTreeMap<u32, Segment>,
 }
 
@@ -89,6 +133,11 @@ impl View {
     /// The version of the list.
     pub fn list(&self) -> u64 {
         self.list
+    }
+
+    /// The earliest version that it has not forgotten.
+    pub fn since(&self) -> u64 {
+        self.since
     }
 
     /// All segments by number.
@@ -133,18 +182,37 @@ impl View {
         segments.filter_map(move |(number, segment)| segment.is_in(list).then_some(*number))
     }
 
-    /// What together holds all rows in the view of a version (rule R2): the fresh part, and each group with a segment that counts.
-    pub fn parts(&self, list: u64, group_segments: NonZeroU32) -> BTreeSet<Part> {
-        let groups = self
-            .holding(list)
-            .map(|number| Part::of_segment(number, group_segments));
-        groups.chain([Part::Fresh]).collect()
+    /// What together holds all rows in the view of a head (rule R2): the fresh part, and each group with a segment that counts.
+    pub fn parts(&self, head: &Head) -> Result<BTreeSet<Part>, NoSuchVersion> {
+        if !(self.since..=self.list).contains(&head.list) {
+            return Err(self.without(head.list));
+        }
+        let segments = self.holding(head.list);
+        let groups = segments.map(|number| Part::of_segment(number, head.group_segments));
+        Ok(groups.chain([Part::Fresh]).collect())
     }
 
     /// Leaves out what views before `since` alone have.
     pub fn forget(&mut self, since: u64) {
+        self.since = self.since.max(since.min(self.list));
+        let since = self.since;
         self.segments
             .retain(|_, segment| !matches!(segment, Segment::Retired { until, .. } if *until <= since));
+    }
+
+    /// For a world that takes a view for one that it is not.
+    #[cfg(test)]
+    pub fn taken_for(mut self, list: u64) -> Self {
+        (self.since, self.list) = (0, self.list.max(list));
+        self
+    }
+
+    fn without(&self, asked: u64) -> NoSuchVersion {
+        NoSuchVersion {
+            asked,
+            since: self.since,
+            until: self.list,
+        }
     }
 }
 

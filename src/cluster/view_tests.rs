@@ -6,6 +6,18 @@ fn group(segments: u32) -> NonZeroU32 {
     NonZeroU32::new(segments).expect("not 0")
 }
 
+fn head(list: u64, segments: u32) -> Head {
+    Head {
+        edition: Edition {
+            incarnation: 1,
+            key_generation: 1,
+        },
+        sequence: 7,
+        list,
+        group_segments: group(segments),
+    }
+}
+
 /// Segments 1 and 2 live from versions 1 and 2, merged into 3 at version 3; 4 is warming.
 fn merged() -> View {
     let mut view = View::default();
@@ -35,7 +47,10 @@ fn each_version_has_its_own_segments() {
 #[test]
 fn a_view_has_the_fresh_part_and_the_groups_of_its_segments() {
     let view = merged();
-    let parts = |list, segments| view.parts(list, group(segments)).into_iter().collect::<Vec<_>>();
+    let parts = |list, segments| {
+        let parts = view.parts(&head(list, segments)).expect("it has it");
+        parts.into_iter().collect::<Vec<_>>()
+    };
     assert_eq!(parts(0, 2), [Part::Fresh]);
     assert_eq!(parts(2, 2), [Part::Fresh, Part::Group(0)]);
     assert_eq!(parts(2, 1), [Part::Fresh, Part::Group(0), Part::Group(1)]);
@@ -78,4 +93,25 @@ fn a_list_changes_as_it_may_or_not_at_all() {
         "segment 1 is not live: only one that is can be retired"
     );
     assert_eq!(view, before);
+}
+
+#[test]
+fn a_view_knows_which_versions_it_has() {
+    let mut view = merged();
+    view.forget(2);
+    assert_eq!((view.since(), view.list()), (2, 3));
+    view.forget(1);
+    assert_eq!(view.since(), 2, "what is forgotten stays so");
+    for (list, is_there) in [(1, false), (2, true), (3, true), (4, false)] {
+        assert_eq!(view.parts(&head(list, 1)).is_ok(), is_there, "{list}");
+    }
+    view.forget(9);
+    assert_eq!(view.since(), 3, "it has its last one");
+}
+
+#[test]
+fn a_head_and_a_view_of_two_readings_are_refused() {
+    for (list, is_one) in [(2, false), (3, true), (4, false)] {
+        assert_eq!(Reading::new(head(list, 1), merged()).is_ok(), is_one, "{list}");
+    }
 }

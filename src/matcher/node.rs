@@ -407,6 +407,16 @@ pub enum NodeError {
         /// What happened.
         reason: String,
     },
+    /// No node answers for a part of a tenant's gallery, so that it could not be searched as a whole.
+    #[error("part {part} of the gallery of tenant {tenant} is unavailable: {reason}")]
+    PartUnavailable {
+        /// Which tenant.
+        tenant: TenantId,
+        /// Which part: `fresh`, or `group` and its number.
+        part: String,
+        /// What the last node that was asked said.
+        reason: String,
+    },
     /// A named limit was hit; nothing is wrong with the request.
     #[error("{limit} is reached ({value}); try again later")]
     Exhausted {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::import::blocking;
 use super::node::{NodeError, RankQuery};
-use super::search::{best_first, in_time, rescored};
+use super::search::{in_time, rescored};
 use super::tenant::Tenant;
 use crate::engine::{ScanRequest, Survivors};
 use crate::model::decision::{CANDIDATES_MAX, Candidate, Certificate, SearchAnswer};
@@ -150,7 +150,7 @@ impl Tenant {
                     }
                 }
                 // Of many with the last score the ids decide, so that all of them have to be looked at.
-                candidates.sort_by(best_first);
+                candidates.sort_by(Candidate::best_first);
                 candidates.truncate(ranking.wanted());
             }
             if erased.is_empty() || candidates.len() == ranking.wanted() {

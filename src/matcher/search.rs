@@ -1,6 +1,5 @@
 //! Search: a scan over codes, then the exact canonical score of each survivor, best reference a subject. Scores nothing that is not stored.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -207,7 +206,7 @@ impl Tenant {
     fn describe(&self, ranked: &[(f32, RowId)], links: &[LinkKind]) -> Result<Vec<Candidate>, NodeError> {
         let known = self.candidates(ranked, links)?;
         let mut candidates: Vec<Candidate> = known.into_iter().flatten().collect();
-        candidates.sort_by(best_first);
+        candidates.sort_by(Candidate::best_first);
         Ok(candidates)
     }
 
@@ -262,11 +261,4 @@ pub(super) fn in_time(deadline: Option<Instant>) -> Result<(), NodeError> {
         Some(deadline) if deadline <= Instant::now() => Err(NodeError::DeadlineExceeded),
         _ => Ok(()),
     }
-}
-
-/// The order of an answer: by falling score, ties by subject id.
-pub(super) fn best_first(a: &Candidate, b: &Candidate) -> Ordering {
-    b.score
-        .total_cmp(&a.score)
-        .then_with(|| a.subject_id.cmp(&b.subject_id))
 }

@@ -1,5 +1,6 @@
 //! Scores, candidates and decisions: what a search finds and what a caller is told. Decides nothing itself.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,14 @@ pub struct Candidate {
     pub score: f32,
     /// Links of the subject, sealed by the front; empty unless asked for.
     pub links: Vec<SealedLink>,
+}
+
+impl Candidate {
+    /// The order of an answer: by falling score, ties by subject id.
+    pub fn best_first(&self, other: &Self) -> Ordering {
+        let by_score = other.score.total_cmp(&self.score);
+        by_score.then_with(|| self.subject_id.cmp(&other.subject_id))
+    }
 }
 
 /// What an answer proves about rows that were not scored.

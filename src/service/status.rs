@@ -144,6 +144,13 @@ fn node(error: &NodeError) -> Line {
             .with("node", node)
             .with("detail", reason)
             .retry(NODE_RETRY_AFTER),
+        NodeError::PartUnavailable { tenant, part, reason } => {
+            Line::new(Code::Unavailable, Reason::PartUnavailable)
+                .with("tenant", tenant)
+                .with("part", part)
+                .with("detail", reason)
+                .retry(NODE_RETRY_AFTER)
+        }
         NodeError::Exhausted {
             limit,
             value,

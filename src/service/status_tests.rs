@@ -101,6 +101,15 @@ fn node_errors() -> Vec<(NodeError, Code, Reason)> {
             Reason::NodeUnavailable,
         ),
         (
+            NodeError::PartUnavailable {
+                tenant: tenant(),
+                part: "group 7".to_owned(),
+                reason: "node 9: the disk is full".to_owned(),
+            },
+            Code::Unavailable,
+            Reason::PartUnavailable,
+        ),
+        (
             NodeError::Exhausted {
                 limit: "engine.queue_max",
                 value: 4_096,
@@ -148,6 +157,7 @@ fn known(error: &NodeError) {
         | NodeError::Rejected(_)
         | NodeError::TenantUnavailable { .. }
         | NodeError::NodeUnavailable { .. }
+        | NodeError::PartUnavailable { .. }
         | NodeError::Exhausted { .. }
         | NodeError::StorageRefused(_)
         | NodeError::DeadlineExceeded
@@ -351,7 +361,7 @@ fn reasons_are_read_back_and_unique() {
         assert_eq!(Reason::from_text(reason.as_str()), Some(*reason));
     }
     assert_eq!(Reason::from_text("NO_SUCH"), None);
-    assert_eq!(Reason::ALL.len(), 29);
+    assert_eq!(Reason::ALL.len(), 30);
 }
 
 #[test]

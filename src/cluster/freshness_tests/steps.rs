@@ -6,14 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use super::world::{Database, GROUP, Left, Node, Rows, Search, World};
-use crate::cluster::course::{Course, Load, Piece, Reference};
-use crate::cluster::followers::{Report, Write};
-use crate::cluster::members::{Life, Members};
-use crate::cluster::placement::{Gallery, Member, NodeId, Part, Placement};
+use super::owners::Owners;
+use super::world::{Database, Left, Node, Read, Rows, Search, World};
+use crate::cluster::course::{Course, Piece, Reference};
+use crate::cluster::followers::{Follower, Report, Write};
+use crate::cluster::loads::Load;
+use crate::cluster::members::Life;
+use crate::cluster::placement::Part;
 use crate::cluster::question::{Refusal, Scope};
-use crate::cluster::view::View;
-use crate::model::timestamp::Timestamp;
+use crate::cluster::view::{Segment, View};
 
 /// What is checked: how much of what, and with which rule broken.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub struct Freshness {
     pub slow: bool,
     /// Whether reports, and questions by an earlier reading of the head, take a while.
     pub late: bool,
+    /// So many rows are enrolled, or erased, at once.
+    pub batch: u64,
     pub broken: Option<Broken>,
     /// How often what happened: that it can happen at all is what makes the check worth something.
     pub happened: Arc<Mutex<BTreeMap<&'static str, u64>>>,
@@ -66,18 +69,42 @@ pub enum Broken {
     LoadKeepsErased,
     /// Rows of an enrolment that are no longer fresh when the feed is read are taken for placed.
     GoneTakenForPlaced,
+    /// The numbers of loads and searches begin anew with each course.
+    NumberedAnew,
+    /// Changes and rows of any edition are taken.
+    AnyEditionTaken,
+    /// A head goes with rows that were read before it.
+    HeadReadApart,
+    /// R2: a view that is older than the head is taken for the head's.
+    OldViewTaken,
+    /// R3 without the size of groups.
+    GroupSizeIgnored,
+    /// A leave takes its node off, whichever course it is of.
+    LateLeaveTaken,
+    /// W3: an erasure does not wait for the rows on their way.
+    LoadsNotAwaited,
+    /// A node leaves while rows are on their way to it.
+    LeftWithLoads,
+    /// A retired object is deleted at once.
+    DeletedAtOnce,
+    /// And who does not find it takes it for empty.
+    MissingTakenForEmpty,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     Enrol,
-    Erase(Reference),
+    Erase(Vec<Reference>),
     AcknowledgeErasure(Reference),
     Flush,
     Merge,
     GoLive(u32),
     CutFeed,
     MakeAnew,
+    Regroup,
+    Delete(u32),
+    /// Somebody reads the fresh part, for whom it takes long.
+    Lag,
     Fence(usize),
     Crash(usize),
     Register(usize),
@@ -88,12 +115,17 @@ pub enum Step {
     Unfollow(usize),
     Apply {
         node: usize,
-        now: bool,
+        read: Read,
     },
     /// A node sends a report, which may arrive at any time from then on, and again.
     Say(usize),
-    Report(usize, u64, Report),
-    Load(usize, Piece),
+    Report(Follower, Report),
+    Leave(Follower),
+    Load {
+        node: usize,
+        piece: Piece,
+        lagging: bool,
+    },
     Arrive(usize, Load),
     LetGo(usize, Piece),
     Remember(usize),
@@ -112,43 +144,6 @@ pub enum Step {
     GiveUp(usize),
 }
 
-/// The owners of every part under every set of nodes, by the real placement.
-#[derive(Clone)]
-pub struct Owners(Vec<BTreeMap<Part, BTreeSet<NodeId>>>);
-
-const GROUPS_MAX: u32 = 16;
-
-impl Owners {
-    fn new(nodes: usize, replicas: usize) -> Self {
-        let gallery = Gallery::of(&"acme".parse().expect("a tenant's id"), Timestamp(1));
-        let parts = || (0..GROUPS_MAX).map(Part::Group).chain([Part::Fresh]);
-        let sets = (0..1_usize << nodes).map(|set| {
-            let members = (0..nodes).filter(|node| set >> node & 1 == 1);
-            let member = |node| Member {
-                id: Node::id(node),
-                weight: 1,
-            };
-            let Ok(placement) = Placement::new(members.map(member).collect()) else {
-                return BTreeMap::new();
-            };
-            let owners = |part| placement.owners(gallery, part, replicas).into_iter().collect();
-            parts().map(|part| (part, owners(part))).collect()
-        });
-        Self(sets.collect())
-    }
-
-    /// Today's and tomorrow's.
-    fn of(&self, members: &Members, part: Part) -> BTreeSet<NodeId> {
-        let set = |members: Vec<Member>| {
-            let bits = members.iter().map(|member| 1_usize << (member.id.0 - 1));
-            bits.sum::<usize>()
-        };
-        let sets = [set(members.now()), set(members.next())];
-        let owners = sets.iter().filter_map(|set| self.0[*set].get(&part));
-        owners.flatten().copied().collect()
-    }
-}
-
 impl Freshness {
     pub fn new(left: Left, nodes: usize) -> Self {
         Self {
@@ -158,6 +153,7 @@ impl Freshness {
             segments: 0,
             slow: false,
             late: false,
+            batch: 1,
             broken: None,
             happened: Arc::default(),
             owners: Owners::new(nodes, 2),
@@ -176,7 +172,7 @@ impl Freshness {
     fn owns(&self, world: &World, node: usize, piece: Piece) -> bool {
         let part = match piece {
             Piece::Fresh => Part::Fresh,
-            Piece::Segment(number) => Part::of_segment(number, GROUP),
+            Piece::Segment(number) => Part::of_segment(number, world.db.group_segments),
         };
         self.owners.of(&world.db.members, part).contains(&Node::id(node))
     }
@@ -196,7 +192,8 @@ impl Freshness {
             return answer;
         }
         let live = course.view().holding(scope.list);
-        let asked = live.filter(|number| scope.parts.contains(&Part::of_segment(*number, GROUP)));
+        let part = |number: u32| Part::of_segment(number, scope.group_segments);
+        let asked = live.filter(|number| scope.parts.contains(&part(*number)));
         let fresh = scope.parts.contains(&Part::Fresh).then_some(Piece::Fresh);
         Ok(asked.map(Piece::Segment).chain(fresh).collect())
     }
@@ -208,6 +205,9 @@ impl Freshness {
         }
         if self.breaks(Broken::EditionIgnored) {
             scope.edition = course.edition();
+        }
+        if self.breaks(Broken::GroupSizeIgnored) {
+            scope.group_segments = course.group_segments();
         }
         scope
     }
@@ -227,12 +227,11 @@ impl Freshness {
             steps.push(Step::Enrol);
         }
         if can_write && left.erasures > 0 {
-            steps.extend(
-                db.rows
-                    .keys()
-                    .filter(|row| db.counts(**row))
-                    .map(|row| Step::Erase(*row)),
-            );
+            let rows: Vec<Reference> = db.rows.keys().copied().filter(|row| db.counts(*row)).collect();
+            steps.extend(rows.iter().map(|row| Step::Erase(vec![*row])));
+            if self.batch > 1 && rows.len() > 1 {
+                steps.push(Step::Erase(rows));
+            }
         }
         if can_write && left.flushes > 0 && !db.fresh().is_subset(&waiting) {
             steps.push(Step::Flush);
@@ -248,7 +247,9 @@ impl Freshness {
             .iter()
             .filter(|(number, _)| !is_live(db, **number))
         {
-            let owners = self.owners.of(&db.members, Part::of_segment(*number, GROUP));
+            let owners = self
+                .owners
+                .of(&db.members, Part::of_segment(*number, db.group_segments));
             if db.followers.may_go_live(&db.members, *number, &owners) {
                 steps.push(Step::GoLive(*number));
             }
@@ -271,6 +272,20 @@ impl Freshness {
         if left.dropped > 0 {
             steps.push(Step::MakeAnew);
         }
+        if left.regroups > 0 {
+            steps.push(Step::Regroup);
+        }
+        if left.lags > 0 {
+            steps.push(Step::Lag);
+        }
+        let anyway = self.breaks(Broken::DeletedAtOnce) || self.breaks(Broken::MissingTakenForEmpty);
+        for (number, segment) in db.view.segments() {
+            let is_retired = matches!(segment, Segment::Retired { .. });
+            let may = db.followers.may_delete(&db.members, *segment) || (anyway && is_retired);
+            if left.deletions > 0 && may && db.objects.contains_key(number) {
+                steps.push(Step::Delete(*number));
+            }
+        }
     }
 
     pub fn node_steps(&self, world: &World, index: usize, steps: &mut Vec<Step>) {
@@ -286,26 +301,33 @@ impl Freshness {
                 steps.push(Step::Advance(index, Life::Gone));
             }
         }
-        if node.generation == 0 {
-            steps.push(Step::Register(index));
-            return;
+        for report in node.said.iter().filter(|report| world.tells(report)) {
+            steps.push(Step::Report(report.0, report.1.clone()));
         }
-        if left.crashes > 0 {
-            steps.push(Step::Crash(index));
-        }
-        for report in node.said.iter().filter(|report| world.tells(index, report)) {
-            steps.push(Step::Report(index, report.0, report.1.clone()));
-        }
-        let is_current = world.is_current(index);
-        if !is_current {
-            steps.push(Step::Told(index));
-        }
-        steps.extend(node.arriving.keys().map(|load| Step::Arrive(index, *load)));
+        steps.extend(
+            node.left
+                .iter()
+                .filter_map(|follower| self.leave(world, *follower)),
+        );
+        steps.extend(node.arriving.keys().map(|load| Step::Arrive(index, load.clone())));
         steps.extend(
             node.searches
                 .keys()
                 .map(|search| Step::EndSearch(index, search.clone())),
         );
+        if node.generation == 0 {
+            if node.arriving.is_empty() {
+                steps.push(Step::Register(index));
+            }
+            return;
+        }
+        if left.crashes > 0 {
+            steps.push(Step::Crash(index));
+        }
+        let is_current = world.is_current(index);
+        if !is_current {
+            steps.push(Step::Told(index));
+        }
         let Some(course) = &node.course else {
             let mut owned = pieces(&db.view)
                 .into_iter()
@@ -321,21 +343,36 @@ impl Freshness {
         }
     }
 
+    /// A leave that changes what the database knows. Where the rule is broken, that of one course is any other's.
+    fn leave(&self, world: &World, follower: Follower) -> Option<Step> {
+        let course = world.nodes.iter().enumerate().find_map(|(index, node)| {
+            let now = Node::follower(index, node.generation, node.course.as_ref()?);
+            (now.node == follower.node).then_some(now)
+        });
+        let follower = course
+            .filter(|_| self.breaks(Broken::LateLeaveTaken))
+            .unwrap_or(follower);
+        let mut after = world.db.followers.clone();
+        after.leave(follower);
+        (after != world.db.followers).then_some(Step::Leave(follower))
+    }
+
     fn course_steps(&self, world: &World, index: usize, course: &Course, steps: &mut Vec<Step>) {
         let db = &world.db;
         let next = course.applied() + 1;
-        if course.edition() != db.edition || next <= db.head().sequence {
-            steps.push(Step::Apply {
-                node: index,
-                now: true,
-            });
-            let is_same = course.edition() == db.edition && next >= db.feed_from;
-            if is_same && db.change(next, true) != db.change(next, false) {
-                steps.push(Step::Apply {
-                    node: index,
-                    now: false,
-                });
+        let mut apply = |read| steps.push(Step::Apply { node: index, read });
+        let is_same = course.edition() == db.edition;
+        if course.goes_on(&db.head()).is_err() || next <= db.head().sequence {
+            apply(Read::Now);
+            if is_same
+                && next >= db.feed_from
+                && db.change(next, Read::Now).1 != db.change(next, Read::Late).1
+            {
+                apply(Read::Late);
             }
+        }
+        if is_same && db.former.is_some() && db.change(next, Read::Former).1.is_some() {
+            apply(Read::Former);
         }
         for piece in pieces(course.view()) {
             if course.knows(piece) && !self.owns(world, index, piece) && !is_leaving(course, piece) {
@@ -355,28 +392,43 @@ impl Freshness {
         if life == Some(Life::Joining) && owned().all(|piece| course.held().contains(&piece)) {
             steps.push(Step::Advance(index, Life::Serving));
         }
-        if course.edition() != db.edition {
-            return;
-        }
-        let report = (world.nodes[index].generation, Report::of(course));
-        if !self.late && world.tells(index, &report) {
-            steps.push(Step::Report(index, report.0, report.1));
-        } else if self.late && !world.nodes[index].said.contains(&report) {
-            steps.push(Step::Say(index));
-        }
-        steps.extend(
-            owned()
-                .filter(|piece| !course.knows(*piece))
-                .map(|piece| Step::Load(index, piece)),
+        let node = &world.nodes[index];
+        let report = (
+            Node::follower(index, node.generation, course),
+            self.report(course),
         );
-        if self.slow
-            && pieces(course.view())
-                .into_iter()
-                .all(|piece| !course.knows(piece))
-            && owned().count() == 0
-        {
+        if world.tells(&report) {
+            if !self.late {
+                steps.push(Step::Report(report.0, report.1));
+            } else if !node.said.contains(&report) {
+                steps.push(Step::Say(index));
+            }
+        }
+        for piece in owned().filter(|piece| !course.knows(*piece)) {
+            let load = |lagging| Step::Load {
+                node: index,
+                piece,
+                lagging,
+            };
+            steps.push(load(false));
+            if piece == Piece::Fresh && db.lagging.is_some() {
+                steps.push(load(true));
+            }
+        }
+        let mut all = pieces(course.view()).into_iter();
+        let has_nothing = all.all(|piece| !course.knows(piece)) && owned().count() == 0;
+        let may = node.arriving.is_empty() || self.breaks(Broken::LeftWithLoads);
+        if may && (world.left.leaves > 0 || (self.slow && has_nothing)) {
             steps.push(Step::Unfollow(index));
         }
+    }
+
+    pub fn report(&self, course: &Course) -> Report {
+        let mut report = Report::of(course);
+        if self.breaks(Broken::LoadsNotAwaited) {
+            report.wiped = report.applied;
+        }
+        report
     }
 
     pub fn front_steps(&self, world: &World, index: usize, steps: &mut Vec<Step>) {
@@ -408,6 +460,7 @@ impl Freshness {
                 let search = Search {
                     front: index,
                     number: front.number,
+                    course: course.number(),
                     scope: scope.clone(),
                 };
                 let (front, scope) = (index, scope.clone());
@@ -436,6 +489,6 @@ fn is_live(db: &Database, number: u32) -> bool {
 
 fn is_leaving(course: &Course, piece: Piece) -> bool {
     let mut after = course.clone();
-    after.let_go(piece);
-    after == *course
+    let effects = after.let_go(piece);
+    effects.is_empty() && after == *course
 }

@@ -1,13 +1,18 @@
 //! What becomes of a step, and what must hold after each.
 
+use std::collections::BTreeMap;
+use std::mem;
+use std::num::NonZeroU32;
+
 use stateright::{Model, Property};
 
 use super::steps::{Broken, Freshness, Step};
-use super::world::{Asking, Database, Front, GROUP, Left, Node, Outcome, Rows, Search, World};
-use crate::cluster::course::{Change, Course, Effect, Piece};
-use crate::cluster::followers::Report;
+use super::world::{Database, Front, Left, Node, Outcome, Read, Rows, World};
+use crate::cluster::course::{Change, Course, CourseError, Effect, Piece};
+use crate::cluster::loads::{Load, Loads};
 use crate::cluster::members::{Life, Suspect};
-use crate::cluster::question::{Next, Question, Scope};
+use crate::cluster::question::Question;
+use crate::cluster::view::Reading;
 
 impl Model for Freshness {
     type State = World;
@@ -33,6 +38,11 @@ impl Model for Freshness {
             self.take(&mut world, Step::Flush);
             self.settle(&mut world);
         }
+        let view = world.db.view.clone();
+        world
+            .fronts
+            .iter_mut()
+            .for_each(|front| front.view = view.clone());
         world.left = self.left;
         *self.happened.lock().expect("nobody panics with it") = happened;
         vec![world]
@@ -67,6 +77,16 @@ impl Model for Freshness {
                 let is_forgotten = |row| !world.db.rows[&row].erasure_acknowledged;
                 nodes.all(|node| world.nodes[node].memory().all(is_forgotten))
             }),
+            Property::always("nothing missing", |model: &Self, world: &World| {
+                let mut nodes = (0..model.nodes).filter(|node| world.is_current(*node));
+                nodes.all(|node| match &world.nodes[node].course {
+                    Some(course) if course.edition() == world.db.edition => {
+                        let mut listed = course.view().segments().keys();
+                        listed.all(|number| world.db.objects.contains_key(number))
+                    }
+                    _ => true,
+                })
+            }),
         ]
     }
 }
@@ -81,28 +101,42 @@ impl Freshness {
             | Step::Fence(_)
             | Step::Crash(_)
             | Step::Advance(..) => self.live(world, &step),
-            Step::Apply { node, now } => self.apply(world, node, now),
-            Step::Say(node) => {
-                let node = &mut world.nodes[node];
+            Step::Apply { node, read } => self.apply(world, node, read),
+            Step::Say(index) => {
+                let node = &mut world.nodes[index];
                 let course = node.course.as_ref().expect("it follows");
-                node.said.insert((node.generation, Report::of(course)));
+                let follower = Node::follower(index, node.generation, course);
+                node.said.insert((follower, self.report(course)));
             }
-            Step::Report(node, generation, report) => {
+            Step::Report(follower, report) => {
                 let (followers, members) = (&mut world.db.followers, &world.db.members);
-                let told = followers.report(members, Node::id(node), generation, report);
+                let told = followers.report(members, follower, report);
                 told.expect("it is current");
             }
-            Step::Load(node, piece) => {
-                let rows = world.db.read(piece);
-                let list = world.db.view.list();
+            Step::Leave(follower) => world.db.followers.leave(follower),
+            Step::Load { node, piece, lagging } => {
+                let db = &mut world.db;
+                let lagging = db.lagging.take_if(|_| lagging);
+                let lagging = lagging.map(|(head, rows)| (head, Some(rows)));
+                let read = lagging.unwrap_or_else(|| (db.head(), db.read(piece)));
                 let node = &mut world.nodes[node];
-                let load = node.course.as_mut().and_then(|course| course.load(piece));
-                node.arriving.insert(load.expect("it is not there"), (list, rows));
+                let course = node.course.as_mut().expect("it follows");
+                let load = course.load(piece).expect("it is not there");
+                let anyway = self.breaks(Broken::HeadReadApart) || self.breaks(Broken::AnyEditionTaken);
+                if anyway || load.may_read(&read.0) {
+                    node.arriving.insert(load, read);
+                    return;
+                }
+                let effects = course.lost(load);
+                if course.goes_on(&read.0).is_ok() {
+                    self.note("a reading was too early for a load");
+                    node.carry_out(effects, &BTreeMap::new());
+                } else {
+                    self.note("a load met another edition");
+                    self.let_go_of_all(node);
+                }
             }
-            Step::Arrive(node, load) => {
-                let forgets_erased = self.breaks(Broken::LoadKeepsErased);
-                self.note(world.nodes[node].arrive(&load, forgets_erased));
-            }
+            Step::Arrive(node, load) => self.arrive(world, node, load),
             Step::LetGo(node, piece) => {
                 let objects = &world.db.objects;
                 let node = &mut world.nodes[node];
@@ -115,10 +149,10 @@ impl Freshness {
                 node.carry_out(effects, objects);
             }
             Step::Remember(front) => {
-                let question = Question::new(world.db.head(), &world.db.view, GROUP);
-                world.fronts[front].remembered = Some(question);
+                let question = Question::new(world.db.head(), &world.db.view);
+                world.fronts[front].remembered = question.ok();
             }
-            Step::Ask(front) => ask(world, front),
+            Step::Ask(front) => self.ask(world, front),
             Step::Search { node, front, scope } => self.search(world, node, front, scope),
             Step::EndSearch(node, search) => self.end_search(world, node, &search),
             Step::Refuse { node, front, scope } => self.refuse(world, node, front, &scope),
@@ -148,11 +182,11 @@ impl Freshness {
         match step {
             Step::Enrol => {
                 left.enrolments -= 1;
-                db.enrol();
+                db.enrol(self.batch);
             }
-            Step::Erase(row) => {
+            Step::Erase(rows) => {
                 left.erasures -= 1;
-                db.erase(*row);
+                db.erase(rows);
             }
             Step::AcknowledgeErasure(row) => {
                 db.rows.get_mut(row).expect("it is there").erasure_acknowledged = true;
@@ -174,7 +208,7 @@ impl Freshness {
             Step::Merge => {
                 left.merges -= 1;
                 let live = db.view.holding(db.view.list());
-                db.warm(live.flat_map(|number| db.segment(number)).collect());
+                db.warm(live.filter_map(|number| db.segment(number)).flatten().collect());
             }
             Step::GoLive(segment) => {
                 db.go_live(*segment);
@@ -188,6 +222,19 @@ impl Freshness {
                 left.dropped -= 1;
                 db.make_anew();
             }
+            Step::Regroup => {
+                left.regroups -= 1;
+                db.group_segments = NonZeroU32::MIN;
+            }
+            Step::Delete(number) => {
+                left.deletions -= 1;
+                db.objects.remove(number);
+                self.note("an object was deleted");
+            }
+            Step::Lag => {
+                left.lags -= 1;
+                db.lagging = Some((db.head(), db.fresh()));
+            }
             other => unreachable!("{other:?} is no step of the database"),
         }
     }
@@ -199,24 +246,32 @@ impl Freshness {
             Step::Register(node) => world.nodes[node].generation = db.members.register(Node::id(node), 1),
             Step::Told(node) => {
                 self.note("a fenced node was told so");
-                if self.breaks(Broken::MemoryKept) {
-                    world.nodes[node].generation = 0;
-                } else {
-                    world.nodes[node].crash();
+                world.nodes[node].generation = 0;
+                if !self.breaks(Broken::MemoryKept) {
+                    self.let_go_of_all(&mut world.nodes[node]);
                 }
             }
-            Step::Follow(node) => {
-                let (head, generation) = (db.head(), world.nodes[node].generation);
-                let follows = db
-                    .followers
-                    .follow(&db.members, Node::id(node), generation, head.sequence);
+            Step::Follow(index) => {
+                let node = &mut world.nodes[index];
+                let reading = Reading::new(db.head(), db.view.clone()).expect("of one reading");
+                let course = Course::new(reading, mem::take(&mut node.loads));
+                let follower = Node::follower(index, node.generation, &course);
+                let follows = db.followers.follow(&db.members, follower, self.report(&course));
                 follows.expect("it is current");
-                world.nodes[node].course = Some(Course::new(head, db.view.clone(), GROUP));
+                node.course = Some(course);
             }
-            Step::Unfollow(node) => {
-                db.followers.leave(Node::id(node));
-                world.nodes[node].let_go_of_all();
-                self.note("a node with nothing to hold left");
+            Step::Unfollow(index) => {
+                left.leaves = left.leaves.saturating_sub(1);
+                let node = &mut world.nodes[index];
+                let course = node.course.as_ref().expect("it follows");
+                let follower = Node::follower(index, node.generation, course);
+                self.let_go_of_all(node);
+                if self.late {
+                    node.left.insert(follower);
+                } else {
+                    db.followers.leave(follower);
+                }
+                self.note("a node that let go of all left");
             }
             Step::Fence(node) => {
                 left.fences -= 1;
@@ -246,36 +301,76 @@ impl Freshness {
         }
     }
 
-    fn apply(&self, world: &mut World, index: usize, now: bool) {
+    fn let_go_of_all(&self, node: &mut Node) {
+        node.let_go_of_all();
+        if self.breaks(Broken::NumberedAnew) {
+            node.loads = Loads::default();
+        }
+    }
+
+    fn arrive(&self, world: &mut World, index: usize, load: Load) {
+        let (db, node) = (&world.db, &mut world.nodes[index]);
+        let (mut read, mut rows) = node.arriving.remove(&load).expect("it is on its way");
+        if self.breaks(Broken::HeadReadApart) {
+            read = db.head();
+        }
+        if self.breaks(Broken::MissingTakenForEmpty) {
+            rows = rows.or(Some(Rows::new()));
+        }
+        if let Some(course) = node
+            .course
+            .as_ref()
+            .filter(|_| self.breaks(Broken::AnyEditionTaken))
+        {
+            read.edition = course.edition();
+        }
+        self.note(node.arrive(load, &read, rows, self.breaks(Broken::LoadKeepsErased)));
+    }
+
+    fn apply(&self, world: &mut World, index: usize, read: Read) {
         let (db, node) = (&world.db, &mut world.nodes[index]);
         let course = node.course.as_mut().expect("it follows");
-        if course.edition() != db.edition {
-            self.note("a node met another edition");
-            node.let_go_of_all();
-            return;
-        }
         if self.breaks(Broken::GapPassedOver) {
             for missing in course.applied() + 1..db.feed_from {
                 let nothing = Change::Erased(Vec::new());
-                course.apply(missing, &nothing).expect("it is the next one");
+                course
+                    .apply(&db.head(), missing, &nothing)
+                    .expect("it is the next one");
             }
         }
-        let sequence = (course.applied() + 1).max(db.feed_from);
-        let mut change = match db.head().sequence {
-            last if sequence <= last => db.change(sequence, now),
-            _ => Change::Erased(Vec::new()),
-        };
-        if let Change::Enrolled { gone_by, .. } = &mut change {
-            if gone_by.is_some() {
-                self.note("a row was no longer fresh when the feed was read");
-            }
-            gone_by.take_if(|_| self.breaks(Broken::GoneTakenForPlaced));
+        let sequence = (course.applied() + 1).max(if read == Read::Former { 1 } else { db.feed_from });
+        let (mut head, change) = db.change(sequence, read);
+        if self.breaks(Broken::AnyEditionTaken) {
+            head.edition = course.edition();
         }
-        let Ok(effects) = course.apply(sequence, &change) else {
-            self.note("a node was behind the feed's floor");
-            node.let_go_of_all();
+        let Some(mut change) = change else {
+            if course.goes_on(&head).is_err() {
+                self.note("a node met another edition");
+                self.let_go_of_all(node);
+            }
             return;
         };
+        if let Change::Enrolled { gone, .. } = &mut change {
+            if *gone {
+                self.note("a row was no longer fresh when the feed was read");
+            }
+            *gone &= !self.breaks(Broken::GoneTakenForPlaced);
+        }
+        let effects = match course.apply(&head, sequence, &change) {
+            Ok(effects) => effects,
+            Err(error) => {
+                self.note(match error {
+                    CourseError::Edition(_) => "a node met another edition",
+                    CourseError::Groups { .. } => "a node met other groups",
+                    _ => "a node was behind the feed's floor",
+                });
+                self.let_go_of_all(node);
+                return;
+            }
+        };
+        if read == Read::Former {
+            self.note("a change of the former incarnation came");
+        }
         let kept = matches!(change, Change::Live { .. }) && !node.searches.is_empty();
         if kept && effects.is_empty() {
             self.note("a search was under way when the list moved");
@@ -294,117 +389,4 @@ impl Freshness {
             _ => {}
         }
     }
-
-    fn search(&self, world: &mut World, index: usize, front: usize, scope: Scope) {
-        let node = &mut world.nodes[index];
-        let course = node.course.as_mut().expect("it follows");
-        let pieces = self.hears(course, &scope).expect("it answers");
-        let heard = self.as_heard(course, &scope);
-        if !self.breaks(Broken::SearchUnprotected) {
-            // One that breaks a rule answers all the same.
-            let _ = course.begin(&heard);
-        }
-        let number = world.fronts[front].number;
-        if let Some(asking) = &mut world.fronts[front].asking {
-            asking.former.retain(|former| *former != scope);
-        }
-        let search = Search { front, number, scope };
-        node.searches.insert(search.clone(), pieces);
-        if !self.slow {
-            self.end_search(world, index, &search);
-        }
-    }
-
-    fn end_search(&self, world: &mut World, index: usize, search: &Search) {
-        let node = &mut world.nodes[index];
-        let pieces = node.searches.remove(search).expect("it is under way");
-        let found = node.find(&pieces);
-        if let Some(course) = &mut node.course {
-            let heard = self.as_heard(course, &search.scope);
-            let effects = course.end(&heard);
-            if !effects.is_empty() {
-                self.note("the last search of a former view let go of rows");
-            }
-            node.carry_out(effects, &world.db.objects);
-        }
-        if !world.is_current(index) {
-            self.note("a fenced node answered");
-        }
-        let front = &mut world.fronts[search.front];
-        let Some(asking) = front.asking.as_mut().filter(|_| front.number == search.number) else {
-            self.note("an answer came too late");
-            return;
-        };
-        let mut scope = search.scope.clone();
-        if self.breaks(Broken::ReadingsMixed) {
-            scope = asking.question.scope(scope.parts);
-        }
-        if !asking.question.answered(&scope) {
-            self.note("an answer to an earlier reading came");
-            return;
-        }
-        asking.found.extend(found);
-        let missing = asking.question.missing().len();
-        if missing == 0 || (missing == 1 && self.breaks(Broken::PartLeftOut)) {
-            let outcome = asking.outcome(&world.db);
-            self.close(front, outcome);
-        }
-    }
-
-    fn refuse(&self, world: &mut World, index: usize, front: usize, scope: &Scope) {
-        let course = world.nodes[index].course.as_ref().expect("it follows");
-        let refusal = self.hears(course, scope).expect_err("it refuses");
-        let front = &mut world.fronts[front];
-        let Some(asking) = &mut front.asking else { return };
-        match asking.question.refused(scope, refusal) {
-            Next::Elsewhere(_) => self.close(front, Outcome::Behind),
-            Next::GiveUp => self.close(front, Outcome::ViewsGone),
-            Next::Ignore => {}
-            Next::ReadAgain => {
-                self.note("a view was gone and the head read again");
-                let whole = asking.question.whole().clone();
-                let parts = whole.parts.iter();
-                asking
-                    .former
-                    .extend(parts.map(|part| asking.question.scope([*part])));
-                asking.question = asking.question.again(world.db.head(), &world.db.view, GROUP);
-                asking.found.clear();
-            }
-        }
-    }
-
-    fn close(&self, front: &mut Front, outcome: Outcome) {
-        self.note(match outcome {
-            Outcome::Found => "somebody was found",
-            Outcome::Nobody => "nobody was there",
-            Outcome::Forgotten => "an erased one was not found",
-            Outcome::Behind => "UNAVAILABLE: a part was behind",
-            Outcome::ViewsGone => "UNAVAILABLE: every view was gone",
-            Outcome::GivenUp => "UNAVAILABLE: the deadline passed",
-            Outcome::WrongNoMatch | Outcome::Resurrected | Outcome::Crossed => "a wrong answer",
-        });
-        front.asking = None;
-        front.outcome = Some(outcome);
-    }
-}
-
-fn ask(world: &mut World, index: usize) {
-    let (db, front) = (&world.db, &mut world.fronts[index]);
-    world.left.questions -= 1;
-    front.number += 1;
-    front.outcome = None;
-    let fresh = || Question::new(db.head(), &db.view, GROUP);
-    let question = front.remembered.take().unwrap_or_else(fresh);
-    let rows = |erased: bool| {
-        let rows = db.rows.iter().filter(|(_, row)| row.erased.is_some() == erased);
-        let ours = rows.filter(|(_, row)| row.incarnation == db.edition.incarnation);
-        ours.map(|(reference, _)| *reference).collect()
-    };
-    front.asking = Some(Asking {
-        question,
-        former: Vec::new(),
-        found: Rows::new(),
-        enrolled: rows(false),
-        erased: rows(true),
-    });
 }

@@ -48,10 +48,10 @@ impl Chooser<Freshness> for Walker {
 /// What goes wrong is rare, so that a walk sees much before: a fault after everything is done shows nothing.
 fn weight(step: &Step) -> u64 {
     match step {
-        Step::MakeAnew => 1,
+        Step::MakeAnew | Step::Regroup | Step::Unfollow(_) => 1,
         Step::Fence(_) | Step::Crash(_) | Step::GiveUp(_) | Step::Refuse { .. } | Step::CutFeed => 2,
         Step::Advance(..) | Step::Merge | Step::Told(_) | Step::Erase(_) => 4,
-        Step::GoLive(_) | Step::Register(_) | Step::Follow(_) => 30,
+        Step::Delete(_) | Step::GoLive(_) | Step::Register(_) | Step::Follow(_) => 30,
         _ => 10,
     }
 }

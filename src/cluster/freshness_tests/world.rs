@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::num::NonZeroU32;
 
-use crate::cluster::course::{Arrival, Change, Course, Effect, Load, Piece, Reference};
-use crate::cluster::followers::{Followers, Report};
+use crate::cluster::course::{self, Arrival, Change, Course, Effect, Piece, Reference};
+use crate::cluster::followers::{Follower, Followers, Report};
+use crate::cluster::loads::{Load, Loads};
 use crate::cluster::members::Members;
 use crate::cluster::placement::NodeId;
 use crate::cluster::question::{Question, Scope};
 use crate::cluster::view::{Edition, Head, View};
 
-/// Segments of a group.
+/// Segments of a group to begin with.
 pub const GROUP: NonZeroU32 = NonZeroU32::new(2).expect("not 0");
 
 pub type Rows = BTreeSet<Reference>;
@@ -32,9 +33,9 @@ impl World {
     }
 
     /// Whether a report changes what the database knows.
-    pub fn tells(&self, node: usize, (generation, report): &(u64, Report)) -> bool {
+    pub fn tells(&self, (follower, report): &(Follower, Report)) -> bool {
         let mut after = self.db.followers.clone();
-        let told = after.report(&self.db.members, Node::id(node), *generation, report.clone());
+        let told = after.report(&self.db.members, *follower, report.clone());
         told.is_ok() && after != self.db.followers
     }
 }
@@ -53,6 +54,10 @@ pub struct Left {
     pub drains: u32,
     pub dropped: u32,
     pub given_up: u32,
+    pub regroups: u32,
+    pub deletions: u32,
+    pub leaves: u32,
+    pub lags: u32,
 }
 
 /// Each method is a transaction.
@@ -68,6 +73,11 @@ pub struct Database {
     pub rows: BTreeMap<Reference, Row>,
     /// The objects in storage, which never change.
     pub objects: BTreeMap<u32, Rows>,
+    pub group_segments: NonZeroU32,
+    /// The head and the feed of the incarnation before, for who read them then.
+    pub former: Option<(Head, Vec<Change>)>,
+    /// The fresh part as somebody read it long ago, or as a replica that lags has it.
+    pub lagging: Option<(Head, Rows)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -92,6 +102,9 @@ impl Database {
             feed_from: 1,
             rows: BTreeMap::new(),
             objects: BTreeMap::new(),
+            group_segments: GROUP,
+            former: None,
+            lagging: None,
         }
     }
 
@@ -100,28 +113,31 @@ impl Database {
             edition: self.edition,
             sequence: self.feed.len() as u64,
             list: self.view.list(),
+            group_segments: self.group_segments,
         }
     }
 
-    pub fn enrol(&mut self) {
-        let row = Reference(self.rows.len() as u64);
+    /// A batch.
+    pub fn enrol(&mut self, batch: u64) {
+        let next = self.rows.len() as u64;
+        let rows: Vec<Reference> = (next..next + batch).map(Reference).collect();
         let incarnation = self.edition.incarnation;
-        self.rows.insert(
-            row,
-            Row {
-                incarnation,
-                erased: None,
-                erasure_acknowledged: false,
-            },
-        );
-        let rows = vec![row];
-        self.feed.push(Change::Enrolled { rows, gone_by: None });
+        let row = Row {
+            incarnation,
+            erased: None,
+            erasure_acknowledged: false,
+        };
+        self.rows
+            .extend(rows.iter().map(|reference| (*reference, row.clone())));
+        self.feed.push(Change::Enrolled { rows, gone: false });
     }
 
-    pub fn erase(&mut self, row: Reference) {
-        self.feed.push(Change::Erased(vec![row]));
+    pub fn erase(&mut self, rows: &[Reference]) {
+        self.feed.push(Change::Erased(rows.to_vec()));
         let sequence = self.head().sequence;
-        self.rows.get_mut(&row).expect("it is there").erased = Some(sequence);
+        for row in rows {
+            self.rows.get_mut(row).expect("it is there").erased = Some(sequence);
+        }
     }
 
     /// Whether a row is enrolled in today's gallery.
@@ -145,21 +161,22 @@ impl Database {
         segment.is_some_and(|segment| segment.live_from().is_some())
     }
 
-    pub fn segment(&self, number: u32) -> Rows {
-        let rows = self.objects.get(&number).into_iter().flatten().copied();
-        rows.filter(|row| self.counts(*row)).collect()
+    /// `None`: the object is not there.
+    pub fn segment(&self, number: u32) -> Option<Rows> {
+        let rows = self.objects.get(&number)?.iter().copied();
+        Some(rows.filter(|row| self.counts(*row)).collect())
     }
 
-    pub fn read(&self, piece: Piece) -> Rows {
+    pub fn read(&self, piece: Piece) -> Option<Rows> {
         match piece {
-            Piece::Fresh => self.fresh(),
+            Piece::Fresh => Some(self.fresh()),
             Piece::Segment(number) => self.segment(number),
         }
     }
 
     /// The first step of a flush or a merge.
     pub fn warm(&mut self, rows: Rows) {
-        let number = u32::try_from(self.objects.len()).expect("few") + 1;
+        let number = u32::try_from(self.view.segments().len()).expect("few") + 1;
         self.view.warm(number).expect("a new number");
         self.objects.insert(number, rows);
         self.feed.push(Change::Warming(number));
@@ -176,29 +193,59 @@ impl Database {
         self.feed.push(Change::Live { segment, retired });
     }
 
-    /// A change as the feed gives it. A reading of `now` finds rows no longer where they were; an earlier one, that is long on its way, found them.
-    pub fn change(&self, sequence: u64, now: bool) -> Change {
-        let change = self.feed[usize::try_from(sequence).expect("few") - 1].clone();
-        match change {
-            Change::Enrolled { mut rows, .. } if now => {
+    /// A change as the feed gives it, and the head that it was read with. A reading of now finds rows no longer where they were; an earlier one, that is long on its way, found
+    /// them; one of the former incarnation found others.
+    pub fn change(&self, sequence: u64, read: Read) -> (Head, Option<Change>) {
+        let at = usize::try_from(sequence).expect("few") - 1;
+        if read == Read::Former {
+            let (head, feed) = self.former.as_ref().expect("there was one");
+            return (*head, feed.get(at).cloned());
+        }
+        let change = self.feed.get(at).cloned();
+        if read == Read::Late {
+            let before = self.feed.iter().take(at + 1);
+            let list = before
+                .filter(|change| matches!(change, Change::Live { .. }))
+                .count() as u64;
+            let head = self.head();
+            return (
+                Head {
+                    sequence,
+                    list,
+                    ..head
+                },
+                change,
+            );
+        }
+        let change = change.map(|change| match change {
+            Change::Enrolled { mut rows, .. } => {
                 let (fresh, all) = (self.fresh(), rows.len());
                 rows.retain(|row| fresh.contains(row));
-                let gone_by = (rows.len() < all).then_some(self.view.list());
-                Change::Enrolled { rows, gone_by }
+                let gone = rows.len() < all;
+                Change::Enrolled { rows, gone }
             }
             other => other,
-        }
+        });
+        (self.head(), change)
     }
 
     /// The tenant is dropped, and made anew under its id.
     pub fn make_anew(&mut self) {
+        self.former = Some((self.head(), mem::take(&mut self.feed)));
         self.edition.incarnation += 1;
         self.view = View::default();
         self.followers = Followers::new(self.edition);
-        self.feed.clear();
         self.feed_from = 1;
         self.objects.clear();
     }
+}
+
+/// When a change was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    Now,
+    Late,
+    Former,
 }
 
 /// A match node. One that is stopped, or cut off, is one whose turn does not come.
@@ -207,13 +254,18 @@ pub struct Node {
     /// As it thinks. 0: it has to register.
     pub generation: u64,
     pub course: Option<Course>,
+    /// Where there is no course: what the next one takes over.
+    pub loads: Loads,
     pub fresh: Rows,
     pub segments: BTreeMap<u32, Rows>,
-    /// Rows on their way here, by the version of the list at which they were read.
-    pub arriving: BTreeMap<Load, (u64, Rows)>,
-    pub searches: BTreeMap<Search, Vec<Piece>>,
-    /// Reports on their way, with the generation that sent them: they outlive it.
-    pub said: BTreeSet<(u64, Report)>,
+    /// Rows on their way here, and the head that they were read with.
+    pub arriving: BTreeMap<Load, (Head, Option<Rows>)>,
+    /// With what ends them, and what they search.
+    pub searches: BTreeMap<Search, (Option<course::Search>, Vec<Piece>)>,
+    /// Reports on their way: they outlive who sent them.
+    pub said: BTreeSet<(Follower, Report)>,
+    /// Leaves on their way.
+    pub left: BTreeSet<Follower>,
 }
 
 /// A search under way: for the how many-th question of which front.
@@ -221,6 +273,8 @@ pub struct Node {
 pub struct Search {
     pub front: usize,
     pub number: u32,
+    /// Of which course of the node.
+    pub course: u64,
     pub scope: Scope,
 }
 
@@ -229,24 +283,37 @@ impl Node {
         NodeId(index as u128 + 1)
     }
 
-    /// All rows in its memory.
-    pub fn memory(&self) -> impl Iterator<Item = Reference> {
-        let segments = self.segments.values().flatten();
-        self.fresh.iter().chain(segments).copied()
+    pub fn follower(index: usize, generation: u64, course: &Course) -> Follower {
+        Follower {
+            node: Self::id(index),
+            edition: course.edition(),
+            generation,
+            course: course.number(),
+        }
     }
 
-    /// The gallery's rows go, the registration stays.
+    /// All rows in its memory, also those on their way.
+    pub fn memory(&self) -> impl Iterator<Item = Reference> {
+        let arriving = self.arriving.values().filter_map(|(_, rows)| rows.as_ref());
+        let rows = self.segments.values().chain(arriving).flatten();
+        self.fresh.iter().chain(rows).copied()
+    }
+
+    /// The gallery's rows go. What is on its way, and the searches under way, are another task's, and stay.
     pub fn let_go_of_all(&mut self) {
-        *self = Self {
-            generation: self.generation,
-            said: mem::take(&mut self.said),
-            ..Self::default()
-        };
+        if let Some(course) = self.course.take() {
+            self.loads = course.give_up();
+        }
+        self.fresh.clear();
+        self.segments.clear();
     }
 
     pub fn crash(&mut self) {
-        self.let_go_of_all();
-        self.generation = 0;
+        *self = Self {
+            said: mem::take(&mut self.said),
+            left: mem::take(&mut self.left),
+            ..Self::default()
+        };
     }
 
     pub fn carry_out(&mut self, effects: Vec<Effect>, objects: &BTreeMap<u32, Rows>) {
@@ -273,17 +340,30 @@ impl Node {
         }
     }
 
-    pub fn arrive(&mut self, load: &Load, forgets_erased: bool) -> &'static str {
-        let (list, mut rows) = self.arriving.remove(load).expect("it is on its way");
+    /// `read` is the head that the rows were read with.
+    pub fn arrive(
+        &mut self,
+        load: Load,
+        read: &Head,
+        rows: Option<Rows>,
+        forgets_erased: bool,
+    ) -> &'static str {
         let Some(course) = &mut self.course else {
+            self.loads.end(load);
             return "rows came where nobody waits for them";
         };
-        let but = match course.loaded(load, list) {
+        let piece = load.piece;
+        let Some(mut rows) = rows else {
+            let effects = course.lost(load);
+            self.carry_out(effects, &BTreeMap::new());
+            return "an object was gone";
+        };
+        let but = match course.loaded(load, read) {
             Arrival::Take { but } => but,
             Arrival::Refuse(effects) => {
-                let late = !effects.is_empty();
+                let was_awaited = !effects.is_empty();
                 self.carry_out(effects, &BTreeMap::new());
-                return if late {
+                return if was_awaited {
                     "a load took too long"
                 } else {
                     "rows came where nobody waits for them"
@@ -295,7 +375,7 @@ impl Node {
             rows.retain(|row| !but.contains(row));
         }
         let less = rows.len() < all;
-        match load.piece {
+        match piece {
             Piece::Fresh => self.fresh.extend(rows),
             Piece::Segment(number) => drop(self.segments.insert(number, rows)),
         }
@@ -322,6 +402,8 @@ pub struct Front {
     pub asking: Option<Asking>,
     /// Read before the next question comes in: for a front that breaks rule R1.
     pub remembered: Option<Question>,
+    /// Of the last question, or of the beginning.
+    pub view: View,
     pub outcome: Option<Outcome>,
 }
 

@@ -64,6 +64,8 @@ reasons! {
     TenantUnavailable = "TENANT_UNAVAILABLE",
     /// The match node can't be reached or is stopping.
     NodeUnavailable = "NODE_UNAVAILABLE",
+    /// No node answers for a part of the tenant's gallery.
+    PartUnavailable = "PART_UNAVAILABLE",
     /// A named limit is reached.
     LimitReached = "LIMIT_REACHED",
     /// The disk is full or failing.
@@ -161,6 +163,11 @@ fn from_parts(reason: Reason, metadata: &HashMap<String, String>) -> Option<Node
         },
         Reason::NodeUnavailable => NodeError::NodeUnavailable {
             node: text("node")?,
+            reason: text("detail")?,
+        },
+        Reason::PartUnavailable => NodeError::PartUnavailable {
+            tenant: tenant()?,
+            part: text("part")?,
             reason: text("detail")?,
         },
         Reason::LimitReached => NodeError::Exhausted {
