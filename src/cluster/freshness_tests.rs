@@ -322,30 +322,32 @@ fn searches_that_take_long_while_segments_are_flushed_and_merged() {
     assert_happened(&happened, &expected);
 }
 
+/// What may happen on a walk.
+const WALKED: Left = Left {
+    enrolments: 5,
+    erasures: 3,
+    flushes: 4,
+    merges: 1,
+    cuts: 2,
+    questions: 8,
+    fences: 2,
+    crashes: 1,
+    drains: 1,
+    dropped: 1,
+    given_up: 2,
+    regroups: 1,
+    deletions: 1,
+    leaves: 1,
+    lags: 1,
+};
+
 /// Three nodes, two owners a part, two fronts, and all there is.
 #[test]
 fn walks_at_random() {
-    let left = Left {
-        enrolments: 5,
-        erasures: 3,
-        flushes: 4,
-        merges: 1,
-        cuts: 2,
-        questions: 8,
-        fences: 2,
-        crashes: 1,
-        drains: 1,
-        dropped: 1,
-        given_up: 2,
-        regroups: 1,
-        deletions: 1,
-        leaves: 1,
-        lags: 1,
-    };
     let model = Freshness {
         fronts: 2,
         late: true,
-        ..slow(world(3, left))
+        ..slow(world(3, WALKED))
     };
     let happened = model.happened.clone();
     let walker = Walker::default();

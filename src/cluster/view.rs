@@ -202,6 +202,7 @@ impl View {
 
     /// For a world that takes a view for one that it is not.
     #[cfg(test)]
+    #[must_use]
     pub fn taken_for(mut self, list: u64) -> Self {
         (self.since, self.list) = (0, self.list.max(list));
         self

@@ -17,7 +17,8 @@ use crate::model::id::TenantId;
 pub const FORMAT: u32 = 2;
 const FORMAT_FILE: &str = "FORMAT";
 const FORMAT_WORD: &str = "thenar";
-const LOCK_FILE: &str = "LOCK";
+/// What a process locks.
+pub(super) const LOCK_FILE: &str = "LOCK";
 const TENANTS_DIR: &str = "tenants";
 /// A tenant that is being created, under a name that no tenant can have.
 const NEW_PREFIX: &str = ".new-";
@@ -237,7 +238,8 @@ fn check_format(path: &Path) -> Result<(), StorageError> {
     }
 }
 
-fn lock(path: &Path) -> Result<File, StorageError> {
+/// Locks a directory for this process; another one is refused until the file is closed.
+pub(super) fn lock(path: &Path) -> Result<File, StorageError> {
     let file_path = path.join(LOCK_FILE);
     let mut file = OpenOptions::new()
         .read(true)

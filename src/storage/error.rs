@@ -8,6 +8,7 @@ use rusqlite::ffi::SQLITE_IOERR_DATA;
 use thiserror::Error;
 
 use super::catalog::page::take_fault;
+use super::objects::error::ObjectError;
 use crate::keys::error::KeyError;
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::link::LinkKind;
@@ -140,6 +141,9 @@ pub enum StorageError {
     /// The write is not possible as the gallery stands.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// An object store, or the cache in front of it, did not do what it was asked.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
     /// The operating system refused.
     #[error("can't {action} {}: {source}", path.display())]
     Io {

@@ -418,7 +418,8 @@ fn expand(seed: &[u8], len: usize) -> Vec<u8> {
     bytes
 }
 
-fn copy_tree(from: &Path, to: &Path) {
+/// Copies a directory with all that is in it.
+pub(super) fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("creatable");
     for entry in fs::read_dir(from).expect("a directory") {
         let path = entry.expect("readable").path();

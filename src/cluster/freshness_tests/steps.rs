@@ -278,6 +278,11 @@ impl Freshness {
         if left.lags > 0 {
             steps.push(Step::Lag);
         }
+        self.delete_steps(world, steps);
+    }
+
+    fn delete_steps(&self, world: &World, steps: &mut Vec<Step>) {
+        let (db, left) = (&world.db, &world.left);
         let anyway = self.breaks(Broken::DeletedAtOnce) || self.breaks(Broken::MissingTakenForEmpty);
         for (number, segment) in db.view.segments() {
             let is_retired = matches!(segment, Segment::Retired { .. });

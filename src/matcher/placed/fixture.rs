@@ -307,7 +307,7 @@ impl World {
     }
 
     pub(super) async fn search(&self) -> Result<SearchAnswer, NodeError> {
-        let end = tokio::time::timeout(Duration::from_secs(60), self.asker.search(query(None)));
+        let end = tokio::time::timeout(Duration::from_mins(1), self.asker.search(query(None)));
         end.await.expect("it comes to an end")
     }
 

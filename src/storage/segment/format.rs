@@ -19,6 +19,8 @@ pub(in crate::storage) const HEADER_LEN: usize = 4_096;
 pub(in crate::storage) const BLOCK_LEN_MAX: usize = 4_096;
 /// Where the header says how many rows there are.
 pub(in crate::storage) const ROWS_AT: u64 = 64;
+/// Bytes that [`claimed_len`] looks at.
+pub(in crate::storage) const CLAIM_LEN: usize = 68;
 /// Reference and subject behind each exact row.
 pub(in crate::storage) const ROW_ID_LEN: usize = 16;
 /// Extension of a segment file.
@@ -163,6 +165,18 @@ impl Layout {
         let exact = self.plane(Plane::Exact);
         (exact.offset + exact.len) as u64
     }
+}
+
+/// How long a file is by what stands at its beginning, which nobody has authenticated; `None` where that is no segment's.
+pub(in crate::storage) fn claimed_len(head: &[u8; CLAIM_LEN]) -> Option<u64> {
+    let number = |from: usize| {
+        let bytes = head.get(from..from + 4)?.try_into().ok()?;
+        Some(u32::from_le_bytes(bytes))
+    };
+    let dimension = Dimension::new(number(12)? as usize).ok()?;
+    let rows = number(64)?;
+    let is_segment = head.starts_with(&MAGIC) && number(8)? == VERSION;
+    (is_segment && (1..=SEGMENT_ROWS_MAX).contains(&rows)).then(|| Layout::new(dimension, rows).file_len())
 }
 
 /// What all segments of a tenant share.

@@ -3,7 +3,10 @@
 use std::fs;
 
 use super::*;
+use crate::keys::aead::TAG_LEN;
 use crate::model::signature::Dimension;
+use crate::storage::place::RowId;
+use crate::storage::segment::format::Layout;
 use crate::storage::segment::writer::{SegmentWriter, WrittenSegment};
 use crate::storage::testing::{DIM, exact, id, key, rows};
 

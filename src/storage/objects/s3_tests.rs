@@ -1,0 +1,188 @@
+//! Tests against a real implementation of S3: moto's server, with and without versions. Skipped where no python that has it is named.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use crate::storage::objects::ObjectStore;
+use crate::storage::objects::cache::Cache;
+use crate::storage::objects::error::ObjectError;
+use crate::storage::objects::remote::RemoteSegment;
+use crate::storage::objects::testing::{ROWS, bucket, home, listed, object_error, written};
+use crate::storage::objects::transfer::PIECE_LEN;
+use crate::storage::testing::exact;
+
+/// Names a python that has `moto[server]`; `tests/moto/install` makes one.
+const PYTHON: &str = "THENAR_TEST_MOTO_PYTHON";
+
+/// A server that ends with the test.
+struct Moto {
+    child: Child,
+    address: String,
+}
+
+impl Moto {
+    /// `None` where there is none, which is said.
+    fn start() -> Option<Self> {
+        let Ok(python) = std::env::var(PYTHON) else {
+            println!(
+                "SKIPPED: no S3 server: {PYTHON} names no python with moto (tests/moto/install makes one)"
+            );
+            return None;
+        };
+        // Its end of the pipe closes with this process however that ends, and the server with it.
+        let script = "import sys, threading\nfrom moto.server import ThreadedMotoServer\nserver = ThreadedMotoServer(ip_address='127.0.0.1', port=int(sys.argv[1]))\nserver.start()\nprint('ready', flush=True)\nsys.stdin.read()\nserver.stop()\n";
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a port")
+            .port();
+        let mut child = Command::new(python)
+            .args(["-c", script, &port.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the named python runs");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let is_ready = lines.any(|line| line.is_ok_and(|line| line == "ready"));
+        assert!(is_ready, "the named python has moto[server]");
+        let address = format!("127.0.0.1:{port}");
+        while TcpStream::connect(&address).is_err() {
+            std::thread::yield_now();
+        }
+        Some(Self { child, address })
+    }
+
+    /// Makes a bucket.
+    fn make(&self, name: &str, is_versioned: bool) {
+        self.send(&format!("/{name}"), "");
+        if is_versioned {
+            let body = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+            self.send(&format!("/{name}?versioning"), body);
+        }
+    }
+
+    fn store(&self, name: &str, remnants_days: Option<u16>) -> ObjectStore {
+        let mut config = bucket(&format!("http://{}", self.address), name);
+        config.remnants_days = remnants_days;
+        ObjectStore::connect(&config).expect("settings")
+    }
+
+    fn send(&self, path: &str, body: &str) {
+        let mut stream = TcpStream::connect(&self.address).expect("there");
+        write!(
+            stream,
+            "PUT {path} HTTP/1.1\r\nhost: {}\r\nauthorization: AWS4-HMAC-SHA256 Credential=known-id/20260101/us-east-1/s3/aws4_request\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            self.address,
+            body.len()
+        )
+        .expect("sent");
+        let mut status = String::new();
+        BufReader::new(stream).read_line(&mut status).expect("answered");
+        assert!(status.contains(" 200 "), "{status}");
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        // Its input ends first, by which it ends itself.
+        drop(self.child.stdin.take());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_segment_goes_to_s3_and_comes_back_by_rows_and_whole() {
+    let Some(moto) = Moto::start() else { return };
+    moto.make("palms", false);
+    let store = moto.store("palms", None);
+    store.probe().expect("usable");
+    let tmp = tempfile::TempDir::new().expect("a temporary directory");
+    let (key, file) = written(tmp.path(), ROWS);
+    store.put(&key, &file).expect("stored");
+    store.put(&key, &file).expect("the same once more");
+    let (_, other) = written(tmp.path(), ROWS);
+    let error = object_error(store.put(&key, &other));
+    assert!(matches!(error, ObjectError::Taken { .. }), "{error}");
+    let segment = RemoteSegment::open(&store, &listed(&key, ROWS)).expect("authentic");
+    let row = segment.rows(&[7]).expect("read").remove(0).expect("no hole");
+    assert_eq!(row.exact.to_vec(), exact(8));
+    let cache = Cache::open(&store, tmp.path().join("cache"), 1 << 30, 2).expect("opened");
+    cache.get(&listed(&key, ROWS)).expect("fetched");
+    let found = store.list(&home()).expect("listed");
+    assert_eq!(found.iter().map(|info| &info.key).collect::<Vec<_>>(), [&key]);
+    assert!(store.delete(&key).expect("deleted").is_proven);
+    assert_eq!(store.head(&key).expect("reached"), None);
+}
+
+#[test]
+fn a_file_of_several_pieces_goes_to_s3_once() {
+    let Some(moto) = Moto::start() else { return };
+    moto.make("palms", false);
+    let store = moto.store("palms", None);
+    let tmp = tempfile::TempDir::new().expect("a temporary directory");
+    let (key, _) = written(tmp.path(), 1);
+    let bytes: Vec<u8> = (0..PIECE_LEN + 9).map(|n| (n % 251) as u8).collect();
+    let file = tmp.path().join("long");
+    fs::write(&file, &bytes).expect("written");
+    store.put(&key, &file).expect("stored");
+    store.put(&key, &file).expect("the same once more");
+    let come = tmp.path().join("come");
+    store.fetch(&key, bytes.len() as u64, &come).expect("fetched");
+    assert!(fs::read(&come).expect("there") == bytes);
+    fs::write(&file, &bytes[1..]).expect("written");
+    let error = object_error(store.put(&key, &file));
+    assert!(matches!(error, ObjectError::Taken { .. }), "{error}");
+}
+
+#[test]
+fn a_bucket_with_versions_is_refused_unless_it_is_stated_how_long() {
+    let Some(moto) = Moto::start() else { return };
+    moto.make("versions", true);
+    let error = object_error(moto.store("versions", None).probe());
+    assert!(matches!(error, ObjectError::KeepsVersions { .. }), "{error}");
+    moto.store("versions", Some(30)).probe().expect("stated");
+}
+
+#[test]
+fn every_version_of_what_is_deleted_is_gone() {
+    let Some(moto) = Moto::start() else { return };
+    moto.make("versions", true);
+    let store = moto.store("versions", Some(30));
+    store.probe().expect("stated");
+    let tmp = tempfile::TempDir::new().expect("a temporary directory");
+    let (key, file) = written(tmp.path(), ROWS);
+    store.put(&key, &file).expect("stored");
+    let first = store
+        .meta(&key.to_string())
+        .expect("reached")
+        .and_then(|meta| meta.version);
+    // A second version, as somebody else's tool would leave it.
+    let object = key.to_string();
+    let overwritten = store.ask(&object, |driver, location| async move {
+        object_store::ObjectStoreExt::put(&*driver, &location, "other".into()).await
+    });
+    let second = overwritten.expect("stored").version;
+    assert!(first.is_some() && second.is_some() && first != second);
+    let deleted = store.delete(&key).expect("deleted");
+    assert!(deleted.is_proven && deleted.remnants_until.is_some());
+    for version in [first, second].into_iter().flatten() {
+        assert!(!store.has_version(&object, &version).expect("reached"));
+    }
+    // Whether an earlier deletion left something, nobody can say.
+    assert!(!store.delete(&key).expect("stated").is_proven);
+}
+
+#[test]
+fn a_bucket_that_is_not_there_is_no_missing_object() {
+    let Some(moto) = Moto::start() else { return };
+    let store = moto.store("nowhere", None);
+    let error = object_error(store.probe());
+    assert!(matches!(error, ObjectError::Refused { .. }), "{error}");
+    let tmp = tempfile::TempDir::new().expect("a temporary directory");
+    let (key, _) = written(tmp.path(), ROWS);
+    let error = object_error(RemoteSegment::open(&store, &listed(&key, ROWS)));
+    assert!(matches!(error, ObjectError::Refused { .. }), "{error}");
+}

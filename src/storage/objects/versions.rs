@@ -1,0 +1,227 @@
+//! Whether a bucket keeps what is deleted, and how an object goes with all its versions. What no request shows (soft deletion, locks,
+//! copies elsewhere) is for the operator to state.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::AmazonS3;
+use object_store::client::{HttpClient, HttpConnector, HttpRequest, HttpRequestBody, ReqwestConnector};
+use object_store::path::Path as Location;
+use object_store::signer::{Method, SignedUrlOptions, Signer};
+use object_store::{ClientOptions, Error as DriverError, GetOptions, ObjectStoreExt, PutPayload};
+use ulid::Ulid;
+
+use super::error::ObjectError;
+use super::key::ObjectKey;
+use super::{ObjectStore, present};
+use crate::model::timestamp::Timestamp;
+use crate::storage::durable;
+use crate::storage::error::StorageError;
+
+/// What probes stand under.
+const PROBES: &str = "probe";
+/// The version of an object in a bucket that had no versions when it was written. There is one such, and a deletion takes it.
+const NO_VERSION: &str = "null";
+/// Versions of one object that are removed one after the other. A key is written once, so that there is one, or a few after answers that were lost.
+const VERSIONS_MAX: usize = 16;
+/// How long the signature of a removal is valid.
+const SIGNATURE_LIFE: Duration = Duration::from_mins(1);
+/// The status for a version that is the mark of a deletion, without content.
+const MARK_OF_DELETION: &str = "status 405";
+const DAY: Duration = Duration::from_hours(24);
+
+/// What is known of an object after its deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deleted {
+    /// Whether the store was asked for each version that there was, and has none.
+    pub is_proven: bool,
+    /// Until when remnants may exist by what the operator states of the bucket; `None` where nothing is stated.
+    pub remnants_until: Option<Timestamp>,
+}
+
+impl ObjectStore {
+    /// Finds out whether objects can be written and read and whether the bucket keeps what is deleted: an object is put twice and deleted, and the store is asked
+    /// for both versions. A bucket that keeps them is refused unless the operator has stated for how long.
+    ///
+    /// Shown: versions of S3, generations of Google, versions of Azure, while they are switched on. Not shown: what such a bucket kept before they were switched off; soft deletion, which
+    /// Google and Azure have by default; locks and copies in other places.
+    pub fn probe(&self) -> Result<(), StorageError> {
+        let object = format!("{PROBES}/{}", Ulid::generate());
+        let versions = self.put_twice(&object);
+        let removed = self.remove(&object);
+        let versions = versions?;
+        removed?;
+        let mut keeps = false;
+        for version in &versions {
+            if self.has_version(&object, version)? {
+                keeps = true;
+                // What of it can't be removed the bucket's rule removes, as it does with the rest.
+                let _ = self.remove_version(&object, version);
+            }
+        }
+        if keeps && self.0.remnants_days.is_none() {
+            return Err(self.keeps_versions());
+        }
+        // A second probe finds what the first one did, or the bucket was changed meanwhile: then the first one counts until the next start.
+        self.0.keeps.get_or_init(|| keeps);
+        Ok(())
+    }
+
+    fn put_twice(&self, object: &str) -> Result<BTreeSet<String>, StorageError> {
+        let mut versions = BTreeSet::new();
+        for content in ["1", "2"] {
+            let put = self.ask(object, move |driver, location| async move {
+                driver
+                    .put(&location, PutPayload::from_static(content.as_bytes()))
+                    .await
+            })?;
+            versions.extend(put.version.filter(|version| version != NO_VERSION));
+        }
+        let read = self.ask(object, |driver, location| async move {
+            driver.get(&location).await?.bytes().await
+        })?;
+        if read != "2" {
+            return Err(self.damaged(object, "it was overwritten and has the former content".to_owned()));
+        }
+        Ok(versions)
+    }
+
+    /// Deletes an object with all its versions, and asks whether they are gone. An object that is gone already is well.
+    ///
+    /// A directory's file is overwritten first. Single versions are removed by name on S3; elsewhere, and where they lie under the mark of an earlier deletion, a
+    /// rule of the bucket has to. Where one is left, or may be, and nobody stated for how long, that is an error.
+    pub fn delete(&self, key: &ObjectKey) -> Result<Deleted, StorageError> {
+        let object = key.to_string();
+        let is_proven = match &self.0.dir {
+            Some(dir) => durable::destroy_file(&dir.join(&object)).map(|()| true)?,
+            None => self.delete_versions(&object)?,
+        };
+        let remnants_until = self
+            .0
+            .remnants_days
+            .map(|days| Timestamp::now().plus(DAY * u32::from(days)));
+        if !is_proven && remnants_until.is_none() {
+            return Err(self.keeps_versions());
+        }
+        Ok(Deleted {
+            is_proven,
+            remnants_until,
+        })
+    }
+
+    fn delete_versions(&self, object: &str) -> Result<bool, StorageError> {
+        let mut seen = BTreeSet::new();
+        for _ in 0..VERSIONS_MAX {
+            let Some(meta) = self.meta(object)? else {
+                return self.is_gone(object, &seen);
+            };
+            match meta.version.filter(|version| version != NO_VERSION) {
+                None => self.remove(object)?,
+                Some(version) => {
+                    // Where a version can be removed, that shows the one before it, if any; a deletion without one would hide both.
+                    match self.remove_version(object, &version) {
+                        // Who may not remove versions leaves them to the bucket's rule.
+                        Ok(false) | Err(StorageError::Object(ObjectError::Refused { .. })) => {
+                            self.remove(object)?;
+                        }
+                        removed => _ = removed?,
+                    }
+                    seen.insert(version);
+                }
+            }
+        }
+        Err(StorageError::Object(ObjectError::Unreachable {
+            store: self.to_string(),
+            object: object.to_owned(),
+            problem: format!("it is there again after it was removed {VERSIONS_MAX} times"),
+        }))
+    }
+
+    /// Whether no version is left of an object that has no current one.
+    fn is_gone(&self, object: &str, seen: &BTreeSet<String>) -> Result<bool, StorageError> {
+        for version in seen {
+            if self.has_version(object, version)? {
+                return Ok(false);
+            }
+        }
+        // Of what was deleted before this call there may be versions that nobody here knows.
+        let may_keep = *self.0.keeps.get().unwrap_or(&true);
+        Ok(!(may_keep && seen.is_empty()))
+    }
+
+    pub(super) fn has_version(&self, object: &str, version: &str) -> Result<bool, StorageError> {
+        let version = version.to_owned();
+        let found = self.ask(object, |driver, location| async move {
+            let options = GetOptions {
+                head: true,
+                version: Some(version),
+                ..GetOptions::default()
+            };
+            driver.get_opts(&location, options).await.map(drop)
+        });
+        match present(found) {
+            Ok(found) => Ok(found.is_some()),
+            Err(StorageError::Object(ObjectError::Refused { problem, .. }))
+                if problem.contains(MARK_OF_DELETION) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes one version for good; `false` where it is not known how.
+    fn remove_version(&self, object: &str, version: &str) -> Result<bool, StorageError> {
+        let Some(remover) = self.0.remover.clone() else {
+            return Ok(false);
+        };
+        let (location, version) = (self.location(object), version.to_owned());
+        self.wait(object, async move { remover.remove(&location, &version).await })?;
+        Ok(true)
+    }
+
+    fn keeps_versions(&self) -> StorageError {
+        StorageError::Object(ObjectError::KeepsVersions {
+            store: self.to_string(),
+        })
+    }
+}
+
+/// Removes single versions from a bucket of S3. The driver deletes none, but it signs requests for it.
+#[derive(Clone)]
+pub(super) struct VersionRemover {
+    driver: Arc<AmazonS3>,
+    client: HttpClient,
+}
+
+impl VersionRemover {
+    pub(super) fn new(driver: Arc<AmazonS3>, options: &ClientOptions) -> Result<Self, DriverError> {
+        let client = ReqwestConnector::default().connect(options)?;
+        Ok(Self { driver, client })
+    }
+
+    async fn remove(&self, location: &Location, version: &str) -> Result<(), DriverError> {
+        let named = SignedUrlOptions::default().with_query([("versionId", version)]);
+        let url = self
+            .driver
+            .signed_url_opts(Method::DELETE, location, SIGNATURE_LIFE, &named)
+            .await?;
+        let failed =
+            |source: Box<dyn std::error::Error + Send + Sync>| DriverError::Generic { store: "S3", source };
+        let mut request = HttpRequest::new(HttpRequestBody::empty());
+        *request.method_mut() = Method::DELETE;
+        *request.uri_mut() = url.as_str().parse().map_err(|_| failed("no address".into()))?;
+        let answer = self.client.execute(request).await.map_err(|e| failed(e.into()))?;
+        let status = answer.status();
+        if status.is_success() || status.as_u16() == 404 {
+            return Ok(());
+        }
+        // Told like the driver's own failures, so that it is understood like them.
+        Err(failed(format!("status code: {status}").into()))
+    }
+}
+
+#[cfg(test)]
+#[path = "versions_tests.rs"]
+mod tests;
