@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use crate::storage::objects::ObjectStore;
@@ -13,8 +13,8 @@ use crate::storage::objects::testing::{ROWS, bucket, home, listed, object_error,
 use crate::storage::objects::transfer::PIECE_LEN;
 use crate::storage::testing::exact;
 
-/// Names a python that has `moto[server]`; `tests/moto/install` makes one.
-const PYTHON: &str = "THENAR_TEST_MOTO_PYTHON";
+/// Names a python that has what `tests/moto/requirements.txt` wants; `./check` makes one.
+const PYTHON: &str = "MOTO_PYTHON";
 
 /// A server that ends with the test.
 struct Moto {
@@ -27,27 +27,22 @@ impl Moto {
     fn start() -> Option<Self> {
         let Ok(python) = std::env::var(PYTHON) else {
             println!(
-                "SKIPPED: no S3 server: {PYTHON} names no python with moto (tests/moto/install makes one)"
+                "SKIPPED: no S3 server: {PYTHON} names no python that has what tests/moto/requirements.txt wants"
             );
             return None;
         };
         // Its end of the pipe closes with this process however that ends, and the server with it.
-        let script = "import sys, threading\nfrom moto.server import ThreadedMotoServer\nserver = ThreadedMotoServer(ip_address='127.0.0.1', port=int(sys.argv[1]))\nserver.start()\nprint('ready', flush=True)\nsys.stdin.read()\nserver.stop()\n";
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .expect("a port")
-            .port();
+        let script = "import sys, threading\nfrom moto.server import ThreadedMotoServer\nserver = ThreadedMotoServer(ip_address='127.0.0.1', port=0)\nserver.start()\nprint('ready', server.get_host_and_port()[1], flush=True)\nsys.stdin.read()\nserver.stop()\n";
         let mut child = Command::new(python)
-            .args(["-c", script, &port.to_string()])
+            .args(["-c", script])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("the named python runs");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let is_ready = lines.any(|line| line.is_ok_and(|line| line == "ready"));
-        assert!(is_ready, "the named python has moto[server]");
-        let address = format!("127.0.0.1:{port}");
+        let port = lines.find_map(|line| line.ok()?.strip_prefix("ready ").map(str::to_owned));
+        let address = format!("127.0.0.1:{}", port.expect("the named python has moto[server]"));
         while TcpStream::connect(&address).is_err() {
             std::thread::yield_now();
         }
