@@ -150,3 +150,13 @@ fn a_purge_signs_no_receipt_that_is_not_its_own() {
     let stored = house.store.erasure(1).expect("read").expect("there");
     assert!(receipt::verify_of(&stored.receipt, signer().public_key()).is_ok());
 }
+
+#[test]
+fn a_chain_that_somebody_changed_hinders_no_erasure() {
+    let house = furnished();
+    tamper(&house, "UPDATE chain SET head = x'00'");
+    let (erased, removed) = house.erase("ada");
+    let receipt = receipt::verify(&erased.receipt).expect("signed");
+    assert_eq!(receipt.removed.expect("counted").usage_events, 4);
+    assert_eq!(house.exact(&removed), vec![None; removed.len()]);
+}

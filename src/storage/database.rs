@@ -1,20 +1,16 @@
-//! A PostgreSQL database in which catalogs are kept: its pool of connections, on a runtime of its own. Calls block; knows no table.
-//!
-//! A call hands its work to that runtime and waits on a channel, which works from any thread: of a pool of threads, or of another runtime. A driver that
-//! runs a runtime in the thread of its caller panics where one runs already.
+//! A PostgreSQL database in which catalogs are kept: its pool of connections, on a [`bridge`](super::bridge) of its own. Calls block; knows no table.
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, Pool, PoolError, Runtime as PoolRuntime, TimeoutType};
-use tokio::runtime::{Builder, Runtime};
 use zeroize::Zeroizing;
 
 use self::connect::{Connector, Target};
 use self::fault::Fault;
+use super::bridge::Bridge;
 pub use super::catalog::postgres::migrate::{Outcome, migrate};
 use super::error::StorageError;
 use crate::keys::secret::SecretKey;
@@ -25,8 +21,6 @@ pub(super) mod fault;
 pub(super) mod testing;
 pub(super) mod transaction;
 
-/// Threads that wait for the server; what is waited for is done there.
-const THREADS: usize = 1;
 /// How much longer than its limit the server's answer to a statement is waited for. Then the connection is given up.
 const ANSWER_SLACK: Duration = Duration::from_secs(5);
 
@@ -82,17 +76,8 @@ struct Shared {
     server: String,
     pool: Pool,
     answer_timeout: Duration,
-    /// There until the value is dropped.
-    runtime: Option<Runtime>,
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // Without waiting, which is not allowed in a thread of another runtime. The server undoes what was not committed.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
+    /// Where the driver runs. The server undoes what was not committed when it goes.
+    bridge: Bridge,
 }
 
 impl Database {
@@ -125,17 +110,11 @@ impl Database {
             .post_create(set_up)
             .build()
             .map_err(|error| unreachable(&server, &error.to_string()))?;
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("database")
-            .enable_all()
-            .build()
-            .map_err(|error| unreachable(&server, &format!("no thread can be made for it: {error}")))?;
         let database = Self(Arc::new(Shared {
             server,
             pool,
             answer_timeout: config.statement_timeout + ANSWER_SLACK,
-            runtime: Some(runtime),
+            bridge: Bridge::start("database")?,
         }));
         database.check_durable()?;
         Ok(database)
@@ -163,17 +142,7 @@ impl Database {
 
     /// Does work on the database's runtime and waits for it.
     fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
-        let (send, receive) = sync_channel(1);
-        let runtime = self
-            .0
-            .runtime
-            .as_ref()
-            .expect("it is there until this is dropped");
-        runtime.spawn(async move {
-            // Whoever waits is there until it has the answer.
-            let _ = send.send(work.await);
-        });
-        receive.recv().expect("work ends with an answer")
+        self.0.bridge.wait(work)
     }
 
     /// A connection.

@@ -157,6 +157,11 @@ pub enum StorageError {
     /// `SQLite` refused.
     #[error("catalog.db: {0}")]
     Catalog(rusqlite::Error),
+    /// The answer that is kept of an earlier request can't be read. The gallery is as it was.
+    #[error(
+        "the answer that is kept of this request can't be read ({0:?} error), as after a change of release; it is forgotten a day after it was given"
+    )]
+    StoredAnswer(serde_json::error::Category),
     /// Keys can't be had or kept.
     #[error(transparent)]
     Keys(#[from] KeyError),

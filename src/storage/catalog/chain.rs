@@ -141,9 +141,6 @@ pub(in crate::storage) fn forget(
         altered += u64::from(!event.is_some_and(|event| fits(&event, tenant)));
     })?;
     let events = tables.forget_events(subject)?;
-    let mut chain = tables.chain()?;
-    chain.erased += events;
-    tables.set_chain(&chain)?;
     Ok(Forgotten { events, altered })
 }
 

@@ -12,6 +12,7 @@ fn every_value_has_a_number_of_its_own() {
         }
     }
     check::<Hand>();
+    check::<Method>();
     check::<PadVerdict>();
     check::<UsageKind>();
     check::<Outcome>();
@@ -20,6 +21,10 @@ fn every_value_has_a_number_of_its_own() {
 #[test]
 fn numbers_stay_what_they_were() {
     assert_eq!([Hand::Left, Hand::Right].map(Coded::code), [1, 2]);
+    assert_eq!(
+        [Method::Enroll, Method::Erase, Method::Import, Method::Policy].map(Coded::code),
+        [1, 2, 3, 4]
+    );
     assert_eq!(Outcome::Retake(RetakeReason::Ambiguous).code(), 5);
     assert_eq!(Outcome::Done.code(), 6);
     assert_eq!(PadVerdict::Attack.code(), 3);

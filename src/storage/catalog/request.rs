@@ -1,6 +1,5 @@
 //! Answers to requests, so that a repetition is answered and not done again (AIP-155). Holds an answer for a day and no longer than its subject.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,7 +10,6 @@ use super::tables::{StoredRequest, Tables};
 use crate::model::id::RequestId;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::{StorageError, WriteError};
-use crate::storage::store::CATALOG_FILE;
 
 /// How long an answer is kept.
 pub(in crate::storage) const REQUEST_KEPT: Duration = Duration::from_hours(24);
@@ -62,11 +60,10 @@ pub(in crate::storage) fn answer<T: DeserializeOwned>(
     if digest.is_some_and(|digest| kept.digest != digest) {
         return Err(WriteError::RequestIdReused.into());
     }
-    serde_json::from_str(&answer).map(Some).map_err(|error| {
-        // Without what is there: it may name a subject.
-        let fault = format!("a stored answer is no answer ({:?} error)", error.classify());
-        StorageError::damaged(Path::new(CATALOG_FILE), fault)
-    })
+    // Without what is there: it may name a subject.
+    serde_json::from_str(&answer)
+        .map(Some)
+        .map_err(|error| StorageError::StoredAnswer(error.classify()))
 }
 
 /// Keeps an answer. `subject` is the handle of whom it tells of.

@@ -52,3 +52,17 @@ fn an_id_is_bound_to_method_and_digest() {
         })
         .expect("committed");
 }
+
+#[test]
+fn an_answer_that_can_t_be_read_is_an_error_of_that_request_and_no_damage() {
+    let kept = StoredRequest {
+        method: Method::Enroll,
+        digest: vec![1; 32],
+        answer: Some(r#"{"subject_id":"ada"}"#.to_owned()),
+        subject: Some(1),
+        at: Timestamp(1),
+    };
+    let error = answer::<u64>(Some(kept), Method::Enroll, Some(&[1; 32])).expect_err("no number");
+    assert!(matches!(error, StorageError::StoredAnswer(_)), "{error}");
+    assert!(!error.to_string().contains("ada"), "{error}");
+}

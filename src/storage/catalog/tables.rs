@@ -170,7 +170,8 @@ pub(in crate::storage) trait Tables {
     /// Hands out the events that name a subject; `None` for one that can't be read any more.
     fn events(&self, subject: u64, each: &mut dyn FnMut(Option<RecordedEvent>)) -> Result<(), StorageError>;
 
-    /// Takes the events that name a subject, leaves of each its number and its commitment, and counts them.
+    /// Takes the events that name a subject, leaves of each its number and its commitment, and counts them, also in [`Chain::erased`], of which nothing else is looked at: what
+    /// is wrong with the chain is for an audit to tell, and hinders no erasure.
     fn forget_events(&mut self, subject: u64) -> Result<u64, StorageError>;
 
     /// Hands out number and commitment of each event above this one, ascending, whether it is there or taken. A commitment of another length is all zero.

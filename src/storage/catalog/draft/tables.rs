@@ -274,7 +274,11 @@ impl Tables for Draft<'_> {
         for key in &keys {
             self.events.set(*key, None);
         }
-        Ok(keys.len() as u64)
+        let events = keys.len() as u64;
+        let mut chain = self.chain()?;
+        chain.erased += events;
+        self.set_chain(&chain)?;
+        Ok(events)
     }
 
     fn commitments(&self, after: u64, each: &mut dyn FnMut(u64, &Digest)) -> Result<(), StorageError> {

@@ -139,12 +139,13 @@ pub(super) fn events(
     Ok(())
 }
 
-/// Takes the events that name a subject, leaves of each its number and its commitment, and counts them.
+/// Takes the events that name a subject, leaves of each its number and its commitment, and counts them, also in the chain.
 pub(super) fn forget(conn: &Connection, subject: u64) -> rusqlite::Result<u64> {
-    let run = |sql| conn.prepare_cached(sql)?.execute([int(subject)]);
+    let run = |sql, value| conn.prepare_cached(sql)?.execute([int(value)]);
     let keep = "INSERT INTO usage_erased (id, commitment) SELECT id, commitment FROM usage WHERE subject = ?";
-    let events = run(keep)? as u64;
-    run("DELETE FROM usage WHERE subject = ?")?;
+    let events = run(keep, subject)? as u64;
+    run("DELETE FROM usage WHERE subject = ?", subject)?;
+    run("UPDATE chain SET erased = erased + ?", events)?;
     Ok(events)
 }
 
