@@ -90,6 +90,7 @@ impl Asker {
                 question: &question,
                 nodes: &self.nodes.load_full(),
                 budget: &self.budget,
+                is_first: former.is_none(),
             };
             let turn = self.turn.fetch_add(1, Ordering::Relaxed);
             let found = match round.run(read.gallery, turn).await {

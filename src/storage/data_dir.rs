@@ -249,7 +249,7 @@ pub(super) fn lock(path: &Path) -> Result<File, StorageError> {
         .mode(0o600)
         .open(&file_path)
         .map_err(|e| StorageError::io("open", &file_path, e))?;
-    match file.try_lock() {
+    match durable::lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();

@@ -1,9 +1,11 @@
 //! Files that are there whole or not at all, and files that are gone: write, fsync, rename, fsync of the directory; overwrite, fsync, unlink. Knows no content.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use ulid::Ulid;
@@ -12,6 +14,21 @@ use super::error::StorageError;
 
 /// Zeros are written in pieces of this size.
 const OVERWRITE_CHUNK_LEN: usize = 1 << 20;
+/// A process that this one begins has its files, and their locks, until it has become another program. So long a lock that was just let go may seem to be held.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+/// How often it is tried meanwhile.
+const LOCK_POLL: Duration = Duration::from_millis(2);
+
+/// Locks a file (`flock`) for whoever has it open, until it is closed everywhere.
+pub(super) fn lock(file: &File) -> Result<(), TryLockError> {
+    let end = Instant::now() + LOCK_WAIT;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(LOCK_POLL),
+            locked => return locked,
+        }
+    }
+}
 
 /// Makes a directory, and those above it, for this user alone.
 pub(super) fn create_dir(path: &Path) -> Result<(), StorageError> {

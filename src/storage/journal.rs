@@ -236,7 +236,7 @@ impl Store {
 }
 
 fn lock(path: &Path, file: File) -> Result<JournalLock, StorageError> {
-    match file.try_lock() {
+    match durable::lock(&file) {
         Ok(()) => Ok(JournalLock { _file: file }),
         Err(TryLockError::WouldBlock) => Err(StorageError::InUse {
             path: path.to_owned(),

@@ -7,12 +7,13 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as Location;
 use object_store::{Error as DriverError, GetOptions, GetRange, ObjectMeta, ObjectStore as Driver};
+use parking_lot::Mutex;
 
 use super::bridge::Bridge;
 use super::error::StorageError;
@@ -59,7 +60,7 @@ struct Shared {
     /// The longest that one request may take, with its retries.
     request_max: Duration,
     /// Whether the bucket keeps what is deleted, once that was tried.
-    keeps: OnceLock<bool>,
+    keeps: Mutex<Option<bool>>,
     bridge: Bridge,
 }
 
@@ -87,11 +88,7 @@ impl ObjectStore {
             remnants_days: config.remnants_days,
             request_max: config.request_max(),
             // A directory has one file of a name.
-            keeps: built
-                .dir
-                .is_some()
-                .then_some(false)
-                .map_or_else(OnceLock::new, OnceLock::from),
+            keeps: Mutex::new(built.dir.is_some().then_some(false)),
             dir: built.dir,
             bridge: Bridge::start("thenar-objects")?,
         })))

@@ -14,6 +14,8 @@ const PERCENTILE: usize = 95;
 pub const HEDGE_UNKNOWN: Duration = Duration::from_millis(50);
 /// Somebody else is never asked earlier: what a fast node takes more is the scheduler's.
 pub const HEDGE_MIN: Duration = Duration::from_millis(2);
+/// And never later, whatever its recent calls took: they end with their callers' deadlines, and what hangs must not make the next ones wait longer.
+pub const HEDGE_MAX: Duration = Duration::from_secs(1);
 /// Calls in a row that a node left unanswered, after which others are asked first.
 pub const MISSES_MAX: u32 = 3;
 /// How often such a node is asked first all the same, to see whether it is back.
@@ -86,7 +88,7 @@ impl Record {
         let mut sorted = self.recent.clone();
         let rank = (sorted.len() * PERCENTILE).div_ceil(100) - 1;
         let (_, micros, _) = sorted.select_nth_unstable(rank);
-        Duration::from_micros(u64::from(*micros)).max(HEDGE_MIN)
+        Duration::from_micros(u64::from(*micros)).clamp(HEDGE_MIN, HEDGE_MAX)
     }
 
     /// Whether it is to be asked first. Who is told to look does.

@@ -23,6 +23,7 @@ fn somebody_else_is_asked_after_the_percentile_of_what_is_recent() {
     let moved = known(std::iter::repeat_n(500, 1_000).chain(std::iter::repeat_n(9, 128)));
     assert_eq!(moved.hedge_after(), millis(9));
     assert_eq!(known(std::iter::repeat_n(0, 128)).hedge_after(), HEDGE_MIN);
+    assert_eq!(known(std::iter::repeat_n(60_000, 128)).hedge_after(), HEDGE_MAX);
 }
 
 #[tokio::test(start_paused = true)]

@@ -98,6 +98,8 @@ pub(super) struct Round<'a> {
     pub(super) question: &'a Question,
     pub(super) nodes: &'a Nodes,
     pub(super) budget: &'a Budget,
+    /// Whether it is by the first reading: further ones earn nothing.
+    pub(super) is_first: bool,
 }
 
 impl Round<'_> {
@@ -105,7 +107,9 @@ impl Round<'_> {
     pub(super) async fn run(&self, gallery: Gallery, turn: usize) -> Result<Vec<Found>, Stop> {
         let holders = self.nodes.plan(gallery, self.question.missing(), turn);
         let calls = self.calls(holders, "no node is known that may hold it")?;
-        self.budget.earn(calls.len());
+        if self.is_first {
+            self.budget.earn(calls.len());
+        }
         self.cover(calls).await
     }
 

@@ -136,14 +136,23 @@ impl Server {
     }
 
     /// Does what no engine does; gives the rows, columns by a bar.
-    #[expect(clippy::unused_self, reason = "it is the server's database")]
     pub(in crate::storage) fn sql(&self, address: &str, text: &str) -> String {
+        self.try_sql(address, text).expect("it is done")
+    }
+
+    /// The same where it may fail.
+    #[expect(clippy::unused_self, reason = "it is the server's database")]
+    pub(in crate::storage) fn try_sql(
+        &self,
+        address: &str,
+        text: &str,
+    ) -> Result<String, tokio_postgres::Error> {
         let (database, text) = (connect(address), text.to_owned());
         let runs = database.clone();
         let told = runs.run(async move {
             let client = database.acquire().await.expect("a connection");
-            client.simple_query(&text).await.expect("it is done")
-        });
+            client.simple_query(&text).await
+        })?;
         let rows = told.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
@@ -152,7 +161,7 @@ impl Server {
             let columns = (0..row.len()).map(|column| row.get(column).unwrap_or_default());
             columns.collect::<Vec<_>>().join("|")
         });
-        columns.collect::<Vec<_>>().join("\n")
+        Ok(columns.collect::<Vec<_>>().join("\n"))
     }
 
     /// The directory of its files.

@@ -66,7 +66,7 @@ pub enum ObjectError {
     },
     /// The bucket keeps what is deleted and nobody said for how long.
     #[error(
-        "{store} keeps former versions of objects, so that what is erased stays in it: turn versioning off, or state after how many days a rule of the bucket removes them (remnants_days)"
+        "{store} keeps what is deleted, or nothing shows that it does not (versions, soft deletion): turn that off where it can be seen, or state after how many days a rule of the bucket removes it (remnants_days)"
     )]
     KeepsVersions {
         /// The store.

@@ -53,9 +53,14 @@ impl Moto {
     fn make(&self, name: &str, is_versioned: bool) {
         self.send(&format!("/{name}"), "");
         if is_versioned {
-            let body = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
-            self.send(&format!("/{name}?versioning"), body);
+            self.version(name);
         }
+    }
+
+    /// Has a bucket keep versions from now on.
+    fn version(&self, name: &str) {
+        let body = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        self.send(&format!("/{name}?versioning"), body);
     }
 
     fn store(&self, name: &str, remnants_days: Option<u16>) -> ObjectStore {
@@ -168,6 +173,24 @@ fn every_version_of_what_is_deleted_is_gone() {
     }
     // Whether an earlier deletion left something, nobody can say.
     assert!(!store.delete(&key).expect("stated").is_proven);
+}
+
+#[test]
+fn what_was_written_before_there_were_versions_goes_as_well() {
+    let Some(moto) = Moto::start() else { return };
+    moto.make("late", false);
+    let store = moto.store("late", Some(30));
+    store.probe().expect("usable");
+    let tmp = tempfile::TempDir::new().expect("a temporary directory");
+    let (key, file) = written(tmp.path(), ROWS);
+    store.put(&key, &file).expect("stored");
+    moto.version("late");
+    store.probe().expect("stated");
+    store.delete(&key).expect("deleted");
+    assert!(!store.has_version(&key.to_string(), "null").expect("reached"));
+    let (other, _) = written(tmp.path(), ROWS);
+    let deleted = store.delete(&other).expect("stated");
+    assert!(!deleted.is_proven, "the later probe counts");
 }
 
 #[test]

@@ -48,8 +48,8 @@ pub struct Swept {
     pub remnants_until: Option<Timestamp>,
 }
 
-/// Removes what abandoned writers left of a tenant, and what nobody knows and was written `grace` before `now`. Repeated at will; the first failure ends it, and what was begun
-/// is done by the next one: an object whose intent was withdrawn is then one that nobody knows.
+/// Removes what abandoned writers left of a tenant, and what nobody knows and was written `grace` before `now`. Repeated at will; an object that can't be removed keeps nobody
+/// from the next, and is an error in the end, the first one where there are several. What was begun is done by the next sweep: an object whose intent was withdrawn is then one that nobody knows.
 pub fn sweep(
     store: &ObjectStore,
     intents: &dyn Intents,
@@ -57,10 +57,11 @@ pub fn sweep(
     (now, grace): (Timestamp, Duration),
 ) -> Result<Swept, StorageError> {
     let mut swept = Swept::default();
+    let mut failed = None;
     for intent in intents.intents(home)?.iter().filter(|intent| intent.is_abandoned) {
         // Whoever withdraws it has the object for itself. One that was listed in between is not touched.
         if intents.withdraw(&intent.key)? {
-            remove(store, &intent.key, &mut swept)?;
+            failed = failed.or(remove(store, &intent.key, &mut swept).err());
         }
     }
     // In this order. An object that is seen had an intent before it was written; at the second look that is there still, or was taken
@@ -75,12 +76,12 @@ pub fn sweep(
     let written_before = now.minus(grace);
     for object in objects.into_iter().filter(|object| !known.contains(&object.key)) {
         if object.modified < written_before {
-            remove(store, &object.key, &mut swept)?;
+            failed = failed.or(remove(store, &object.key, &mut swept).err());
         } else {
             swept.young += 1;
         }
     }
-    Ok(swept)
+    failed.map_or(Ok(swept), Err)
 }
 
 fn remove(store: &ObjectStore, key: &ObjectKey, swept: &mut Swept) -> Result<(), StorageError> {

@@ -2,6 +2,9 @@
 //! copies elsewhere) is for the operator to state.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +24,7 @@ use crate::storage::error::StorageError;
 
 /// What probes stand under.
 const PROBES: &str = "probe";
-/// The version of an object in a bucket that had no versions when it was written. There is one such, and a deletion takes it.
+/// The version of an object in a bucket that had no versions when it was written. There is one such: the next that is written so takes its place.
 const NO_VERSION: &str = "null";
 /// Versions of one object that are removed one after the other. A key is written once, so that there is one, or a few after answers that were lost.
 const VERSIONS_MAX: usize = 16;
@@ -42,7 +45,7 @@ pub struct Deleted {
 
 impl ObjectStore {
     /// Finds out whether objects can be written and read and whether the bucket keeps what is deleted: an object is put twice and deleted, and the store is asked
-    /// for both versions. A bucket that keeps them is refused unless the operator has stated for how long.
+    /// for both versions. A bucket that keeps them, or may by soft deletion (Google, Azure), is refused unless the operator has stated for how long.
     ///
     /// Shown: versions of S3, generations of Google, versions of Azure, while they are switched on. Not shown: what such a bucket kept before they were switched off; soft deletion, which
     /// Google and Azure have by default; locks and copies in other places.
@@ -60,12 +63,18 @@ impl ObjectStore {
                 let _ = self.remove_version(&object, version);
             }
         }
-        if keeps && self.0.remnants_days.is_none() {
+        // What one probe found stays so: what was kept then is not gone because the bucket was changed.
+        let mut known = self.0.keeps.lock();
+        *known = Some(keeps || known.unwrap_or(false));
+        if (keeps || !self.shows_versions()) && self.0.remnants_days.is_none() {
             return Err(self.keeps_versions());
         }
-        // A second probe finds what the first one did, or the bucket was changed meanwhile: then the first one counts until the next start.
-        self.0.keeps.get_or_init(|| keeps);
         Ok(())
+    }
+
+    /// Whether a deletion can be shown to leave nothing. Elsewhere soft deletion, which no request shows, may keep all of it.
+    fn shows_versions(&self) -> bool {
+        self.0.dir.is_some() || self.0.remover.is_some()
     }
 
     fn put_twice(&self, object: &str) -> Result<BTreeSet<String>, StorageError> {
@@ -94,7 +103,7 @@ impl ObjectStore {
     pub fn delete(&self, key: &ObjectKey) -> Result<Deleted, StorageError> {
         let object = key.to_string();
         let is_proven = match &self.0.dir {
-            Some(dir) => durable::destroy_file(&dir.join(&object)).map(|()| true)?,
+            Some(dir) => destroy_with_beginnings(&dir.join(&object)).map(|()| true)?,
             None => self.delete_versions(&object)?,
         };
         let remnants_until = self
@@ -117,7 +126,13 @@ impl ObjectStore {
                 return self.is_gone(object, &seen);
             };
             match meta.version.filter(|version| version != NO_VERSION) {
-                None => self.remove(object)?,
+                None => {
+                    self.remove(object)?;
+                    // Where there are versions by now, that hid it and no more; by its name it goes.
+                    if self.may_keep() && self.remove_version(object, NO_VERSION)? {
+                        seen.insert(NO_VERSION.to_owned());
+                    }
+                }
                 Some(version) => {
                     // Where a version can be removed, that shows the one before it, if any; a deletion without one would hide both.
                     match self.remove_version(object, &version) {
@@ -146,8 +161,12 @@ impl ObjectStore {
             }
         }
         // Of what was deleted before this call there may be versions that nobody here knows.
-        let may_keep = *self.0.keeps.get().unwrap_or(&true);
-        Ok(!(may_keep && seen.is_empty()))
+        Ok(self.shows_versions() && !(self.may_keep() && seen.is_empty()))
+    }
+
+    /// Whether the bucket keeps versions, by what the probes found.
+    fn may_keep(&self) -> bool {
+        self.0.keeps.lock().unwrap_or(true)
     }
 
     pub(super) fn has_version(&self, object: &str, version: &str) -> Result<bool, StorageError> {
@@ -186,6 +205,27 @@ impl ObjectStore {
             store: self.to_string(),
         })
     }
+}
+
+/// Destroys an object's file and what writing it left where that was cut off: the driver begins it under the same name with a number (`#1`), which no listing shows.
+fn destroy_with_beginnings(path: &Path) -> Result<(), StorageError> {
+    let dir = path.parent().expect("a key has several parts");
+    let beginning = format!("{}#", path.file_name().expect("a key has a name").display());
+    let failed = |e| StorageError::io("list", dir, e);
+    match fs::read_dir(dir) {
+        Ok(entries) => {
+            for entry in entries {
+                let name = entry.map_err(failed)?.file_name();
+                let number = name.to_str().and_then(|name| name.strip_prefix(&beginning));
+                if number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {
+                    durable::destroy_file(&dir.join(&name))?;
+                }
+            }
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(failed(e)),
+    }
+    durable::destroy_file(path)
 }
 
 /// Removes single versions from a bucket of S3. The driver deletes none, but it signs requests for it.

@@ -27,6 +27,21 @@ fn a_directory_keeps_nothing_of_what_is_deleted() {
 }
 
 #[test]
+fn what_a_put_that_was_cut_off_left_goes_with_the_object() {
+    let yard = Yard::new();
+    let key = yard.stored(ROWS);
+    let name = yard.object(&key);
+    let beside =
+        |end: &str| name.with_file_name(format!("{}{end}", name.file_name().expect("named").display()));
+    for end in ["#1", "#12", "#x", "0"] {
+        fs::copy(&name, beside(end)).expect("copied");
+    }
+    yard.store.delete(&key).expect("deleted");
+    let left = ["", "#1", "#12", "#x", "0"].map(|end| beside(end).exists());
+    assert_eq!(left, [false, false, false, true, true]);
+}
+
+#[test]
 fn a_probe_leaves_nothing_and_says_what_is_refused() {
     let server = FaultyServer::start();
     let store = ObjectStore::connect(&bucket(&server.endpoint, "palms")).expect("settings");

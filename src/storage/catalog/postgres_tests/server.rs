@@ -60,6 +60,28 @@ fn nothing_acknowledged_is_lost_with_the_server() {
     assert_eq!((catalog.segments.len(), catalog.writer.state().pending), (1, 0));
 }
 
+/// How many wait for a standby.
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+
+/// A server takes new settings up in its own time: commits until one waits for the standby, and ends that wait.
+fn await_standby(server: &Server, address: &str) {
+    let is_seen = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_seen.load(Ordering::SeqCst) {
+                // The one whose wait is ended is in doubt, by which its connection is given up.
+                let _ = server.try_sql(address, "INSERT INTO tried VALUES (1)");
+            }
+        });
+        while server.sql(address, WAITING) != "1" {
+            thread::yield_now();
+        }
+        is_seen.store(true, Ordering::SeqCst);
+        let end = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+        server.sql(address, end);
+    });
+}
+
 /// Commits while no standby acknowledges, until `end` ends the wait for it; gives what the writer says of that.
 fn in_doubt(server: &Server, end: impl FnOnce(&Server)) -> (StorageError, Database, TempDir) {
     let (database, dir) = on(server);
@@ -72,8 +94,10 @@ fn in_doubt(server: &Server, end: impl FnOnce(&Server)) -> (StorageError, Databa
         .expect("it names the database")
         .1;
     let address = server.address(admin);
+    server.sql(&address, "CREATE TABLE tried (n bigint)");
     server.sql(&address, settings);
     server.sql(&address, "SELECT pg_reload_conf()");
+    await_standby(server, &address);
     let is_over = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&is_over);
     let writing = thread::spawn(move || {
@@ -87,8 +111,7 @@ fn in_doubt(server: &Server, end: impl FnOnce(&Server)) -> (StorageError, Databa
         );
         refused
     });
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
-    while server.sql(&address, waits) != "1" {
+    while server.sql(&address, WAITING) != "1" {
         assert!(!is_over.load(Ordering::SeqCst), "it waits for the standby");
         thread::yield_now();
     }

@@ -16,6 +16,8 @@ use crate::storage::segment::format::{CLAIM_LEN, claimed_len};
 pub(super) const FORGOTTEN_EXTENSION: &str = "forgotten";
 /// Says that the directory is a cache, in which everything else may be destroyed.
 const MARK_FILE: &str = "CACHE";
+/// What [`durable::write_file`] begins it as.
+const MARK_BEGUN: &str = "CACHE.tmp";
 const MARK: &str = "thenar cache 1\n";
 
 /// A file that may be taken up.
@@ -35,8 +37,8 @@ pub(super) fn take_up(dir: &Path) -> Result<Vec<(ObjectKey, u64)>, StorageError>
     if !is_ours {
         for entry in fs::read_dir(dir).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
-            let is_beginning = name.to_str().is_some_and(|name| name.starts_with(MARK_FILE));
-            if name != LOCK_FILE && !is_beginning {
+            // Also one that a crash kept from getting its name.
+            if name != LOCK_FILE && name != MARK_FILE && name != MARK_BEGUN {
                 return Err(StorageError::Object(ObjectError::Settings {
                     store: dir.display().to_string(),
                     problem: "it is to be a cache and has other files in it; name an empty directory"
