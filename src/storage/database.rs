@@ -1,4 +1,4 @@
-//! A PostgreSQL database in which catalogs are kept: its pool of connections, on a [`bridge`](super::bridge) of its own. Calls block; knows no table.
+//! A PostgreSQL database in which catalogs are kept: its pool of connections, on a bridge of its own. Calls block; knows no table.
 
 use std::future::Future;
 use std::path::PathBuf;

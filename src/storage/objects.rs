@@ -1,7 +1,7 @@
 //! Segments in an object store: S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage, or a directory. The same sealed files, byte for
 //! byte; nothing is opened here but by [`remote`] and [`cache`]. Knows nothing of the catalog.
 //!
-//! No server uses it yet. All calls block; any number of threads may make them, except tasks of [`bridge`](super::bridge).
+//! No server uses it yet. All calls block; any number of threads may make them, except tasks of the bridge to the driver.
 
 use std::fmt;
 use std::future::Future;
