@@ -10,6 +10,7 @@ mod descriptors;
 mod doors;
 mod dump;
 mod files;
+mod frames;
 mod health;
 mod init;
 mod kek;

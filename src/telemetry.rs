@@ -27,6 +27,8 @@ pub const CLIMBS: &str = "thenar_climbs_total";
 pub const HANDSHAKES_REFUSED: &str = "thenar_handshakes_refused_total";
 /// Connections that are past their handshake.
 pub const CONNECTIONS: &str = "thenar_connections";
+/// Times that the system gave no connection.
+pub const ACCEPTS_FAILED: &str = "thenar_accepts_failed_total";
 /// Connections closed at a limit, by `limit`.
 pub const CONNECTIONS_REFUSED: &str = "thenar_connections_refused_total";
 /// When a certificate (`which`: server, node, ca) or the list of those taken back (crl) ends, in seconds since 1970.
@@ -97,6 +99,10 @@ pub fn describe() {
     );
     describe_counter!(HANDSHAKES_REFUSED, "TLS handshakes that failed");
     describe_gauge!(CONNECTIONS, "Connections that are past their handshake");
+    describe_counter!(
+        ACCEPTS_FAILED,
+        "Times that the system gave no connection, for instance for want of descriptors"
+    );
     describe_counter!(CONNECTIONS_REFUSED, "Connections closed at a limit, by its name");
     describe_gauge!(
         CERTIFICATE_EXPIRY,

@@ -104,6 +104,16 @@ fn check_header(header: &Import, tenant: &Tenant) -> Result<(), Rejected> {
             "is 0; the number of rows that follow is expected",
         ));
     }
+    // Before any row is numbered.
+    if header.first_row > header.rows {
+        return Err(Rejected::new(
+            "first_row",
+            format!(
+                "is {}; the header announces {} rows",
+                header.first_row, header.rows
+            ),
+        ));
+    }
     Ok(())
 }
 
@@ -165,11 +175,14 @@ impl RowCount {
             };
         };
         let row_first = self.came;
-        self.came += (raw.data.len() / self.row_size) as u64;
-        if self.came > announced {
-            let problem = format!("the header announces {announced} and at least {} came", self.came);
+        let rows = (raw.data.len() / self.row_size) as u64;
+        // No sum, so that none can be too large: what came is never more than was announced.
+        if rows > announced - row_first {
+            let came = row_first.saturating_add(rows);
+            let problem = format!("the header announces {announced} and at least {came} came");
             return Err(Rejected::new("rows", problem).into());
         }
+        self.came += rows;
         Ok(Some((row_first, raw)))
     }
 }

@@ -197,6 +197,16 @@ async fn the_header_is_checked_before_any_row() {
     .await;
     check(|h| h.quality = 101, "quality: 101 is not from 0 to 100").await;
     check(|h| h.tenant = Some(id("other")), "another tenant").await;
+    check(
+        |h| h.first_row = u64::MAX,
+        "first_row: is 18446744073709551615; the header announces 1 rows",
+    )
+    .await;
+    check(
+        |h| (h.rows, h.first_row) = (u64::MAX, u64::MAX),
+        "at least 18446744073709551615 came",
+    )
+    .await;
 }
 
 #[tokio::test]

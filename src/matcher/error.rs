@@ -69,6 +69,7 @@ pub(super) fn write_error(tenant: &TenantId, request: &RequestId, error: WriteEr
         WriteError::SubjectUnknown => NodeError::SubjectUnknown(tenant.clone()),
         WriteError::NotDue => NodeError::NotDue(tenant.clone()),
         WriteError::SubjectExists { subject_id } => NodeError::SubjectExists { subject_id },
+        WriteError::SubjectErased { .. } => Rejected::new("rows.subject_ids", error.to_string()).into(),
         WriteError::LinkTaken(kind) => NodeError::LinkTaken(kind),
         WriteError::RequestIdReused => NodeError::RequestIdReused(request.clone()),
         WriteError::ReferencesFull { hand, max } => Rejected::new(

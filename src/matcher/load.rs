@@ -108,18 +108,20 @@ impl Drop for Resident {
 fn fill(store: &Store, engine: &Engine, gallery: GalleryId) -> Result<Residency, LoadError> {
     let dimension = store.spec().dimension;
     let mut residency = Residency::default();
+    let mut alive = 0;
     // Segments are opened side by side, as many at a time as there are threads, and appended in order.
     for group in store.segments().chunks(rayon::current_num_threads().max(1)) {
-        let loaded: Vec<Result<Codes, StorageError>> = group
+        let loaded: Vec<Result<(usize, Codes), StorageError>> = group
             .par_iter()
             .map(|segment| {
-                store
-                    .load_segment(segment.number)
-                    .map(|loaded| codes_of(dimension, loaded))
+                let loaded = store.load_segment(segment.number)?;
+                Ok((loaded.dead.len(), codes_of(dimension, loaded)))
             })
             .collect();
-        for (segment, codes) in group.iter().zip(loaded) {
-            let first = engine.append(gallery, codes?)?;
+        for (segment, loaded) in group.iter().zip(loaded) {
+            let (dead, codes) = loaded?;
+            alive += u64::from(segment.rows) - dead as u64;
+            let first = engine.append(gallery, codes)?;
             residency.add_segment(first, segment.number, segment.rows);
         }
     }
@@ -131,7 +133,10 @@ fn fill(store: &Store, engine: &Engine, gallery: GalleryId) -> Result<Residency,
         let mut exact = Zeroizing::new(Vec::new());
         for row in store.read(&places)? {
             match row {
-                Some(row) => exact.extend_from_slice(&exact_values(&row.exact)),
+                Some(row) => {
+                    alive += 1;
+                    exact.extend_from_slice(&exact_values(&row.exact));
+                }
                 // All zero codes to a dead row.
                 None => exact.extend(std::iter::repeat_n(0, dimension.get())),
             }
@@ -139,6 +144,7 @@ fn fill(store: &Store, engine: &Engine, gallery: GalleryId) -> Result<Residency,
         let first = engine.append(gallery, encode(dimension, &exact))?;
         residency.add_pending(first, references);
     }
+    store.check_loaded(alive)?;
     Ok(residency)
 }
 
@@ -173,3 +179,7 @@ pub(super) fn planes_of(codes: &Codes) -> RowPlanes {
 pub(super) fn encode_planes(dimension: Dimension, exact: &[u8]) -> RowPlanes {
     planes_of(&encode(dimension, &exact_values(exact)))
 }
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

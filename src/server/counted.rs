@@ -1,4 +1,5 @@
-//! A connection that holds one of the allowed places until it ends, and ends when its caller is silent for too long. Passes bytes on unchanged.
+//! A connection that holds one of the allowed places until it ends, and ends when its caller is silent for too long, or changes its settings too often. Passes bytes on
+//! unchanged, and no more of them in one turn than leave others theirs.
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +13,12 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use super::doors::Place;
+use super::frames::Frames;
 use crate::service::caller::Peer;
+
+/// Bytes that are read before other connections have their turn: a caller that sends without end would hold a thread for as long as its bytes last, and frames that
+/// cost nothing to send take up to a microsecond each.
+const TURN_BYTES: usize = 16 << 10;
 
 /// A stream with its place.
 pub struct CountedStream<S> {
@@ -22,6 +28,9 @@ pub struct CountedStream<S> {
     silent: Pin<Box<Sleep>>,
     heard: Option<Instant>,
     silence_max: Duration,
+    frames: Frames,
+    /// Bytes that were read in this turn.
+    turn: usize,
 }
 
 impl<S> CountedStream<S> {
@@ -33,6 +42,8 @@ impl<S> CountedStream<S> {
             silent: Box::pin(sleep(first_max)),
             heard: None,
             silence_max,
+            frames: Frames::new(),
+            turn: 0,
         }
     }
 
@@ -62,10 +73,25 @@ impl<S: AsyncRead + Unpin> AsyncRead for CountedStream<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.turn >= TURN_BYTES {
+            self.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buf) {
             self.heard = Some(Instant::now());
-            return Poll::Ready(read);
+            let came = buf.filled().get(before..).unwrap_or_default();
+            self.turn += came.len();
+            let followed = self.frames.follow(came).map_err(|_| {
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the caller changes its settings too often",
+                )
+            });
+            return Poll::Ready(read.and(followed));
         }
+        self.turn = 0;
         self.poll_silence(cx).map(Err)
     }
 }

@@ -51,6 +51,8 @@ async fn accept_loop(
     sender: mpsc::Sender<io::Result<Connection>>,
 ) {
     let doors = Arc::new(Doors::new(&limits));
+    // The system refuses connections now. Told when it begins and when it ends.
+    let mut is_refused = false;
     loop {
         let next = async {
             let handshake = doors.handshake().await;
@@ -61,9 +63,17 @@ async fn accept_loop(
             next = next => next,
         };
         let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
+            Ok(accepted) => {
+                if std::mem::take(&mut is_refused) {
+                    tracing::info!("connections are accepted again");
+                }
+                accepted
+            }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                metrics::counter!(telemetry::ACCEPTS_FAILED).increment(1);
+                if !std::mem::replace(&mut is_refused, true) {
+                    tracing::warn!(%error, "connections can't be accepted");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }

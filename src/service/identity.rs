@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::observe::{observed, record};
-use super::{Rooms, deadline, from_proto, request_id, status, tell_of, to_proto};
+use super::{Counted, Rooms, deadline, from_proto, request_id, status, tell_of, to_proto};
 use crate::front::Front;
 use crate::front::identity::Caller;
 use crate::matcher::remote::vocabulary::optional_id;
@@ -67,13 +67,16 @@ impl Identity for IdentityRoom {
                 // A task each, so that the work of a stream spreads over the cores and ends with the stream.
                 let task = tokio::spawn(async move {
                     let probe = probe.map_err(status::told)?;
-                    let answer = answer_in_place(&rooms, &caller, probe, deadline).await;
-                    Ok(answer)
+                    Ok(answer_in_place(&rooms, &caller, probe, deadline).await)
                 });
                 AbortOnDropHandle::new(task)
             })
             .buffer_unordered(STREAM_IN_FLIGHT_MAX)
-            .map(|task| task.unwrap_or_else(|error| Err(status::internal(&error.to_string(), ""))));
+            // A probe counts until its answer is taken, not until it is made: what a caller does not read is bounded by what it may ask at once.
+            .map(|task| match task {
+                Ok(answered) => answered.map(|(answer, _counted)| answer),
+                Err(error) => Err(status::internal(&error.to_string(), "")),
+            });
         // What ended it from this side is its last word.
         let last = stream::iter(std::iter::once_with(move || end.now_or_never()))
             .filter_map(async |end| end.map(Err));
@@ -162,20 +165,21 @@ async fn identify(
     Ok(to_proto::identified(text, answer))
 }
 
-/// What Identify would have answered, or the error it would have failed with.
+/// What Identify would have answered, or the error it would have failed with, and the place by which the probe counts.
 async fn answer_in_place(
     rooms: &Rooms,
     caller: &Caller,
     message: pb::IdentifyRequest,
     deadline: Option<Instant>,
-) -> pb::IdentifyStreamResponse {
+) -> (pb::IdentifyStreamResponse, Option<Counted>) {
     use pb::identify_stream_response::Result as Answer;
     let started = Instant::now();
     let asked_id = message.request_id.clone();
     let span = rooms.traces.begin(SERVICE_NAME, "IdentifyStream");
+    let mut counted = None;
     let outcome = traces::within(span.as_ref(), async {
         tell_of(caller);
-        let _counted = rooms.count(caller)?;
+        counted = rooms.count(caller)?;
         identify(&rooms.front, caller, message, deadline).await
     })
     .await;
@@ -187,10 +191,11 @@ async fn answer_in_place(
         Ok(response) => (response.request_id.clone(), Answer::Response(response)),
         Err(status) => (asked_id, Answer::Error(stream_error(&status))),
     };
-    pb::IdentifyStreamResponse {
+    let answer = pb::IdentifyStreamResponse {
         request_id,
         result: Some(result),
-    }
+    };
+    (answer, counted)
 }
 
 fn stream_error(status: &Status) -> pb::StreamError {

@@ -63,6 +63,7 @@ pub const SMALL_BYTES_MAX: usize = 4 << 10;
 const IMPORT_PATH: &str = "/thenar.v1.Enrollment/Import";
 /// The methods whose answers may be long.
 const USAGE_PATH: &str = "/thenar.v1.Enrollment/ListUsage";
+const INVESTIGATE_PATH: &str = "/thenar.v1.Identity/Investigate";
 const TENANTS_PATH: &str = "/thenar.v1.Admin/ListTenants";
 /// The method whose stream may rest as long as its caller likes. It counts among its caller's calls meanwhile.
 const STREAM_PATH: &str = "/thenar.v1.Identity/IdentifyStream";
@@ -127,7 +128,11 @@ pub fn public(rooms: Rooms, limits: PublicLimits) -> Routes {
         others: places.bound(enrollment),
     };
     let identity_bytes_max = IDENTITY_BYTES_MAX.min(message_bytes_max);
-    let identity = places.bound(identity.max_decoding_message_size(identity_bytes_max));
+    let identity = identity.max_decoding_message_size(identity_bytes_max);
+    let identity = ByPath {
+        apart: [(INVESTIGATE_PATH, list_places.bound(identity.clone()))],
+        others: places.bound(identity),
+    };
     let admin = admin.max_decoding_message_size(request_bytes_max);
     let admin = ByPath {
         apart: [(TENANTS_PATH, list_places.bound(admin.clone()))],

@@ -251,6 +251,12 @@ pub enum WriteError {
         /// The subject.
         subject_id: SubjectId,
     },
+    /// An import brings a subject that was erased since it began.
+    #[error("subject {subject_id} was erased since the import began; begin it anew")]
+    SubjectErased {
+        /// The subject.
+        subject_id: SubjectId,
+    },
     /// A link of somebody else.
     #[error("the {0:?} link belongs to another subject")]
     LinkTaken(LinkKind),

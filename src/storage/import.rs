@@ -36,6 +36,8 @@ pub enum ImportStart {
 pub struct Importer {
     shared: Arc<Shared>,
     header: ImportWrite,
+    /// The last erasure before it began. Who is erased later is not brought back by rows that were sent before.
+    erasure: u64,
     /// Everybody reserved so far, in order.
     subjects: IndexMap<SubjectId, RowId>,
     /// Reserved and not pushed yet, in order.
@@ -56,6 +58,7 @@ impl Store {
             });
         }
         self.0.writer.lock().check()?;
+        let erasure = self.0.state.lock().last_erasure;
         let asked = (&header.request_id, Some(&header.request_digest));
         let answered = self.0.readers.imported(asked.0, asked.1)?;
         Ok(match answered {
@@ -63,6 +66,7 @@ impl Store {
             None => ImportStart::New(Importer {
                 shared: Arc::clone(&self.0),
                 header,
+                erasure,
                 subjects: IndexMap::new(),
                 outstanding: VecDeque::new(),
                 pushed: 0,
@@ -148,7 +152,7 @@ impl Importer {
         Ok(())
     }
 
-    /// Makes the import durable and visible; returns the new segments' numbers in order. A request that was answered
+    /// Makes the import durable and visible, unless somebody of it was erased since it began ([`WriteError::SubjectErased`]); returns the new segments' numbers in order. A request that was answered
     /// meanwhile is answered the same way, without segments.
     pub fn commit(mut self) -> Result<(ImportAnswer, Vec<u32>), StorageError> {
         if self.pushed != self.header.rows || !self.outstanding.is_empty() {
@@ -156,6 +160,7 @@ impl Importer {
         }
         let imported = ImportedRows {
             header: &self.header,
+            erasure: self.erasure,
             rows: self.subjects.as_slice(),
             segments: &self.written,
         };
@@ -177,8 +182,8 @@ impl Importer {
             ),
             Err(error) => {
                 if matches!(error, StorageError::Poisoned(_)) {
-                    // The catalog may have them; the next open will know.
-                    self.release_files();
+                    // The catalog may have them; the next open will know. Until then they stay among those that no purge destroys.
+                    self.written.clear();
                 }
                 return Err(error);
             }

@@ -106,6 +106,26 @@ fn subjects_that_exist_are_named() {
 }
 
 #[test]
+fn who_is_erased_while_an_import_is_under_way_is_not_brought_back_by_it() {
+    let house = House::new();
+    house.enroll("i2", 1);
+    house.erase("i2");
+    let mut importer = house.importer("r1", 4);
+    feed(&mut importer, 0..4, 4);
+    house.enroll("i1", 2);
+    house.erase("i1");
+    let refused = importer.commit().expect_err("erased meanwhile").to_string();
+    assert_eq!(
+        refused,
+        "subject i1 was erased since the import began; begin it anew"
+    );
+    assert!(house.segment_files().is_empty());
+    let mut anew = house.importer("r1", 4);
+    feed(&mut anew, 0..4, 4);
+    anew.commit().expect("whoever imports them now asks for it");
+}
+
+#[test]
 fn a_repeated_import_is_answered_the_same() {
     let house = House::new();
     let mut first = house.importer("r1", 5);

@@ -63,6 +63,11 @@ impl Journal {
                 .open(path)
                 .map_err(|e| StorageError::io("open", path, e))
         };
+        // Before it is opened: a pipe would wait for somebody at its other end, and a device never ends.
+        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            let problem = std::io::Error::other("it is no regular file");
+            return Err(StorageError::io("open", path, problem));
+        }
         let lock = lock(path, open()?)?;
         let file = open()?;
         durable::sync_parent(path)?;
@@ -158,8 +163,17 @@ impl Journal {
         }
         // One that was moved away, or replaced, is not where a restore looks.
         let named = std::fs::metadata(&self.path).map_err(failed)?;
-        if named.ino() != inner.file.metadata().map_err(failed)?.ino() {
+        let held = inner.file.metadata().map_err(failed)?;
+        if (named.dev(), named.ino()) != (held.dev(), held.ino()) {
             let problem = "another file has its name now: put back the one that was there";
+            return Err(failed(std::io::Error::other(problem)));
+        }
+        if held.len() < inner.len {
+            let problem = format!(
+                "it is {} bytes long and had {}: somebody cut it; put back what was there",
+                held.len(),
+                inner.len
+            );
             return Err(failed(std::io::Error::other(problem)));
         }
         let text: String = entries.iter().map(|entry| entry.line(&self.signer)).collect();

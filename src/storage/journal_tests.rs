@@ -303,6 +303,33 @@ fn a_journal_that_was_moved_away_under_the_server_takes_no_entry() {
 }
 
 #[test]
+fn a_journal_that_was_cut_under_the_server_takes_no_entry() {
+    let (desk, house) = (Desk::new(), house(2));
+    let journal = desk.open().expect("made");
+    house.erase("s1");
+    journal.record_erasures(&house.store).expect("appended");
+    let whole = fs::read(desk.path()).expect("readable");
+    fs::write(desk.path(), &whole[..whole.len() / 2]).expect("cut");
+    house.erase("s2");
+    let refused = journal
+        .record_erasures(&house.store)
+        .expect_err("cut")
+        .to_string();
+    assert!(refused.contains("somebody cut it"), "{refused}");
+    fs::write(desk.path(), whole).expect("put back");
+    journal.record_erasures(&house.store).expect("appended");
+    assert_eq!(desk.subjects(), ["1 s1", "2 s2"]);
+}
+
+#[test]
+fn a_journal_that_is_no_regular_file_is_refused_at_once() {
+    let desk = Desk::new();
+    fs::create_dir(desk.path()).expect("made");
+    let refused = desk.open().err().expect("a directory").to_string();
+    assert!(refused.contains("it is no regular file"), "{refused}");
+}
+
+#[test]
 fn lines_out_of_order_are_refused() {
     let (desk, house) = (Desk::new(), house(2));
     let journal = desk.open().expect("made");

@@ -172,6 +172,18 @@ impl Store {
         self.erasures_pending() > 0 || self.0.upkeep.lock().former.is_some()
     }
 
+    /// Holds rows that were loaded and are not dead against what the catalog counts, while nobody writes. Files of several moments, put together by hand, are each
+    /// authentic, and only this tells.
+    pub fn check_loaded(&self, rows: u64) -> Result<(), StorageError> {
+        let references = self.0.state.lock().references;
+        if rows == references {
+            return Ok(());
+        }
+        let fault =
+            format!("its segments and pending rows are {rows} references; its catalog counts {references}");
+        Err(StorageError::damaged(self.path(), fault))
+    }
+
     /// Segments in gallery order.
     pub fn segments(&self) -> Vec<SegmentInfo> {
         let gallery = self.0.gallery.load();

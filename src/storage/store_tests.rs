@@ -206,6 +206,23 @@ fn a_catalog_that_disagrees_with_a_segment_is_found() {
 }
 
 #[test]
+fn rows_that_are_not_those_of_the_catalog_are_damage() {
+    let house = House::new();
+    house.flushed(2);
+    house.enroll("late", 9);
+    house.store.check_loaded(3).expect("all of them");
+    let refused = house
+        .store
+        .check_loaded(2)
+        .expect_err("one is missing")
+        .to_string();
+    assert!(
+        refused.ends_with("its segments and pending rows are 2 references; its catalog counts 3"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn holes_are_rows_without_scale() {
     let mut scale = vec![1; 5 * SCALE_LEN];
     scale[..SCALE_LEN].fill(0);

@@ -93,13 +93,14 @@ impl OpenCatalog {
         request: &str,
         subjects: &[&str],
     ) -> Result<(ImportAnswer, Vec<SegmentEntry>), StorageError> {
-        self.import_told(request, subjects, &mut |_| Ok(()))
+        let erasure = self.writer.state().last_erasure;
+        self.import_told((request, erasure), subjects, &mut |_| Ok(()))
     }
 
-    /// The same, told before it is so.
+    /// The same, begun after an erasure, and told before it is so.
     fn import_told(
         &mut self,
-        request: &str,
+        (request, erasure): (&str, u64),
         subjects: &[&str],
         before: &mut Before<'_, [SegmentEntry]>,
     ) -> Result<(ImportAnswer, Vec<SegmentEntry>), StorageError> {
@@ -117,6 +118,7 @@ impl OpenCatalog {
             .collect();
         let imported = ImportedRows {
             header: &import(request, count),
+            erasure,
             rows: rows.as_slice(),
             segments: &[written(u32::try_from(count).expect("few"), 0)],
         };
@@ -214,6 +216,7 @@ macro_rules! suite {
                     a_flush_that_is_refused_before_its_end_changes_nothing,
                     an_import_is_all_or_nothing,
                     an_import_repeated_is_answered_the_same,
+                    an_import_brings_back_nobody_who_was_erased_since_it_began,
                     references_are_located_in_the_order_asked_for,
                     what_is_pending_outlives_its_copies;
         }

@@ -1,8 +1,11 @@
 //! The catalog's part of an import: subjects and references of segments that are written already. Runs within a transaction of its caller.
 
+use std::collections::HashSet;
+
 use indexmap::map::Slice;
 use rusqlite::{Connection, ErrorCode};
 
+use super::local::erasure;
 use super::local::subject::{ReferenceInsert, SubjectInsert, handle, terms};
 use super::request::{self, Method};
 use super::segments::{self, SegmentEntry};
@@ -22,10 +25,27 @@ const INSERTED_AT_ONCE: usize = 256;
 pub(in crate::storage) struct ImportedRows<'a> {
     /// What holds for all of them.
     pub(in crate::storage) header: &'a ImportWrite,
+    /// The last erasure before the import began.
+    pub(in crate::storage) erasure: u64,
     /// Who they are.
     pub(in crate::storage) rows: &'a Slice<SubjectId, RowId>,
     /// Their files, each full but the last.
     pub(in crate::storage) segments: &'a [WrittenSegment],
+}
+
+impl ImportedRows<'_> {
+    /// Refuses who was erased since the import began.
+    pub(in crate::storage) fn refuse_erased(&self, erased: &HashSet<SubjectId>) -> Result<(), WriteError> {
+        if erased.is_empty() {
+            return Ok(());
+        }
+        match self.rows.keys().find(|subject_id| erased.contains(*subject_id)) {
+            Some(subject_id) => Err(WriteError::SubjectErased {
+                subject_id: subject_id.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Takes the rows in, or answers as before, then without segments.
@@ -41,6 +61,7 @@ pub(in crate::storage) fn import(
     if let Some(answer) = request::find(tables, asked)? {
         return Ok((answer, Vec::new()));
     }
+    imported.refuse_erased(&erasure::after(conn, imported.erasure)?)?;
     let sequence = state.next_sequence();
     let entries = imported
         .segments

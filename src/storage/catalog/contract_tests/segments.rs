@@ -79,7 +79,7 @@ pub(super) fn an_import_is_all_or_nothing(rig: &impl Rig) {
     );
     assert!(!catalog.is_known("s1") && !catalog.is_known("s2"));
     let mut told = Vec::new();
-    let undone = catalog.import_told("i3", &["s1", "s2"], &mut |entries| {
+    let undone = catalog.import_told(("i3", 0), &["s1", "s2"], &mut |entries| {
         told.extend(entries.iter().map(|entry| entry.number));
         Err(StorageError::Rows("not now".to_owned()))
     });
@@ -137,6 +137,34 @@ pub(super) fn an_import_repeated_is_answered_the_same(rig: &impl Rig) {
     let (again, segments) = catalog.import("i1", &["s1", "s2"]).expect("answered");
     assert_eq!((again, segments.len()), (answer, 0));
     assert_eq!(catalog.writer.state().subjects, before);
+}
+
+pub(super) fn an_import_brings_back_nobody_who_was_erased_since_it_began(rig: &impl Rig) {
+    let mut catalog = rig.open();
+    for subject in ["s1", "s2"] {
+        catalog.enroll(subject, 1);
+        catalog.erase(subject);
+    }
+    let before = catalog.writer.state();
+    let refused = catalog.import_told(("i1", 1), &["s1", "s2"], &mut |_| Ok(()));
+    let refused = refused.expect_err("the second erasure came after the import began");
+    assert!(
+        matches!(&refused, StorageError::Write(WriteError::SubjectErased { subject_id }) if *subject_id == id("s2")),
+        "{refused}"
+    );
+    let after = catalog.writer.state();
+    assert_eq!(
+        (after.subjects, after.sequence),
+        (before.subjects, before.sequence)
+    );
+    // Who was erased before may come back by it.
+    catalog
+        .import_told(("i1", 1), &["s1", "s3"], &mut |_| Ok(()))
+        .expect("imported");
+    assert_eq!(
+        catalog.reader.first_known(&[id("s1")]).expect("read"),
+        Some(id("s1"))
+    );
 }
 
 pub(super) fn references_are_located_in_the_order_asked_for(rig: &impl Rig) {

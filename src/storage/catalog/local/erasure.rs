@@ -1,5 +1,7 @@
 //! Erasures and tombstones in their tables. Decides nothing.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::model::erasure::{ErasureReceipt, SignedReceipt};
@@ -65,6 +67,13 @@ pub(super) fn between(
 pub(super) fn of_subject(conn: &Connection, subject: &SubjectId) -> rusqlite::Result<Vec<u64>> {
     conn.prepare_cached("SELECT id FROM erasure WHERE subject_id = ? ORDER BY id")?
         .query_map([subject.as_str()], |row| uint(row, 0))?
+        .collect()
+}
+
+/// Who was erased after this erasure.
+pub(in crate::storage) fn after(conn: &Connection, erasure: u64) -> rusqlite::Result<HashSet<SubjectId>> {
+    conn.prepare_cached("SELECT subject_id FROM erasure WHERE id > ?")?
+        .query_map([int(erasure)], |row| parsed(row, 0))?
         .collect()
 }
 

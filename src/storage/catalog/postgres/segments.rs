@@ -225,6 +225,10 @@ impl Tenant {
         if let Some(answer) = request::answer(kept, Method::Import, Some(&header.request_digest))? {
             return Ok((answer, Vec::new()));
         }
+        let sql = select!(erasure, " FROM erasure WHERE tenant = $1 AND id > $2");
+        let erased = transaction.query(statement!(sql, self.number, int(imported.erasure)))?;
+        let erased = erased.iter().map(|row| Ok(self.erasure_row(row)?.0.subject_id));
+        imported.refuse_erased(&erased.collect::<Result<_, StorageError>>()?)?;
         let sequence = head.state.next_sequence();
         let entries = imported
             .segments
