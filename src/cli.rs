@@ -29,6 +29,7 @@ pub mod investigate;
 pub mod keys;
 pub mod load;
 pub mod local;
+pub mod migrate;
 pub mod npy;
 pub mod output;
 pub mod page;
@@ -66,6 +67,8 @@ pub enum Command {
     Front(serve::Args),
     /// Run a match node alone
     Match(serve::Args),
+    /// Make the tables of the database that the configuration names for catalogs, or bring them up to date
+    Migrate(migrate::Args),
     /// Make, list, show and drop tenants
     #[command(subcommand)]
     Tenant(tenant::Command),
@@ -152,6 +155,7 @@ async fn dispatch(command: Command) -> Result<(), CliError> {
         Command::Serve(args) => serve::run(&args, Mode::Serve).await,
         Command::Front(args) => serve::run(&args, Mode::Front).await,
         Command::Match(args) => serve::run(&args, Mode::Match).await,
+        Command::Migrate(args) => migrate::run(&args),
         Command::Tenant(command) => tenant::run(command).await,
         Command::Keys(command) => keys::run(command).await,
         Command::Cert(command) => cert::run(&command),

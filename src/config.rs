@@ -12,8 +12,10 @@ use crate::server::config::{Config, LimitError};
 pub const ENV_PREFIX: &str = "THENAR_";
 /// Variables with this prefix that are not settings of the server.
 const ENV_OTHERS: [&str; 3] = ["CLIENT_", "KERNEL", "LOG"];
-/// Settings that say where a key comes from.
-const KEY_SOURCES: [&str; 2] = ["kek", "backup_kek"];
+/// Settings that say where a key or a password comes from.
+const KEY_SOURCES: [&str; 3] = ["kek", "backup_kek", "catalog.password"];
+/// The setting that somebody may put a password into.
+const ADDRESS: &str = "catalog.address";
 
 /// Why there is no configuration.
 #[derive(Debug, Error)]
@@ -61,16 +63,19 @@ pub fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
 
 /// What is wrong, in words. Where it is the source of a key, what was found stays unsaid: it may be the key itself.
 fn told(error: &figment::Error) -> String {
-    let Some(key) = error
-        .path
-        .first()
-        .filter(|key| KEY_SOURCES.contains(&key.as_str()))
-    else {
+    let path = error.path.join(".");
+    if path == ADDRESS {
+        return format!(
+            "{ADDRESS} is no text; what was found is not shown, since it may have a password in it"
+        );
+    }
+    let is_of = |key: &&&str| path == **key || path.starts_with(&format!("{key}."));
+    let Some(key) = KEY_SOURCES.iter().find(is_of) else {
         return error.to_string();
     };
     format!(
         "{key} is none of {{ file = PATH }}, {{ env = NAME }} and {{ command = [PROGRAM, ARGUMENT] }}; what was found is not shown, since it may be a \
-         key. A variable that holds one must not begin with {ENV_PREFIX}"
+         key or a password. A variable that holds one must not begin with {ENV_PREFIX}"
     )
 }
 

@@ -166,6 +166,44 @@ fn what_traces_can_t_do_is_refused_with_field_value_and_limit() {
 }
 
 #[test]
+fn what_the_catalog_can_t_be_is_refused_and_no_password_is_repeated() {
+    for (text, told) in [
+        (
+            "connections_max = 1",
+            "catalog.connections_max: 1 is not from 2 to 1000",
+        ),
+        (
+            "statement_seconds_max = 0",
+            "catalog.statement_seconds_max: 0 is not from 1 to 86400",
+        ),
+        ("address = \"dbname=thenar\"", "catalog.address: it names no host"),
+        (
+            "password = { env = \"PW\" }",
+            "catalog.password: is set and catalog.address is not",
+        ),
+    ] {
+        assert_eq!(
+            refusal(&format!("[catalog]\n{text}")),
+            format!("configuration: {told}")
+        );
+    }
+    for address in [
+        "\"postgres://thenar:hunter2@db/thenar\"",
+        "\"host=db password=hunter2\"",
+        "\"postgres:/hunter2@db\"",
+        "[\"hunter2\"]",
+    ] {
+        let said = refusal(&format!("[catalog]\naddress = {address}"));
+        assert!(
+            said.contains("catalog.address") && !said.contains("hunter2"),
+            "{said}"
+        );
+    }
+    let config = loaded("[catalog]\naddress = \"postgres://thenar@db/thenar\"").expect("sound");
+    assert_eq!(config.catalog.connections_max, 8);
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let error = load(Some(Path::new("no-such.toml"))).expect_err("missing");
     assert!(error.to_string().contains("no-such.toml"));

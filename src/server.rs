@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod build;
+mod catalog;
 mod collector;
 pub mod config;
 mod counted;
@@ -35,6 +36,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::audit::{Audited, audit};
 pub use self::backup::{BackedUp, BackupError, Manifest, backup};
+pub use self::catalog::{Migrated, migrate};
 use self::config::{Config, LimitError};
 pub use self::descriptors::raise_open_files;
 pub use self::dump::forbid_core_dumps;
@@ -142,6 +144,7 @@ pub struct Server {
     stop: CancellationToken,
     reload: watch::Sender<()>,
     is_ready: watch::Sender<bool>,
+    database: Option<catalog::Watch>,
     probes: DropGuard,
     listener: JoinHandle<Result<(), ServerError>>,
     retention: Option<JoinHandle<()>>,
@@ -189,6 +192,7 @@ impl Server {
             }
             build::Served::Match(_) => None,
         };
+        let backend = tiers.backend();
         let listener = listen::spawn(&config, socket, &tiers, &health, &shown, traces, &stop)?;
         let reload = watch::Sender::new(());
         tokio::spawn(shown.run(reload.subscribe(), stop.clone()));
@@ -197,7 +201,10 @@ impl Server {
         }
         health.ready().await;
         is_ready.send_replace(true);
-        tracing::info!(%address, ?mode, backend = tiers.backend(), "ready");
+        let database = tiers
+            .database
+            .map(|database| catalog::Watch::start(database, health.clone(), is_ready.clone()));
+        tracing::info!(%address, ?mode, backend, "ready");
         Ok(Self {
             address,
             metrics_address,
@@ -208,6 +215,7 @@ impl Server {
             stop,
             reload,
             is_ready,
+            database,
             probes,
             listener,
             retention,
@@ -234,7 +242,10 @@ impl Server {
     /// Drains: reports not serving, accepts nobody new, lets requests in flight finish for as long as
     /// the configuration allows, then ends the upkeep and lets go of the data directory.
     pub async fn stop(self) -> Result<(), ServerError> {
-        self.health.draining().await;
+        if let Some(database) = self.database {
+            database.end().await;
+        }
+        self.health.not_ready().await;
         self.is_ready.send_replace(false);
         self.stop.cancel();
         let mut listener = self.listener;

@@ -24,6 +24,7 @@ pub mod journal;
 mod map;
 mod mark;
 pub mod objects;
+mod on_database;
 pub mod place;
 mod purge;
 mod read;
@@ -44,3 +45,6 @@ mod due_tests;
 
 #[cfg(test)]
 mod on_database_tests;
+
+#[cfg(test)]
+mod on_database_drop_tests;

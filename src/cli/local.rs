@@ -19,7 +19,7 @@ use crate::server::config::Config;
 use crate::server::pki::{CRL_FILE, IssuedCert, NodeKind, Pki, PkiError, Serial, SignedList};
 use crate::server::{self, Mode, Server, ServerError};
 pub use crate::server::{
-    Audited, BackedUp, CheckedReceipt, Journal, Restored, Verdict, Verified, VerifiedJournal,
+    Audited, BackedUp, CheckedReceipt, Journal, Migrated, Restored, Verdict, Verified, VerifiedJournal,
 };
 use crate::telemetry;
 
@@ -237,6 +237,11 @@ fn config_of(file: Option<&Path>, data: Option<&Path>) -> Result<Config, LocalEr
         data.clone_into(&mut config.data);
     }
     Ok(config)
+}
+
+/// Makes the tables of the database that a configuration names, or brings them up to date.
+pub fn migrate(file: Option<&Path>) -> Result<Migrated, LocalError> {
+    Ok(server::migrate(&config::load(file)?)?)
 }
 
 /// Wraps the keyring by another key-encryption key. Gives where that comes from.

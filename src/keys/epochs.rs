@@ -19,6 +19,19 @@ const FORMAT: u32 = 1;
 /// The epoch that a tenant begins with.
 pub const FIRST_EPOCH: u64 = 1;
 
+/// The incarnation that a file of keys names, without a key and so not authenticated: enough to find what goes with it.
+pub fn incarnation_of(path: &Path) -> Result<[u8; INCARNATION_LEN], KeyError> {
+    let damaged = |problem: String| KeyError::Damaged {
+        path: path.to_owned(),
+        problem,
+    };
+    let parsed: EpochFile =
+        serde_json::from_str(&file::read(path)?).map_err(|error| damaged(error.to_string()))?;
+    from_hex(&parsed.body.incarnation)
+        .and_then(|bytes| bytes.as_slice().try_into().ok())
+        .ok_or_else(|| damaged("it names no incarnation".to_owned()))
+}
+
 /// What the file holds, as JSON: the body and a keyed digest of the body's JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -35,8 +35,14 @@ pub enum KeyError {
         problem: String,
     },
     /// The environment lacks the variable.
-    #[error("the environment variable {0} is not set; it is to hold the key-encryption key")]
+    #[error("the environment variable {0} is not set; it is to hold a key or a password")]
     EnvMissing(String),
+    /// The source of a password is empty.
+    #[error("{0} is empty; it is to hold a password")]
+    NoPassword(
+        /// File, variable or command.
+        String,
+    ),
     /// The command gave no key.
     #[error("the key command {command:?} {problem}")]
     Command {

@@ -29,6 +29,8 @@ pub enum Purpose {
     Transform,
     /// Sealing and finding links.
     Link,
+    /// The secret of its catalog in a database. A tenant whose catalog is in a file has none; no rotation touches it.
+    Catalog,
     /// Takes the place of [`Purpose::Data`] at the end of a rotation that is under way.
     DataNext,
     /// Takes the place of [`Purpose::Transform`] at the end of a rotation that is under way.
@@ -38,7 +40,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// What every tenant has a key for.
+    /// What every tenant has a key for, wherever its catalog is.
     const ALL: [Self; 3] = [Self::Data, Self::Transform, Self::Link];
 
     fn as_str(self) -> &'static str {
@@ -46,6 +48,7 @@ impl Purpose {
             Self::Data => "data",
             Self::Transform => "transform",
             Self::Link => "link",
+            Self::Catalog => "catalog",
             Self::DataNext => "data_next",
             Self::TransformNext => "transform_next",
             Self::Dropped => "dropped",
@@ -185,7 +188,7 @@ impl Keyring {
             .transpose()
     }
 
-    /// A tenant's key. When it has none, all of its keys are made in one durable change, so that a tenant costs one.
+    /// A tenant's key. When it has none, all of the keys that it lacks are made in one durable change, so that a tenant costs one.
     pub fn get_or_create(&self, tenant: &TenantId, purpose: Purpose) -> Result<SecretKey, KeyError> {
         if let Some(key) = self.get(tenant, purpose)? {
             return Ok(key);
@@ -193,7 +196,7 @@ impl Keyring {
         let mut body = self.body.write();
         let mut changed = body.clone();
         let keys = changed.tenants.entry(tenant.clone()).or_default();
-        for purpose in Purpose::ALL {
+        for purpose in Purpose::ALL.into_iter().chain([purpose]) {
             keys.entry(purpose)
                 .or_insert_with(|| self.wrap(&SecretKey::random(), tenant, purpose));
         }

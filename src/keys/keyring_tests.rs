@@ -419,3 +419,27 @@ fn each_rotation_ends_its_own_key_and_none_that_came_later() {
         None
     );
 }
+
+#[test]
+fn the_secret_of_a_catalog_is_made_when_it_is_asked_for_and_stays_through_rotations() {
+    let fixture = Fixture::new();
+    let keyring = fixture.create();
+    let acme = tenant("acme");
+    let data = keyring.get_or_create(&acme, Purpose::Data).expect("made");
+    assert!(keyring.get(&acme, Purpose::Catalog).expect("readable").is_none());
+    let secret = keyring.get_or_create(&acme, Purpose::Catalog).expect("made");
+    assert_ne!(secret, data);
+    let next = keyring
+        .begin_rotation(&acme, Renewable::Data)
+        .expect("begun")
+        .expect("has keys");
+    keyring
+        .end_rotation(&acme, Renewable::Data, &next)
+        .expect("ended");
+    let reopened = fixture.open().expect("opens");
+    assert_eq!(
+        reopened.get(&acme, Purpose::Catalog).expect("readable"),
+        Some(secret)
+    );
+    assert_eq!(reopened.get(&acme, Purpose::Data).expect("readable"), Some(next));
+}

@@ -1,4 +1,4 @@
-//! Where the key-encryption key comes from: a file, the environment, or a command, so that any KMS or vault fits. Never stores what it read.
+//! Where a secret comes from, the key-encryption key above all: a file, the environment, or a command, so that any KMS or vault fits. Never stores what it read.
 
 use std::fs::File;
 use std::io::Read;
@@ -23,7 +23,7 @@ pub const SOURCE_LEN_MAX: u64 = 1_024;
 /// How often the end of a command is looked for.
 const COMMAND_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// A source of the key-encryption key: 32 bytes as hexadecimal digits or in base64.
+/// A source of the key-encryption key (32 bytes as hexadecimal digits or in base64), or of a password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KekSource {
@@ -38,15 +38,39 @@ pub enum KekSource {
 impl KekSource {
     /// Reads the key.
     pub fn load(&self) -> Result<SecretKey, KeyError> {
+        parse(&self.text()?, &self.origin())
+    }
+
+    /// Reads a password: what the source holds, without the end of its line.
+    pub fn password(&self) -> Result<Zeroizing<String>, KeyError> {
+        let text = self.text()?;
+        let password = text.trim_end_matches(['\r', '\n']);
+        if password.is_empty() {
+            return Err(KeyError::NoPassword(self.origin()));
+        }
+        Ok(Zeroizing::new(password.to_owned()))
+    }
+
+    /// What it holds, as it stands there.
+    fn text(&self) -> Result<Zeroizing<String>, KeyError> {
         match self {
-            Self::File(path) => load_file(path),
-            Self::Env(name) => {
-                let text = std::env::var(name)
-                    .map(Zeroizing::new)
-                    .map_err(|_| KeyError::EnvMissing(name.clone()))?;
-                parse(&text, &format!("the environment variable {name}"))
-            }
-            Self::Command(argv) => load_command(argv, COMMAND_TIMEOUT),
+            Self::File(path) => read_file(path),
+            Self::Env(name) => std::env::var(name)
+                .map(Zeroizing::new)
+                .map_err(|_| KeyError::EnvMissing(name.clone())),
+            Self::Command(argv) => run_command(argv, COMMAND_TIMEOUT),
+        }
+    }
+
+    /// What it is called in errors.
+    fn origin(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Env(name) => format!("the environment variable {name}"),
+            Self::Command(argv) => format!(
+                "the output of the key command {:?}",
+                argv.first().map_or("", String::as_str)
+            ),
         }
     }
 
@@ -87,6 +111,10 @@ fn next(path: &Path) -> PathBuf {
 }
 
 fn load_file(path: &Path) -> Result<SecretKey, KeyError> {
+    KekSource::File(path.to_owned()).load()
+}
+
+fn read_file(path: &Path) -> Result<Zeroizing<String>, KeyError> {
     let file = File::open(path).map_err(KeyError::io(path))?;
     let mode = file.metadata().map_err(KeyError::io(path))?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
@@ -99,10 +127,10 @@ fn load_file(path: &Path) -> Result<SecretKey, KeyError> {
     file.take(SOURCE_LEN_MAX)
         .read_to_string(&mut text)
         .map_err(KeyError::io(path))?;
-    parse(&text, &path.display().to_string())
+    Ok(text)
 }
 
-fn load_command(argv: &[String], timeout: Duration) -> Result<SecretKey, KeyError> {
+fn run_command(argv: &[String], timeout: Duration) -> Result<Zeroizing<String>, KeyError> {
     let (program, arguments) = argv.split_first().ok_or_else(|| KeyError::Command {
         command: String::new(),
         problem: "names no program".to_owned(),
@@ -118,7 +146,7 @@ fn load_command(argv: &[String], timeout: Duration) -> Result<SecretKey, KeyErro
         .spawn()
         .map_err(|error| failed(format!("can't be started: {error}")))?;
     match finish(&mut child, timeout) {
-        Ok(text) => parse(&text, &format!("the output of the key command {program:?}")),
+        Ok(text) => Ok(text),
         Err(problem) => {
             // It may have ended by itself meanwhile; either way nothing of it stays.
             let _ = child.kill();

@@ -90,7 +90,10 @@ fn a_command_that_fails_hangs_or_is_missing_is_refused() {
         (shell("echo nonsense"), "does not hold a key"),
     ] {
         let begun = Instant::now();
-        let error = load_command(&argv, second).expect_err(words).to_string();
+        let error = run_command(&argv, second)
+            .and_then(|text| parse(&text, "the command"))
+            .expect_err(words)
+            .to_string();
         assert!(error.contains(words), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(10), "{words}");
     }
@@ -127,4 +130,18 @@ fn the_example_of_a_command_gives_the_key_or_says_why_not() {
         let error = run(directory, name).expect_err(words).to_string();
         assert!(error.contains(words), "{error}");
     }
+}
+
+#[test]
+fn a_password_is_what_the_source_holds_without_the_end_of_its_line() {
+    let password = |line: &str| KekSource::Command(shell(&format!("printf '{line}'"))).password();
+    assert_eq!(
+        password(" pass word \\r\\n").expect("one").as_str(),
+        " pass word "
+    );
+    let refusal = password("\\n").expect_err("none").to_string();
+    assert!(
+        refusal.ends_with("is empty; it is to hold a password"),
+        "{refusal}"
+    );
 }

@@ -34,6 +34,11 @@ pub(super) fn node_error(tenant: &TenantId, error: &StorageError) -> NodeError {
         };
     }
     match error {
+        // The database is away, or calls something off: nothing was changed, and the same may be asked again.
+        StorageError::Unreachable { .. } | StorageError::Database { .. } => NodeError::TenantUnavailable {
+            tenant: tenant.clone(),
+            reason: error.to_string(),
+        },
         StorageError::Limit { limit, max, value } => {
             Rejected::new(*limit, format!("{value} came; at most {max} are allowed")).into()
         }

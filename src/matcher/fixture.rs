@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::home::Home;
 use super::local::{LocalNode, MatcherConfig};
 use super::node::{ImportHeader, Node};
 use crate::engine::{BackendChoice, Engine, EngineConfig, LockMemory};
@@ -99,9 +100,10 @@ pub(super) fn reopen_with(dir: &tempfile::TempDir, engine: &EngineConfig) -> Arc
         lock_memory: LockMemory::Off,
         ..engine.clone()
     });
+    let data = DataDir::open(dir.path().join("data")).expect("opened");
+    let home = Home::new(data, Arc::new(keyring), None);
     LocalNode::open(
-        DataDir::open(dir.path().join("data")).expect("opened"),
-        Arc::new(keyring),
+        home.expect("joined"),
         journal,
         engine.expect("started"),
         MatcherConfig::default(),

@@ -7,15 +7,13 @@ use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use super::apply::exact_values;
+use super::home::{Home, OpenError};
 use super::residency::Residency;
-use super::rotate;
 use super::tenant::Tenant;
 use crate::engine::code::Codes;
 use crate::engine::{Engine, EngineError, GalleryId};
-use crate::keys::keyring::Keyring;
 use crate::model::id::TenantId;
 use crate::model::signature::Dimension;
-use crate::storage::data_dir::DataDir;
 use crate::storage::error::StorageError;
 use crate::storage::journal::Journal;
 use crate::storage::place::{LoadedSegment, Place, RowPlanes};
@@ -35,25 +33,43 @@ pub(super) enum LoadError {
     Engine(#[from] EngineError),
 }
 
-/// Opens a tenant's files and makes its gallery resident; why it can't be, in words that name file and fault.
+/// Why a tenant is unavailable, in words that name file and fault, and whether that may be gone by itself later.
+#[derive(Debug)]
+pub(super) struct Unopened {
+    pub(super) reason: String,
+    pub(super) may_pass: bool,
+}
+
+impl From<OpenError> for Unopened {
+    fn from(error: OpenError) -> Self {
+        Self {
+            reason: error.to_string(),
+            may_pass: error.may_pass(),
+        }
+    }
+}
+
+/// Opens a tenant and makes its gallery resident.
 pub(super) fn open_tenant(
-    dir: &DataDir,
-    keyring: &Keyring,
+    home: &Home,
     journal: &Arc<Journal>,
     engine: &Engine,
     id: &TenantId,
-) -> Result<Arc<Tenant>, String> {
-    let data_key = rotate::data_key(dir, keyring, id)
-        .map_err(|error| error.to_string())?
-        .ok_or_else(|| "the keyring holds no data key of this tenant".to_owned())?;
-    let store = Store::open(dir, id, &data_key, keyring.signer()).map_err(|error| error.to_string())?;
+) -> Result<Arc<Tenant>, Unopened> {
+    let store = home.open(id)?;
     match journal.record_erasures(&store) {
-        Err(error @ StorageError::Outdated { .. }) => return Err(error.to_string()),
+        Err(error @ StorageError::Outdated { .. }) => return Err(OpenError::from(error).into()),
         // The gallery can be searched all the same. The next erasure writes what is missing, or is refused.
         Err(error) => tracing::error!(tenant = %id, %error, "erasures are missing in the erasure journal"),
         Ok(()) => {}
     }
-    load(store, journal, engine).map_err(|error| error.to_string())
+    load(store, journal, engine).map_err(|error| match error {
+        LoadError::Storage(error) => OpenError::from(error).into(),
+        LoadError::Engine(error) => Unopened {
+            reason: error.to_string(),
+            may_pass: false,
+        },
+    })
 }
 
 /// Makes a store's whole gallery resident.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use rayon::prelude::*;
 use tokio::sync::watch;
 
 use super::error::node_error;
+use super::home::{Home, OpenError};
 use super::import::blocking;
 use super::load::{load, open_tenant};
 use super::node::{
@@ -19,12 +20,12 @@ use super::node::{
 };
 use super::rotate::Rotations;
 use super::scorers::Scorers;
+use super::slot::Slot;
 use super::tenant::Tenant;
 use super::{convert, upkeep};
 use crate::engine::Engine;
 use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose};
-use crate::keys::secret::SecretKey;
 use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::decision::SearchAnswer;
 use crate::model::id::{RequestId, SubjectId, TenantId};
@@ -56,26 +57,8 @@ impl Default for MatcherConfig {
     }
 }
 
-/// A tenant's place on the node.
-#[derive(Clone)]
-enum Slot {
-    Live(Arc<Tenant>),
-    /// Could not be loaded; the reason names file and fault.
-    Broken(String),
-}
-
-impl Slot {
-    fn live(&self) -> Option<&Arc<Tenant>> {
-        match self {
-            Self::Live(tenant) => Some(tenant),
-            Self::Broken(_) => None,
-        }
-    }
-}
-
 /// All tenants of one data directory.
 pub struct LocalNode {
-    keyring: Arc<Keyring>,
     journal: Arc<Journal>,
     _journal_lock: Option<JournalLock>,
     engine: Engine,
@@ -88,38 +71,30 @@ pub struct LocalNode {
     upkeep: Mutex<Option<tokio::task::JoinHandle<()>>>,
     pub(super) rotations: Rotations,
     /// The last to go: then all else is closed.
-    dir: DataDir,
+    home: Home,
 }
 
 impl LocalNode {
     /// Loads every tenant of the directory and starts the upkeep. A tenant that can't be loaded is
     /// unavailable, the others are served. Blocks; call it off the threads that serve requests, within a runtime.
     pub fn open(
-        dir: DataDir,
-        keyring: Arc<Keyring>,
+        home: Home,
         journal: Journal,
         engine: Engine,
         config: MatcherConfig,
     ) -> Result<Arc<Self>, NodeError> {
-        let ids = dir.tenants();
+        let ids = home.tenants();
         let ids = ids.map_err(|error| NodeError::StorageRefused(error.to_string()))?;
         let journal = Arc::new(journal);
         let tenants = ids
             .into_par_iter()
             .map(|id| {
-                let slot = open_tenant(&dir, &keyring, &journal, &engine, &id).map_or_else(
-                    |reason| {
-                        tracing::error!(tenant = %id, reason, "tenant is unavailable");
-                        Slot::Broken(reason)
-                    },
-                    Slot::Live,
-                );
+                let slot = Slot::of(&id, open_tenant(&home, &journal, &engine, &id));
                 (id, slot)
             })
             .collect();
         let node = Arc::new(Self {
-            dir,
-            keyring,
+            home,
             _journal_lock: journal.take_lock(),
             journal,
             engine,
@@ -178,12 +153,38 @@ impl LocalNode {
         *self.stop.borrow()
     }
 
+    pub(super) fn home(&self) -> &Home {
+        &self.home
+    }
+
     pub(super) fn dir(&self) -> &DataDir {
-        &self.dir
+        self.home.dir()
     }
 
     pub(super) fn keyring(&self) -> &Keyring {
-        &self.keyring
+        self.home.keyring()
+    }
+
+    pub(super) fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// While it is held no tenant is created, dropped or exchanged.
+    pub(super) fn keep_order(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock()
+    }
+
+    /// All tenants, as they are now.
+    pub(super) fn slots(&self) -> BTreeMap<TenantId, Slot> {
+        self.tenants.read().clone()
+    }
+
+    pub(super) fn put(&self, id: &TenantId, slot: Slot) {
+        self.tenants.write().insert(id.clone(), slot);
     }
 
     /// Puts what `make` makes in the place of `tenant`, when that is still there and while nothing of it changes: who is told to ask again finds the next one.
@@ -206,7 +207,7 @@ impl LocalNode {
     pub(super) fn live(&self, id: &TenantId) -> Result<Arc<Tenant>, NodeError> {
         match self.tenants.read().get(id) {
             Some(Slot::Live(tenant)) => Ok(Arc::clone(tenant)),
-            Some(Slot::Broken(reason)) => Err(NodeError::TenantUnavailable {
+            Some(Slot::Broken { reason, .. }) => Err(NodeError::TenantUnavailable {
                 tenant: id.clone(),
                 reason: reason.clone(),
             }),
@@ -221,7 +222,7 @@ impl LocalNode {
                 rotating: self.rotations.is_under_way(id),
                 ..tenant.status()
             }),
-            Some(Slot::Broken(reason)) => Ok(TenantStatus {
+            Some(Slot::Broken { reason, .. }) => Ok(TenantStatus {
                 spec: None,
                 id: id.clone(),
                 state: TenantState::Unavailable(reason),
@@ -240,14 +241,9 @@ impl LocalNode {
             Some(_) => return Err(NodeError::TenantExists(spec.id.clone())),
             None => {}
         }
-        let data_key = self
-            .keyring
-            .end_drop(&spec.id)
-            .and_then(|()| self.keyring.get_or_create(&spec.id, Purpose::Data))
-            .map_err(|error| NodeError::StorageRefused(error.to_string()))?;
-        let store = match Store::create(&self.dir, spec, &data_key, self.keyring.signer()) {
+        let store = match self.home.create(spec) {
             // Left by a making that failed once its directory had the name: nobody was told of it, so that nobody has used it.
-            Err(StorageError::TenantExists(_)) => self.take_up(spec, &data_key)?,
+            Err(StorageError::TenantExists(_)) => self.take_up(spec)?,
             made => made.map_err(|error| node_error(&spec.id, &error))?,
         };
         let tenant =
@@ -261,9 +257,11 @@ impl LocalNode {
     }
 
     /// Opens a tenant's directory that this node does not serve, if it is of the tenant that is asked for.
-    fn take_up(&self, spec: &TenantSpec, data_key: &SecretKey) -> Result<Store, NodeError> {
-        let store = Store::open(&self.dir, &spec.id, data_key, self.keyring.signer())
-            .map_err(|error| node_error(&spec.id, &error))?;
+    fn take_up(&self, spec: &TenantSpec) -> Result<Store, NodeError> {
+        let store = self.home.open(&spec.id).map_err(|error| match error {
+            OpenError::Storage(error) => node_error(&spec.id, &error),
+            missing @ OpenError::KeyMissing(_) => NodeError::StorageRefused(missing.to_string()),
+        })?;
         if convert::same_tenant(store.spec(), spec) {
             return Ok(store);
         }
@@ -276,11 +274,13 @@ impl LocalNode {
         let _one_at_a_time = self.changing.lock();
         let Some(slot) = self.tenants.read().get(id).cloned() else {
             // A drop that was cut off after its directory went is ended here.
-            return match self.keyring.get(id, Purpose::Data).map_err(keys)? {
-                Some(_) => self.keyring.destroy(id).map_err(keys),
+            return match self.keyring().get(id, Purpose::Data).map_err(keys)? {
+                Some(_) => self.keyring().destroy(id).map_err(keys),
                 None => Err(NodeError::TenantUnknown(id.clone())),
             };
         };
+        let check = self.home.check_drop(id);
+        check.map_err(|error| node_error(id, &error))?;
         let created_at = slot.live().map(|tenant| tenant.spec.created_at);
         self.journal.record_drop(id, created_at).map_err(|error| {
             NodeError::StorageRefused(format!(
@@ -289,26 +289,20 @@ impl LocalNode {
         })?;
         self.tenants.write().remove(id);
         if let Slot::Live(tenant) = &slot {
-            tenant.retire();
-            tenant.imports.close();
-            // Waits for changes under way; later ones are refused.
-            drop(tenant.apply.lock());
-            tenant.store.close();
-            if let Err(error) = self.engine.close_gallery(tenant.gallery) {
-                tracing::warn!(tenant = %id, %error, "the dropped gallery was gone already");
-            }
+            tenant.close("the tenant was dropped");
         }
-        let mark = self.keyring.begin_drop(id).map_err(keys);
-        let removed = mark.and_then(|()| self.dir.remove_tenant(id).map_err(|error| node_error(id, &error)));
+        let mark = self.keyring().begin_drop(id).map_err(keys);
+        let removed = mark.and_then(|()| self.home.remove(id).map_err(|error| node_error(id, &error)));
         if let Err(error) = removed {
-            if self.dir.tenant_path(id).exists() {
+            if self.home.has_left(id) {
                 let reason = format!("it is half dropped, drop it again: {error}");
-                self.tenants.write().insert(id.clone(), Slot::Broken(reason));
+                let may_pass = false;
+                self.put(id, Slot::Broken { reason, may_pass });
                 return Err(error);
             }
             tracing::warn!(tenant = %id, %error, "files of a dropped tenant are left for the next start");
         }
-        self.keyring.destroy(id).map_err(keys)
+        self.keyring().destroy(id).map_err(keys)
     }
 }
 

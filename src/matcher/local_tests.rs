@@ -176,9 +176,12 @@ async fn a_tenant_whose_making_failed_at_its_end_is_taken_up_when_that_is_repeat
     let (node, _dir) = node().await;
     let mut spec = node.live(&tenant()).expect("there").spec.clone();
     spec.id = "late".parse().expect("an id");
-    let key = node.keyring.get_or_create(&spec.id, Purpose::Data).expect("made");
+    let key = node
+        .keyring()
+        .get_or_create(&spec.id, Purpose::Data)
+        .expect("made");
     // As far as a making comes that can't open what it made.
-    drop(Store::create(&node.dir, &spec, &key, node.keyring.signer()).expect("made"));
+    drop(Store::create(node.dir(), &spec, &key, node.keyring().signer()).expect("made"));
     let unknown = node.tenant(&spec.id).await;
     assert!(matches!(unknown, Err(NodeError::TenantUnknown(_))), "{unknown:?}");
     let other = TenantSpec {

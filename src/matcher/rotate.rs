@@ -24,6 +24,7 @@ use crate::model::reject::Rejected;
 use crate::model::signature::Dimension;
 use crate::model::tenant::{TenantStatus, TransformId};
 use crate::storage::data_dir::DataDir;
+use crate::storage::error::StorageError;
 use crate::storage::place::RowPlanes;
 use crate::storage::rotate::{Convert, Rotation, is_sealed_with};
 
@@ -171,6 +172,10 @@ impl LocalNode {
         change: Option<TransformChange>,
     ) -> Result<(), NodeError> {
         let tenant = self.live(id)?;
+        if tenant.store.database().is_some() {
+            // Before the keyring says that one is under way.
+            return Err(tenant.storage_error(&StorageError::NotBuilt("the rotation of a tenant's keys")));
+        }
         // An import under way has files of this generation: it is waited for, and the next one waits. One that broke off is let go.
         // Before anything is made, for from then on nothing is purged.
         let no_import = tokio::select! {

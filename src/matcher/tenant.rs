@@ -45,6 +45,8 @@ pub(super) struct Tenant {
     /// The tenant after a rotation of its keys, with a store of its own, and a gallery of its own where its signatures are
     /// protected otherwise. Whoever holds this one still reads what was there; changes go to the successor. Set under `apply`.
     pub(super) successor: OnceLock<Arc<Tenant>>,
+    /// The outcome of a write is unknown, so that the tenant has to be opened again; only where its catalog is in a database.
+    pub(super) reopen_wanted: AtomicBool,
     /// An erasure, or the generation before, waits for its files to be cleaned.
     pub(super) purge_wanted: AtomicBool,
 }
@@ -70,6 +72,7 @@ impl Tenant {
             fault: ArcSwapOption::empty(),
             imports: Imports::default(),
             successor: OnceLock::new(),
+            reopen_wanted: AtomicBool::new(false),
             purge_wanted,
         })
     }
@@ -137,18 +140,38 @@ impl Tenant {
     }
 
     /// Turns a storage error into an answer. What was found damaged makes the tenant unavailable,
-    /// for a gallery that can't be read whole can't be searched whole.
+    /// for a gallery that can't be read whole can't be searched whole. Where a database did not say whether it did
+    /// something, the tenant is opened again.
     pub(super) fn storage_error(&self, error: &StorageError) -> NodeError {
+        if let StorageError::Poisoned(problem) = error
+            && self.store.database().is_some()
+        {
+            self.reopen_wanted.store(true, Ordering::Release);
+            return self.unavailable(&format!(
+                "{problem}; it is opened again by itself where nobody else writes to it"
+            ));
+        }
         if is_damage(error) {
             self.fail(&error.to_string());
         }
         node_error(self.id(), error)
     }
 
-    /// From now on every request is refused, for the tenant is being dropped.
-    pub(super) fn retire(&self) {
-        self.fault
-            .store(Some(Arc::new("the tenant was dropped".to_owned())));
+    /// From now on every request is refused, for the tenant is being dropped, or opened again.
+    pub(super) fn retire(&self, reason: &str) {
+        self.fault.store(Some(Arc::new(reason.to_owned())));
+    }
+
+    /// Ends all that goes on with it, waits for the change under way, and lets go of its gallery.
+    pub(super) fn close(&self, reason: &str) {
+        self.retire(reason);
+        self.imports.close();
+        // Later changes are refused.
+        drop(self.apply.lock());
+        self.store.close();
+        if let Err(error) = self.engine.close_gallery(self.gallery) {
+            tracing::warn!(tenant = %self.id(), %error, "a gallery that is let go of was gone already");
+        }
     }
 
     /// Whether it is, by now, what a spec asks for.

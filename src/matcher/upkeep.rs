@@ -49,7 +49,9 @@ impl Tenant {
 
     /// One round: never fails, for the next round tries again; what went wrong is logged here.
     fn keep_up(&self, flush_rows: usize) {
-        if self.check().is_err() || self.successor.get().is_some() {
+        // Before it is opened again nothing can be written, which its refusals have said.
+        let waits = self.reopen_wanted.load(Ordering::Acquire);
+        if waits || self.check().is_err() || self.successor.get().is_some() {
             return;
         }
         let flushed = loop {
@@ -86,6 +88,12 @@ pub(super) async fn run(node: Arc<LocalNode>) {
         tokio::select! {
             () = node.stopping() => return,
             _ = rounds.tick() => {}
+        }
+        if node.home().database().is_some() {
+            let at = Arc::clone(&node);
+            if let Err(error) = tokio::task::spawn_blocking(move || at.reopen_waiting()).await {
+                tracing::error!(%error, "opening tenants again ended early");
+            }
         }
         let tenants = node.live_tenants();
         count(&tenants, node.tenant_count());

@@ -11,15 +11,17 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use super::config::{Config, RemoteNode as RemoteNodeConfig};
 use super::tls::material::{ClientSide, TlsFiles};
-use super::{Mode, ServerError, pki};
+use super::{Mode, ServerError, catalog, pki};
 use crate::engine::{DeviceStatus, Engine, EngineConfig};
 use crate::front::route::Routes;
 use crate::front::{Front, FrontConfig};
 use crate::keys::keyring::Keyring;
+use crate::matcher::home::Home;
 use crate::matcher::local::{LocalNode, MatcherConfig};
 use crate::matcher::node::Node;
 use crate::matcher::remote::RemoteNode;
 use crate::storage::data_dir::DataDir;
+use crate::storage::database::Database;
 use crate::storage::journal::Journal;
 
 /// Longest time to a connection with a match node.
@@ -37,6 +39,8 @@ pub(super) struct Tiers {
     pub(super) served: Served,
     /// The GPUs of this process.
     pub(super) devices: Option<DeviceWatch>,
+    /// What has its catalogs, where that is no file.
+    pub(super) database: Option<Database>,
     /// Keeps others from the directory of a front alone; a node holds its own.
     pub(super) directory: Option<DataDir>,
     /// Cancelled once nothing of this process holds the data directory.
@@ -74,6 +78,7 @@ pub(super) async fn tiers(
         keyring,
         local,
         devices,
+        database,
         directory,
         released,
     } = tokio::task::spawn_blocking(move || open(&opened, mode))
@@ -104,6 +109,7 @@ pub(super) async fn tiers(
         local,
         served,
         devices,
+        database,
         directory,
         released,
     })
@@ -114,6 +120,7 @@ struct Opened {
     keyring: Arc<Keyring>,
     local: Option<Arc<LocalNode>>,
     devices: Option<DeviceWatch>,
+    database: Option<Database>,
     directory: Option<DataDir>,
     released: CancellationToken,
 }
@@ -129,18 +136,22 @@ fn open(config: &Config, mode: Mode) -> Result<Opened, ServerError> {
             keyring,
             local: None,
             devices: None,
+            database: None,
             directory: Some(dir),
             released,
         });
     }
+    let database = catalog::connect(config)?;
+    let home = Home::new(dir, Arc::clone(&keyring), database.clone())?;
     let journal = Journal::open(&config.journal_path(), keyring.signer())?;
     let engine = Engine::start(engine_config(config))?;
     let devices = engine.watch_devices();
-    let node = LocalNode::open(dir, Arc::clone(&keyring), journal, engine, matcher_config(config))?;
+    let node = LocalNode::open(home, journal, engine, matcher_config(config))?;
     Ok(Opened {
         keyring,
         local: Some(node),
         devices: Some(devices),
+        database,
         directory: None,
         released,
     })

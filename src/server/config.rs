@@ -50,6 +50,8 @@ pub struct Config {
     pub backup_kek: Option<KekSource>,
     /// What is on disk.
     pub storage: Storage,
+    /// The database that has the tenants' catalogs; none keeps them in the data directory.
+    pub catalog: Catalog,
     /// Search.
     pub engine: Engine,
     /// Upkeep of galleries.
@@ -132,6 +134,26 @@ pub struct Tls {
 pub struct Storage {
     /// The erasure journal; `None` keeps it in the data directory.
     pub journal: Option<PathBuf>,
+}
+
+/// The database that has the tenants' catalogs (PostgreSQL).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Catalog {
+    /// A URL (`postgres://user@host:port/database`) or a list of keys and values, without a password; none keeps catalogs in the data directory.
+    pub address: Option<String>,
+    /// Where the password comes from.
+    pub password: Option<KekSource>,
+    /// PEM of the authorities that the server's certificate must lead to. Only a server on this machine needs none.
+    pub root_certificates: Option<PathBuf>,
+    /// Most connections.
+    pub connections_max: usize,
+    /// Longest time to a connection, in seconds.
+    pub connect_seconds_max: u64,
+    /// Longest wait for a connection while all are in use, in seconds.
+    pub wait_seconds_max: u64,
+    /// Longest time of a statement, in seconds; a COMMIT has none.
+    pub statement_seconds_max: u64,
 }
 
 /// Search.
@@ -253,6 +275,7 @@ impl Default for Config {
             kek: None,
             backup_kek: None,
             storage: Storage::default(),
+            catalog: Catalog::default(),
             engine: Engine::default(),
             matcher: Matcher::default(),
             front: Front::default(),
@@ -292,6 +315,20 @@ impl Default for Matching {
     fn default() -> Self {
         Self {
             address: loopback(7444),
+        }
+    }
+}
+
+impl Default for Catalog {
+    fn default() -> Self {
+        Self {
+            address: None,
+            password: None,
+            root_certificates: None,
+            connections_max: 8,
+            connect_seconds_max: 5,
+            wait_seconds_max: 10,
+            statement_seconds_max: 30,
         }
     }
 }

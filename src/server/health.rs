@@ -59,8 +59,8 @@ impl Health {
         self.set(ServingStatus::Serving).await;
     }
 
-    /// The server finishes what it has.
-    pub(super) async fn draining(&self) {
+    /// The server finishes what it has, or can't serve for now.
+    pub(super) async fn not_ready(&self) {
         self.set(ServingStatus::NotServing).await;
     }
 

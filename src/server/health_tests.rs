@@ -46,7 +46,7 @@ async fn whoever_watches_is_told_of_the_drain_and_let_go() {
     let serving = watched.next().await.expect("told").expect("sound");
     assert_eq!(serving.status, 1);
     assert!(watched.next().now_or_never().is_none(), "nothing changed");
-    health.draining().await;
+    health.not_ready().await;
     stop.cancel();
     let draining = watched.next().await.expect("told").expect("sound");
     assert_eq!(draining.status, 2);

@@ -47,10 +47,8 @@ pub fn verify(
     config: &Config,
     tenant: Option<&TenantId>,
 ) -> Result<(Vec<Verified>, Option<VerifiedJournal>), ServerError> {
-    let tenants = match tenant {
-        Some(tenant) => vec![tenant.clone()],
-        None => data_dir::tenants(&config.data)?,
-    };
+    let all = data_dir::tenants(&config.data)?;
+    let tenants = tenant.map_or(all, |tenant| vec![tenant.clone()]);
     let key = config.kek_source().load()?;
     let keyring = Keyring::read(&config.data.join("keyring"), &key)?;
     let signer = keyring.signer();

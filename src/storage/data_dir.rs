@@ -1,6 +1,5 @@
 //! The data directory: its format, its lock and the tenants in it. Opens no tenant.
 
-use std::cmp::Ordering;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -13,9 +12,13 @@ use super::durable;
 use super::error::StorageError;
 use crate::model::id::TenantId;
 
-/// Version of the layout of the data directory.
+/// Version of the layout of a data directory that has its tenants' catalogs in it.
 pub const FORMAT: u32 = 2;
+/// Version of the same layout without catalogs: these are in a database. A release that knows none refuses it.
+const FORMAT_WITHOUT_CATALOGS: u32 = 3;
 const FORMAT_FILE: &str = "FORMAT";
+/// Takes the place of [`FORMAT_FILE`] once it is durable.
+const NEXT_FORMAT_FILE: &str = "FORMAT.next";
 const FORMAT_WORD: &str = "thenar";
 /// What a process locks.
 pub(super) const LOCK_FILE: &str = "LOCK";
@@ -27,10 +30,29 @@ const NEXT_PREFIX: &str = ".next-";
 /// A tenant that is being removed.
 const DROPPED_PREFIX: &str = ".dropped-";
 
+/// Where the catalogs of a data directory's tenants are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Catalogs {
+    /// In it.
+    Here,
+    /// In a database.
+    InDatabase,
+}
+
+impl Catalogs {
+    fn format(self) -> u32 {
+        match self {
+            Self::Here => FORMAT,
+            Self::InDatabase => FORMAT_WITHOUT_CATALOGS,
+        }
+    }
+}
+
 /// A data directory that this process holds. Another process is refused until this value is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
+    catalogs: Catalogs,
     /// Locked by `flock`, which ends with the process however it ends.
     _lock: File,
     /// Dropped after the lock, as the last field.
@@ -50,17 +72,45 @@ impl DataDir {
         }
         durable::create_dir(&path.join(TENANTS_DIR))?;
         // Written last: its presence says that the rest is there.
-        durable::write_file(&format, format!("{FORMAT_WORD} {FORMAT}\n").as_bytes())
+        durable::write_file(&format, format_text(Catalogs::Here).as_bytes())
+    }
+
+    /// Says from now on that catalogs are in a database, or refuses where a tenant has one here. Durable when it returns.
+    pub fn keep_catalogs_in_database(&mut self) -> Result<(), StorageError> {
+        if self.catalogs == Catalogs::InDatabase {
+            return Ok(());
+        }
+        if let Some(tenant) = self.tenants()?.into_iter().next() {
+            return Err(StorageError::CatalogHere {
+                path: self.path.clone(),
+                tenant,
+            });
+        }
+        let next = self.path.join(NEXT_FORMAT_FILE);
+        if next.exists() {
+            // Of a start that was cut off.
+            fs::remove_file(&next).map_err(|e| StorageError::io("remove", &next, e))?;
+        }
+        durable::write_file(&next, format_text(Catalogs::InDatabase).as_bytes())?;
+        durable::rename(&next, &self.path.join(FORMAT_FILE))?;
+        self.catalogs = Catalogs::InDatabase;
+        Ok(())
+    }
+
+    /// Where its tenants' catalogs are.
+    pub fn catalogs(&self) -> Catalogs {
+        self.catalogs
     }
 
     /// Locks the directory for this process, checks its format and clears what a crash left half made or half removed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StorageError> {
         let path = path.as_ref().to_owned();
-        check_format(&path)?;
+        let catalogs = read_format(&path)?;
         check_closed(&path)?;
         let lock = lock(&path)?;
         let dir = Self {
             path,
+            catalogs,
             _lock: lock,
             released: CancellationToken::new().drop_guard(),
         };
@@ -80,7 +130,7 @@ impl DataDir {
 
     /// Tenants that have a directory, by id.
     pub fn tenants(&self) -> Result<Vec<TenantId>, StorageError> {
-        tenants(&self.path)
+        written_tenants(&self.path)
     }
 
     /// Where a tenant is, or would be.
@@ -133,7 +183,9 @@ impl DataDir {
 
     fn clear_leftovers(&self) -> Result<(), StorageError> {
         for name in self.tenant_entries()? {
-            if name.starts_with(NEW_PREFIX) || name.starts_with(DROPPED_PREFIX) {
+            if name.starts_with(NEW_PREFIX) && self.catalogs == Catalogs::InDatabase {
+                // Its rows go first, by what is in it.
+            } else if name.starts_with(NEW_PREFIX) || name.starts_with(DROPPED_PREFIX) {
                 remove_tree(&self.tenants_path().join(name))?;
             } else if name.starts_with(NEXT_PREFIX) {
                 // It may have rows of persons who were erased since.
@@ -141,6 +193,15 @@ impl DataDir {
             }
         }
         Ok(())
+    }
+
+    /// Directories of tenants whose making was cut off, where their catalogs are in a database.
+    pub(super) fn unfinished(&self) -> Result<Vec<PathBuf>, StorageError> {
+        let names = self.tenant_entries()?.into_iter();
+        Ok(names
+            .filter(|name| name.starts_with(NEW_PREFIX))
+            .map(|name| self.tenants_path().join(name))
+            .collect())
     }
 
     fn tenants_path(&self) -> PathBuf {
@@ -152,10 +213,13 @@ impl DataDir {
     }
 }
 
-/// Tenants that have a directory in the data directory at `path`, by id. Neither locks nor clears anything.
+/// Tenants that have a directory in the data directory at `path`, by id, for those who read their catalogs there: where these are in a database it is
+/// refused. Neither locks nor clears anything.
 pub fn tenants(path: &Path) -> Result<Vec<TenantId>, StorageError> {
-    check_format(path)?;
-    written_tenants(path)
+    match read_format(path)? {
+        Catalogs::Here => written_tenants(path),
+        Catalogs::InDatabase => Err(StorageError::CatalogElsewhere(path.to_owned())),
+    }
 }
 
 /// The same where no format was written yet.
@@ -210,7 +274,11 @@ fn check_closed(path: &Path) -> Result<(), StorageError> {
     })
 }
 
-fn check_format(path: &Path) -> Result<(), StorageError> {
+fn format_text(catalogs: Catalogs) -> String {
+    format!("{FORMAT_WORD} {}\n", catalogs.format())
+}
+
+fn read_format(path: &Path) -> Result<Catalogs, StorageError> {
     let file = path.join(FORMAT_FILE);
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,
@@ -223,19 +291,20 @@ fn check_format(path: &Path) -> Result<(), StorageError> {
         .strip_prefix(FORMAT_WORD)
         .and_then(|version| version.trim().parse().ok())
         .ok_or_else(|| StorageError::damaged(&file, format!("it says {:?}", text.trim())))?;
-    match found.cmp(&FORMAT) {
-        Ordering::Less => Err(StorageError::OlderFormat {
+    if found < FORMAT {
+        return Err(StorageError::OlderFormat {
             path: file,
             found,
             supported: FORMAT,
-        }),
-        Ordering::Equal => Ok(()),
-        Ordering::Greater => Err(StorageError::NewerFormat {
-            path: file,
-            found,
-            supported: FORMAT,
-        }),
+        });
     }
+    let known = [Catalogs::Here, Catalogs::InDatabase].into_iter();
+    let of_this = known.into_iter().find(|catalogs| catalogs.format() == found);
+    of_this.ok_or(StorageError::NewerFormat {
+        path: file,
+        found,
+        supported: FORMAT_WITHOUT_CATALOGS,
+    })
 }
 
 /// Locks a directory for this process; another one is refused until the file is closed.

@@ -62,14 +62,14 @@ fn init_happens_once() {
 fn other_and_damaged_formats_are_refused() {
     let tmp = tempfile::tempdir().expect("a directory");
     DataDir::init(tmp.path()).expect("init");
-    fs::write(tmp.path().join(FORMAT_FILE), "thenar 3\n").expect("written");
+    fs::write(tmp.path().join(FORMAT_FILE), "thenar 4\n").expect("written");
     let newer = DataDir::open(tmp.path()).expect_err("newer");
     assert!(
         matches!(
             newer,
             StorageError::NewerFormat {
-                found: 3,
-                supported: 2,
+                found: 4,
+                supported: 3,
                 ..
             }
         ),

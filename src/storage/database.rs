@@ -11,12 +11,14 @@ use zeroize::Zeroizing;
 use self::connect::{Connector, Target};
 use self::fault::Fault;
 use super::bridge::Bridge;
+use super::catalog::postgres::migrate::check as migrate_check;
 pub use super::catalog::postgres::migrate::{Outcome, migrate};
 use super::error::StorageError;
 use crate::keys::secret::SecretKey;
 
 mod connect;
 pub(super) mod fault;
+pub(super) mod tenants;
 #[cfg(test)]
 pub(super) mod testing;
 pub(super) mod transaction;
@@ -55,6 +57,13 @@ impl DatabaseConfig {
             acquire_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(30),
         }
+    }
+}
+
+impl DatabaseConfig {
+    /// What is wrong with an address of a configuration, without a word of it: what was not understood may be a password.
+    pub fn check_address(address: &str) -> Result<(), &'static str> {
+        connect::check_address(address)
     }
 }
 

@@ -185,7 +185,8 @@ pub enum StorageError {
     },
     /// The tables in a database are of another release.
     #[error(
-        "the database {server} has tables of format {found}; this release takes {oldest} to {newest}: {way_out}"
+        "the database {server} has tables of format {found}; this release takes {oldest} to {newest}: {way_out}{}",
+        if found < oldest { " (`thenar migrate`)" } else { "" }
     )]
     TableFormat {
         /// Host, port and name.
@@ -226,6 +227,59 @@ pub enum StorageError {
     Incarnation {
         /// Its files here.
         path: PathBuf,
+        /// The tenant.
+        tenant: TenantId,
+        /// Host, port and name.
+        server: String,
+    },
+    /// A data directory that has catalogs, where these are to be in a database.
+    #[error(
+        "{} has the catalog of tenant {tenant} in it, and the configuration names a database (catalog.address): take that out, or take a new data directory and import the palms into that",
+        path.display()
+    )]
+    CatalogHere {
+        /// The data directory.
+        path: PathBuf,
+        /// A tenant that has one.
+        tenant: TenantId,
+    },
+    /// A data directory whose catalogs are in a database, for what needs them in files.
+    #[error(
+        "the catalogs of {} are in a PostgreSQL database, and this works on catalogs in files alone; nothing was looked at or changed. Back up the database, and this directory with its          keyring after it, by their own means; the server checks each tenant when it starts",
+        .0.display()
+    )]
+    CatalogElsewhere(PathBuf),
+    /// The same for a server that is not told which.
+    #[error("the catalogs of {} are in a PostgreSQL database, and the configuration names none: set catalog.address", .0.display())]
+    DatabaseUnnamed(PathBuf),
+    /// A tenant of which the database has rows, and this directory nothing.
+    #[error(
+        "the database {server} has tenant {tenant}, and {} has no directory of it: bring back its directory; nothing is known of its palms without",
+        path.display()
+    )]
+    DirectoryMissing {
+        /// The data directory.
+        path: PathBuf,
+        /// The tenant.
+        tenant: TenantId,
+        /// Host, port and name.
+        server: String,
+    },
+    /// A tenant that has a directory and no rows.
+    #[error(
+        "tenant {tenant} has a directory, and the database {server} has no rows of it: bring back the database, or name the right one (catalog.address)"
+    )]
+    RowsMissing {
+        /// The tenant.
+        tenant: TenantId,
+        /// Host, port and name.
+        server: String,
+    },
+    /// A tenant whose making was cut off.
+    #[error(
+        "the making of tenant {tenant} in the database {server} was cut off: drop it, then make it again"
+    )]
+    Unmade {
         /// The tenant.
         tenant: TenantId,
         /// Host, port and name.

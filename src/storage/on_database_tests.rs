@@ -217,3 +217,38 @@ fn a_making_that_was_cut_off_is_made_again() {
     let again = make().err().expect("somebody is there");
     assert!(matches!(again, StorageError::TenantExists(_)), "{again}");
 }
+
+#[test]
+fn a_gallery_of_twenty_thousand_is_imported_opened_and_forgotten_from() {
+    const ROWS: u64 = 20_000;
+    const AT_ONCE: u64 = 5_000;
+    let Some(joined) = Joined::new() else { return };
+    let ImportStart::New(mut importer) = joined.store.import(import("r1", ROWS)).expect("begun") else {
+        panic!("not asked before")
+    };
+    for from in (0..ROWS).step_by(usize::try_from(AT_ONCE).expect("small")) {
+        let ids: Vec<RowId> = importer
+            .reserve(&subjects(from..from + AT_ONCE))
+            .expect("reserved");
+        importer.push(rows(&ids)).expect("taken");
+    }
+    let (answer, _) = importer.commit().expect("imported");
+    assert_eq!(answer.rows, ROWS);
+    let joined = joined.reopen();
+    assert_eq!(joined.store.stats().expect("counted").subjects, ROWS);
+    let (erased, removed) = joined.erase("i12345");
+    assert_eq!(removed.len(), 1);
+    assert_eq!(joined.store.purge().expect("purged"), 1);
+    assert!(joined.purged(erased.erasure));
+    let joined = joined.reopen();
+    assert_eq!(joined.store.stats().expect("counted").references, ROWS - 1);
+    for kept in ["i0", "i12344", "i12346", "i19999"] {
+        let place = joined
+            .store
+            .subject_rows(&id(kept))
+            .expect("read")
+            .expect("there");
+        let expected = exact(answer_reference(&joined, &place));
+        assert_eq!(joined.exact(&place), [Some(expected)], "{kept}");
+    }
+}

@@ -58,7 +58,8 @@ pub(super) fn open_on(
         return Err(StorageError::TenantUnknown(id.clone()));
     }
     let catalog = postgres::open(database, path, id, keys, signer.clone())?;
-    mended(assemble(path, id, &keys.data_key, signer, catalog)?)
+    let on = Some(database.clone());
+    mended(assemble(path, (id, &keys.data_key), signer, catalog, on)?)
 }
 
 fn mended(store: Store) -> Result<Store, StorageError> {
@@ -80,22 +81,23 @@ pub(super) fn open_files(
         return Err(StorageError::TenantUnknown(id.clone()));
     }
     let catalog = local::open(path, id, data_key, signer.clone())?;
-    assemble(path, id, data_key, signer, catalog)
+    assemble(path, (id, data_key), signer, catalog, None)
 }
 
 /// Joins a catalog with its segments.
 fn assemble(
     path: &Path,
-    id: &TenantId,
-    data_key: &SecretKey,
+    (id, data_key): (&TenantId, &SecretKey),
     signer: ReceiptSigner,
     catalog: OpenCatalog,
+    database: Option<Database>,
 ) -> Result<Store, StorageError> {
     let shared = Shared {
         context: SegmentContext::new(id, catalog.spec.dimension, data_key),
         spec: catalog.spec,
         segments_path: path.join(SEGMENTS_DIR),
         signer,
+        database,
         readers: catalog.reader,
         state: Mutex::new(catalog.writer.state()),
         writer: Mutex::new(catalog.writer),

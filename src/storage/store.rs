@@ -43,6 +43,8 @@ pub(super) struct Shared {
     pub(super) segments_path: PathBuf,
     pub(super) context: SegmentContext,
     pub(super) signer: ReceiptSigner,
+    /// Where the catalog is, unless it is a file.
+    pub(super) database: Option<Database>,
     /// Closed before the writer: the last connection to close puts the log into the catalog, which a reader can't.
     pub(super) readers: Box<dyn ReadCatalog>,
     pub(super) writer: Mutex<Box<dyn WriteCatalog>>,

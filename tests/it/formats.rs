@@ -334,8 +334,8 @@ const DAMAGES: [Damage; 14] = [
     },
     Damage {
         file: "FORMAT",
-        change: |bytes| *bytes = b"thenar 3\n".to_vec(),
-        words: &["FORMAT", "format 3", "up to 2", "newer release"],
+        change: |bytes| *bytes = b"thenar 4\n".to_vec(),
+        words: &["FORMAT", "format 4", "up to 3", "newer release"],
     },
     Damage {
         file: "FORMAT",

@@ -5,6 +5,8 @@ mod child;
 mod collector;
 mod line;
 mod palms;
+#[path = "../../src/storage/database/testing/server.rs"]
+pub mod postgres;
 mod world;
 
 pub use caller::{Caller, PATIENCE, import_messages};

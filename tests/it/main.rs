@@ -27,6 +27,7 @@ mod nothing_left;
 mod nothing_lost;
 mod nothing_readable;
 mod nothing_shared;
+mod on_postgres;
 mod receipts;
 mod retention;
 mod revoked;

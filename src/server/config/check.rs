@@ -6,6 +6,7 @@ use super::{Config, LimitError};
 use crate::front::quota::IDLE as QUOTA_IDLE;
 use crate::model::signature::DIM_MAX;
 use crate::service::routes::CALLS_MAX;
+use crate::storage::database::DatabaseConfig;
 
 /// Longest drain, in seconds.
 const DRAIN_SECONDS_MAX: u64 = 3_600;
@@ -105,6 +106,7 @@ impl Config {
                 ),
             );
         }
+        self.check_catalog()?;
         self.check_front()?;
         self.check_tls()?;
         self.check_traces()?;
@@ -211,6 +213,32 @@ impl Config {
         }
         within("recent_matches.seconds_max", recent.seconds_max, 1, 604_800)?;
         within("front.retention_seconds", self.front.retention_seconds, 1, 86_400)?;
+        Ok(())
+    }
+
+    fn check_catalog(&self) -> Result<(), LimitError> {
+        let catalog = &self.catalog;
+        within("catalog.connections_max", catalog.connections_max, 2, 1_000)?;
+        within("catalog.connect_seconds_max", catalog.connect_seconds_max, 1, 300)?;
+        within("catalog.wait_seconds_max", catalog.wait_seconds_max, 1, 300)?;
+        within(
+            "catalog.statement_seconds_max",
+            catalog.statement_seconds_max,
+            1,
+            86_400,
+        )?;
+        if let Some(address) = &catalog.address {
+            return DatabaseConfig::check_address(address)
+                .or_else(|problem| limit("catalog.address", problem.to_owned()));
+        }
+        for (setting, is_set) in [
+            ("catalog.password", catalog.password.is_some()),
+            ("catalog.root_certificates", catalog.root_certificates.is_some()),
+        ] {
+            if is_set {
+                return limit(setting, "is set and catalog.address is not".to_owned());
+            }
+        }
         Ok(())
     }
 

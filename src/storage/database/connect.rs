@@ -28,6 +28,10 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// The server's function that waits for standbys: its warning says that the wait was cut off, with which COMMIT returns as if it were done.
 const WAIT_FOR_STANDBY: &str = "SyncRepWaitForLSN";
 
+/// Of an address.
+const NOT_UNDERSTOOD: &str =
+    "it is neither a URL (postgres://user@host/database) nor a list of keys and values that libpq would take";
+
 /// An address that was understood.
 pub(super) struct Target {
     /// What it is called in errors: hosts, ports and the database.
@@ -40,12 +44,10 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn of(from: &DatabaseConfig) -> Result<Self, StorageError> {
         // What is wrong with it is not repeated: a password may be what was not understood.
-        let mut config: Config = from.address.parse().map_err(|_| {
-            unreachable(
-                "of the configuration",
-                "its address is neither a URL (postgres://user@host/database) nor a list of keys and values that libpq would take",
-            )
-        })?;
+        let mut config: Config = from
+            .address
+            .parse()
+            .map_err(|_| unreachable("of the configuration", &format!("its address: {NOT_UNDERSTOOD}")))?;
         let server = name(&config);
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(unreachable(&server, "its address names no host"));
@@ -79,6 +81,20 @@ impl Target {
         };
         Ok(Self { server, config, tls })
     }
+}
+
+/// What is wrong with an address that a configuration gives, which has its password elsewhere.
+pub(super) fn check_address(address: &str) -> Result<(), &'static str> {
+    let config: Config = address.parse().map_err(|_| NOT_UNDERSTOOD)?;
+    if config.get_password().is_some() {
+        return Err(
+            "it has a password in it, which configurations are shown with: set catalog.password instead",
+        );
+    }
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        return Err("it names no host");
+    }
+    Ok(())
 }
 
 /// Hosts, ports and database.

@@ -125,6 +125,14 @@ impl<'a> Child<'a> {
         Self { world, process }
     }
 
+    /// The same with further sections of its settings.
+    pub async fn start_on(world: &'a World, more: &str) -> Self {
+        let settings = format!("{SETTINGS}{more}");
+        let process =
+            Process::start("serve", &world.data(), &settings, "127.0.0.1:0", Stdio::inherit()).await;
+        Self { world, process }
+    }
+
     /// Number of the process.
     pub fn id(&self) -> u32 {
         self.process.id()

@@ -1,0 +1,207 @@
+//! Where the tenants of a node are kept: their directories, their keys, and their catalogs, in files or in a database. Says what is missing; loads nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::rotate;
+use crate::keys::error::KeyError;
+use crate::keys::keyring::{Keyring, Purpose};
+use crate::keys::secret::SecretKey;
+use crate::model::id::TenantId;
+use crate::model::tenant::TenantSpec;
+use crate::storage::data_dir::{Catalogs, DataDir};
+use crate::storage::database::{CatalogKeys, Database};
+use crate::storage::error::StorageError;
+use crate::storage::store::Store;
+
+/// A data directory with its keyring, and the database that has its catalogs, where one has.
+pub struct Home {
+    keyring: Arc<Keyring>,
+    database: Option<Database>,
+    /// The last to go.
+    dir: DataDir,
+}
+
+/// Why a tenant can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    /// From its files or its rows.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A tenant that nobody can read.
+    #[error("the keyring holds no {0} of this tenant")]
+    KeyMissing(&'static str),
+}
+
+impl From<KeyError> for OpenError {
+    fn from(error: KeyError) -> Self {
+        Self::Storage(error.into())
+    }
+}
+
+impl OpenError {
+    /// Whether it may be gone by itself later: the database is away, or went while it was asked to do something.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Storage(
+                StorageError::Unreachable { .. } | StorageError::Database { .. } | StorageError::Poisoned(_)
+            )
+        )
+    }
+}
+
+impl Home {
+    /// Joins them. A directory whose catalogs are elsewhere than in `database` (`None`: in its own files) is refused, rather than shown without tenants; a new one
+    /// is for the database from then on. What makings and drops left that were cut off is removed from both.
+    pub fn new(
+        mut dir: DataDir,
+        keyring: Arc<Keyring>,
+        database: Option<Database>,
+    ) -> Result<Self, StorageError> {
+        match &database {
+            None if dir.catalogs() == Catalogs::InDatabase => {
+                return Err(StorageError::DatabaseUnnamed(dir.path().to_owned()));
+            }
+            None => {}
+            Some(database) => {
+                // Tables that this release doesn't work with leave the directory as it is.
+                database.tenants()?;
+                dir.keep_catalogs_in_database()?;
+                Store::clear_unfinished_on(database, &dir)?;
+            }
+        }
+        let home = Self {
+            keyring,
+            database,
+            dir,
+        };
+        home.end_drops()?;
+        Ok(home)
+    }
+
+    pub(super) fn dir(&self) -> &DataDir {
+        &self.dir
+    }
+
+    pub(super) fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    pub(super) fn database(&self) -> Option<&Database> {
+        self.database.as_ref()
+    }
+
+    /// All tenants that have a directory, or rows.
+    pub(super) fn tenants(&self) -> Result<BTreeSet<TenantId>, StorageError> {
+        let mut tenants: BTreeSet<TenantId> = self.dir.tenants()?.into_iter().collect();
+        tenants.extend(self.rows()?.into_keys());
+        Ok(tenants)
+    }
+
+    fn rows(&self) -> Result<BTreeMap<TenantId, u64>, StorageError> {
+        let rows = self.database.as_ref().map(Database::tenants).transpose()?;
+        Ok(rows.unwrap_or_default())
+    }
+
+    /// Opens a tenant.
+    pub(super) fn open(&self, id: &TenantId) -> Result<Store, OpenError> {
+        let Some(database) = &self.database else {
+            let data_key = rotate::data_key(&self.dir, &self.keyring, id)?;
+            let data_key = data_key.ok_or(OpenError::KeyMissing("data key"))?;
+            return Ok(Store::open(&self.dir, id, &data_key, self.keyring.signer())?);
+        };
+        self.check_both(database, id)?;
+        let key = |purpose, name| self.keyring.get(id, purpose)?.ok_or(OpenError::KeyMissing(name));
+        let keys = CatalogKeys {
+            secret: key(Purpose::Catalog, "catalog's secret")?,
+            data_key: key(Purpose::Data, "data key")?,
+        };
+        Ok(Store::open_on(
+            database,
+            &self.dir,
+            id,
+            &keys,
+            self.keyring.signer(),
+        )?)
+    }
+
+    /// Says what is missing of a tenant that is not in both places.
+    fn check_both(&self, database: &Database, id: &TenantId) -> Result<(), StorageError> {
+        let (tenant, server) = (id.clone(), database.server().to_owned());
+        let is_here = self.dir.tenant_path(id).exists();
+        match self.rows()?.get(id) {
+            None if is_here => Err(StorageError::RowsMissing { tenant, server }),
+            Some(0) if !is_here => Err(StorageError::Unmade { tenant, server }),
+            Some(_) if !is_here => Err(StorageError::DirectoryMissing {
+                path: self.dir.path().to_owned(),
+                tenant,
+                server,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a tenant, with keys where it has none.
+    pub(super) fn create(&self, spec: &TenantSpec) -> Result<Store, StorageError> {
+        self.keyring.end_drop(&spec.id)?;
+        let data_key = self.keyring.get_or_create(&spec.id, Purpose::Data)?;
+        let signer = self.keyring.signer();
+        let Some(database) = &self.database else {
+            return Store::create(&self.dir, spec, &data_key, signer);
+        };
+        let keys = self.catalog_keys(&spec.id, data_key)?;
+        Store::create_on(database, &self.dir, spec, &keys, signer)
+    }
+
+    fn catalog_keys(&self, id: &TenantId, data_key: SecretKey) -> Result<CatalogKeys, KeyError> {
+        let secret = self.keyring.get_or_create(id, Purpose::Catalog)?;
+        Ok(CatalogKeys { secret, data_key })
+    }
+
+    /// Refuses to drop a tenant while it can't be told whose its rows are. Before a drop is noted.
+    pub(super) fn check_drop(&self, id: &TenantId) -> Result<(), StorageError> {
+        let Some(database) = &self.database else {
+            return Ok(());
+        };
+        match self.check_both(database, id) {
+            Err(StorageError::RowsMissing { .. } | StorageError::Unmade { .. }) => Ok(()),
+            checked => checked,
+        }
+    }
+
+    /// Removes a tenant whose drop was noted and whose store is closed. Its keys stay.
+    pub(super) fn remove(&self, id: &TenantId) -> Result<(), StorageError> {
+        match &self.database {
+            None => self.dir.remove_tenant(id),
+            Some(database) => Store::remove_on(database, &self.dir, id),
+        }
+    }
+
+    /// Whether something is left of a tenant that could not be removed.
+    pub(super) fn has_left(&self, id: &TenantId) -> bool {
+        // Where the database does not say so, there may be rows.
+        self.dir.tenant_path(id).exists()
+            || self
+                .database
+                .as_ref()
+                .is_some_and(|database| database.has_rows_or_is_away(id))
+    }
+
+    /// Ends drops of tenants in a database that were cut off between their rows and their keys. One that can't be ended now is unavailable.
+    fn end_drops(&self) -> Result<(), StorageError> {
+        if self.database.is_none() {
+            return Ok(());
+        }
+        for id in self.tenants()? {
+            if self.keyring.get(&id, Purpose::Dropped)?.is_none() {
+                continue;
+            }
+            match self.remove(&id) {
+                Ok(()) => self.keyring.destroy(&id)?,
+                Err(error) => tracing::error!(tenant = %id, %error, "a drop can't be ended"),
+            }
+        }
+        Ok(())
+    }
+}

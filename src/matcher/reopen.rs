@@ -1,0 +1,93 @@
+//! Opens tenants again that a database kept from being served: it was away when they were to be opened, or did not say whether it did something. Their catalogs
+//! then say what is so, as at a start. Never serves a tenant that was not opened whole.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::load::{Unopened, open_tenant};
+use super::local::LocalNode;
+use super::slot::Slot;
+use super::tenant::Tenant;
+use crate::model::id::TenantId;
+
+impl LocalNode {
+    /// One round: opens each tenant that waits for it, once. Blocks for as long as loading takes.
+    pub(super) fn reopen_waiting(&self) {
+        for (id, slot) in self.waiting() {
+            if self.is_stopping() {
+                return;
+            }
+            self.reopen(&id, &slot);
+        }
+    }
+
+    /// Tenants that may be well once they are opened again.
+    fn waiting(&self) -> Vec<(TenantId, Slot)> {
+        let waits = |slot: &Slot| match slot {
+            Slot::Live(tenant) => tenant.reopen_wanted.load(Ordering::Acquire),
+            Slot::Broken { may_pass, .. } => *may_pass,
+        };
+        self.slots().into_iter().filter(|(_, slot)| waits(slot)).collect()
+    }
+
+    /// Opens a tenant again, if it still is as it was found to be.
+    fn reopen(&self, id: &TenantId, found: &Slot) {
+        let _one_at_a_time = self.keep_order();
+        let now = self.slots().remove(id);
+        match (found, &now) {
+            (Slot::Live(tenant), Some(Slot::Live(same))) if Arc::ptr_eq(tenant, same) => {
+                if !self.set_aside(tenant) {
+                    return;
+                }
+            }
+            (Slot::Broken { .. }, Some(Slot::Broken { may_pass: true, .. })) => {}
+            _ => return,
+        }
+        let opened = open_tenant(self.home(), self.journal(), self.engine(), id);
+        let slot = match opened {
+            // As before, which was logged then.
+            Err(Unopened {
+                reason,
+                may_pass: true,
+            }) => Slot::Broken {
+                reason,
+                may_pass: true,
+            },
+            opened => Slot::of(id, opened),
+        };
+        if let Slot::Live(_) = slot {
+            tracing::info!(tenant = %id, "a tenant was opened again");
+        }
+        self.put(id, slot);
+    }
+
+    /// Lets go of a tenant that was loaded; `false` where it stays as it is for now.
+    fn set_aside(&self, tenant: &Tenant) -> bool {
+        let id = tenant.id();
+        match tenant.store.is_sole_writer() {
+            Ok(true) => {}
+            // Somebody else goes on writing: opened again, both would take turns to stop each other.
+            Ok(false) => {
+                let reason = "another process writes to its catalog: have one server on it alone, then restart this one";
+                tenant.reopen_wanted.store(false, Ordering::Release);
+                tenant.fail(reason);
+                return false;
+            }
+            Err(error) => {
+                tracing::debug!(tenant = %id, %error, "a tenant can't be opened again yet");
+                return false;
+            }
+        }
+        let reason = "it is being opened again, since the outcome of a write is unknown";
+        tracing::warn!(tenant = %id, "a tenant is closed and opened again, since the outcome of a write is unknown");
+        self.put(
+            id,
+            Slot::Broken {
+                reason: reason.to_owned(),
+                may_pass: true,
+            },
+        );
+        tenant.close(reason);
+        true
+    }
+}

@@ -1,0 +1,124 @@
+//! Which tenants a database has rows of, and their removal as a whole. Reads no row's content and knows no key.
+
+use std::collections::BTreeMap;
+
+use super::transaction::{Statement, Uncommitted, misread, statement};
+use super::{Database, migrate_check};
+use crate::keys::cells::INCARNATION_LEN;
+use crate::model::id::TenantId;
+use crate::storage::error::StorageError;
+
+/// What removes all rows of a tenant but its own, those first that others are named by.
+const OF_TENANT: [&str; 11] = [
+    "DELETE FROM tombstone WHERE tenant = $1",
+    "DELETE FROM erasure WHERE tenant = $1",
+    "DELETE FROM pending WHERE tenant = $1",
+    "DELETE FROM reference WHERE tenant = $1",
+    "DELETE FROM link WHERE tenant = $1",
+    "DELETE FROM subject WHERE tenant = $1",
+    "DELETE FROM segment WHERE tenant = $1",
+    "DELETE FROM usage WHERE tenant = $1",
+    "DELETE FROM checkpoint WHERE tenant = $1",
+    "DELETE FROM request WHERE tenant = $1",
+    "DELETE FROM tenant WHERE tenant = $1",
+];
+
+/// Which tenant's rows are meant.
+pub(in crate::storage) enum Rows {
+    /// Those of one incarnation, whatever was written to it.
+    Of([u8; INCARNATION_LEN]),
+    /// Those of one incarnation to which nothing was written yet.
+    Unmade([u8; INCARNATION_LEN]),
+    /// Those of a name to which nothing was written yet.
+    UnmadeNamed(TenantId),
+}
+
+impl Rows {
+    fn lock(&self) -> Statement {
+        match self {
+            Self::Of(incarnation) => statement!(
+                "SELECT tenant FROM tenant WHERE incarnation = $1 FOR UPDATE",
+                incarnation.to_vec()
+            ),
+            Self::Unmade(incarnation) => statement!(
+                "SELECT tenant FROM tenant WHERE incarnation = $1 AND commits = 0 FOR UPDATE",
+                incarnation.to_vec()
+            ),
+            Self::UnmadeNamed(id) => statement!(
+                "SELECT tenant FROM tenant WHERE name = $1 AND commits = 0 FOR UPDATE",
+                id.as_str().to_owned()
+            ),
+        }
+    }
+}
+
+impl Database {
+    /// Tenants that have rows, and how many changes of each were committed; 0 for one that is in the making. Refuses tables that this release doesn't work with.
+    pub fn tenants(&self) -> Result<BTreeMap<TenantId, u64>, StorageError> {
+        migrate_check(self)?;
+        let rows = self.read(vec![statement!("SELECT name, commits FROM tenant")])?;
+        let mut tenants = BTreeMap::new();
+        for row in rows.into_iter().flatten() {
+            let id = row.try_get::<_, String>(0).ok().and_then(|id| id.parse().ok());
+            let commits = row.try_get::<_, i64>(1).ok();
+            let commits = commits.and_then(|commits| u64::try_from(commits).ok());
+            match (id, commits) {
+                (Some(id), Some(commits)) => tenants.insert(id, commits),
+                _ => return Err(misread(self, "its table `tenant` names one that is none")),
+            };
+        }
+        Ok(tenants)
+    }
+
+    /// Whether it answers.
+    pub fn check(&self) -> Result<(), StorageError> {
+        self.read(vec![statement!("SELECT 1")]).map(drop)
+    }
+
+    /// How many changes of a tenant were committed; `None` where it has no rows.
+    pub(in crate::storage) fn commits(&self, id: &TenantId) -> Result<Option<u64>, StorageError> {
+        let select = statement!(
+            "SELECT commits FROM tenant WHERE name = $1",
+            id.as_str().to_owned()
+        );
+        let rows = self.read(vec![select])?;
+        let commits = rows.first().and_then(|rows| rows.first());
+        commits
+            .map(|row| {
+                let commits = row.try_get::<_, i64>(0).ok();
+                let commits = commits.and_then(|commits| u64::try_from(commits).ok());
+                commits.ok_or_else(|| misread(self, "its table `tenant` has no numbers of changes"))
+            })
+            .transpose()
+    }
+
+    /// Whether a tenant has rows, or it can't be told.
+    pub fn has_rows_or_is_away(&self, id: &TenantId) -> bool {
+        !matches!(self.commits(id), Ok(None))
+    }
+
+    /// Removes a tenant's rows, all or none; `false` where there are none.
+    pub(in crate::storage) fn remove(&self, rows: &Rows) -> Result<bool, StorageError> {
+        let (transaction, found) = self.begin(rows.lock())?;
+        let Some(number) = found.first() else {
+            return Ok(false);
+        };
+        let number: i64 = number
+            .try_get(0)
+            .map_err(|_| misread(self, "its tenants have no numbers"))?;
+        let deletes = OF_TENANT.iter().map(|sql| statement!(*sql, number)).collect();
+        match transaction.commit(deletes) {
+            Ok(()) => Ok(true),
+            Err(Uncommitted::Undone(error)) => Err(error),
+            // Whoever asks again finds out.
+            Err(Uncommitted::Unknown(problem)) => Err(StorageError::Unreachable {
+                server: self.server().to_owned(),
+                problem: format!("it can't be told whether the rows are removed ({problem}); repeat it"),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "tenants_tests.rs"]
+mod tests;
