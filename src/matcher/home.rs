@@ -1,6 +1,6 @@
 //! Where the tenants of a node are kept: their directories, their keys, and their catalogs, in files or in a database. Says what is missing; loads nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::rotate;
@@ -95,13 +95,10 @@ impl Home {
     /// All tenants that have a directory, or rows.
     pub(super) fn tenants(&self) -> Result<BTreeSet<TenantId>, StorageError> {
         let mut tenants: BTreeSet<TenantId> = self.dir.tenants()?.into_iter().collect();
-        tenants.extend(self.rows()?.into_keys());
+        if let Some(database) = &self.database {
+            tenants.extend(database.tenants()?.into_keys());
+        }
         Ok(tenants)
-    }
-
-    fn rows(&self) -> Result<BTreeMap<TenantId, u64>, StorageError> {
-        let rows = self.database.as_ref().map(Database::tenants).transpose()?;
-        Ok(rows.unwrap_or_default())
     }
 
     /// Opens a tenant.
@@ -130,7 +127,7 @@ impl Home {
     fn check_both(&self, database: &Database, id: &TenantId) -> Result<(), StorageError> {
         let (tenant, server) = (id.clone(), database.server().to_owned());
         let is_here = self.dir.tenant_path(id).exists();
-        match self.rows()?.get(id) {
+        match database.commits(id)? {
             None if is_here => Err(StorageError::RowsMissing { tenant, server }),
             Some(0) if !is_here => Err(StorageError::Unmade { tenant, server }),
             Some(_) if !is_here => Err(StorageError::DirectoryMissing {
@@ -181,11 +178,8 @@ impl Home {
     /// Whether something is left of a tenant that could not be removed.
     pub(super) fn has_left(&self, id: &TenantId) -> bool {
         // Where the database does not say so, there may be rows.
-        self.dir.tenant_path(id).exists()
-            || self
-                .database
-                .as_ref()
-                .is_some_and(|database| database.has_rows_or_is_away(id))
+        let rows = self.database.as_ref().map(|database| database.commits(id));
+        self.dir.tenant_path(id).exists() || !matches!(rows, None | Some(Ok(None)))
     }
 
     /// Ends drops of tenants in a database that were cut off between their rows and their keys. One that can't be ended now is unavailable.

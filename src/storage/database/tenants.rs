@@ -76,7 +76,7 @@ impl Database {
     }
 
     /// How many changes of a tenant were committed; `None` where it has no rows.
-    pub(in crate::storage) fn commits(&self, id: &TenantId) -> Result<Option<u64>, StorageError> {
+    pub fn commits(&self, id: &TenantId) -> Result<Option<u64>, StorageError> {
         let select = statement!(
             "SELECT commits FROM tenant WHERE name = $1",
             id.as_str().to_owned()
@@ -90,11 +90,6 @@ impl Database {
                 commits.ok_or_else(|| misread(self, "its table `tenant` has no numbers of changes"))
             })
             .transpose()
-    }
-
-    /// Whether a tenant has rows, or it can't be told.
-    pub fn has_rows_or_is_away(&self, id: &TenantId) -> bool {
-        !matches!(self.commits(id), Ok(None))
     }
 
     /// Removes a tenant's rows, all or none; `false` where there are none.
