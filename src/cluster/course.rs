@@ -390,18 +390,17 @@ impl Course {
 
     /// What it would have to search for a scope now, or why it does not answer.
     pub fn may_answer(&self, scope: &Scope) -> Result<Vec<Piece>, Refusal> {
-        let behind = scope.parts.first().map_or(Part::Fresh, |part| *part);
         if scope.edition < self.edition {
             return Err(Refusal::ViewGone);
         }
         let is_behind = self.applied < scope.at_least || self.view.list() < scope.list;
         if scope.edition > self.edition || is_behind {
-            return Err(Refusal::PartBehind(behind));
+            return Err(Refusal::PartsBehind(scope.parts.clone()));
         }
         if scope.list < self.view.since() || scope.group_segments != self.group_segments {
             return Err(Refusal::ViewGone);
         }
-        let mut pieces = Vec::new();
+        let (mut pieces, mut behind) = (Vec::new(), BTreeSet::new());
         for part in &scope.parts {
             let from = pieces.len();
             match part {
@@ -413,10 +412,13 @@ impl Course {
                     Some(Holding::Held { since }) if *since <= scope.list => {}
                     Some(Holding::Held { .. }) => return Err(Refusal::ViewGone),
                     Some(Holding::Loading { .. } | Holding::Leaving) | None => {
-                        return Err(Refusal::PartBehind(*part));
+                        behind.insert(*part);
                     }
                 }
             }
+        }
+        if !behind.is_empty() {
+            return Err(Refusal::PartsBehind(behind));
         }
         Ok(pieces)
     }

@@ -123,7 +123,10 @@ fn it_answers_for_what_it_has_applied() {
     let mut course = course();
     let mut later = scope(&course, [Part::Fresh]);
     later.at_least += 1;
-    assert_eq!(course.begin(&later), Err(Refusal::PartBehind(Part::Fresh)));
+    assert_eq!(
+        course.begin(&later),
+        Err(Refusal::PartsBehind([Part::Fresh].into()))
+    );
     next(&mut course, &enrolled(&[1]));
     let search = course.begin(&later).expect("it has come so far");
     assert_eq!(search.pieces(), [Piece::Fresh]);
@@ -138,14 +141,9 @@ fn it_answers_for_its_edition_alone() {
     };
     assert_eq!(course.may_answer(&asked(1, 9)), Err(Refusal::ViewGone));
     assert_eq!(course.may_answer(&asked(2, 0)), Err(Refusal::ViewGone));
-    assert_eq!(
-        course.may_answer(&asked(2, 2)),
-        Err(Refusal::PartBehind(Part::Fresh))
-    );
-    assert_eq!(
-        course.may_answer(&asked(3, 0)),
-        Err(Refusal::PartBehind(Part::Fresh))
-    );
+    let behind = Refusal::PartsBehind([Part::Fresh].into());
+    assert_eq!(course.may_answer(&asked(2, 2)), Err(behind.clone()));
+    assert_eq!(course.may_answer(&asked(3, 0)), Err(behind));
 }
 
 #[test]
@@ -155,10 +153,8 @@ fn it_answers_for_what_it_has_loaded() {
     let load = course.load(Piece::Segment(1)).expect("it is listed");
     next(&mut course, &live(1));
     let asked = scope(&course, [Part::Fresh, Part::Group(0)]);
-    assert_eq!(
-        course.may_answer(&asked),
-        Err(Refusal::PartBehind(Part::Group(0)))
-    );
+    let behind = Refusal::PartsBehind([Part::Group(0)].into());
+    assert_eq!(course.may_answer(&asked), Err(behind));
     assert!(matches!(course.loaded(load, &at(2, 1)), Arrival::Take { .. }));
     assert_eq!(
         course.may_answer(&asked),
@@ -171,12 +167,10 @@ fn a_scope_whose_list_it_does_not_know_is_ahead() {
     let course = course();
     let ahead = Scope {
         list: 1,
-        ..scope(&course, [Part::Group(0)])
+        ..scope(&course, [Part::Fresh, Part::Group(0)])
     };
-    assert_eq!(
-        course.may_answer(&ahead),
-        Err(Refusal::PartBehind(Part::Group(0)))
-    );
+    let all = Refusal::PartsBehind(ahead.parts.clone());
+    assert_eq!(course.may_answer(&ahead), Err(all));
 }
 
 #[test]
@@ -328,7 +322,10 @@ fn a_piece_that_moves_away_stays_for_the_searches_under_way() {
     let asked = scope(&course, [Part::Fresh]);
     let search = course.begin(&asked).expect("it has it");
     assert_eq!(course.let_go(Piece::Fresh), []);
-    assert_eq!(course.may_answer(&asked), Err(Refusal::PartBehind(Part::Fresh)));
+    assert_eq!(
+        course.may_answer(&asked),
+        Err(Refusal::PartsBehind([Part::Fresh].into()))
+    );
     assert_eq!(
         next(&mut course, &enrolled(&[1])),
         [],

@@ -25,6 +25,8 @@ pub struct Report {
     pub since: u64,
     /// The segments that it has loaded.
     pub segments: BTreeSet<u32>,
+    /// Whether it has the fresh part. Nobody waits for it but a node that drains.
+    pub fresh: bool,
 }
 
 impl Report {
@@ -34,12 +36,22 @@ impl Report {
             Piece::Fresh => None,
             Piece::Segment(number) => Some(number),
         };
+        let held = course.held();
         Self {
             applied: course.applied(),
             turn: course.turn(),
             wiped: course.wiped(),
             since: course.view().since(),
-            segments: course.held().into_iter().filter_map(segment).collect(),
+            segments: held.iter().copied().filter_map(segment).collect(),
+            fresh: held.contains(&Piece::Fresh),
+        }
+    }
+
+    /// Whether it has a piece.
+    pub fn has(&self, piece: Piece) -> bool {
+        match piece {
+            Piece::Fresh => self.fresh,
+            Piece::Segment(number) => self.segments.contains(&number),
         }
     }
 
@@ -163,6 +175,12 @@ impl Followers {
             Segment::Warming | Segment::Live { .. } => false,
             Segment::Retired { until, .. } => self.standing(members).all(|(_, report)| until <= report.since),
         }
+    }
+
+    /// Those who stand, and how far they are: a node that drains looks for its heirs.
+    pub fn all(&self, members: &Members) -> Vec<(Follower, Report)> {
+        let standing = self.standing(members);
+        standing.map(|(now, report)| (now, report.clone())).collect()
     }
 
     fn standing(&self, members: &Members) -> impl Iterator<Item = (Follower, &Report)> {

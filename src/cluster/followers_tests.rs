@@ -37,6 +37,7 @@ fn report(applied: u64, segments: &[u32]) -> Report {
         wiped: applied,
         since: 0,
         segments: segments.iter().copied().collect(),
+        fresh: false,
     }
 }
 

@@ -20,6 +20,13 @@ pub enum Life {
     Gone,
 }
 
+impl Life {
+    /// Whether a node owns parts today.
+    pub fn owns(self) -> bool {
+        matches!(self, Self::Serving | Self::Draining)
+    }
+}
+
 /// A node in the register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Registered {
@@ -129,7 +136,7 @@ impl Members {
 
     /// Who owns parts today.
     pub fn now(&self) -> Vec<Member> {
-        self.members(|life| matches!(life, Life::Serving | Life::Draining))
+        self.members(Life::owns)
     }
 
     /// Who is to own parts once those that join have loaded, and those that drain have left.

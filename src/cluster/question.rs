@@ -27,19 +27,19 @@ pub struct Scope {
 }
 
 /// Why a node does not answer for a scope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Refusal {
-    /// It has not followed so far, or has not loaded this part. Another node may have.
-    PartBehind(Part),
+    /// It has not followed so far, or has not loaded these parts: all that it lacks of those that it was asked for. Other nodes may have them.
+    PartsBehind(BTreeSet<Part>),
     /// It has gone on, and let go of rows where that view has them. A newer view is to be asked for.
     ViewGone,
 }
 
 /// What a front does after a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Next {
-    /// Asks another holder of the part. UNAVAILABLE, naming the part, where there is none.
-    Elsewhere(Part),
+    /// Asks other holders of these parts. UNAVAILABLE, naming a part, where one has none.
+    Elsewhere(BTreeSet<Part>),
     /// Reads the head again, and asks for all parts anew.
     ReadAgain,
     /// UNAVAILABLE: it read the head [`READINGS_MAX`] times, and each view was gone when a node was asked.
@@ -115,7 +115,7 @@ impl Question {
     pub fn refused(&self, scope: &Scope, refusal: Refusal) -> Next {
         match refusal {
             _ if !self.is_current(scope) => Next::Ignore,
-            Refusal::PartBehind(part) => Next::Elsewhere(part),
+            Refusal::PartsBehind(parts) => Next::Elsewhere(parts),
             Refusal::ViewGone if self.readings < READINGS_MAX => Next::ReadAgain,
             Refusal::ViewGone => Next::GiveUp,
         }

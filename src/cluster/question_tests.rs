@@ -75,10 +75,11 @@ fn answers_to_an_earlier_reading_do_not_count() {
 }
 
 #[test]
-fn a_part_that_is_behind_is_asked_for_elsewhere() {
-    let question = question(1);
-    let next = question.refused(question.whole(), Refusal::PartBehind(Part::Group(0)));
-    assert_eq!(next, Next::Elsewhere(Part::Group(0)));
+fn parts_that_are_behind_are_asked_for_elsewhere() {
+    let question = question(2);
+    let behind: BTreeSet<Part> = [Part::Fresh, Part::Group(1)].into();
+    let next = question.refused(question.whole(), Refusal::PartsBehind(behind.clone()));
+    assert_eq!(next, Next::Elsewhere(behind));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! One identification over many nodes, as a front asks it: the head, the parts, one holder of each, the merged answer (rules R1, R2 and R4 of `docs/cluster.md`). Knows neither the
-//! catalog nor the network, which stand behind two traits. No server uses it yet.
+//! catalog nor the network, which stand behind traits; `node.rs` makes a [`Node`](super::node::Node) of it. No server uses it yet.
 
 pub mod budget;
 #[cfg(test)]
@@ -7,8 +7,10 @@ mod fixture;
 pub mod heads;
 pub mod holder;
 mod merge;
+pub mod node;
 pub mod nodes;
 pub mod record;
+pub mod register;
 mod round;
 
 use std::sync::Arc;
@@ -112,7 +114,7 @@ impl Asker {
                 let text = "the answers to a question are not for all its parts";
                 return Err(NodeError::Internal(text.to_owned()));
             }
-            return merge(answers, asked.candidates_max());
+            return Ok(merge(answers, asked.candidates_max()));
         }
     }
 }
@@ -151,6 +153,10 @@ async fn in_time<T>(
 #[cfg(test)]
 #[path = "placed_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "placed/lagging_tests.rs"]
+mod lagging_tests;
 
 #[cfg(test)]
 #[path = "placed/random_tests.rs"]

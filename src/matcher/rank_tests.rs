@@ -309,11 +309,13 @@ async fn who_was_erased_after_the_scan_makes_room_for_the_next() {
         }
         ranking
     };
-    let found = held.settle(&mut seen(), None, 0.35).expect("read").expect("two");
+    let found = settle(held.as_ref(), &mut seen(), None, 0.35)
+        .expect("read")
+        .expect("two");
     let names: Vec<SubjectId> = found.into_iter().map(|c| c.subject_id).collect();
     assert_eq!(names, ["s-1", "s-2"].map(|id| id.parse().expect("an id")));
     let mut ranking = seen();
-    let found = held.settle(&mut ranking, None, 0.45).expect("read");
+    let found = settle(held.as_ref(), &mut ranking, None, 0.45).expect("read");
     assert!(
         found.is_none(),
         "somebody between 0.4 and 0.45 may not have been scored"

@@ -3,7 +3,9 @@
 pub mod breaker;
 pub mod error;
 pub mod from_proto;
+pub mod holder;
 pub mod reach;
+pub mod scope;
 pub mod to_proto;
 pub mod vocabulary;
 

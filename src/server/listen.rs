@@ -16,6 +16,7 @@ use super::tls::rotation::Rotation;
 use super::tls::{self, Limits};
 use super::{ServerError, listen_error};
 use crate::matcher::remote::reach::IN_FLIGHT_MAX;
+use crate::service::matching::MatchRoom;
 use crate::service::routes::{PublicLimits, SMALL_BYTES_MAX};
 use crate::service::{Rooms, caller, routes};
 use crate::telemetry::traces::Traces;
@@ -96,7 +97,12 @@ pub(super) fn spawn(
         Served::Match(node) => {
             let look = routes::fronts(Arc::clone(&trust_domain), revocations.clone());
             let ends = caller::ends_of_fronts(Arc::clone(&trust_domain), revocations.clone());
-            let services = routes::internal(Arc::clone(node), trust_domain, revocations, traces);
+            let services = routes::internal(
+                MatchRoom::new(Arc::clone(node)),
+                trust_domain,
+                revocations,
+                traces,
+            );
             (services, look, ends)
         }
     };

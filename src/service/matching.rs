@@ -11,8 +11,9 @@ use super::observe::{observed, to_the_end};
 use super::{caller, deadline, import, status};
 use crate::front::revocation::Revocations;
 use crate::matcher::node::{ImportChunk, Node, NodeError, TransformChange};
+use crate::matcher::placed::holder::Holder;
 use crate::matcher::remote::from_proto::ComingChange;
-use crate::matcher::remote::{from_proto, to_proto, vocabulary};
+use crate::matcher::remote::{from_proto, scope, to_proto, vocabulary};
 use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::reject::Rejected;
 use crate::proto::matching::v1 as pb;
@@ -22,12 +23,25 @@ use crate::proto::v1;
 /// The room of the Match service.
 pub struct MatchRoom {
     node: Arc<dyn Node>,
+    /// None where the node has galleries as a whole.
+    holder: Option<Arc<dyn Holder>>,
 }
 
 impl MatchRoom {
     /// A room that asks `node`.
     pub fn new(node: Arc<dyn Node>) -> Self {
-        Self { node }
+        Self { node, holder: None }
+    }
+
+    /// A room that asks `holder` for parts of galleries, and `node` for all else.
+    pub fn with_parts(node: Arc<dyn Node>, holder: Arc<dyn Holder>) -> Self {
+        let holder = Some(holder);
+        Self { node, holder }
+    }
+
+    fn holder(&self) -> Result<&Arc<dyn Holder>, Status> {
+        let none = || status::told(Status::unimplemented(""));
+        self.holder.as_ref().ok_or_else(none)
     }
 }
 
@@ -179,6 +193,42 @@ impl Match for MatchRoom {
             let deadline = deadline::of(request.metadata().as_ref());
             let query = from_proto::rank(request.into_inner(), deadline).map_err(refused)?;
             let answer = self.node.rank(query).await.map_err(failed)?;
+            Ok(Response::new(to_proto::answer(&answer)))
+        })
+        .await
+    }
+
+    async fn search_parts(
+        &self,
+        request: Request<pb::SearchPartsRequest>,
+    ) -> Result<Response<pb::SearchResponse>, Status> {
+        observed("match.SearchParts", async {
+            let deadline = deadline::of(request.metadata().as_ref());
+            let message = request.into_inner();
+            let holder = self.holder()?;
+            let scope = scope::from_proto(message.scope).map_err(refused)?;
+            let query = vocabulary::required("query", message.query).map_err(refused)?;
+            let query = from_proto::search(query, deadline).map_err(refused)?;
+            let answer = holder.search(&query, &scope).await;
+            let answer = answer.map_err(|error| status::from_part(&error, &scope))?;
+            Ok(Response::new(to_proto::answer(&answer)))
+        })
+        .await
+    }
+
+    async fn rank_parts(
+        &self,
+        request: Request<pb::RankPartsRequest>,
+    ) -> Result<Response<pb::SearchResponse>, Status> {
+        observed("match.RankParts", async {
+            let deadline = deadline::of(request.metadata().as_ref());
+            let message = request.into_inner();
+            let holder = self.holder()?;
+            let scope = scope::from_proto(message.scope).map_err(refused)?;
+            let query = vocabulary::required("query", message.query).map_err(refused)?;
+            let query = from_proto::rank(query, deadline).map_err(refused)?;
+            let answer = holder.rank(&query, &scope).await;
+            let answer = answer.map_err(|error| status::from_part(&error, &scope))?;
             Ok(Response::new(to_proto::answer(&answer)))
         })
         .await

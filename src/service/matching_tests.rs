@@ -18,10 +18,19 @@ mod fixture;
 
 use fixture::*;
 
+#[path = "cluster_tests.rs"]
+mod cluster;
+#[path = "parts_tests.rs"]
+mod parts;
+
 async fn connect() -> RemoteNode {
+    serve(MatchRoom::new(Arc::new(FakeNode))).await
+}
+
+async fn serve(room: MatchRoom) -> RemoteNode {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
-    let service = MatchServer::new(MatchRoom::new(Arc::new(FakeNode)));
+    let service = MatchServer::new(room);
     tokio::spawn(
         Server::builder()
             .add_service(service)

@@ -27,7 +27,7 @@ use super::{Counted, Rooms};
 use super::{caller, deadline, observe, status};
 use crate::front::authorize::Method;
 use crate::front::revocation::Revocations;
-use crate::matcher::node::{Node, NodeError};
+use crate::matcher::node::NodeError;
 use crate::matcher::remote::MESSAGE_BYTES_MAX;
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::matching::v1::match_server::{MatchServer, SERVICE_NAME};
@@ -410,13 +410,8 @@ impl<S: Service<http::Request<B>>, B, const N: usize> Service<http::Request<B>> 
 }
 
 /// The internal API of a match node, for fronts of this trust domain alone.
-pub fn internal(
-    node: Arc<dyn Node>,
-    trust_domain: Arc<str>,
-    revocations: Revocations,
-    traces: Traces,
-) -> Routes {
-    let room = MatchServer::new(MatchRoom::new(node))
+pub fn internal(room: MatchRoom, trust_domain: Arc<str>, revocations: Revocations, traces: Traces) -> Routes {
+    let room = MatchServer::new(room)
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     // Behind the guard: only a front is believed what it says of traces.

@@ -6,10 +6,13 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::cluster::question::{Refusal, Scope};
 use crate::front::error::FrontError;
 use crate::front::sealed::SealedError;
 use crate::matcher::node::NodeError;
+use crate::matcher::placed::holder::PartError;
 use crate::matcher::remote::error::{DOMAIN, Reason};
+use crate::matcher::remote::scope::{PARTS, parts_text};
 use crate::matcher::remote::vocabulary::link_kind_to_proto;
 use crate::model::reject::Rejected;
 use crate::telemetry;
@@ -175,6 +178,22 @@ pub fn from_node(error: &NodeError) -> Status {
         error => error.to_string(),
     };
     node(error).status(message)
+}
+
+/// What a front is told that asked for parts of a gallery.
+pub fn from_part(error: &PartError, scope: &Scope) -> Status {
+    let line = match error {
+        PartError::Node(error) => return from_node(error),
+        PartError::Refused(Refusal::ViewGone) => Line::new(Code::FailedPrecondition, Reason::ViewGone),
+        PartError::Refused(Refusal::PartsBehind(parts)) => {
+            Line::new(Code::FailedPrecondition, Reason::PartsBehind).with(PARTS, &parts_text(parts, scope))
+        }
+    };
+    let text = match line.reason {
+        Reason::ViewGone => "the node has gone on from the view that was asked for",
+        _ => "the node has not come so far, or has not loaded all parts that were asked for",
+    };
+    line.status(text)
 }
 
 /// What a caller is told whose input was refused.

@@ -361,7 +361,7 @@ fn reasons_are_read_back_and_unique() {
         assert_eq!(Reason::from_text(reason.as_str()), Some(*reason));
     }
     assert_eq!(Reason::from_text("NO_SUCH"), None);
-    assert_eq!(Reason::ALL.len(), 30);
+    assert_eq!(Reason::ALL.len(), 32);
 }
 
 #[test]

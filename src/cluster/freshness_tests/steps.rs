@@ -183,7 +183,7 @@ impl Freshness {
         let is_ours = course.edition() == scope.edition;
         let anyway = match answer {
             Err(Refusal::ViewGone) => self.breaks(Broken::GoneViewAnswered) && is_ours,
-            Err(Refusal::PartBehind(_)) => {
+            Err(Refusal::PartsBehind(_)) => {
                 self.breaks(Broken::UnloadedAnswered) && is_ours && course.applied() >= scope.at_least
             }
             Ok(_) => false,

@@ -44,8 +44,10 @@ pub(super) enum Act {
     Fail(NodeError),
     /// Says nothing for ever.
     Hang,
-    /// Refuses as behind where it is asked for this part.
-    Lacks(Part),
+    /// Refuses as behind where it is asked for some of these parts.
+    Lacks(BTreeSet<Part>),
+    /// An answer with this change, which no node gives.
+    Spoilt(fn(&mut SearchAnswer)),
     /// Takes 5 to 15 ms, and 200 ms one time of fifty.
     Tail,
 }
@@ -112,8 +114,14 @@ impl Fake {
                 match act {
                     Act::Refuse(refusal) => Err(PartError::Refused(refusal)),
                     Act::Fail(error) => Err(error.into()),
-                    Act::Lacks(part) if scope.parts.contains(&part) => {
-                        Err(PartError::Refused(Refusal::PartBehind(part)))
+                    Act::Lacks(parts) if !scope.parts.is_disjoint(&parts) => {
+                        let behind = scope.parts.intersection(&parts).copied().collect();
+                        Err(PartError::Refused(Refusal::PartsBehind(behind)))
+                    }
+                    Act::Spoilt(spoil) => {
+                        let mut answer = self.answer(scope, threshold, wanted);
+                        spoil(&mut answer);
+                        Ok(answer)
                     }
                     _ => Ok(self.answer(scope, threshold, wanted)),
                 }
@@ -291,7 +299,7 @@ impl World {
             .asker
             .nodes
             .load()
-            .plan(gallery_head(0, 0).gallery, &[part].into(), 0);
+            .plan(&tenant(), gallery_head(0, 0).gallery, &[part].into(), 0);
         let place = |node: &NodeId| usize::try_from(node.0).expect("few nodes");
         plan.values().flatten().map(place).collect()
     }

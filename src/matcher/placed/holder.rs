@@ -20,6 +20,9 @@ pub enum PartError {
 
 /// A node that holds parts of galleries. It answers for all parts of a scope together, or for none.
 ///
+/// It looks at the scope first: whoever has not come so far as the scope says that it is behind, and says nothing of the tenant, its rotation or its rows. A refusal by parts names all that are behind
+/// of those that were asked for.
+///
 /// Each call comes to an end by itself, also where the query names no deadline. Its future, when dropped, takes the call back. An answer holds one candidate a subject, the best
 /// `candidates_max` of these parts.
 #[async_trait]

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::holder::Holder;
 use super::record::{Record, Standing};
 use crate::cluster::placement::{Gallery, NodeId, Part, Placement};
+use crate::model::id::TenantId;
 
 /// Parts whose owners are remembered. Finding them takes a draw of every node: some microseconds a part with a thousand nodes.
 const OWNERS_MAX: u64 = 65_536;
@@ -23,7 +24,8 @@ pub(super) struct Peer {
 
 /// Nodes and the placement over them, as of one reading of the register.
 pub struct Nodes {
-    placement: Placement,
+    /// None where no node owns anything.
+    placement: Option<Placement>,
     replicas: usize,
     peers: HashMap<NodeId, Peer>,
     owners: Cache<(Gallery, Part), Arc<[NodeId]>>,
@@ -33,6 +35,16 @@ pub struct Nodes {
 pub(super) type Holders = BTreeMap<Part, VecDeque<NodeId>>;
 
 impl Nodes {
+    /// No node.
+    pub fn none() -> Self {
+        Self {
+            placement: None,
+            replicas: 0,
+            peers: HashMap::new(),
+            owners: Cache::new(OWNERS_MAX),
+        }
+    }
+
     /// The nodes of a placement with so many owners a part. One without a holder is not asked.
     pub fn new(
         placement: Placement,
@@ -44,7 +56,7 @@ impl Nodes {
             (id, Peer { holder, record })
         };
         Self {
-            placement,
+            placement: Some(placement),
             replicas,
             peers: holders.into_iter().map(peer).collect(),
             owners: Cache::new(OWNERS_MAX),
@@ -67,21 +79,25 @@ impl Nodes {
 
     /// Whom to ask for these parts. Each turn begins with another owner of all parts alike, so that replicas share the load and the parts of one node stay together;
     /// owners that left calls unanswered come last.
-    pub(super) fn plan(&self, gallery: Gallery, parts: &BTreeSet<Part>, turn: usize) -> Holders {
+    pub(super) fn plan(
+        &self,
+        tenant: &TenantId,
+        gallery: Gallery,
+        parts: &BTreeSet<Part>,
+        turn: usize,
+    ) -> Holders {
         let now = Instant::now();
         let mut standings: HashMap<NodeId, Standing> = HashMap::new();
         let mut holders = Holders::new();
         for part in parts {
-            let owners = self.owners.get_with((gallery, *part), || {
-                self.placement.owners(gallery, *part, self.replicas).into()
-            });
+            let owners = self.owners(gallery, *part);
             let mut order: Vec<(Standing, NodeId)> = Vec::with_capacity(owners.len());
             let first = turn.checked_rem(owners.len()).unwrap_or(0);
             for owner in owners.iter().cycle().skip(first).take(owners.len()) {
                 if let Some(peer) = self.peers.get(owner) {
                     let standing = standings
                         .entry(*owner)
-                        .or_insert_with(|| peer.record.lock().standing(now));
+                        .or_insert_with(|| peer.record.lock().standing(tenant, now));
                     order.push((*standing, *owner));
                 }
             }
@@ -89,6 +105,28 @@ impl Nodes {
             holders.insert(*part, order.into_iter().map(|(_, owner)| owner).collect());
         }
         holders
+    }
+
+    /// The owners of a part, the best first.
+    fn owners(&self, gallery: Gallery, part: Part) -> Arc<[NodeId]> {
+        let find = |placement: &Placement| placement.owners(gallery, part, self.replicas);
+        self.owners.get_with((gallery, part), || {
+            self.placement.as_ref().map(find).unwrap_or_default().into()
+        })
+    }
+
+    /// The owners of a tenant's fresh part in one order for all fronts, those against which something speaks behind the others. Nobody is looked at.
+    pub(super) fn owners_of_fresh(&self, tenant: &TenantId, gallery: Gallery) -> Vec<(NodeId, &Peer)> {
+        let (now, owners) = (Instant::now(), self.owners(gallery, Part::Fresh));
+        let known = |id: &NodeId| Some((*id, self.peers.get(id)?));
+        let mut owners: Vec<(NodeId, &Peer)> = owners.iter().filter_map(known).collect();
+        owners.sort_by_key(|(_, peer)| !peer.record.lock().is_well(tenant, now));
+        owners
+    }
+
+    /// Whether anybody owns anything.
+    pub(super) fn is_placed(&self) -> bool {
+        self.placement.is_some()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tests of whom is asked first.
 
 use super::*;
-use crate::matcher::placed::fixture::{fake, gallery_head, nodes_of};
+use crate::matcher::placed::fixture::{fake, gallery_head, nodes_of, tenant};
 use crate::matcher::placed::record::{LOOK_EVERY, MISSES_MAX};
 
 fn nodes(count: usize, replicas: usize) -> Nodes {
@@ -22,12 +22,12 @@ fn gallery() -> Gallery {
 async fn the_owners_of_each_part_take_turns_and_all_are_named() {
     let nodes = nodes(7, 3);
     for part in parts(20) {
-        let owners = nodes.placement.owners(gallery(), part, 3);
+        let owners = nodes.owners(gallery(), part);
         for turn in 0..6 {
-            let plan = nodes.plan(gallery(), &[part].into(), turn);
+            let plan = nodes.plan(&tenant(), gallery(), &[part].into(), turn);
             let mut order: Vec<NodeId> = plan[&part].iter().copied().collect();
             order.rotate_right(turn % 3);
-            assert_eq!(order, owners);
+            assert_eq!(order, *owners);
         }
     }
 }
@@ -40,7 +40,7 @@ async fn a_node_that_says_nothing_is_asked_last_and_once_a_second_first() {
         nodes.peers[&mute].record.lock().missed(Instant::now());
     }
     let places = |nodes: &Nodes, turn| -> Vec<usize> {
-        let plan = nodes.plan(gallery(), &parts(5), turn);
+        let plan = nodes.plan(&tenant(), gallery(), &parts(5), turn);
         let place = |order: &VecDeque<NodeId>| order.iter().position(|node| *node == mute);
         plan.values().filter_map(place).collect()
     };
@@ -58,7 +58,7 @@ async fn a_node_that_says_nothing_is_asked_last_and_once_a_second_first() {
 async fn a_node_without_a_holder_is_not_asked() {
     let mut nodes = nodes(3, 2);
     nodes.peers.remove(&NodeId(0));
-    let plan = nodes.plan(gallery(), &parts(50), 0);
+    let plan = nodes.plan(&tenant(), gallery(), &parts(50), 0);
     assert!(plan.values().all(|order| !order.contains(&NodeId(0))));
     assert!(plan.values().any(|order| order.len() == 1));
     assert!(plan.values().any(|order| order.len() == 2));

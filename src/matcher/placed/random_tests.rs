@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::budget::{CALLS_PER_EXTRA, EXTRAS_MAX};
-use super::fixture::{Act, Row, World, brute, query, rank_query, rows};
+use super::fixture::{Act, Row, World, brute, query, rank_query, rows, tenant};
 use super::*;
 use crate::cluster::placement::Part;
 use crate::cluster::question::Refusal;
@@ -33,11 +33,28 @@ fn failure() -> impl Strategy<Value = NodeError> {
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         4 => (0..120_u64).prop_map(|millis| Act::Answer(Duration::from_millis(millis))),
-        1 => part().prop_map(|part| Act::Refuse(Refusal::PartBehind(part))),
-        1 => part().prop_map(Act::Lacks),
+        2 => prop::collection::btree_set(part(), 1..4).prop_map(Act::Lacks),
         1 => Just(Act::Refuse(Refusal::ViewGone)),
         1 => failure().prop_map(Act::Fail),
         1 => Just(Act::Hang),
+    ]
+}
+
+/// What a node does all the time. That its view is gone is nothing that others can make good.
+fn nature() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => (0..120_u64).prop_map(|millis| Act::Answer(Duration::from_millis(millis))),
+        3 => prop::collection::btree_set(part(), 1..4).prop_map(Act::Lacks),
+        1 => failure().prop_map(Act::Fail),
+        1 => verdict().prop_map(Act::Fail),
+        1 => Just(Act::Hang),
+    ]
+}
+
+fn verdict() -> impl Strategy<Value = NodeError> {
+    prop_oneof![
+        Just(NodeError::TransformStale { tenant: tenant() }),
+        Just(NodeError::TenantUnknown(tenant())),
     ]
 }
 
@@ -85,6 +102,44 @@ proptest! {
                     Ok(answer) => prop_assert_eq!(answer, brute(&world.rows, threshold, wanted)),
                     Err(NodeError::PartUnavailable { .. } | NodeError::DeadlineExceeded) => {}
                     Err(error) => prop_assert!(false, "{error}"),
+                }
+            }
+            Ok(())
+        })?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Whatever the others do: where each part has an owner that is alive and not behind, there is an answer.
+    #[test]
+    fn there_is_an_answer_where_each_part_has_an_owner_that_has_it(
+        rows in prop::collection::vec(row(), 0..40),
+        natures in prop::collection::vec(nature(), 5),
+        replicas in 1..4_usize,
+    ) {
+        runtime().block_on(async {
+            let world = World::new(5, replicas, SEGMENTS, rows);
+            let has = |node: &usize, part: &Part| match &natures[*node] {
+                Act::Answer(_) => true,
+                Act::Lacks(parts) => !parts.contains(part),
+                _ => false,
+            };
+            let parts = (0..SEGMENTS).map(Part::Group).chain([Part::Fresh]);
+            let owners: Vec<(Part, Vec<usize>)> = parts.map(|part| (part, world.owners(part))).collect();
+            let is_had = owners.iter().all(|(part, owners)| owners.iter().any(|owner| has(owner, part)));
+            for (node, nature) in natures.iter().enumerate() {
+                world.script(node, [nature.clone()]);
+            }
+            for _ in 0..4 {
+                let answer = world.asker.search(query(Some(Duration::from_secs(20)))).await;
+                match answer {
+                    Ok(answer) => {
+                        prop_assert!(is_had);
+                        prop_assert_eq!(answer, world.whole());
+                    }
+                    Err(error) => prop_assert!(!is_had, "{}", error),
                 }
             }
             Ok(())

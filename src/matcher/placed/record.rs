@@ -1,8 +1,11 @@
 //! What is remembered of one node's calls: how long it takes, and whether it is worth asking first. Calls nobody.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::model::id::TenantId;
 
 /// Latencies that are remembered.
 const RECENT_MAX: usize = 128;
@@ -21,14 +24,21 @@ pub const MISSES_MAX: u32 = 3;
 /// How often such a node is asked first all the same, to see whether it is back.
 pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How long others are asked first for a tenant whose node answered with an error; twice as long after each further one in a row.
+pub const FAULT_FOR: Duration = LOOK_EVERY;
+/// And no longer than that.
+pub const FAULT_FOR_MAX: Duration = Duration::from_secs(64);
+/// Tenants whose errors are remembered. Of more, those whose time is over are forgotten, or else the next one is not remembered.
+const FAULTS_MAX: usize = 1_024;
+
 /// Whether a node is asked before others that hold the same: the least comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
-    /// It left calls unanswered, and it is time to see whether it is back.
+    /// It left calls unanswered, or answered with errors, and it is time to see whether it is back.
     Look,
     /// Like all others.
     Well,
-    /// It left calls unanswered.
+    /// It left calls unanswered, or answered with errors.
     Poor,
 }
 
@@ -42,6 +52,14 @@ pub(super) struct Record {
     next: usize,
     misses: u32,
     look_at: Option<Instant>,
+    /// Of tenants for which it answered with an error.
+    faults: HashMap<TenantId, Fault>,
+}
+
+struct Fault {
+    /// How long it counts.
+    lasts: Duration,
+    until: Instant,
 }
 
 impl Record {
@@ -51,13 +69,32 @@ impl Record {
             next: 0,
             misses: 0,
             look_at: None,
+            faults: HashMap::new(),
         }
     }
 
     /// It answered.
-    pub(super) fn answered(&mut self, took: Duration) {
+    pub(super) fn answered(&mut self, tenant: &TenantId, took: Duration) {
         self.took(took);
         self.spoke();
+        self.faults.remove(tenant);
+    }
+
+    /// It answered with an error that others may not answer with: something of this tenant is wrong there, and nothing is said of others.
+    pub(super) fn failed(&mut self, tenant: &TenantId, now: Instant) {
+        self.spoke();
+        if let Some(fault) = self.faults.get_mut(tenant) {
+            fault.lasts = FAULT_FOR_MAX.min(fault.lasts * 2);
+            fault.until = now + fault.lasts;
+            return;
+        }
+        if self.faults.len() >= FAULTS_MAX {
+            self.faults.retain(|_, fault| now < fault.until);
+        }
+        if self.faults.len() < FAULTS_MAX {
+            let (lasts, until) = (FAULT_FOR, now + FAULT_FOR);
+            self.faults.insert(tenant.clone(), Fault { lasts, until });
+        }
     }
 
     /// It said something else than an answer.
@@ -91,16 +128,29 @@ impl Record {
         Duration::from_micros(u64::from(*micros)).clamp(HEDGE_MIN, HEDGE_MAX)
     }
 
-    /// Whether it is to be asked first. Who is told to look does.
-    pub(super) fn standing(&mut self, now: Instant) -> Standing {
+    /// Whether it is to be asked first for a tenant. Who is told to look does.
+    pub(super) fn standing(&mut self, tenant: &TenantId, now: Instant) -> Standing {
         match self.look_at {
-            None => Standing::Well,
+            None => match self.faults.get_mut(tenant) {
+                None => Standing::Well,
+                Some(fault) if now < fault.until => Standing::Poor,
+                Some(fault) => {
+                    fault.until = now + fault.lasts;
+                    Standing::Look
+                }
+            },
             Some(at) if now < at => Standing::Poor,
             Some(_) => {
                 self.look_at = Some(now + LOOK_EVERY);
                 Standing::Look
             }
         }
+    }
+
+    /// Whether nothing speaks against asking it for a tenant. Whoever asks this does not look.
+    pub(super) fn is_well(&self, tenant: &TenantId, now: Instant) -> bool {
+        let is_past = |fault: &Fault| fault.until <= now;
+        self.look_at.is_none() && self.faults.get(tenant).is_none_or(is_past)
     }
 
     fn took(&mut self, took: Duration) {

@@ -1,6 +1,7 @@
 //! Tests of what is remembered of a node.
 
 use super::*;
+use crate::matcher::placed::fixture::tenant;
 
 fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
@@ -9,7 +10,7 @@ fn millis(count: u64) -> Duration {
 fn known(latencies: impl IntoIterator<Item = u64>) -> Record {
     let mut record = Record::new();
     for latency in latencies {
-        record.answered(millis(latency));
+        record.answered(&tenant(), millis(latency));
     }
     record
 }
@@ -41,14 +42,70 @@ async fn a_node_that_says_nothing_comes_last_and_is_looked_at_each_second() {
     for _ in 1..MISSES_MAX {
         record.missed(Instant::now());
     }
-    assert_eq!(record.standing(Instant::now()), Standing::Well);
+    assert_eq!(record.standing(&tenant(), Instant::now()), Standing::Well);
     record.missed(Instant::now());
-    assert_eq!(record.standing(Instant::now()), Standing::Poor);
+    assert_eq!(record.standing(&tenant(), Instant::now()), Standing::Poor);
     tokio::time::advance(LOOK_EVERY).await;
-    assert_eq!(record.standing(Instant::now()), Standing::Look);
-    assert_eq!(record.standing(Instant::now()), Standing::Poor, "one looks");
+    assert_eq!(record.standing(&tenant(), Instant::now()), Standing::Look);
+    assert_eq!(
+        record.standing(&tenant(), Instant::now()),
+        Standing::Poor,
+        "one looks"
+    );
     record.spoke();
-    assert_eq!(record.standing(Instant::now()), Standing::Well);
+    assert_eq!(record.standing(&tenant(), Instant::now()), Standing::Well);
     record.missed(Instant::now());
-    assert_eq!(record.standing(Instant::now()), Standing::Well, "it counts anew");
+    assert_eq!(
+        record.standing(&tenant(), Instant::now()),
+        Standing::Well,
+        "it counts anew"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_for_a_tenant_is_remembered_for_that_tenant_and_for_longer_each_time() {
+    let (mut record, other) = (Record::new(), "other".parse().expect("an id"));
+    let mut wait = FAULT_FOR;
+    for _ in 0..9 {
+        record.failed(&tenant(), Instant::now());
+        assert_eq!(record.standing(&tenant(), Instant::now()), Standing::Poor);
+        assert!(!record.is_well(&tenant(), Instant::now()));
+        assert_eq!(record.standing(&other, Instant::now()), Standing::Well);
+        tokio::time::advance(wait - millis(1)).await;
+        assert_eq!(record.standing(&tenant(), Instant::now()), Standing::Poor);
+        tokio::time::advance(millis(1)).await;
+        assert_eq!(record.standing(&tenant(), Instant::now()), Standing::Look);
+        assert_eq!(
+            record.standing(&tenant(), Instant::now()),
+            Standing::Poor,
+            "one looks"
+        );
+        wait = FAULT_FOR_MAX.min(wait * 2);
+    }
+    assert_eq!(wait, FAULT_FOR_MAX);
+    record.answered(&other, millis(1));
+    assert_eq!(record.standing(&tenant(), Instant::now()), Standing::Poor);
+    record.answered(&tenant(), millis(1));
+    assert_eq!(record.standing(&tenant(), Instant::now()), Standing::Well);
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_tenants_with_errors_are_remembered() {
+    let mut record = Record::new();
+    let tenant = |number: usize| format!("t{number}").parse::<TenantId>().expect("an id");
+    for number in 0..=FAULTS_MAX {
+        record.failed(&tenant(number), Instant::now());
+    }
+    assert_eq!(record.standing(&tenant(0), Instant::now()), Standing::Poor);
+    assert_eq!(
+        record.standing(&tenant(FAULTS_MAX), Instant::now()),
+        Standing::Well
+    );
+    tokio::time::advance(FAULT_FOR).await;
+    record.failed(&tenant(FAULTS_MAX), Instant::now());
+    assert_eq!(
+        record.standing(&tenant(FAULTS_MAX), Instant::now()),
+        Standing::Poor
+    );
+    assert_eq!(record.faults.len(), 1, "the others' time is over");
 }

@@ -3,7 +3,7 @@
 //! A call is for the parts of one node. What answers in its place (another holder, or several that have these parts together) is for the same parts, and of both one counts: so answers
 //! are for parts that don't overlap, without keeping books. Everything runs within the future of the round, so that dropping a future takes back the calls that it made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::pin::pin;
 
@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::budget::{Budget, CALLS_PER_EXTRA};
 use super::holder::{Holder, PartError};
+use super::merge::check;
 use super::nodes::{Holders, Nodes, Peer};
 use crate::cluster::placement::{Gallery, NodeId, Part};
 use crate::cluster::question::{Next, Question, READINGS_MAX, Refusal, Scope};
@@ -46,6 +47,13 @@ impl Asked<'_> {
         wanted.clamp(1, CANDIDATES_MAX)
     }
 
+    fn threshold(&self) -> Option<f32> {
+        match self {
+            Self::Search(query) => Some(query.threshold),
+            Self::Rank(_) => None,
+        }
+    }
+
     /// Whether the nodes' deadline has passed.
     fn is_late(&self) -> bool {
         let deadline = match self {
@@ -70,7 +78,7 @@ pub(super) type Found = (Scope, SearchAnswer);
 pub(super) enum Stop {
     /// The view is gone: the head is to be read again.
     ReadAgain,
-    /// Nobody answers for a part, as [`NodeError::PartUnavailable`] says.
+    /// Nobody answers for a part, as [`NodeError::PartUnavailable`] says; or all its owners say the same of the tenant, which then is the answer.
     Nobody(NodeError),
     /// Nothing is to be had from others either.
     Failed(NodeError),
@@ -78,11 +86,21 @@ pub(super) enum Stop {
 
 /// That a node does not answer for some parts, and others may.
 struct Elsewhere {
-    /// The part that it does not have. None: it answers for nothing now.
-    part: Option<Part>,
+    /// The parts that it does not have: the others it has. None: it answers for nothing now.
+    behind: Option<BTreeSet<Part>>,
     /// Whether the node may have done work, or have had too much of it: then asking others is counted.
     is_counted: bool,
     reason: String,
+    /// What it says of the tenant. That is the answer where all say so: one alone may know an earlier tenant, whatever its contract is.
+    verdict: Option<NodeError>,
+}
+
+impl Elsewhere {
+    /// Whether it says of the tenant what those say who were asked after it.
+    fn agrees(&self, error: &NodeError) -> bool {
+        let verdict = self.verdict.as_ref();
+        verdict.is_some_and(|own| std::mem::discriminant(own) == std::mem::discriminant(error))
+    }
 }
 
 /// What came of a call.
@@ -105,8 +123,12 @@ pub(super) struct Round<'a> {
 impl Round<'_> {
     /// Answers that together are for all parts, each part in one of them.
     pub(super) async fn run(&self, gallery: Gallery, turn: usize) -> Result<Vec<Found>, Stop> {
-        let holders = self.nodes.plan(gallery, self.question.missing(), turn);
-        let calls = self.calls(holders, "no node is known that may hold it")?;
+        let holders = self
+            .nodes
+            .plan(self.asked.tenant(), gallery, self.question.missing(), turn);
+        let calls = self.calls(holders, |part| {
+            self.nobody(part, "no node is known that may hold it")
+        })?;
         if self.is_first {
             self.budget.earn(calls.len());
         }
@@ -128,6 +150,7 @@ impl Round<'_> {
         };
         let hedge_after = peer.record.lock().hedge_after();
         let scope = self.question.scope(rest.keys().copied());
+        let first = rest.keys().next().copied().unwrap_or(Part::Fresh);
         let mut said = pin!(self.ask(node, peer, scope));
         let began = Instant::now();
         let (said, hedged) = match timeout(hedge_after, &mut said).await {
@@ -155,37 +178,46 @@ impl Round<'_> {
         match (said, hedged) {
             (Said::Answer(found), _) => Ok(vec![found]),
             (Said::Stop(stop), _) => Err(stop),
-            (Said::Elsewhere(elsewhere), None) => self.elsewhere(node, rest, &elsewhere).await,
-            // It lacks one part, and the others lack another: together they may have all. Now others are asked once more, which counts.
-            (Said::Elsewhere(elsewhere), Some(Err(Stop::Nobody(_)))) if elsewhere.part.is_some() => {
-                let elsewhere = Elsewhere {
-                    is_counted: true,
-                    ..elsewhere
+            (Said::Elsewhere(mut said), hedged) => {
+                let outcome = match hedged {
+                    None => self.elsewhere(node, rest, &said).await,
+                    // It lacks some parts, and the others lack others: together they may have all. Now others are asked once more, which counts.
+                    Some(Err(Stop::Nobody(_))) if said.behind.is_some() => {
+                        said.is_counted = true;
+                        self.elsewhere(node, rest, &said).await
+                    }
+                    Some(hedged) => hedged,
                 };
-                self.elsewhere(node, rest, &elsewhere).await
+                outcome.map_err(|stop| match stop {
+                    Stop::Nobody(NodeError::PartUnavailable { .. }) => stop,
+                    Stop::Nobody(error) if !said.agrees(&error) => self.nobody(first, &said.reason),
+                    stop => stop,
+                })
             }
-            (Said::Elsewhere(_), Some(hedged)) => hedged,
         }
     }
 
     /// Asks the next holders of parts that a node has not answered for yet, where there are some for all, and the budget is enough.
     fn hedge(&self, rest: &Holders) -> Option<BoxFuture<'_, Result<Vec<Found>, Stop>>> {
-        let calls = self.calls(rest.clone(), "").ok()?;
+        let calls = self.calls(rest.clone(), |part| self.nobody(part, "")).ok()?;
         self.budget.spend(calls.len()).then(|| self.cover(calls))
     }
 
     /// Asks the next holders of parts that a node does not answer for.
     async fn elsewhere(&self, node: NodeId, mut rest: Holders, said: &Elsewhere) -> Result<Vec<Found>, Stop> {
-        // It may still be asked for the others, after their other holders: it was not asked for them alone.
-        if let Some(missing) = said.part.filter(|part| rest.contains_key(part)) {
+        // It has the others, and is asked for them alone. Those that it named are fewer each time, so that this ends.
+        if let Some(behind) = &said.behind {
             for (part, holders) in &mut rest {
-                if *part != missing {
-                    holders.push_back(node);
+                if !behind.contains(part) {
+                    holders.push_front(node);
                 }
             }
         }
         let first = rest.keys().next().copied();
-        let calls = self.calls(rest, &said.reason)?;
+        let calls = self.calls(rest, |part| match &said.verdict {
+            Some(verdict) => Stop::Nobody(verdict.clone()),
+            None => self.nobody(part, &said.reason),
+        })?;
         if said.is_counted && !self.budget.spend(calls.len()) {
             let reason = format!(
                 "{}; no other is asked: one call of {CALLS_PER_EXTRA} may be repeated",
@@ -196,11 +228,15 @@ impl Round<'_> {
         self.cover(calls).await
     }
 
-    /// The calls to the first holders of parts: one a node. `reason` is why a part has none.
-    fn calls(&self, holders: Holders, reason: &str) -> Result<BTreeMap<NodeId, Holders>, Stop> {
+    /// The calls to the first holders of parts: one a node. `none` says what it means that a part has none.
+    fn calls(
+        &self,
+        holders: Holders,
+        none: impl Fn(Part) -> Stop,
+    ) -> Result<BTreeMap<NodeId, Holders>, Stop> {
         let mut calls: BTreeMap<NodeId, Holders> = BTreeMap::new();
         for (part, mut rest) in holders {
-            let node = rest.pop_front().ok_or_else(|| self.nobody(part, reason))?;
+            let node = rest.pop_front().ok_or_else(|| none(part))?;
             calls.entry(node).or_default().insert(part, rest);
         }
         Ok(calls)
@@ -209,14 +245,12 @@ impl Round<'_> {
     async fn ask(&self, node: NodeId, peer: &Peer, scope: Scope) -> Said {
         let began = Instant::now();
         let answer = self.asked.put(&*peer.holder, &scope).await;
-        let now = Instant::now();
-        let mut record = peer.record.lock();
-        match &answer {
-            Ok(_) => record.answered(now - began),
-            Err(PartError::Node(NodeError::NodeUnavailable { .. })) => record.missed(now),
-            Err(_) => record.spoke(),
-        }
-        drop(record);
+        let sound = |answer: SearchAnswer| {
+            check(&answer, self.asked.threshold(), self.asked.candidates_max())?;
+            Ok(answer)
+        };
+        let answer = answer.and_then(sound);
+        self.remember(peer, &answer, began);
         match answer {
             Ok(answer) => Said::Answer((scope, answer)),
             Err(PartError::Refused(refusal)) => self.refused(node, &scope, refusal),
@@ -224,14 +258,33 @@ impl Round<'_> {
         }
     }
 
+    fn remember(&self, peer: &Peer, answer: &Result<SearchAnswer, PartError>, began: Instant) {
+        let (now, tenant) = (Instant::now(), self.asked.tenant());
+        let mut record = peer.record.lock();
+        match answer {
+            Ok(_) => record.answered(tenant, now - began),
+            Err(PartError::Node(NodeError::NodeUnavailable { .. })) => record.missed(now),
+            // These say nothing of the node.
+            Err(PartError::Refused(_) | PartError::Node(NodeError::Rejected(_))) => record.spoke(),
+            Err(PartError::Node(error)) if is_verdict(error) => record.spoke(),
+            Err(PartError::Node(NodeError::DeadlineExceeded)) if self.asked.is_late() => record.spoke(),
+            Err(PartError::Node(_)) => record.failed(tenant, now),
+        }
+    }
+
     fn refused(&self, node: NodeId, scope: &Scope, refusal: Refusal) -> Said {
         let stop = match self.question.refused(scope, refusal) {
-            Next::Elsewhere(part) => {
+            Next::Elsewhere(parts) if parts.is_disjoint(&scope.parts) => {
+                let text = "it refused by parts that it was not asked for";
+                return self.failed(node, NodeError::Internal(text.to_owned()));
+            }
+            Next::Elsewhere(parts) => {
                 return Said::Elsewhere(Elsewhere {
-                    part: Some(part),
+                    behind: Some(parts),
                     // It has searched nothing.
                     is_counted: false,
                     reason: format!("node {node} has not come so far, or has not loaded it"),
+                    verdict: None,
                 });
             }
             Next::ReadAgain => Stop::ReadAgain,
@@ -252,27 +305,32 @@ impl Round<'_> {
 
     /// What is wrong with the request is so with every node; what is wrong with a node is not.
     fn failed(&self, node: NodeId, error: NodeError) -> Said {
-        let elsewhere = |reason: &dyn Display| {
-            Said::Elsewhere(Elsewhere {
-                part: None,
-                is_counted: true,
-                reason: format!("node {node}: {reason}"),
-            })
+        let elsewhere = |is_counted: bool, reason: &dyn Display| Elsewhere {
+            behind: None,
+            is_counted,
+            reason: format!("node {node}: {reason}"),
+            verdict: None,
         };
-        match error {
-            NodeError::DeadlineExceeded if self.asked.is_late() => Said::Stop(Stop::Failed(error)),
-            NodeError::Internal(_) => {
-                tracing::error!(%node, %error, "a node answered with a defect");
-                elsewhere(&"a defect, which the log has")
-            }
+        Said::Elsewhere(match error {
+            NodeError::Rejected(_) => return Said::Stop(Stop::Failed(error)),
+            NodeError::DeadlineExceeded if self.asked.is_late() => return Said::Stop(Stop::Failed(error)),
+            // It has searched nothing.
+            NodeError::TenantUnavailable { .. } => elsewhere(false, &error),
+            error if is_verdict(&error) => Elsewhere {
+                verdict: Some(error.clone()),
+                ..elsewhere(false, &error)
+            },
             NodeError::NodeUnavailable { .. }
-            | NodeError::TenantUnavailable { .. }
             | NodeError::PartUnavailable { .. }
             | NodeError::Exhausted { .. }
             | NodeError::StorageRefused(_)
-            | NodeError::DeadlineExceeded => elsewhere(&error),
-            _ => Said::Stop(Stop::Failed(error)),
-        }
+            | NodeError::DeadlineExceeded => elsewhere(true, &error),
+            // A defect, or what a holder never answers.
+            _ => {
+                tracing::error!(%node, %error, "a node answered with a defect");
+                elsewhere(true, &"a defect, which the log has")
+            }
+        })
     }
 
     fn nobody(&self, part: Part, reason: &str) -> Stop {
@@ -285,4 +343,12 @@ impl Round<'_> {
             reason: reason.to_owned(),
         })
     }
+}
+
+/// Whether an error says something of the tenant, which other nodes say too unless one of them is behind.
+fn is_verdict(error: &NodeError) -> bool {
+    matches!(
+        error,
+        NodeError::TenantUnknown(_) | NodeError::TransformStale { .. }
+    )
 }

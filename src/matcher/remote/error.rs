@@ -66,6 +66,10 @@ reasons! {
     NodeUnavailable = "NODE_UNAVAILABLE",
     /// No node answers for a part of the tenant's gallery.
     PartUnavailable = "PART_UNAVAILABLE",
+    /// A node lacks some of the parts that it was asked for. Between front and match alone.
+    PartsBehind = "PARTS_BEHIND",
+    /// A node has let go of rows where a view has them. Between front and match alone.
+    ViewGone = "VIEW_GONE",
     /// A named limit is reached.
     LimitReached = "LIMIT_REACHED",
     /// The disk is full or failing.
@@ -178,6 +182,8 @@ fn from_parts(reason: Reason, metadata: &HashMap<String, String>) -> Option<Node
         Reason::StorageRefused => NodeError::StorageRefused(text("detail")?),
         Reason::DeadlineExceeded => NodeError::DeadlineExceeded,
         Reason::Internal => NodeError::Internal(text("detail")?),
+        // What a holder says of a scope, and no call without one gets.
+        Reason::PartsBehind | Reason::ViewGone => return None,
         // A node knows no roles and no seals, lets nobody but fronts in and reads what they send: its refusal is a fault of the installation.
         Reason::NoPrincipal
         | Reason::RoleDenied

@@ -207,9 +207,17 @@ fn candidate(candidate: pb::Candidate) -> Result<Candidate, Rejected> {
         subject_id: candidate.subject_id.parse()?,
         subject_since: time_from_proto("subject_since", candidate.subject_since)?,
         hand: hand_required("hand", candidate.hand)?,
-        score: candidate.score,
+        score: score("candidates.score", candidate.score)?,
         links: sealed_links(candidate.links)?,
     })
+}
+
+/// By a score that is no number nobody could be told from anybody.
+fn score(field: &str, score: f32) -> Result<f32, Rejected> {
+    match score.is_finite() {
+        true => Ok(score),
+        false => Err(Rejected::new(field, format!("is {score}; a number is expected"))),
+    }
 }
 
 fn sealed_links(links: Vec<pb::SealedLink>) -> Result<Vec<SealedLink>, Rejected> {

@@ -85,6 +85,17 @@ impl Reach {
         wait: Wait,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<T, NodeError> {
+        self.ask_or(tenant, wait, call, |_| None).await
+    }
+
+    /// The same, of a call whose node also `says` something that is no error of a node.
+    pub(super) async fn ask_or<T, E: From<NodeError>>(
+        &self,
+        tenant: Option<&TenantId>,
+        wait: Wait,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+        says: impl FnOnce(&Status) -> Option<E>,
+    ) -> Result<T, E> {
         let began = Instant::now();
         self.breaker.enter(began).map_err(|failures| {
             let reason = format!("{failures} calls in a row did not reach it; it is tried every second");
@@ -98,7 +109,7 @@ impl Reach {
         let (deadline, ends) = wait.ends(began);
         let _waiting = wait.is_short().then(|| self.breaker.wait(began));
         let Some(answer) = self.answer(began, deadline, ends, call).await else {
-            return Err(self.late(tenant, began, deadline));
+            return Err(self.late(tenant, began, deadline).into());
         };
         let status = match answer {
             Ok(answer) => {
@@ -109,18 +120,21 @@ impl Reach {
         };
         // The timer that the library keeps of the same deadline.
         if status.code() == Code::Cancelled && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return Err(self.late(tenant, began, deadline));
+            return Err(self.late(tenant, began, deadline).into());
         }
         // What a node says has no cause in this process.
         if status.source().is_some() {
             self.breaker.unreached(Instant::now());
-            return Err(self.unavailable(tenant, &format!("{:?}: {}", status.code(), causes(&status))));
+            let reason = format!("{:?}: {}", status.code(), causes(&status));
+            return Err(self.unavailable(tenant, &reason).into());
         }
         self.breaker.reached(Instant::now());
-        Err(match from_status(&self.node, &status) {
-            NodeError::NodeUnavailable { reason, .. } => self.unavailable(tenant, &reason),
-            error => error,
-        })
+        Err(
+            says(&status).unwrap_or_else(|| match from_status(&self.node, &status) {
+                NodeError::NodeUnavailable { reason, .. } => self.unavailable(tenant, &reason).into(),
+                error => error.into(),
+            }),
+        )
     }
 
     /// `None` where none came in time, or none will.

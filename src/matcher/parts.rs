@@ -1,0 +1,213 @@
+//! A match node that holds parts of galleries and no truth of its own: it follows the catalog, loads what it is to have, and answers a front for what it has, by the rules of
+//! `crate::cluster`. Knows neither the database nor the network, which stand behind traits. No server uses it yet.
+
+pub mod catalog;
+
+mod asked;
+mod common;
+mod gallery;
+mod held;
+mod loading;
+mod owners;
+mod round;
+mod stretch;
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod world;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use self::asked::Asked;
+use self::catalog::Register;
+use self::common::Common;
+use self::held::behind;
+use self::round::Rounds;
+use super::node::{NodeError, RankQuery, SearchQuery};
+use super::placed::holder::{Holder, PartError};
+use super::rank::rank;
+use super::scorers::Scorers;
+use super::search::search;
+use crate::cluster::members::Life;
+use crate::cluster::placement::NodeId;
+use crate::cluster::question::{Refusal, Scope};
+use crate::engine::Engine;
+use crate::model::decision::SearchAnswer;
+use crate::model::id::TenantId;
+use crate::model::tenant::TransformId;
+
+/// How long a question waits that names a change which the node has yet to read. It reads at once then.
+pub const CATCH_UP_MAX: Duration = Duration::from_millis(250);
+
+/// How a node works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartsConfig {
+    /// What it may own, see [`crate::cluster::placement::Member`].
+    pub weight: u32,
+    /// Owners of a part.
+    pub replicas: usize,
+    /// Most loads under way, of all galleries together; at least 1.
+    pub loads_max: usize,
+    /// Longest load.
+    pub load_max: Duration,
+    /// When a load that failed is tried again.
+    pub retry_after: Duration,
+    /// How long a piece stays that is no longer the node's, for fronts that have not read the register since.
+    pub let_go_after: Duration,
+    /// How often it gives a sign of life, and looks at nodes and galleries.
+    pub round: Duration,
+}
+
+impl Default for PartsConfig {
+    fn default() -> Self {
+        Self {
+            weight: 1,
+            replicas: 2,
+            loads_max: 4,
+            load_max: Duration::from_mins(2),
+            retry_after: Duration::from_secs(1),
+            let_go_after: Duration::from_secs(5),
+            round: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A node that holds parts of galleries. Its tasks end when it is dropped.
+pub struct PartsNode {
+    common: Arc<Common>,
+    scorers: Scorers,
+    drain: watch::Sender<bool>,
+    life: watch::Receiver<Life>,
+}
+
+impl PartsNode {
+    /// Starts a node of this id, which nobody else has. To be called within a runtime.
+    pub fn start(
+        node: NodeId,
+        register: Arc<dyn Register>,
+        engine: Engine,
+        config: PartsConfig,
+    ) -> Result<Self, NodeError> {
+        let scorers = Scorers::start()?;
+        let common = Common::new(node, register, engine, config);
+        let drain = watch::Sender::new(false);
+        let (life, known) = watch::channel(Life::Joining);
+        let rounds = Rounds::new(Arc::clone(&common), drain.subscribe(), life);
+        common.tasks.spawn(rounds.run());
+        Ok(Self {
+            common,
+            scorers,
+            drain,
+            life: known,
+        })
+    }
+
+    /// Where it stands, as its last round left it.
+    pub fn life(&self) -> watch::Receiver<Life> {
+        self.life.clone()
+    }
+
+    /// Hands what it owns over to others, and leaves: done when they have it, and nothing is here any more. Where nobody else is there it goes on for ever, so that the caller bounds it.
+    /// It answers all the while.
+    pub async fn drain(&self) {
+        self.drain.send_replace(true);
+        let mut life = self.life.clone();
+        // The sender is gone where the tasks have ended: then there is nothing to hand over.
+        let _ = life.wait_for(|life| *life == Life::Gone).await;
+        while let Some(gallery) = self.common.all().first() {
+            let mut moves = gallery.moves();
+            if self.common.gallery(&gallery.tenant).is_some() && moves.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Ends all tasks and waits for them. What is here goes with the node.
+    pub async fn stop(&self) {
+        self.common.end();
+        self.common.tasks.close();
+        self.common.tasks.wait().await;
+    }
+
+    /// Begins a question (R3). Where the node has not come so far, it looks at once, and the question waits for that.
+    async fn begin(
+        &self,
+        tenant: &TenantId,
+        transform: &TransformId,
+        scope: &Scope,
+        deadline: Option<std::time::Instant>,
+    ) -> Result<Arc<Asked>, PartError> {
+        let latest = Instant::now() + CATCH_UP_MAX;
+        let until = deadline.map_or(latest, |deadline| latest.min(Instant::from_std(deadline)));
+        let Some(gallery) = self.common.gallery(tenant) else {
+            return Err(PartError::Refused(behind(scope)));
+        };
+        let mut moves = gallery.moves();
+        loop {
+            moves.mark_unchanged();
+            let refusal = match gallery.held.begin(scope) {
+                Ok(begun) => {
+                    let is_current = begun.facts.transform == *transform;
+                    let asked = Arc::new(gallery.asked(begun));
+                    let stale = || NodeError::TransformStale {
+                        tenant: tenant.clone(),
+                    };
+                    return is_current.then_some(asked).ok_or_else(|| stale().into());
+                }
+                Err(refusal) => refusal,
+            };
+            if !gallery.held.is_behind(scope) {
+                return Err(PartError::Refused(refusal));
+            }
+            gallery.nudge();
+            if timeout_at(until, moves.changed()).await.is_err() {
+                return Err(PartError::Refused(refusal));
+            }
+        }
+    }
+}
+
+impl Drop for PartsNode {
+    fn drop(&mut self) {
+        self.common.end();
+    }
+}
+
+#[async_trait]
+impl Holder for PartsNode {
+    async fn search(&self, query: &SearchQuery, scope: &Scope) -> Result<SearchAnswer, PartError> {
+        let (tenant, transform) = (&query.tenant, &query.transform);
+        let asked = self.begin(tenant, transform, scope, query.deadline).await?;
+        let answer = search(Arc::clone(&asked), query.clone(), &self.scorers).await;
+        conclude(&asked, answer)
+    }
+
+    async fn rank(&self, query: &RankQuery, scope: &Scope) -> Result<SearchAnswer, PartError> {
+        let (tenant, transform) = (&query.tenant, &query.transform);
+        let asked = self.begin(tenant, transform, scope, query.deadline).await?;
+        let answer = rank(Arc::clone(&asked), query.clone()).await;
+        conclude(&asked, answer)
+    }
+}
+
+/// The answer, if it counts: all that was asked for was here to the end.
+fn conclude(asked: &Asked, answer: Result<SearchAnswer, NodeError>) -> Result<SearchAnswer, PartError> {
+    if asked.end() {
+        return answer.map_err(PartError::Node);
+    }
+    Err(PartError::Refused(Refusal::ViewGone))
+}
+
+#[cfg(test)]
+#[path = "parts_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "parts/random_tests.rs"]
+mod random_tests;

@@ -1,0 +1,106 @@
+//! What a node that holds parts of galleries wants of the catalog and of whoever keeps segments. States the contract; does nothing.
+//!
+//! All calls block, and come to an end by themselves. Each is one transaction, or one reading of one moment. Those of a node begin with the question whether its generation still
+//! counts (rule W2): where it does not, they change nothing and are [`CatalogError::Fenced`].
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use thiserror::Error;
+
+use crate::cluster::course::{Change, Reference};
+use crate::cluster::followers::{Follower, Report};
+use crate::cluster::members::{Fenced, Life, Members, Suspect};
+use crate::cluster::placement::{Gallery, NodeId};
+use crate::cluster::view::{Head, Reading, View};
+use crate::matcher::node::NodeError;
+use crate::model::id::{SubjectId, TenantId};
+use crate::model::link::LinkKind;
+use crate::model::signature::Dimension;
+use crate::model::tenant::TransformId;
+use crate::storage::place::{RowId, RowPlanes, StoredRow};
+use crate::storage::write::CandidateInfo;
+
+/// Why the catalog did not do what it was asked.
+#[derive(Debug, Clone, Error)]
+pub enum CatalogError {
+    /// The node was taken for gone.
+    #[error(transparent)]
+    Fenced(#[from] Fenced),
+    /// It could not be reached, or something in it is damaged or not there.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+}
+
+/// A gallery, as one reading tells of all of them.
+#[derive(Debug, Clone)]
+pub struct ListedGallery {
+    /// Whose.
+    pub tenant: TenantId,
+    /// By which its parts are placed.
+    pub gallery: Gallery,
+    /// Of its rows.
+    pub dimension: Dimension,
+    /// What its rows are protected with, in the edition of `head`.
+    pub transform: TransformId,
+    /// Its head.
+    pub head: Head,
+    /// Its list of segments, of the same reading.
+    pub view: View,
+}
+
+/// The register of nodes, and the list of galleries.
+pub trait Register: Send + Sync + 'static {
+    /// [`Members::register`].
+    fn register(&self, node: NodeId, weight: u32) -> Result<u64, CatalogError>;
+    /// [`Members::beat`], and the register as it is then.
+    fn beat(&self, node: NodeId, generation: u64) -> Result<Members, CatalogError>;
+    /// [`Members::advance`].
+    fn advance(&self, node: NodeId, generation: u64, to: Life) -> Result<(), CatalogError>;
+    /// [`Members::fence`].
+    fn fence(&self, suspect: &Suspect) -> Result<bool, CatalogError>;
+    /// All galleries.
+    fn galleries(&self) -> Result<Vec<ListedGallery>, CatalogError>;
+    /// What is needed of one of them; looks nothing up.
+    fn open(&self, tenant: &TenantId) -> Arc<dyn GalleryCatalog>;
+}
+
+/// A gallery in the catalog, and its segments wherever they are kept.
+pub trait GalleryCatalog: Send + Sync + 'static {
+    /// Takes a node in as follower, in the transaction that reads head and view. `begin` says who follows, by what was read; it is called again where the transaction is.
+    fn follow(&self, begin: &mut dyn FnMut(Reading) -> (Follower, Report)) -> Result<(), CatalogError>;
+    /// Takes a report.
+    fn report(&self, follower: Follower, report: &Report) -> Result<(), CatalogError>;
+    /// Lets a course go that has no row any more. Not refused to a node that was fenced.
+    fn leave(&self, follower: Follower) -> Result<(), CatalogError>;
+    /// The followers that stand, and how far they are.
+    fn followers(&self) -> Result<Vec<(Follower, Report)>, CatalogError>;
+    /// At most so many changes after one, in order, and the head of that reading.
+    fn feed(&self, after: u64, limit: usize) -> Result<(Head, Vec<(u64, Change)>), CatalogError>;
+    /// Of the fresh part all rows, or those of these that are in it; and the head of that reading.
+    fn fresh(
+        &self,
+        only: Option<&[Reference]>,
+        deadline: Instant,
+    ) -> Result<(Head, Vec<StoredRow>), CatalogError>;
+    /// A segment, and the head that its references were read with. One that is not there is an error, never an empty one.
+    fn segment(&self, number: u32, deadline: Instant) -> Result<(Head, SegmentCopy), CatalogError>;
+    /// The references that a segment had when it went live, but for those that are erased. Answered as long as somebody follows whose view has that version of the list, whatever became of
+    /// the segment.
+    fn members(&self, segment: u32) -> Result<Vec<Reference>, CatalogError>;
+    /// Rows of a segment in the clear, one answer a row; `None` for a hole. Out of the object that holds it now.
+    fn exact(&self, segment: u32, rows: &[u32]) -> Result<Vec<Option<StoredRow>>, CatalogError>;
+    /// The references of a subject; none where it is unknown.
+    fn references(&self, subject: &SubjectId) -> Result<Vec<Reference>, CatalogError>;
+    /// Who rows belong to, one answer a row, with links of the kinds asked for; `None` for a subject that is erased.
+    fn describe(&self, ids: &[RowId], links: &[LinkKind])
+    -> Result<Vec<Option<CandidateInfo>>, CatalogError>;
+}
+
+/// A segment as it is loaded.
+pub struct SegmentCopy {
+    /// Its codes.
+    pub planes: RowPlanes,
+    /// Whose each row is; 0 for a row that is not there any more: a hole, or one that is erased.
+    pub references: Vec<u64>,
+}

@@ -1,0 +1,136 @@
+//! What the galleries of a node have in common: who the node is, which galleries it has, how many loads may be under way. Reads no catalog.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::PartsConfig;
+use super::catalog::Register;
+use super::gallery::{Gallery, Target};
+use crate::cluster::placement::NodeId;
+use crate::engine::Engine;
+use crate::model::id::TenantId;
+
+/// Shared by the node's tasks.
+pub(super) struct Common {
+    pub(super) node: NodeId,
+    pub(super) register: Arc<dyn Register>,
+    pub(super) engine: Engine,
+    pub(super) config: PartsConfig,
+    /// Ends all tasks.
+    pub(super) stop: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    /// Of the node's registration; `None` while it has none.
+    generation: Mutex<Option<u64>>,
+    loads: Arc<Semaphore>,
+    galleries: RwLock<HashMap<TenantId, Arc<Gallery>>>,
+}
+
+impl Common {
+    pub(super) fn new(
+        node: NodeId,
+        register: Arc<dyn Register>,
+        engine: Engine,
+        config: PartsConfig,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            node,
+            register,
+            engine,
+            loads: Arc::new(Semaphore::new(config.loads_max.max(1))),
+            config,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            generation: Mutex::default(),
+            galleries: RwLock::default(),
+        })
+    }
+
+    pub(super) fn generation(&self) -> Option<u64> {
+        *self.generation.lock()
+    }
+
+    pub(super) fn registered(&self, generation: u64) {
+        *self.generation.lock() = Some(generation);
+        self.nudge_unsettled();
+    }
+
+    /// A registration no longer counts: everything goes, and then the node registers again.
+    pub(super) fn fenced(&self, generation: u64) {
+        {
+            let mut now = self.generation.lock();
+            if *now != Some(generation) {
+                return;
+            }
+            *now = None;
+        }
+        tracing::warn!(node = %self.node, generation, "the node was taken for gone; it lets go of all and registers again");
+        for gallery in self.all() {
+            gallery.nudge();
+        }
+    }
+
+    /// A place among the loads under way, if there is one.
+    pub(super) fn may_load(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.loads).try_acquire_owned().ok()
+    }
+
+    pub(super) fn gallery(&self, tenant: &TenantId) -> Option<Arc<Gallery>> {
+        self.galleries.read().get(tenant).cloned()
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Gallery>> {
+        self.galleries.read().values().cloned().collect()
+    }
+
+    /// Has those look that have not all that they are to have.
+    pub(super) fn nudge_unsettled(&self) {
+        for gallery in self.all() {
+            if !gallery.is_settled() {
+                gallery.nudge();
+            }
+        }
+    }
+
+    /// Says what the node is to have of which galleries; of all others nothing.
+    pub(super) fn aim(self: &Arc<Self>, mut targets: HashMap<TenantId, Target>) {
+        let mut galleries = self.galleries.write();
+        if self.stop.is_cancelled() {
+            return;
+        }
+        for (tenant, gallery) in galleries.iter() {
+            gallery.aim(targets.remove(tenant));
+        }
+        for (tenant, target) in targets {
+            let gallery = Gallery::new(tenant.clone(), self);
+            gallery.aim(Some(target));
+            self.tasks.spawn(Arc::clone(&gallery).run());
+            galleries.insert(tenant, gallery);
+        }
+    }
+
+    /// Forgets a gallery of which the node is to have nothing, and has nothing. Its task ends.
+    pub(super) fn forget(&self, gallery: &Arc<Gallery>) -> bool {
+        let mut galleries = self.galleries.write();
+        let is_done = gallery.target().is_none() && gallery.is_left();
+        if is_done {
+            galleries.remove(&gallery.tenant);
+        }
+        is_done
+    }
+
+    /// Ends all tasks. Each gallery goes with the last one that has to do with it.
+    pub(super) fn end(&self) {
+        self.stop.cancel();
+        self.galleries.write().clear();
+    }
+
+    /// Whether no row of any gallery is here, nor on its way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all().iter().all(|gallery| gallery.held.is_empty())
+    }
+}

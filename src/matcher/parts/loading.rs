@@ -1,0 +1,98 @@
+//! One load of a piece: read, put into the engine, handed to the course. However it ends, the course is told, since erasures wait for it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::catalog::CatalogError;
+use super::gallery::{Gallery, Trouble};
+use super::held::{Appended, Facts};
+use super::stretch::Stretch;
+use crate::cluster::course::Piece;
+use crate::cluster::loads::Load;
+use crate::cluster::view::Head;
+use crate::matcher::node::NodeError;
+use crate::storage::place::SCALE_LEN;
+
+/// What came of a load.
+enum Came {
+    Fresh(Head, Appended),
+    Segment(Head, u32, Stretch),
+}
+
+impl Gallery {
+    /// Blocks until the load has ended, at its deadline at the latest.
+    pub(super) fn run_load(self: Arc<Self>, load: Load, facts: &Facts, permit: OwnedSemaphorePermit) {
+        let piece = load.piece;
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.read(&load, facts)));
+        let is_taken = match outcome {
+            Ok(Ok(Came::Fresh(head, appended))) => self.held.fresh_arrived(load, &head, appended),
+            Ok(Ok(Came::Segment(head, number, stretch))) => {
+                self.held.segment_arrived(load, &head, number, stretch)
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(tenant = %self.tenant, ?piece, %error, "a part of a gallery can't be loaded now");
+                self.held.lost(load);
+                false
+            }
+            Err(_) => {
+                tracing::error!(tenant = %self.tenant, ?piece, "a load ended early by a defect");
+                self.held.lost(load);
+                false
+            }
+        };
+        if !is_taken {
+            let at = Instant::now() + self.common.config.retry_after;
+            self.diary.lock().retry.insert(piece, at);
+        }
+        drop(permit);
+        self.common.nudge_unsettled();
+        self.nudge();
+    }
+
+    fn read(&self, load: &Load, facts: &Facts) -> Result<Came, Trouble> {
+        let deadline = Instant::now() + self.common.config.load_max;
+        let engine = &self.common.engine;
+        match load.piece {
+            Piece::Fresh => {
+                let (head, rows) = self.catalog.fresh(None, deadline)?;
+                self.may_read(load, &head)?;
+                let stretch = Arc::new(Stretch::of_fresh(engine, facts.dimension)?);
+                let first = if rows.is_empty() {
+                    0
+                } else {
+                    stretch.append(facts.dimension, &rows)?
+                };
+                Ok(Came::Fresh(head, Appended { stretch, first, rows }))
+            }
+            Piece::Segment(number) => {
+                let (head, copy) = self.catalog.segment(number, deadline)?;
+                self.may_read(load, &head)?;
+                let rows = copy.planes.scale.len() / SCALE_LEN;
+                if rows != copy.references.len() {
+                    let listed = copy.references.len();
+                    return Err(self.unfit(format!(
+                        "segment {number} has {rows} rows; the catalog has {listed}"
+                    )));
+                }
+                let stretch = Stretch::of_segment(engine, facts.dimension, number, copy)?;
+                Ok(Came::Segment(head, number, stretch))
+            }
+        }
+    }
+
+    /// Rows of an earlier reading have what was erased before the load began (C1).
+    fn may_read(&self, load: &Load, head: &Head) -> Result<(), Trouble> {
+        if load.may_read(head) {
+            return Ok(());
+        }
+        Err(self.unfit("it was read as of another moment than it is needed".to_owned()))
+    }
+
+    fn unfit(&self, reason: String) -> Trouble {
+        let tenant = self.tenant.clone();
+        CatalogError::Node(NodeError::TenantUnavailable { tenant, reason }).into()
+    }
+}

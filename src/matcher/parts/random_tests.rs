@@ -1,0 +1,240 @@
+//! Random galleries on nodes that join, drain, crash and are fenced, while people are enrolled, erased and flushed, and loads are slow or fail: each answer is that over the whole gallery as
+//! it was at some moment between question and answer, or there is none.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+
+use super::tests::random;
+use super::world::World;
+use crate::cluster::members::Life;
+use crate::cluster::placement::NodeId;
+use crate::matcher::node::NodeError;
+use crate::model::signature::Signature;
+
+const STEPS: usize = 300;
+const ASKERS: u64 = 2;
+
+/// What happens to the gallery and the nodes, one thing after the other.
+struct Fate {
+    world: Arc<World>,
+    rng: ChaCha12Rng,
+    people: Vec<(String, Signature)>,
+    erasures: Vec<(u64, u64)>,
+    warming: Option<u32>,
+    nodes: u128,
+}
+
+impl Fate {
+    fn pick(&mut self) -> Option<usize> {
+        let count = self.people.len();
+        (count > 0).then(|| self.rng.random_range(0..count))
+    }
+
+    fn enrol(&mut self, seen: &parking_lot::Mutex<Vec<Signature>>) {
+        let number = self.world.catalog.head().sequence;
+        let count = self.rng.random_range(1..4);
+        let rows: Vec<Signature> = (0..count).map(|_| random(&mut self.rng)).collect();
+        let name = match self.pick() {
+            Some(at) if self.rng.random_bool(0.2) => self.people[at].0.clone(),
+            _ => format!("s{number:04}"),
+        };
+        self.world.catalog.enrol(&name, &rows);
+        self.people.push((name, rows[0].clone()));
+        seen.lock().push(rows[0].clone());
+    }
+
+    fn erase(&mut self) {
+        if let Some(at) = self.pick() {
+            let (name, _) = self.people.swap_remove(at);
+            self.people.retain(|(other, _)| *other != name);
+            if let Some((sequence, rows)) = self.world.catalog.erase(&name) {
+                self.erasures.extend(rows.into_iter().map(|row| (sequence, row)));
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        match self.warming {
+            None => {
+                let rows = self.rng.random_range(1..12);
+                self.warming = self.world.catalog.warm(rows);
+            }
+            Some(segment) if self.world.catalog.go_live(segment) => self.warming = None,
+            Some(_) => {}
+        }
+    }
+
+    fn serving(&self) -> Vec<NodeId> {
+        let members = self.world.catalog.members();
+        let nodes = members.nodes().iter();
+        let serves = nodes.filter(|(_, node)| node.life == Life::Serving);
+        let known = self.world.nodes.lock();
+        serves
+            .map(|(id, _)| *id)
+            .filter(|id| known.contains_key(id))
+            .collect()
+    }
+
+    async fn shake(&mut self) {
+        let serving = self.serving();
+        let Some(node) = serving
+            .get(self.rng.random_range(0..serving.len().max(1)))
+            .copied()
+        else {
+            return;
+        };
+        match self.rng.random_range(0..4) {
+            0 if self.world.nodes.lock().len() < 5 => {
+                self.nodes += 1;
+                self.world.join(self.nodes);
+            }
+            1 if serving.len() > 2 => {
+                // It crashes, and others see it sooner or later.
+                let crashed = self.world.nodes.lock().remove(&node);
+                if let Some(crashed) = crashed {
+                    crashed.stop().await;
+                }
+                self.world.catalog.fence_now(node);
+            }
+            2 if serving.len() > 2 => {
+                let leaving = self.world.nodes.lock().get(&node).cloned();
+                if let Some(leaving) = leaving {
+                    let drained = tokio::time::timeout(Duration::from_mins(1), leaving.drain()).await;
+                    drained.expect("others take over what it has");
+                    drop(self.world.nodes.lock().remove(&node));
+                }
+            }
+            3 => drop(self.world.catalog.fence_now(node)),
+            _ => {}
+        }
+    }
+
+    async fn step(&mut self, seen: &parking_lot::Mutex<Vec<Signature>>) {
+        match self.rng.random_range(0..20) {
+            0..8 => self.enrol(seen),
+            8..11 => self.erase(),
+            11..17 => self.flush(),
+            17 => {
+                let mut script = self.world.catalog.script.lock();
+                script.failures = self.rng.random_range(0..3);
+                script.load = Duration::from_millis(self.rng.random_range(0..8));
+            }
+            _ => self.shake().await,
+        }
+        tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..6))).await;
+    }
+
+    /// No row of an acknowledged erasure is in the memory of a node that is not gone.
+    fn look_for_remnants(&self) {
+        let members = self.world.catalog.members();
+        let mut nodes: Vec<_> = self.world.nodes.lock().values().cloned().collect();
+        nodes.retain(|node| {
+            let now = members.current(node.common.node).map(|now| now.generation);
+            now.is_some() && now == node.common.generation()
+        });
+        let mut acknowledged = Vec::new();
+        for (sequence, row) in &self.erasures {
+            if !self.world.catalog.erasure_waits(*sequence) {
+                acknowledged.push(*row);
+            }
+        }
+        for gallery in nodes.iter().flat_map(|node| node.common.all()) {
+            for stretch in gallery.held.stretches() {
+                let left = stretch.references();
+                assert!(
+                    !left.iter().any(|row| acknowledged.contains(row)),
+                    "an erased row is here"
+                );
+            }
+        }
+    }
+}
+
+async fn ask_on(
+    world: Arc<World>,
+    seen: Arc<parking_lot::Mutex<Vec<Signature>>>,
+    ends: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    mut rng: ChaCha12Rng,
+) {
+    while !ends.load(Ordering::Relaxed) {
+        let probe = {
+            let seen = seen.lock();
+            (!seen.is_empty()).then(|| seen[rng.random_range(0..seen.len())].clone())
+        };
+        let probe = probe.unwrap_or_else(|| random(&mut rng));
+        match world.ask(&probe).await {
+            Ok(()) => drop(answered.fetch_add(1, Ordering::Relaxed)),
+            Err(NodeError::PartUnavailable { .. } | NodeError::NodeUnavailable { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn live_through(seed: u64) {
+    let world = World::new();
+    for id in 1..=3 {
+        world.join(id);
+        world.serving(id).await;
+    }
+    let seen = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let (ends, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut askers = tokio::task::JoinSet::new();
+    for asker in 0..ASKERS {
+        let rng = ChaCha12Rng::seed_from_u64(seed * 100 + asker);
+        askers.spawn(ask_on(
+            Arc::clone(&world),
+            Arc::clone(&seen),
+            Arc::clone(&ends),
+            Arc::clone(&answered),
+            rng,
+        ));
+    }
+    let mut fate = Fate {
+        world: Arc::clone(&world),
+        rng: ChaCha12Rng::seed_from_u64(seed),
+        people: Vec::new(),
+        erasures: Vec::new(),
+        warming: None,
+        nodes: 3,
+    };
+    for _ in 0..STEPS {
+        fate.step(&seen).await;
+        fate.look_for_remnants();
+    }
+    *world.catalog.script.lock() = super::fixture::Script::default();
+    // In the end all comes to rest, and everybody is found.
+    let (last, _) = fate.erasures.last().copied().unwrap_or_default();
+    world
+        .until("all erasures are acknowledged", || {
+            !world.catalog.erasure_waits(last)
+        })
+        .await;
+    world
+        .until("all nodes serve", || {
+            let nodes: Vec<NodeId> = world.nodes.lock().keys().copied().collect();
+            nodes
+                .iter()
+                .all(|node| world.catalog.life(*node) == Some(Life::Serving))
+        })
+        .await;
+    ends.store(true, Ordering::Relaxed);
+    askers.join_all().await;
+    for (_, probe) in &fate.people {
+        world.ask(probe).await.expect("all is there");
+    }
+    let answered = answered.load(Ordering::Relaxed);
+    assert!(answered > STEPS / 4, "only {answered} questions were answered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_answer_is_that_of_a_gallery_that_there_was() {
+    for seed in 1..=3 {
+        live_through(seed).await;
+    }
+}

@@ -1,0 +1,189 @@
+//! The node's own rounds: a sign of life, a look at the other nodes and at all galleries, and what follows from it: which parts are to be here, and how the node's life goes on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::catalog::{CatalogError, ListedGallery};
+use super::common::Common;
+use super::gallery::{Gallery, Target};
+use super::owners::Owners;
+use crate::cluster::course::Piece;
+use crate::cluster::members::{Life, Members};
+use crate::cluster::placement::Part;
+use crate::cluster::suspect::Watch;
+use crate::matcher::import::blocking;
+use crate::model::id::TenantId;
+
+/// One task a node.
+pub(super) struct Rounds {
+    common: Arc<Common>,
+    /// Whether the node is to go.
+    drain: watch::Receiver<bool>,
+    /// Where the node stands, as it last knew.
+    life: watch::Sender<Life>,
+    watch: Watch,
+    since: Instant,
+    owners: Option<Arc<Owners>>,
+}
+
+impl Rounds {
+    pub(super) fn new(common: Arc<Common>, drain: watch::Receiver<bool>, life: watch::Sender<Life>) -> Self {
+        Self {
+            common,
+            drain,
+            life,
+            watch: Watch::default(),
+            since: Instant::now(),
+            owners: None,
+        }
+    }
+
+    /// Until the node stops, or is gone for good.
+    pub(super) async fn run(mut self) {
+        let mut ticks = interval(self.common.config.round);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let stop = self.common.stop.clone();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let round = blocking(move || {
+                let outcome = self.round();
+                Ok((self, outcome))
+            });
+            let outcome;
+            (self, outcome) = match round.await {
+                Ok(done) => done,
+                Err(error) => {
+                    tracing::error!(%error, "a node's round ended early; the node goes on with what it has until it is fenced");
+                    return;
+                }
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(CatalogError::Fenced(fenced)) => self.common.fenced(fenced.generation),
+                Err(CatalogError::Node(error)) => {
+                    tracing::warn!(%error, "the register can't be read; the next round tries again");
+                }
+            }
+        }
+    }
+
+    fn round(&mut self) -> Result<(), CatalogError> {
+        if *self.life.borrow() == Life::Gone {
+            self.common.aim(HashMap::new());
+            return Ok(());
+        }
+        let (node, register) = (self.common.node, Arc::clone(&self.common.register));
+        let Some(generation) = self.generation()? else {
+            return Ok(());
+        };
+        let members = register.beat(node, generation)?;
+        for suspect in self.watch.look(self.since.elapsed(), &members) {
+            if suspect.node != node && register.fence(&suspect)? {
+                tracing::warn!(node = %suspect.node, generation = suspect.generation, "a node gave no sign of life and is fenced");
+            }
+        }
+        let is_complete = self.aim(&members, register.galleries()?);
+        let life = members.current(node).map_or(Life::Gone, |me| me.life);
+        let next = match life {
+            Life::Joining | Life::Serving if *self.drain.borrow() => Life::Draining,
+            Life::Joining if is_complete => Life::Serving,
+            Life::Draining if self.is_inherited()? => Life::Gone,
+            life => life,
+        };
+        if next != life {
+            register.advance(node, generation, next)?;
+        }
+        if next == Life::Gone {
+            self.common.aim(HashMap::new());
+        }
+        self.life.send_replace(next);
+        Ok(())
+    }
+
+    /// The node's registration. A new one where there is none, once no row of the former one is here (W4).
+    fn generation(&self) -> Result<Option<u64>, CatalogError> {
+        if let Some(generation) = self.common.generation() {
+            return Ok(Some(generation));
+        }
+        if !self.common.is_empty() {
+            self.common.nudge_unsettled();
+            return Ok(None);
+        }
+        let (node, weight) = (self.common.node, self.common.config.weight);
+        let generation = self.common.register.register(node, weight)?;
+        self.common.registered(generation);
+        Ok(Some(generation))
+    }
+
+    /// Says what is to be here. Whether all was here before already that is to be now.
+    fn aim(&mut self, members: &Members, listed: Vec<ListedGallery>) -> bool {
+        let owners = Owners::new(self.common.node, self.common.config.replicas, members);
+        let (owners, is_as_before) = match &self.owners {
+            Some(known) if **known == owners => (Arc::clone(known), true),
+            _ => (Arc::new(owners), false),
+        };
+        self.owners = Some(Arc::clone(&owners));
+        let mut targets: HashMap<TenantId, Target> = HashMap::new();
+        for listed in listed {
+            let pieces = owners.pieces(listed.gallery, listed.head.group_segments, &listed.view);
+            if !pieces.is_empty() {
+                let target = Target {
+                    owners: Arc::clone(&owners),
+                    listed: Arc::new(listed),
+                };
+                targets.insert(target.listed.tenant.clone(), target);
+            }
+        }
+        let is_settled = |tenant: &TenantId| {
+            let gallery = self.common.gallery(tenant);
+            gallery.is_some_and(|gallery| gallery.is_settled())
+        };
+        let is_complete = is_as_before && targets.keys().all(is_settled);
+        self.common.aim(targets);
+        is_complete
+    }
+
+    /// Whether others have all that this node owns: whoever will own a part has reported each piece of it.
+    fn is_inherited(&self) -> Result<bool, CatalogError> {
+        for gallery in self.common.all() {
+            if let Some(target) = gallery.target()
+                && !is_inherited(&gallery, &target)?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn is_inherited(gallery: &Gallery, target: &Target) -> Result<bool, CatalogError> {
+    let Target { listed, owners } = target;
+    let group_segments = listed.head.group_segments;
+    let followers = gallery.catalog.followers()?;
+    let has = |node, piece| {
+        let mut theirs = followers.iter();
+        theirs.any(|(follower, report)| {
+            follower.node == node && follower.edition == listed.head.edition && report.has(piece)
+        })
+    };
+    for piece in owners.pieces(listed.gallery, group_segments, &listed.view) {
+        let part = match piece {
+            Piece::Fresh => Part::Fresh,
+            Piece::Segment(number) => Part::of_segment(number, group_segments),
+        };
+        let Some(heirs) = owners.heirs(listed.gallery, part) else {
+            continue;
+        };
+        if heirs.is_empty() || !heirs.into_iter().all(|heir| has(heir, piece)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,175 @@
+//! For tests: nodes on a catalog in memory, and a front that asks them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+
+use super::fixture::{Catalog, REPLICAS, Shared, unreachable};
+use super::{PartsConfig, PartsNode};
+use crate::cluster::members::Life;
+use crate::cluster::placement::{NodeId, Placement};
+use crate::cluster::question::Scope;
+use crate::engine::{BackendChoice, Engine, EngineConfig, LockMemory};
+use crate::matcher::fixture::{tenant, transform};
+use crate::matcher::node::{NodeError, RankQuery, SearchQuery};
+use crate::matcher::placed::Asker;
+use crate::matcher::placed::holder::{Holder, PartError};
+use crate::matcher::placed::nodes::Nodes;
+use crate::model::decision::SearchAnswer;
+use crate::model::signature::Signature;
+
+/// A catalog, nodes and a front.
+pub(super) struct World {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) nodes: Mutex<HashMap<NodeId, Arc<PartsNode>>>,
+    asker: Mutex<Option<(u64, Arc<Asker>)>>,
+}
+
+impl World {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            catalog: Arc::default(),
+            nodes: Mutex::default(),
+            asker: Mutex::default(),
+        })
+    }
+
+    /// Starts a node.
+    pub(super) fn join(&self, id: u128) -> Arc<PartsNode> {
+        let node = start(id, &self.catalog, config());
+        self.nodes.lock().insert(NodeId(id), Arc::clone(&node));
+        node
+    }
+
+    /// Waits until a node serves.
+    pub(super) async fn serving(&self, id: u128) {
+        self.until("a node serves", || {
+            self.catalog.life(NodeId(id)) == Some(Life::Serving)
+        })
+        .await;
+    }
+
+    /// Waits for something that is to come.
+    pub(super) async fn until(&self, what: &str, is_so: impl Fn() -> bool) {
+        let look = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let outcome = tokio::time::timeout(Duration::from_mins(1), look).await;
+        outcome.unwrap_or_else(|_| panic!("waited for this in vain: {what}"));
+    }
+
+    /// A front that knows the register as it is now.
+    pub(super) fn asker(&self) -> Arc<Asker> {
+        self.any_asker().expect("somebody serves")
+    }
+
+    fn any_asker(&self) -> Option<Arc<Asker>> {
+        let generation = self.catalog.generation();
+        let mut known = self.asker.lock();
+        if let Some((of, asker)) = &*known
+            && *of == generation
+        {
+            return Some(Arc::clone(asker));
+        }
+        let members = self.catalog.members().now();
+        let placement = Placement::new(members).ok()?;
+        let nodes = self.nodes.lock();
+        let holders = nodes.iter().map(|(id, node)| {
+            let holder: Arc<dyn Holder> = Arc::new(Known(Arc::clone(node)));
+            (*id, holder)
+        });
+        let nodes = Nodes::new(placement, REPLICAS, holders);
+        let asker = Arc::new(Asker::new(Shared(Arc::clone(&self.catalog)), nodes));
+        *known = Some((generation, Arc::clone(&asker)));
+        Some(asker)
+    }
+
+    /// Asks for everybody; the answer is that of a gallery that there was between the question and the answer.
+    pub(super) async fn ask(&self, probe: &Signature) -> Result<(), NodeError> {
+        let threshold = 0.3;
+        let from = self.catalog.head().sequence;
+        let Some(asker) = self.any_asker() else {
+            return Err(unreachable());
+        };
+        let answer = asker.search(query(probe, threshold)).await?;
+        let to = self.catalog.head().sequence;
+        let found: Vec<(f32, String)> = answer
+            .candidates
+            .iter()
+            .map(|candidate| (candidate.score, candidate.subject_id.as_str().to_owned()))
+            .collect();
+        let is_it = |at: &u64| self.catalog.brute(*at, probe, threshold, 10) == found;
+        assert!(
+            (from..=to).any(|at| is_it(&at)),
+            "{found:?} is no answer between {from} and {to}: {:?}",
+            self.catalog.brute(to, probe, threshold, 10)
+        );
+        Ok(())
+    }
+}
+
+/// A node, for a front that may outlive it.
+struct Known(Arc<PartsNode>);
+
+#[async_trait]
+impl Holder for Known {
+    async fn search(&self, query: &SearchQuery, scope: &Scope) -> Result<SearchAnswer, PartError> {
+        self.0.search(query, scope).await
+    }
+
+    async fn rank(&self, query: &RankQuery, scope: &Scope) -> Result<SearchAnswer, PartError> {
+        self.0.rank(query, scope).await
+    }
+}
+
+pub(super) fn config() -> PartsConfig {
+    PartsConfig {
+        replicas: REPLICAS,
+        round: Duration::from_millis(10),
+        retry_after: Duration::from_millis(5),
+        let_go_after: Duration::from_millis(30),
+        ..PartsConfig::default()
+    }
+}
+
+pub(super) fn start(id: u128, catalog: &Arc<Catalog>, config: PartsConfig) -> Arc<PartsNode> {
+    let engine = Engine::start(EngineConfig {
+        backend: BackendChoice::Cpu,
+        threads: 1,
+        lock_memory: LockMemory::Off,
+        ..EngineConfig::default()
+    });
+    let register = Arc::new(Shared(Arc::clone(catalog)));
+    let node = PartsNode::start(NodeId(id), register, engine.expect("started"), config);
+    Arc::new(node.expect("started"))
+}
+
+pub(super) fn query(probe: &Signature, threshold: f32) -> SearchQuery {
+    SearchQuery {
+        tenant: tenant(),
+        transform: transform(7),
+        probe: probe.clone(),
+        only: None,
+        threshold,
+        candidates_max: 10,
+        links: Vec::new(),
+        deterministic: true,
+        deadline: None,
+    }
+}
+
+pub(super) fn rank_query(probe: &Signature, wanted: usize) -> RankQuery {
+    RankQuery {
+        tenant: tenant(),
+        transform: transform(7),
+        probe: probe.clone(),
+        candidates_max: wanted,
+        deterministic: true,
+        deadline: None,
+    }
+}
