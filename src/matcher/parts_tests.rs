@@ -291,5 +291,8 @@ async fn a_question_of_another_edition_or_of_later_changes_is_refused() {
     let mut other = query.clone();
     other.tenant = "other".parse().expect("an id");
     let refused = node.search(&other, &now).await;
-    assert!(matches!(refused, Err(PartError::Refused(Refusal::PartsBehind(_)))));
+    assert!(matches!(
+        refused,
+        Err(PartError::Refused(Refusal::PartsBehind(_)))
+    ));
 }

@@ -256,7 +256,9 @@ async fn check(caller: &mut Caller, kept: &[u64], gone: &[u64]) {
         assert_eq!(found(caller, seed).await, Some(format!("s-{seed}")));
     }
     for &seed in gone {
-        assert_eq!(found(caller, seed).await, None, "s-{seed} was erased");
+        // Among so many drawn palms somebody else may be near.
+        let nearest = found(caller, seed).await;
+        assert_ne!(nearest, Some(format!("s-{seed}")), "it was erased");
     }
 }
 
