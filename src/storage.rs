@@ -11,6 +11,7 @@ pub mod audit;
 pub mod backup;
 mod bridge;
 mod catalog;
+pub mod cluster;
 mod commit;
 pub mod data_dir;
 pub mod database;

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::course::{Course, Piece};
 use super::members::{Fenced, Members};
 use super::placement::NodeId;
@@ -13,7 +15,8 @@ use super::view::{Edition, Segment};
 pub const ENROL_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// How far a node has come.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Report {
     /// The last change that it has.
     pub applied: u64,
@@ -105,6 +108,19 @@ impl Followers {
             edition,
             nodes: BTreeMap::new(),
         }
+    }
+
+    /// As they were read.
+    pub fn of(edition: Edition, read: impl IntoIterator<Item = (Follower, Report)>) -> Self {
+        let key =
+            |(follower, report): (Follower, Report)| ((follower.node, follower.edition), (follower, report));
+        let nodes = read.into_iter().map(key).collect();
+        Self { edition, nodes }
+    }
+
+    /// What is known of a node's course of this edition.
+    pub fn known(&self, node: NodeId, edition: Edition) -> Option<&(Follower, Report)> {
+        self.nodes.get(&(node, edition))
     }
 
     /// Takes a node in, before it has any row: in the transaction that reads the head with which its course begins. So an erasure either is older than all that the node will

@@ -1,11 +1,11 @@
 //! The nodes of a cluster as the catalog's register has them, from joining to being gone, and the generation by which a node is fenced (rule W2). Each method is one
 //! transaction's decision. Sends nothing, and reads no clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use super::placement::{Member, NodeId};
+use super::placement::{Gallery, Member, NodeId, Part, Placement};
 
 /// Where a node stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,6 +71,11 @@ pub struct Members {
 }
 
 impl Members {
+    /// As it was read.
+    pub fn of(generation: u64, nodes: BTreeMap<NodeId, Registered>) -> Self {
+        Self { generation, nodes }
+    }
+
     /// Raised by every change of who owns what.
     pub fn generation(&self) -> u64 {
         self.generation
@@ -142,6 +147,17 @@ impl Members {
     /// Who is to own parts once those that join have loaded, and those that drain have left.
     pub fn next(&self) -> Vec<Member> {
         self.members(|life| matches!(life, Life::Joining | Life::Serving))
+    }
+
+    /// Who owns a part today, and who is to own it next.
+    pub fn owners(&self, gallery: Gallery, part: Part, replicas: usize) -> BTreeSet<NodeId> {
+        let placements = [self.now(), self.next()].map(Placement::new);
+        // Where nobody may own anything nobody does.
+        let owners = placements
+            .iter()
+            .flatten()
+            .map(|nodes| nodes.owners(gallery, part, replicas));
+        owners.flatten().collect()
     }
 
     fn members(&self, is_in: impl Fn(Life) -> bool) -> Vec<Member> {

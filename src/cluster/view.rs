@@ -60,6 +60,16 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// The head.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The view.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
     /// Refuses a view of another version, which was not read with this head.
     pub fn new(head: Head, mut view: View) -> Result<Self, NoSuchVersion> {
         view.forget(head.list);
@@ -130,6 +140,17 @@ pub struct View {
 }
 
 impl View {
+    /// The view of one version of the list, of segments as they were read. It has forgotten the versions before.
+    pub fn of(list: u64, segments: BTreeMap<u32, Segment>) -> Self {
+        let mut view = Self {
+            list,
+            since: 0,
+            segments,
+        };
+        view.forget(list);
+        view
+    }
+
     /// The version of the list.
     pub fn list(&self) -> u64 {
         self.list

@@ -50,7 +50,26 @@ struct Body {
     keys: BTreeMap<u64, String>,
 }
 
-/// The epochs of one incarnation of a tenant that have a key. Every change is durable before it returns.
+/// Where the keys of the epochs of one incarnation of a tenant are kept. Every change is durable before it returns, and what it found otherwise than it looked
+/// is no change.
+pub trait Epochs: Send + Sync {
+    /// Of the tenant whose they are.
+    fn incarnation(&self) -> [u8; INCARNATION_LEN];
+
+    /// Where they are, as errors name it.
+    fn path(&self) -> &Path;
+
+    /// The key of an epoch; `None` before the epoch begins and once it is over.
+    fn read(&self, epoch: u64) -> Result<Option<SecretKey>, KeyError>;
+
+    /// A new key, of an epoch that may begin after this one: of a number that no key had before, since one that did not come may have sealed something.
+    fn begin(&self, after: u64) -> Result<(u64, SecretKey), KeyError>;
+
+    /// Destroys the keys of the epochs before this one: nothing that was sealed then opens any more, wherever a copy of it lies.
+    fn end_before(&self, epoch: u64) -> Result<(), KeyError>;
+}
+
+/// Keys of epochs in a file, which one process at a time changes.
 pub struct EpochKeys {
     path: PathBuf,
     envelope: Envelope,
@@ -94,49 +113,7 @@ impl EpochKeys {
         })
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Of the tenant whose they are.
-    pub fn incarnation(&self) -> [u8; INCARNATION_LEN] {
-        self.incarnation
-    }
-
-    /// The key of an epoch; `None` before the epoch begins and once it is over.
-    pub fn get(&self, epoch: u64) -> Result<Option<SecretKey>, KeyError> {
-        let body = self.body.lock();
-        let wrapped = body.keys.get(&epoch);
-        wrapped
-            .map(|wrapped| self.unwrap(&body, epoch, wrapped))
-            .transpose()
-    }
-
-    /// The key of an epoch that may begin, made where there is none.
-    pub fn begin(&self, epoch: u64) -> Result<SecretKey, KeyError> {
-        if let Some(key) = self.get(epoch)? {
-            return Ok(key);
-        }
-        let key = SecretKey::random();
-        self.change(|body| {
-            let wrapped = body.wrapped(&self.envelope, epoch, &key);
-            body.keys.insert(epoch, wrapped);
-        })?;
-        Ok(key)
-    }
-
-    /// Destroys the keys of the epochs before this one: nothing that was sealed then opens any more, wherever a copy of it lies.
-    pub fn end_before(&self, epoch: u64) -> Result<(), KeyError> {
-        let first = self.body.lock().keys.keys().next().copied();
-        if first.is_none_or(|first| first >= epoch) {
-            return Ok(());
-        }
-        self.change(|body| body.keys.retain(|of, _| *of >= epoch))
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Body)) -> Result<(), KeyError> {
-        let mut body = self.body.lock();
+    fn change(&self, body: &mut Body, change: impl FnOnce(&mut Body)) -> Result<(), KeyError> {
         let mut changed = body.clone();
         change(&mut changed);
         file::replace(&self.path, &whole(&self.envelope, &changed))?;
@@ -152,6 +129,45 @@ impl EpochKeys {
                 path: self.path.clone(),
                 problem: format!("the key of epoch {epoch} does not open"),
             })
+    }
+}
+
+impl Epochs for EpochKeys {
+    fn incarnation(&self) -> [u8; INCARNATION_LEN] {
+        self.incarnation
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read(&self, epoch: u64) -> Result<Option<SecretKey>, KeyError> {
+        let body = self.body.lock();
+        let wrapped = body.keys.get(&epoch);
+        wrapped
+            .map(|wrapped| self.unwrap(&body, epoch, wrapped))
+            .transpose()
+    }
+
+    fn begin(&self, after: u64) -> Result<(u64, SecretKey), KeyError> {
+        let mut body = self.body.lock();
+        let last = body.keys.keys().next_back().copied().unwrap_or_default();
+        let epoch = last.max(after) + 1;
+        let key = SecretKey::random();
+        self.change(&mut body, |body| {
+            let wrapped = body.wrapped(&self.envelope, epoch, &key);
+            body.keys.insert(epoch, wrapped);
+        })?;
+        Ok((epoch, key))
+    }
+
+    fn end_before(&self, epoch: u64) -> Result<(), KeyError> {
+        let mut body = self.body.lock();
+        let first = body.keys.keys().next().copied();
+        if first.is_none_or(|first| first >= epoch) {
+            return Ok(());
+        }
+        self.change(&mut body, |body| body.keys.retain(|of, _| *of >= epoch))
     }
 }
 

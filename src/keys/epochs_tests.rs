@@ -20,18 +20,24 @@ fn made() -> (TempDir, PathBuf, EpochKeys) {
 #[test]
 fn a_key_is_kept_until_its_epoch_is_over() {
     let (_dir, path, keys) = made();
-    let first = keys.get(1).expect("read").expect("there");
-    let second = keys.begin(2).expect("begun");
-    assert!(first != second);
-    assert_eq!(keys.begin(2).expect("begun"), second, "as it was begun");
+    let first = keys.read(1).expect("read").expect("there");
+    let (epoch, second) = keys.begin(1).expect("begun");
+    assert!(first != second && epoch == 2);
+    let (epoch, third) = keys.begin(1).expect("begun");
+    assert!(
+        second != third && epoch == 3,
+        "what a key sealed that did not come is under no later one"
+    );
     let opened = EpochKeys::open(&path, &key(1)).expect("opened");
     assert_eq!(opened.incarnation(), [7; 16]);
-    assert_eq!(opened.get(1).expect("read"), Some(first));
-    opened.end_before(2).expect("ended");
+    assert_eq!(opened.read(1).expect("read"), Some(first));
+    keys.end_before(3).expect("ended");
+    let opened = EpochKeys::open(&path, &key(1)).expect("opened");
+    opened.end_before(3).expect("ended");
     for keys in [&opened, &EpochKeys::open(&path, &key(1)).expect("opened")] {
-        assert_eq!(keys.get(1).expect("read"), None);
-        assert_eq!(keys.get(2).expect("read").as_ref(), Some(&second));
-        assert_eq!(keys.get(3).expect("read"), None);
+        assert_eq!(keys.read(1).expect("read"), None);
+        assert_eq!(keys.read(2).expect("read"), None);
+        assert_eq!(keys.read(3).expect("read").as_ref(), Some(&third));
     }
 }
 
@@ -41,7 +47,7 @@ fn what_the_file_held_before_is_overwritten() {
     let before = fs::read(&path).expect("readable");
     // Whoever holds the former file sees what becomes of its content.
     let held = fs::File::open(&path).expect("there");
-    keys.begin(2).expect("begun");
+    keys.begin(1).expect("begun");
     keys.end_before(2).expect("ended");
     let mut left = Vec::new();
     std::io::Read::read_to_end(&mut &held, &mut left).expect("readable");

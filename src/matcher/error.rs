@@ -14,7 +14,7 @@ const QUEUE_RETRY_AFTER: Duration = Duration::from_millis(50);
 /// The longest wait that is told where the queue of scans is long: an estimate, and the next one may be better.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// What is kept of the tenant is not what was written, so its gallery can't be searched whole.
+/// What is kept of the tenant is not what was written, or not what is held in memory, so its gallery can't be searched whole.
 pub(super) fn is_damage(error: &StorageError) -> bool {
     matches!(
         error,
@@ -23,6 +23,7 @@ pub(super) fn is_damage(error: &StorageError) -> bool {
             | StorageError::CatalogDamaged { .. }
             | StorageError::CatalogKey { .. }
             | StorageError::Incarnation { .. }
+            | StorageError::Overtaken(_)
     )
 }
 

@@ -129,7 +129,7 @@ impl Home {
         let is_here = self.dir.tenant_path(id).exists();
         match database.commits(id)? {
             None if is_here => Err(StorageError::RowsMissing { tenant, server }),
-            Some(0) if !is_here => Err(StorageError::Unmade { tenant, server }),
+            Some(0) if !is_here => Err(StorageError::InTheMaking { tenant, server }),
             Some(_) if !is_here => Err(StorageError::DirectoryMissing {
                 path: self.dir.path().to_owned(),
                 tenant,
@@ -162,7 +162,7 @@ impl Home {
             return Ok(());
         };
         match self.check_both(database, id) {
-            Err(StorageError::RowsMissing { .. } | StorageError::Unmade { .. }) => Ok(()),
+            Err(StorageError::RowsMissing { .. } | StorageError::InTheMaking { .. }) => Ok(()),
             checked => checked,
         }
     }

@@ -6,7 +6,6 @@ use rand_chacha::ChaCha12Rng;
 use super::fixture::*;
 use super::world::*;
 use super::*;
-use crate::cluster::placement::Part;
 use crate::cluster::question::Question;
 use crate::engine::{ScanRequest, Survivors};
 use crate::matcher::fixture::{DIM, tenant};

@@ -36,9 +36,7 @@ impl LocalNode {
         let now = self.slots().remove(id);
         match (found, &now) {
             (Slot::Live(tenant), Some(Slot::Live(same))) if Arc::ptr_eq(tenant, same) => {
-                if !self.set_aside(tenant) {
-                    return;
-                }
+                self.set_aside(tenant);
             }
             (Slot::Broken { .. }, Some(Slot::Broken { may_pass: true, .. })) => {}
             _ => return,
@@ -61,23 +59,9 @@ impl LocalNode {
         self.put(id, slot);
     }
 
-    /// Lets go of a tenant that was loaded; `false` where it stays as it is for now.
-    fn set_aside(&self, tenant: &Tenant) -> bool {
+    /// Lets go of a tenant that was loaded.
+    fn set_aside(&self, tenant: &Tenant) {
         let id = tenant.id();
-        match tenant.store.is_sole_writer() {
-            Ok(true) => {}
-            // Somebody else goes on writing: opened again, both would take turns to stop each other.
-            Ok(false) => {
-                let reason = "another process writes to its catalog: have one server on it alone, then restart this one";
-                tenant.reopen_wanted.store(false, Ordering::Release);
-                tenant.fail(reason);
-                return false;
-            }
-            Err(error) => {
-                tracing::debug!(tenant = %id, %error, "a tenant can't be opened again yet");
-                return false;
-            }
-        }
         let reason = "it is being opened again, since the outcome of a write is unknown";
         tracing::warn!(tenant = %id, "a tenant is closed and opened again, since the outcome of a write is unknown");
         self.put(
@@ -88,6 +72,5 @@ impl LocalNode {
             },
         );
         tenant.close(reason);
-        true
     }
 }

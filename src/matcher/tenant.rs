@@ -147,9 +147,7 @@ impl Tenant {
             && self.store.database().is_some()
         {
             self.reopen_wanted.store(true, Ordering::Release);
-            return self.unavailable(&format!(
-                "{problem}; it is opened again by itself where nobody else writes to it"
-            ));
+            return self.unavailable(&format!("{problem}; it is opened again by itself"));
         }
         if is_damage(error) {
             self.fail(&error.to_string());

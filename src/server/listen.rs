@@ -53,6 +53,17 @@ impl PerConnection {
     }
 }
 
+/// What the doors let in.
+fn limits(config: &Config) -> Limits {
+    Limits {
+        connections_max: config.listen.connections_max,
+        connections_per_caller_max: config.listen.connections_per_caller_max,
+        handshakes_max: config.listen.handshakes_max,
+        handshakes_per_address_max: config.listen.handshakes_per_address_max,
+        handshake_max: Duration::from_secs(config.listen.handshake_seconds_max),
+    }
+}
+
 /// Serves on a task of its own until `stop` is cancelled and requests in flight are answered.
 pub(super) fn spawn(
     config: &Config,
@@ -63,17 +74,10 @@ pub(super) fn spawn(
     traces: Traces,
     stop: &CancellationToken,
 ) -> Result<JoinHandle<Result<(), ServerError>>, ServerError> {
-    let limits = Limits {
-        connections_max: config.listen.connections_max,
-        connections_per_caller_max: config.listen.connections_per_caller_max,
-        handshakes_max: config.listen.handshakes_max,
-        handshakes_per_address_max: config.listen.handshakes_per_address_max,
-        handshake_max: Duration::from_secs(config.listen.handshake_seconds_max),
-    };
     let address = socket
         .local_addr()
         .map_err(|error| listen_error(config.listen.address, &error))?;
-    let incoming = tls::accept(socket, shown.made(), limits, stop.clone());
+    let incoming = tls::accept(socket, shown.made(), limits(config), stop.clone());
     let trust_domain: Arc<str> = trust_domain(config)?.into();
     let revocations = shown.revocations();
     let (services, look, ends) = match &tiers.served {
@@ -97,13 +101,12 @@ pub(super) fn spawn(
         Served::Match(node) => {
             let look = routes::fronts(Arc::clone(&trust_domain), revocations.clone());
             let ends = caller::ends_of_fronts(Arc::clone(&trust_domain), revocations.clone());
-            let services = routes::internal(
-                MatchRoom::new(Arc::clone(node)),
-                trust_domain,
-                revocations,
-                traces,
-            );
-            (services, look, ends)
+            let room = MatchRoom::new(Arc::clone(node));
+            (
+                routes::internal(room, trust_domain, revocations, traces),
+                look,
+                ends,
+            )
         }
     };
     let reflection = routes::reflection().map_err(|error| ServerError::Transport(error.to_string()))?;

@@ -48,7 +48,8 @@ fn gallery() -> Vec<Row> {
         group => Part::Group(group),
     };
     let row = |number: u32| {
-        let angle = |at: u32| ((number * 31 + at * 7) % 97) as f32 / 97.0 - 0.4;
+        let angle =
+            |at: u32| f32::from(u8::try_from((number * 31 + at * 7) % 97).expect("below 97")) / 97.0 - 0.4;
         let values: Vec<f32> = (0..32).map(angle).collect();
         let norm = values.iter().map(|value| value * value).sum::<f32>().sqrt();
         let values = values.iter().map(|value| value / norm).collect();

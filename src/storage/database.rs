@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, Pool, PoolError, Runtime as PoolRuntime, TimeoutType};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use self::connect::{Connector, Target};
 use self::fault::Fault;
 use super::bridge::Bridge;
+pub use super::catalog::postgres::give_up_making;
 use super::catalog::postgres::migrate::check as migrate_check;
 pub use super::catalog::postgres::migrate::{Outcome, migrate};
 use super::error::StorageError;
@@ -100,15 +102,20 @@ impl Database {
         let manager =
             Manager::from_connect(to, Connector { tls }, deadpool_postgres::ManagerConfig::default());
         let limit_ms = config.statement_timeout.as_millis();
-        // A transaction that its client left open would keep a tenant's row locked.
+        let limit = config.connect_timeout;
+        // That a commit did not wait for its standby is told by a warning. A transaction that its client left open would keep a tenant's row locked.
         let set_up = format!(
-            "SET statement_timeout = {limit_ms}; SET idle_in_transaction_session_timeout = {};
+            "SET client_min_messages = warning; SET statement_timeout = {limit_ms}; SET idle_in_transaction_session_timeout = {};
              SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit', true) IN ('off', 'local')",
             limit_ms * 2
         );
         let set_up = Hook::async_fn(move |client, _| {
             let set_up = set_up.clone();
-            Box::pin(async move { client.batch_execute(&set_up).await.map_err(HookError::Backend) })
+            Box::pin(async move {
+                let done = timeout(limit, client.batch_execute(&set_up)).await;
+                let done = done.map_err(|_| HookError::message("it does not answer in time"))?;
+                done.map_err(HookError::Backend)
+            })
         });
         let pool = Pool::builder(manager)
             .max_size(config.connections_max)

@@ -9,6 +9,8 @@ use thiserror::Error;
 
 use super::catalog::page::take_fault;
 use super::objects::error::ObjectError;
+use crate::cluster::members::Fenced;
+use crate::cluster::view::ListError;
 use crate::keys::error::KeyError;
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::link::LinkKind;
@@ -122,6 +124,11 @@ pub enum StorageError {
     /// An earlier write could not be made durable, so that what the disk holds is uncertain.
     #[error("writes are refused until the server is restarted, since an earlier one failed: {0}")]
     Poisoned(String),
+    /// Another process has changed the catalog, so that what this one holds in memory is not what the tenant is.
+    #[error(
+        "another process writes to its catalog ({0}): have one server on it alone, then restart this one"
+    )]
+    Overtaken(String),
     /// A named limit was exceeded.
     #[error("at most {max} {limit} are taken; {value} came")]
     Limit {
@@ -275,16 +282,40 @@ pub enum StorageError {
         /// Host, port and name.
         server: String,
     },
-    /// A tenant whose making was cut off.
+    /// A tenant whose making has begun in a database and not ended.
     #[error(
-        "the making of tenant {tenant} in the database {server} was cut off: drop it, then make it again"
+        "tenant {tenant} is being made in the database {server}, or a making of it was cut off: wait for whoever makes it, or drop it and make it again"
     )]
-    Unmade {
-        /// The tenant.
-        tenant: TenantId,
+    InTheMaking {
         /// Host, port and name.
         server: String,
+        /// The tenant.
+        tenant: TenantId,
     },
+    /// It may be done or not. Nothing in memory depends on it: the same request again is answered, or done.
+    #[error("it can't be told whether this was done, so repeat the request: {0}")]
+    Uncertain(String),
+    /// The node was taken for gone.
+    #[error(transparent)]
+    Fenced(#[from] Fenced),
+    /// Rows were flushed or purged by another node since they were read to be flushed. Nothing was changed.
+    #[error("rows of tenant {0} that were to be flushed have moved on since they were read: read them anew")]
+    RowsMoved(TenantId),
+    /// Changes that a node has not applied are not in the feed any more. It begins anew.
+    #[error(
+        "the changes of tenant {tenant} after {after} are not in its feed any more, which ends with {sequence}: begin anew"
+    )]
+    FeedCut {
+        /// The tenant.
+        tenant: TenantId,
+        /// The last one that was applied.
+        after: u64,
+        /// The last one.
+        sequence: u64,
+    },
+    /// A list of segments can't change so. Nothing was changed.
+    #[error(transparent)]
+    List(#[from] ListError),
     /// Not done with a catalog in a database.
     #[error("{0} is not built for a catalog in a database")]
     NotBuilt(&'static str),

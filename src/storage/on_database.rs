@@ -2,8 +2,8 @@
 
 use super::catalog::postgres::EPOCHS_FILE;
 use super::data_dir::{self, DataDir};
-use super::database::Database;
 use super::database::tenants::Rows;
+use super::database::{Database, give_up_making};
 use super::error::StorageError;
 use super::store::Store;
 use crate::keys::epochs::incarnation_of;
@@ -15,16 +15,6 @@ impl Store {
         self.0.database.as_ref()
     }
 
-    /// Whether nobody else has changed the catalog since this store did, so that it may be opened again where the outcome of a COMMIT is unknown.
-    pub fn is_sole_writer(&self) -> Result<bool, StorageError> {
-        let Some(database) = self.database() else {
-            return Ok(true);
-        };
-        let known = self.0.state.lock().commits;
-        let found = database.commits(&self.0.spec.id)?;
-        Ok(found.is_some_and(|found| found == known || found == known + 1))
-    }
-
     /// Removes a tenant, whose store is closed: its rows first, then its directory. Where it is cut off it is done again, with the directory that stays. Rows
     /// without a directory are removed only where the tenant was never made; any others may be somebody else's.
     pub fn remove_on(database: &Database, dir: &DataDir, id: &TenantId) -> Result<(), StorageError> {
@@ -33,7 +23,7 @@ impl Store {
             database.remove(&Rows::Of(incarnation_of(&path.join(EPOCHS_FILE))?))?;
             return dir.remove_tenant(id);
         }
-        if database.remove(&Rows::UnmadeNamed(id.clone()))? || database.commits(id)?.is_none() {
+        if give_up_making(database, id)? || database.commits(id)?.is_none() {
             return Ok(());
         }
         Err(StorageError::DirectoryMissing {

@@ -144,19 +144,3 @@ fn a_directory_says_that_its_catalogs_are_in_a_database() {
     let refusal = super::data_dir::tenants(&path).expect_err("not here");
     assert!(matches!(refusal, StorageError::CatalogElsewhere(_)), "{refusal}");
 }
-
-#[test]
-fn a_writer_knows_whether_it_is_the_only_one() {
-    let Some((house, _other, _database, address)) = two() else {
-        return;
-    };
-    let server = Server::shared().expect("it runs");
-    let sole = || house.store.is_sole_writer().expect("read");
-    assert!(sole());
-    let add = "UPDATE tenant SET commits = commits + 1 WHERE name = 'acme'";
-    // Its own COMMIT of which it does not know.
-    server.sql(&address, add);
-    assert!(sole());
-    server.sql(&address, add);
-    assert!(!sole());
-}

@@ -4,9 +4,10 @@ use std::ops::Deref;
 
 use tempfile::TempDir;
 
+use super::catalog::postgres;
 use super::data_dir::DataDir;
-use super::database::Database;
 use super::database::testing::{Server, connect};
+use super::database::{Database, give_up_making};
 use super::error::{StorageError, WriteError};
 use super::import::ImportStart;
 use super::place::{Place, RowId};
@@ -199,7 +200,7 @@ fn its_keys_are_not_rotated_and_nothing_is_lost_by_trying() {
 }
 
 #[test]
-fn a_making_that_was_cut_off_is_made_again() {
+fn a_making_that_was_cut_off_is_made_again_once_it_is_given_up() {
     let Some(server) = Server::shared() else { return };
     let database = connect(&server.fresh());
     let make = || {
@@ -210,8 +211,14 @@ fn a_making_that_was_cut_off_is_made_again() {
         made.map(|store| House { tmp, dir, store })
     };
     // Its files never got a name, and are gone.
-    drop(make().expect("made"));
+    let files = TempDir::new().expect("a temporary directory");
+    postgres::create(&database, files.path(), &spec("acme"), &keys()).expect("made");
+    let refused = make().err().expect("somebody may still make it");
+    assert!(matches!(refused, StorageError::InTheMaking { .. }), "{refused}");
+    assert!(give_up_making(&database, &id("acme")).expect("given up"));
     let house = make().expect("made again");
+    let other = make().err().expect("it is there, though nobody is enrolled");
+    assert!(matches!(other, StorageError::TenantExists(_)), "{other}");
     let write = Write::Enroll(enroll("r1", "s1", &[1]));
     assert!(house.one(write).is_ok());
     let again = make().err().expect("somebody is there");

@@ -31,7 +31,7 @@ pub(super) fn build_on(
     path: &Path,
     spec: &TenantSpec,
     keys: &CatalogKeys,
-) -> Result<(), StorageError> {
+) -> Result<postgres::Incarnation, StorageError> {
     durable::create_dir(&path.join(SEGMENTS_DIR))?;
     postgres::create(database, path, spec, keys)
 }

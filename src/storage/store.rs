@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use ulid::Ulid;
 
+use super::catalog::postgres;
 use super::catalog::seam::{ReadCatalog, WriteCatalog};
 use super::catalog::segments::SegmentEntry;
 use super::catalog::state::State;
@@ -100,8 +101,8 @@ impl Store {
         made(dir, spec, Self::open(dir, &spec.id, data_key, signer))
     }
 
-    /// The same with its catalog in a database; its segments are in the data directory. Where this is cut off, what is left of it in the database has nobody
-    /// and gives way to the next making.
+    /// The same with its catalog in a database; its segments are in the data directory. Where this is cut off, what is left of it in the database stays in the making
+    /// until somebody [gives it up](super::database::give_up_making).
     pub fn create_on(
         database: &Database,
         dir: &DataDir,
@@ -109,8 +110,20 @@ impl Store {
         keys: &CatalogKeys,
         signer: ReceiptSigner,
     ) -> Result<Self, StorageError> {
-        build(dir, spec, |built| recover::build_on(database, built, spec, keys))?;
-        made(dir, spec, Self::open_on(database, dir, &spec.id, keys, signer))
+        let mut row = None;
+        let built = build(dir, spec, |built| {
+            row = Some(recover::build_on(database, built, spec, keys)?);
+            Ok(())
+        });
+        let opened = built.and_then(|()| {
+            let opened = Self::open_on(database, dir, &spec.id, keys, signer);
+            made(dir, spec, opened)
+        });
+        if let (Err(_), Some(row)) = (&opened, row) {
+            // Where it can't be taken back now it stays in the making.
+            let _ = postgres::take_back(database, &spec.id, &row);
+        }
+        opened
     }
 
     /// Opens a tenant whose catalog is in a database.

@@ -10,7 +10,6 @@ use super::stretch::Stretch;
 use crate::cluster::course::{Arrival, Change, Course, CourseError, Effect, Piece, Reference, Search};
 use crate::cluster::followers::{Follower, Report};
 use crate::cluster::loads::{Load, Loads};
-use crate::cluster::placement::Part;
 use crate::cluster::question::{Refusal, Scope};
 use crate::cluster::view::Head;
 use crate::engine::EngineError;

@@ -285,10 +285,8 @@ impl Node for PlacedNode {
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(NodeError::DeadlineExceeded);
         }
-        match self.asker.nodes.load().is_placed() {
-            true => Ok(()),
-            false => Err(nobody()),
-        }
+        let is_placed = self.asker.nodes.load().is_placed();
+        is_placed.then_some(()).ok_or_else(nobody)
     }
 
     async fn search(&self, query: SearchQuery) -> Result<SearchAnswer, NodeError> {

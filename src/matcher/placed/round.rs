@@ -126,7 +126,7 @@ impl Round<'_> {
         let holders = self
             .nodes
             .plan(self.asked.tenant(), gallery, self.question.missing(), turn);
-        let calls = self.calls(holders, |part| {
+        let calls = Self::calls(holders, |part| {
             self.nobody(part, "no node is known that may hold it")
         })?;
         if self.is_first {
@@ -199,7 +199,7 @@ impl Round<'_> {
 
     /// Asks the next holders of parts that a node has not answered for yet, where there are some for all, and the budget is enough.
     fn hedge(&self, rest: &Holders) -> Option<BoxFuture<'_, Result<Vec<Found>, Stop>>> {
-        let calls = self.calls(rest.clone(), |part| self.nobody(part, "")).ok()?;
+        let calls = Self::calls(rest.clone(), |part| self.nobody(part, "")).ok()?;
         self.budget.spend(calls.len()).then(|| self.cover(calls))
     }
 
@@ -214,7 +214,7 @@ impl Round<'_> {
             }
         }
         let first = rest.keys().next().copied();
-        let calls = self.calls(rest, |part| match &said.verdict {
+        let calls = Self::calls(rest, |part| match &said.verdict {
             Some(verdict) => Stop::Nobody(verdict.clone()),
             None => self.nobody(part, &said.reason),
         })?;
@@ -229,11 +229,7 @@ impl Round<'_> {
     }
 
     /// The calls to the first holders of parts: one a node. `none` says what it means that a part has none.
-    fn calls(
-        &self,
-        holders: Holders,
-        none: impl Fn(Part) -> Stop,
-    ) -> Result<BTreeMap<NodeId, Holders>, Stop> {
+    fn calls(holders: Holders, none: impl Fn(Part) -> Stop) -> Result<BTreeMap<NodeId, Holders>, Stop> {
         let mut calls: BTreeMap<NodeId, Holders> = BTreeMap::new();
         for (part, mut rest) in holders {
             let node = rest.pop_front().ok_or_else(|| none(part))?;

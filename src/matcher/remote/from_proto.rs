@@ -214,10 +214,8 @@ fn candidate(candidate: pb::Candidate) -> Result<Candidate, Rejected> {
 
 /// By a score that is no number nobody could be told from anybody.
 fn score(field: &str, score: f32) -> Result<f32, Rejected> {
-    match score.is_finite() {
-        true => Ok(score),
-        false => Err(Rejected::new(field, format!("is {score}; a number is expected"))),
-    }
+    let refused = || Rejected::new(field, format!("is {score}; a number is expected"));
+    score.is_finite().then_some(score).ok_or_else(refused)
 }
 
 fn sealed_links(links: Vec<pb::SealedLink>) -> Result<Vec<SealedLink>, Rejected> {

@@ -79,13 +79,13 @@ impl Reach {
     }
 
     /// Makes a call on behalf of `tenant`, if it is for one.
-    pub(super) async fn ask<T>(
+    pub(super) fn ask<T>(
         &self,
         tenant: Option<&TenantId>,
         wait: Wait,
         call: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<T, NodeError> {
-        self.ask_or(tenant, wait, call, |_| None).await
+    ) -> impl Future<Output = Result<T, NodeError>> {
+        self.ask_or(tenant, wait, call, |_| None)
     }
 
     /// The same, of a call whose node also `says` something that is no error of a node.

@@ -1,5 +1,7 @@
 //! What every engine behind the seam does: behaviours written against the two traits alone, each run with each engine. Looks into no file or table.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use tempfile::TempDir;
 use ulid::Ulid;
@@ -8,10 +10,14 @@ use super::erase::Trace;
 use super::import::ImportedRows;
 use super::local;
 use super::postgres;
+use super::postgres::register::Standing;
 use super::seam::{Before, OpenCatalog, TraceOf};
 use super::segments::{Located, SegmentEntry};
+use crate::cluster::placement::NodeId;
+use crate::keys::epochs::EpochKeys;
 use crate::model::id::SubjectId;
 use crate::model::timestamp::Timestamp;
+use crate::storage::cluster::Cluster;
 use crate::storage::database::Database;
 use crate::storage::database::testing::{Server, connect};
 use crate::storage::error::{StorageError, WriteError};
@@ -63,6 +69,26 @@ impl Rig for Postgres {
     fn open(&self) -> OpenCatalog {
         let Self(dir, database) = self;
         postgres::open(database, dir.path(), &id("acme"), &keys(), signer()).expect("opened")
+    }
+}
+
+/// The same as a node of a cluster writes it, whose mode takes no number for its own.
+struct Node(Postgres, Cluster, Standing);
+
+impl Rig for Node {
+    fn new() -> Option<Self> {
+        let kept = Postgres::new()?;
+        let cluster = Cluster::new(&kept.1, 2).expect("a cluster");
+        let standing = cluster.register(NodeId(1), 1, "here").expect("registered");
+        Some(Self(kept, cluster, standing))
+    }
+
+    fn open(&self) -> OpenCatalog {
+        let Self(Postgres(dir, _), cluster, standing) = self;
+        let path = dir.path().join(postgres::EPOCHS_FILE);
+        let epochs = EpochKeys::open(&path, &keys().data_key).expect("opened");
+        let opened = cluster.open(*standing, &id("acme"), &keys().secret, Arc::new(epochs), signer());
+        opened.expect("opened").into_seam()
     }
 }
 
@@ -225,3 +251,4 @@ macro_rules! suite {
 
 suite! { sqlite: Local }
 suite! { postgresql: Postgres }
+suite! { postgresql_shared: Node }

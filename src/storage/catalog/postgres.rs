@@ -3,6 +3,7 @@
 //! The database's administrator is trusted for keeping rows and for nothing else: what they mean is sealed or authenticated, and how many there are is counted
 //! under a MAC (docs/cluster.md). What has to be forgotten for good is sealed with keys that never get there ([`EpochKeys`]).
 
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,87 +15,162 @@ use self::columns::clear;
 use self::head::{Head, Identity};
 use self::read::PostgresReader;
 use self::rows::PENDING;
-use self::write::PostgresWriter;
+use self::write::{Mode, PostgresWriter};
 use super::seam::OpenCatalog;
+use crate::cluster::view::Segment;
 use crate::keys::cells::{CellKeys, INCARNATION_LEN};
-use crate::keys::epochs::{EpochKeys, FIRST_EPOCH};
+use crate::keys::epochs::{EpochKeys, Epochs, FIRST_EPOCH};
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 use crate::model::tenant::TenantSpec;
-use crate::storage::database::transaction::{Uncommitted, misread, statement};
+use crate::storage::database::transaction::{Statement, Uncommitted, misread, statement};
 use crate::storage::database::{CatalogKeys, Database};
 use crate::storage::error::StorageError;
 
 mod changes;
 mod columns;
 mod facts;
+pub(in crate::storage) mod feed;
+mod followers;
 mod head;
+pub(in crate::storage) mod heads;
 pub(in crate::storage) mod migrate;
+mod opening;
 mod read;
+pub(in crate::storage) mod register;
 mod rows;
 mod segments;
+pub(in crate::storage) mod shared;
+mod warming;
 mod write;
 
 /// The file with the keys of epochs, in a directory of the tenant's.
 pub(in crate::storage) const EPOCHS_FILE: &str = "catalog.epochs";
 
-/// Whose catalog it is, where it is, and what seals and signs for it.
-struct Tenant {
+/// Whose rows they are, where they are, and what seals them.
+struct Owner {
     database: Database,
     id: TenantId,
-    /// Its number in the database.
+    /// Its number in the database, which no other tenant ever had or gets.
     number: i64,
     cells: CellKeys,
-    epochs: EpochKeys,
+}
+
+/// An owner whose catalog is open: what seals pending rows and signs is there as well.
+struct Tenant {
+    owner: Owner,
+    epochs: Arc<dyn Epochs>,
     signer: ReceiptSigner,
     /// The most changes that its row was seen with.
     seen: AtomicU64,
 }
 
+impl Deref for Tenant {
+    type Target = Owner;
+
+    fn deref(&self) -> &Owner {
+        &self.owner
+    }
+}
+
+/// Which making of a tenant a row is of. Random, so that it is also the mark of whoever makes it.
+pub(in crate::storage) type Incarnation = [u8; INCARNATION_LEN];
+
 /// Makes the catalog of a tenant that has no directory under its name yet in a database, and the keys of its epochs in the directory that is to get it; durable
-/// when it returns. A row that a making which was cut off left in the database gives way.
+/// when it returns. Until it is opened by whoever has these keys it is *in the making*: nobody else may make one of the name, nor take this one for left over.
 pub(in crate::storage) fn create(
     database: &Database,
     dir: &Path,
     spec: &TenantSpec,
     keys: &CatalogKeys,
-) -> Result<(), StorageError> {
+) -> Result<Incarnation, StorageError> {
     migrate::check(database)?;
     let mut incarnation = [0; INCARNATION_LEN];
     rand::fill(&mut incarnation).expect("the operating system's generator answers");
     EpochKeys::create(&dir.join(EPOCHS_FILE), &keys.data_key, incarnation)?;
-    // One process at a time takes a number.
-    let (transaction, _) =
-        database.begin(statement!("SELECT version FROM format WHERE id = 1 FOR UPDATE"))?;
-    let name = spec.id.as_str().to_owned();
-    // One that nothing was ever written to is of a making that was cut off: its files have no name.
-    transaction.execute(statement!(
-        "DELETE FROM tenant WHERE name = $1 AND commits = 0",
-        name.clone()
-    ))?;
-    let there = transaction.query(statement!("SELECT tenant FROM tenant WHERE name = $1", name))?;
-    if !there.is_empty() {
-        return Err(StorageError::TenantExists(spec.id.clone()));
-    }
-    let next = transaction.query(statement!("SELECT coalesce(max(tenant), 0) + 1 FROM tenant"))?;
-    let number = next.first().and_then(|row| row.try_get(0).ok());
-    let identity = Identity {
-        number: number.ok_or_else(|| misread(database, "its tenants have no numbers"))?,
-        cells: CellKeys::new(&keys.secret, incarnation, rows::TABLES),
-    };
-    let head = Head::new(spec, FIRST_EPOCH);
-    let insert = head.insert(&spec.id, &identity, &incarnation);
-    transaction.commit(vec![insert]).map_err(|error| match error {
-        Uncommitted::Undone(error) => error,
-        Uncommitted::Unknown(problem) => StorageError::Poisoned(format!(
-            "tenant {} may be there or not ({problem}); open it",
-            spec.id
-        )),
-    })
+    create_row(database, spec, &keys.secret, &incarnation)?;
+    Ok(incarnation)
 }
 
-/// Opens the catalog of this tenant: checks that it is this incarnation's, that its rows are as many as its row counts, and ends an epoch whose end was cut off.
+/// Adds the row of a tenant in the making.
+fn create_row(
+    database: &Database,
+    spec: &TenantSpec,
+    secret: &SecretKey,
+    incarnation: &Incarnation,
+) -> Result<(), StorageError> {
+    // One process at a time takes a number, and none is given out again.
+    let numbers = statement!("SELECT last_tenant FROM cluster WHERE id = 1 FOR UPDATE");
+    let (transaction, numbers) = database.begin(numbers)?;
+    let name = spec.id.as_str().to_owned();
+    let there = transaction.query(statement!("SELECT commits FROM tenant WHERE name = $1", name))?;
+    if let Some(there) = there.first() {
+        return Err(match there.try_get::<_, i64>(0) {
+            Ok(0) => StorageError::InTheMaking {
+                server: database.server().to_owned(),
+                tenant: spec.id.clone(),
+            },
+            _ => StorageError::TenantExists(spec.id.clone()),
+        });
+    }
+    let last = numbers.first().and_then(|row| row.try_get::<_, i64>(0).ok());
+    let last = last.ok_or_else(|| misread(database, "its tenants have no numbers"))?;
+    let identity = Identity {
+        number: last + 1,
+        cells: CellKeys::new(secret, *incarnation, rows::TABLES),
+    };
+    let head = Head::new(spec, FIRST_EPOCH);
+    let take = statement!(
+        "UPDATE cluster SET last_tenant = $1 WHERE id = 1",
+        identity.number
+    );
+    let insert = head.insert(&spec.id, &identity, incarnation);
+    transaction
+        .commit(vec![take, insert])
+        .map_err(|error| match error {
+            Uncommitted::Undone(error) => error,
+            Uncommitted::Unknown(problem) => StorageError::Uncertain(problem),
+        })
+}
+
+/// Takes back a making of this process's, unless anything was written to it. Says whether it did.
+pub(in crate::storage) fn take_back(
+    database: &Database,
+    id: &TenantId,
+    made: &Incarnation,
+) -> Result<bool, StorageError> {
+    // Its first change is that it is made.
+    remove(
+        database,
+        statement!(
+            "DELETE FROM tenant WHERE name = $1 AND incarnation = $2 AND commits <= 1",
+            id.as_str().to_owned(),
+            made.to_vec()
+        ),
+    )
+}
+
+/// Removes what a making of a tenant that was cut off left in a database; `false` where there is none. Whoever still makes it finds it gone, and has nothing.
+/// A tenant that is made is left as it is.
+pub fn give_up_making(database: &Database, id: &TenantId) -> Result<bool, StorageError> {
+    migrate::check(database)?;
+    let sql = "DELETE FROM tenant WHERE name = $1 AND commits = 0";
+    remove(database, statement!(sql, id.as_str().to_owned()))
+}
+
+fn remove(database: &Database, delete: Statement) -> Result<bool, StorageError> {
+    let (transaction, _) = database.begin(statement!("SELECT 1 FROM cluster WHERE id = 1 FOR UPDATE"))?;
+    let removed = transaction.execute(delete)?;
+    transaction.commit(Vec::new()).map_err(|error| match error {
+        Uncommitted::Undone(error) => error,
+        Uncommitted::Unknown(problem) => StorageError::Uncertain(problem),
+    })?;
+    Ok(removed > 0)
+}
+
+/// Opens the catalog of this tenant for one process: checks that it is this incarnation's, that its rows are as many as its row counts, and ends an epoch whose end
+/// was cut off. Whoever opens one in the making has its keys, by which it is made.
 pub(in crate::storage) fn open(
     database: &Database,
     dir: &Path,
@@ -104,49 +180,71 @@ pub(in crate::storage) fn open(
 ) -> Result<OpenCatalog, StorageError> {
     migrate::check(database)?;
     let epochs = EpochKeys::open(&dir.join(EPOCHS_FILE), &keys.data_key)?;
-    let rows = database.read(vec![head::by_name(id)])?;
-    let Some(row) = rows.first().and_then(|rows| rows.first()) else {
-        return Err(StorageError::TenantUnknown(id.clone()));
-    };
-    let (Identity { number, cells }, incarnation) = Identity::of(database, (id, row), &keys.secret)?;
-    if epochs.incarnation() != incarnation {
-        return Err(StorageError::Incarnation {
-            path: epochs.path().to_owned(),
-            tenant: id.clone(),
-            server: database.server().to_owned(),
-        });
-    }
-    let tenant = Arc::new(Tenant {
-        database: database.clone(),
-        id: id.clone(),
-        number,
-        cells,
-        epochs,
-        signer,
-        seen: AtomicU64::new(0),
-    });
-    let mut reader = PostgresReader::new(Arc::clone(&tenant));
-    let (head, segments, tombstones) = reader.all()?;
-    if tenant.epochs.get(head.epoch)?.is_none() {
-        return Err(StorageError::damaged(
-            tenant.epochs.path(),
-            format!("it lacks the key of epoch {}", head.epoch),
+    let tenant = Tenant::find(database, id, &keys.secret, Arc::new(epochs), signer)?;
+    let (head, listed, tombstones) = tenant.take_up(None)?;
+    if listed
+        .iter()
+        .any(|(_, state)| !matches!(state, Segment::Live { .. }))
+    {
+        return Err(StorageError::NotBuilt(
+            "serving a tenant from one process, whose segments the nodes of a cluster move,",
         ));
     }
-    tenant.epochs.end_before(head.epoch)?;
+    let segments = listed.into_iter().map(|(entry, _)| entry).collect();
+    let writer = tenant.writer(head, Mode::Alone)?;
     Ok(OpenCatalog {
-        spec: head.spec.clone(),
+        spec: writer.spec().clone(),
         segments,
         tombstones,
-        reader: Box::new(reader),
-        writer: Box::new(PostgresWriter::new(tenant, head)),
+        reader: Box::new(PostgresReader::new(tenant)),
+        writer: Box::new(writer),
     })
 }
 
 impl Tenant {
+    /// The tenant of this name, which must be of the incarnation that these keys of epochs are of.
+    fn find(
+        database: &Database,
+        id: &TenantId,
+        secret: &SecretKey,
+        epochs: Arc<dyn Epochs>,
+        signer: ReceiptSigner,
+    ) -> Result<Arc<Self>, StorageError> {
+        let rows = database.read(vec![head::by_name(id)])?;
+        let Some(row) = rows.first().and_then(|rows| rows.first()) else {
+            return Err(StorageError::TenantUnknown(id.clone()));
+        };
+        let (Identity { number, cells }, incarnation) = Identity::of(database, (id, row), secret)?;
+        if epochs.incarnation() != incarnation {
+            return Err(StorageError::Incarnation {
+                path: epochs.path().to_owned(),
+                tenant: id.clone(),
+                server: database.server().to_owned(),
+            });
+        }
+        Ok(Arc::new(Self {
+            owner: Owner {
+                database: database.clone(),
+                id: id.clone(),
+                number,
+                cells,
+            },
+            epochs,
+            signer,
+            seen: AtomicU64::new(0),
+        }))
+    }
+
+    /// Writes to it from a head that it was taken up with, and ends an epoch whose end was cut off.
+    fn writer(self: &Arc<Self>, head: Head, mode: Mode) -> Result<PostgresWriter, StorageError> {
+        self.epoch(head.epoch)?;
+        self.epochs.end_before(head.epoch)?;
+        Ok(PostgresWriter::new(Arc::clone(self), head, mode))
+    }
+
     /// What is sealed with the key of an epoch that has not ended.
     fn epoch(&self, epoch: u64) -> Result<EpochSeal, StorageError> {
-        let key = self.epochs.get(epoch)?.ok_or_else(|| {
+        let key = self.epochs.read(epoch)?.ok_or_else(|| {
             let fault = format!("it lacks the key of epoch {epoch}, which pending rows are sealed with");
             StorageError::damaged(self.epochs.path(), fault)
         })?;
@@ -168,7 +266,9 @@ impl Tenant {
         }
         Ok(head)
     }
+}
 
+impl Owner {
     /// What is kept is not what was written.
     fn damaged(&self, table: &str, fault: &str) -> StorageError {
         damaged(&self.database, &self.id, table, fault)

@@ -21,6 +21,10 @@ use crate::storage::write::{Answers, EraseWrite, SubjectKey, Write};
 
 #[path = "postgres_tests/administrator.rs"]
 mod administrator;
+#[path = "postgres_tests/heads.rs"]
+mod heads;
+#[path = "postgres_tests/nodes.rs"]
+mod nodes;
 #[path = "postgres_tests/others.rs"]
 mod others;
 #[path = "postgres_tests/server.rs"]

@@ -42,6 +42,11 @@ impl Fault {
         }
     }
 
+    /// Whether no answer came.
+    pub(super) fn is_silence(&self) -> bool {
+        self.code.is_none()
+    }
+
     /// Whether the whole transaction may succeed when it is done again.
     pub(super) fn is_passing(&self) -> bool {
         [
@@ -52,12 +57,12 @@ impl Fault {
         .any(|code| self.code.as_ref() == Some(code))
     }
 
-    /// Whether a COMMIT that was answered so was not done for certain: rolled back (class 40, but for what the server itself does not know), a constraint
-    /// (23), or not within a transaction that could have been committed (25).
+    /// Whether a COMMIT that was answered so was not done for certain: rolled back (class 40, but for what the server itself does not know), or a
+    /// constraint (23).
     pub(super) fn is_undone(&self) -> bool {
         self.code.as_ref().is_some_and(|code| {
             let is_of = |class| code.code().starts_with(class);
-            *code != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN && ["40", "23", "25"].into_iter().any(is_of)
+            *code != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN && ["40", "23"].into_iter().any(is_of)
         })
     }
 

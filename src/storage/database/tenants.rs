@@ -9,7 +9,10 @@ use crate::model::id::TenantId;
 use crate::storage::error::StorageError;
 
 /// What removes all rows of a tenant but its own, those first that others are named by.
-const OF_TENANT: [&str; 11] = [
+const OF_TENANT: [&str; 14] = [
+    "DELETE FROM follower WHERE tenant = $1",
+    "DELETE FROM change WHERE tenant = $1",
+    "DELETE FROM warming WHERE tenant = $1",
     "DELETE FROM tombstone WHERE tenant = $1",
     "DELETE FROM erasure WHERE tenant = $1",
     "DELETE FROM pending WHERE tenant = $1",
@@ -29,8 +32,6 @@ pub(in crate::storage) enum Rows {
     Of([u8; INCARNATION_LEN]),
     /// Those of one incarnation to which nothing was written yet.
     Unmade([u8; INCARNATION_LEN]),
-    /// Those of a name to which nothing was written yet.
-    UnmadeNamed(TenantId),
 }
 
 impl Rows {
@@ -43,10 +44,6 @@ impl Rows {
             Self::Unmade(incarnation) => statement!(
                 "SELECT tenant FROM tenant WHERE incarnation = $1 AND commits = 0 FOR UPDATE",
                 incarnation.to_vec()
-            ),
-            Self::UnmadeNamed(id) => statement!(
-                "SELECT tenant FROM tenant WHERE name = $1 AND commits = 0 FOR UPDATE",
-                id.as_str().to_owned()
             ),
         }
     }

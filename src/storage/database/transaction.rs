@@ -55,7 +55,12 @@ impl Database {
         let read = self.run(async move {
             let client = Arc::new(database.acquire().await?);
             if statements.len() == 1 {
-                return query_all(&client, statements, limit).await;
+                let rows = query_all(&client, statements, limit).await;
+                if rows.as_ref().is_err_and(Fault::is_silence) {
+                    // What comes next would wait behind it.
+                    give_up(client);
+                }
+                return rows;
             }
             let rows = begin(&client, BEGIN_READ, statements, limit).await;
             let ended = match &rows {
@@ -75,12 +80,21 @@ impl Database {
         &self,
         first: Statement,
     ) -> Result<(Transaction, Vec<Row>), StorageError> {
+        let (transaction, rows) = self.begin_all(vec![first])?;
+        Ok((transaction, rows.into_iter().next().unwrap_or_default()))
+    }
+
+    /// The same with several, which are sent together and done one after the other.
+    pub(in crate::storage) fn begin_all(
+        &self,
+        first: Vec<Statement>,
+    ) -> Result<(Transaction, Vec<Vec<Row>>), StorageError> {
         let (database, limit) = (self.clone(), self.0.answer_timeout);
         let begun = self.run(async move {
             let client = Arc::new(database.acquire().await?);
             Ok((
                 Arc::clone(&client),
-                begin(&client, BEGIN_WRITE, vec![first], limit).await,
+                begin(&client, BEGIN_WRITE, first, limit).await,
             ))
         });
         let (client, rows) = begun.map_err(|fault| self.named(fault))?;
@@ -88,8 +102,7 @@ impl Database {
             database: self.clone(),
             client: Some(client),
         };
-        let rows = rows.map_err(|fault| self.named(fault))?;
-        Ok((transaction, rows.into_iter().next().unwrap_or_default()))
+        Ok((transaction, rows.map_err(|fault| self.named(fault))?))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::model::policy::ThresholdRule;
 use crate::model::subject::{Hand, REFERENCES_PER_PALM_MAX};
 use crate::model::timestamp::Timestamp;
 use crate::model::usage::UsageKind;
+use crate::storage::catalog::state::State;
 use crate::storage::error::{StorageError, WriteError};
 use crate::storage::testing::{consent, enroll, enrolled, erase, id, link, reference, spec, usage};
 use crate::storage::write::{Committed, EnrollWrite, PolicyWrite, SubjectKey, Write};
@@ -169,7 +170,9 @@ pub(super) fn numbers_never_come_twice(rig: &impl Rig) {
     let state = catalog.writer.state();
     drop(catalog);
     let mut catalog = rig.open();
-    assert_eq!(catalog.writer.state(), state);
+    // In a database an opening is a change.
+    let commits = catalog.writer.state().commits;
+    assert_eq!(catalog.writer.state(), State { commits, ..state });
     let fourth = next(&mut catalog, "s4");
     assert!(fourth.0 > third.0 && fourth.1 > third.1);
 }
@@ -183,8 +186,10 @@ pub(super) fn every_change_to_the_gallery_has_the_next_number(rig: &impl Rig) {
     catalog.erase("s1");
     assert_eq!(catalog.writer.state().sequence, 2);
     let (answer, _) = catalog.import("i1", &["s2", "s3"]).expect("imported");
-    assert_eq!(answer.sequence, 3);
-    assert_eq!(catalog.enroll("s4", 4).sequence, 4);
+    // A cluster counts the steps of a segment, so that an import may take more than one number; the answer has the last.
+    assert_eq!(answer.sequence, catalog.writer.state().sequence);
+    assert!(answer.sequence > 2);
+    assert_eq!(catalog.enroll("s4", 4).sequence, answer.sequence + 1);
 }
 
 pub(super) fn a_policy_is_replaced_once(rig: &impl Rig) {

@@ -1,3 +1,18 @@
+CREATE TABLE cluster (
+    id bigint PRIMARY KEY,
+    last_tenant bigint NOT NULL,
+    generation bigint NOT NULL,
+    CHECK (id = 1)
+);
+INSERT INTO cluster (id, last_tenant, generation) VALUES (1, 0, 0);
+CREATE TABLE node (
+    node bytea PRIMARY KEY,
+    generation bigint NOT NULL,
+    life smallint NOT NULL,
+    beat bigint NOT NULL,
+    weight bigint NOT NULL,
+    address text NOT NULL
+);
 CREATE TABLE tenant (
     tenant bigint PRIMARY KEY,
     name text NOT NULL UNIQUE,
@@ -17,6 +32,9 @@ CREATE TABLE tenant (
     erasures_open bigint NOT NULL,
     segments bigint NOT NULL,
     tombstones bigint NOT NULL,
+    list bigint NOT NULL,
+    group_segments bigint NOT NULL,
+    key_generation bigint NOT NULL,
     since_event bigint NOT NULL,
     since_erasure bigint NOT NULL,
     erased bigint NOT NULL,
@@ -75,8 +93,19 @@ CREATE TABLE segment (
     ulid bytea NOT NULL,
     rows bigint NOT NULL,
     holes bigint NOT NULL,
+    live_from bigint,
+    retired_from bigint,
     mac bytea NOT NULL,
     PRIMARY KEY (tenant, number)
+);
+CREATE TABLE warming (
+    tenant bigint NOT NULL,
+    reference bigint NOT NULL,
+    segment bigint NOT NULL,
+    slot bigint NOT NULL,
+    placed bytea NOT NULL,
+    PRIMARY KEY (tenant, reference),
+    UNIQUE (tenant, segment, slot)
 );
 CREATE TABLE erasure (
     tenant bigint NOT NULL,
@@ -129,3 +158,20 @@ CREATE TABLE request (
 );
 CREATE INDEX request_at ON request (tenant, at);
 CREATE INDEX request_subject ON request (tenant, subject) WHERE subject IS NOT NULL;
+CREATE TABLE change (
+    tenant bigint NOT NULL,
+    sequence bigint NOT NULL,
+    kind smallint NOT NULL,
+    payload bigint[] NOT NULL,
+    mac bytea NOT NULL,
+    PRIMARY KEY (tenant, sequence)
+);
+CREATE TABLE follower (
+    tenant bigint NOT NULL,
+    node bytea NOT NULL,
+    key_generation bigint NOT NULL,
+    generation bigint NOT NULL,
+    course bigint NOT NULL,
+    sealed bytea NOT NULL,
+    PRIMARY KEY (tenant, node, key_generation)
+);

@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
-use super::Tenant;
+use super::Owner;
 use crate::storage::error::StorageError;
 
 /// A clear column as what is bound to it takes it.
@@ -50,7 +50,7 @@ pub(super) use clear;
 
 /// A row whose columns are read one by one; what can't be is damage.
 pub(super) struct Columns<'a> {
-    tenant: &'a Tenant,
+    owner: &'a Owner,
     table: &'static str,
     row: &'a Row,
 }
@@ -96,7 +96,7 @@ impl<'a> Columns<'a> {
     ) -> Result<Option<(u32, u32)>, StorageError> {
         let place = self.uint_or_null(segment)?.zip(self.uint_or_null(slot)?);
         let placed: &[u8] = self.get(mac)?;
-        let fits = self.tenant.cells.verify(
+        let fits = self.owner.cells.verify(
             self.table,
             clear![of, subject_or_erasure, place.map(|at| at.0), place.map(|at| at.1)],
             placed,
@@ -109,15 +109,15 @@ impl<'a> Columns<'a> {
     }
 
     pub(super) fn fault(&self, fault: &str) -> StorageError {
-        self.tenant.damaged(self.table, fault)
+        self.owner.damaged(self.table, fault)
     }
 }
 
-impl Tenant {
+impl Owner {
     /// A row of a table.
     pub(super) fn columns<'a>(&'a self, table: &'static str, row: &'a Row) -> Columns<'a> {
         Columns {
-            tenant: self,
+            owner: self,
             table,
             row,
         }

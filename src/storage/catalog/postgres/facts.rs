@@ -37,6 +37,7 @@ const PENDING_OF: &str = "SELECT p.reference, p.sealed FROM reference r
     JOIN pending p ON p.tenant = r.tenant AND p.reference = r.id WHERE r.tenant = $1 AND r.subject = ANY($2)";
 const EVENTS_OF: &str = select!(event, "FROM usage WHERE tenant = $1 AND subject = ANY($2)");
 const COMMITMENTS: &str = "SELECT id, commitment FROM usage WHERE tenant = $1 AND id > $2";
+const TOMBSTONES: &str = "SELECT count(*) FROM tombstone WHERE tenant = $1 AND segment IS NOT NULL";
 const ERASURES: &str = select!(erasure, ", EXISTS (SELECT 1 FROM tombstone t WHERE t.tenant = e.tenant AND t.erasure = e.id AND t.segment IS NOT NULL)
     FROM erasure e WHERE e.tenant = $1 AND e.id = ANY($2)");
 
@@ -62,7 +63,7 @@ impl Tenant {
         };
         self.look_up(transaction, needs, &mut facts)?;
         needs.add_answers(&facts.requests)?;
-        self.look_closer(transaction, needs, &mut facts)?;
+        self.look_closer(transaction, needs, head, &mut facts)?;
         Ok(facts)
     }
 
@@ -124,6 +125,7 @@ impl Tenant {
         &self,
         transaction: &Transaction,
         needs: &Needs,
+        head: &Head,
         facts: &mut Facts,
     ) -> Result<(), StorageError> {
         let depths = depths(needs, facts);
@@ -140,16 +142,19 @@ impl Tenant {
         if held.is_empty() && erasures.is_empty() {
             return Ok(());
         }
-        let mut rows = transaction
-            .query_all(vec![
-                statement!(LINKS_OF, self.number, held.clone()),
-                statement!(REFERENCES_OF, self.number, held),
-                statement!(PENDING_OF, self.number, whole.clone()),
-                statement!(EVENTS_OF, self.number, whole.clone()),
-                statement!(REQUESTS_OF, self.number, whole),
-                statement!(ERASURES, self.number, erasures),
-            ])?
-            .into_iter();
+        let is_purge = !erasures.is_empty();
+        let mut statements = vec![
+            statement!(LINKS_OF, self.number, held.clone()),
+            statement!(REFERENCES_OF, self.number, held),
+            statement!(PENDING_OF, self.number, whole.clone()),
+            statement!(EVENTS_OF, self.number, whole.clone()),
+            statement!(REQUESTS_OF, self.number, whole),
+            statement!(ERASURES, self.number, erasures),
+        ];
+        if is_purge {
+            statements.push(statement!(TOMBSTONES, self.number));
+        }
+        let mut rows = transaction.query_all(statements)?.into_iter();
         let mut next = || rows.next().unwrap_or_default();
         for row in next() {
             let link = self.link_row(&row)?;
@@ -177,15 +182,24 @@ impl Tenant {
             self.add_request(&row, &mut facts.requests)?;
         }
         for row in next() {
-            let (answer, sequence) = self.erasure_row(&row)?;
-            let is_held = self.columns("erasure", &row).get(5)?;
-            facts.erasures.push(Erasure {
-                answer,
-                sequence,
-                is_held,
-            });
+            facts.erasures.push(self.erasure(&row)?);
+        }
+        // A receipt says purged where there is no tombstone, so none may be missing.
+        if let Some(row) = next().first() {
+            head.check_tombstones(self, self.columns("tombstone", row).uint(0)?)?;
         }
         Ok(())
+    }
+
+    /// An erasure, and whether a segment holds a row of it.
+    fn erasure(&self, row: &Row) -> Result<Erasure, StorageError> {
+        let (answer, sequence) = self.erasure_row(row)?;
+        let is_held = self.columns("erasure", row).get(5)?;
+        Ok(Erasure {
+            answer,
+            sequence,
+            is_held,
+        })
     }
 
     /// An event that names a subject. One that is not what was written is told of as such: its erasure counts it, and goes on.

@@ -1,10 +1,13 @@
 //! A tenant's row: counters, chain, epoch and spec under one MAC. Whoever changes anything locks it first, so that the number of changes decides who goes on.
 
+use std::num::NonZeroU32;
+
 use tokio_postgres::Row;
 
 use super::columns::clear;
 use super::rows::TABLES;
-use super::{Tenant, damaged};
+use super::{Owner, damaged};
+use crate::cluster::view;
 use crate::keys::cells::{CellKeys, INCARNATION_LEN};
 use crate::keys::secret::SecretKey;
 use crate::model::checkpoint::ChainStart;
@@ -21,12 +24,19 @@ use crate::storage::error::StorageError;
 macro_rules! columns {
     () => {
         "tenant, incarnation, spec, epoch, commits, sequence, last_reference, last_subject, last_segment, last_erasure, last_usage,
-         subjects, refs, pending, erasures_open, segments, tombstones, since_event, since_erasure, erased, event, chain, mac"
+         subjects, refs, pending, erasures_open, segments, tombstones, list, group_segments, key_generation,
+         since_event, since_erasure, erased, event, chain, mac"
     };
 }
 
+/// So many segments are a group of a tenant that is made.
+const GROUP_SEGMENTS: NonZeroU32 = NonZeroU32::new(16).expect("it is not zero");
 /// Numbers of a head.
-const NUMBERS: usize = 18;
+const NUMBERS: usize = 21;
+/// Where the incarnation is among the columns.
+pub(super) const INCARNATION: usize = 1;
+/// Where the name is, where it is read.
+pub(super) const NAME: usize = 26;
 /// Where they begin among the columns.
 const FIRST_NUMBER: usize = 3;
 
@@ -41,6 +51,12 @@ pub(super) struct Head {
     pub(super) segments: u64,
     /// Rows of the table of tombstones that are in a segment.
     pub(super) tombstones: u64,
+    /// Version of the list of segments.
+    pub(super) list: u64,
+    /// So many segments are a group.
+    pub(super) group_segments: NonZeroU32,
+    /// Of the keys of its segments.
+    pub(super) key_generation: u32,
     pub(super) chain: Chain,
 }
 
@@ -55,6 +71,18 @@ pub(super) fn by_name(id: &TenantId) -> Statement {
     statement!(
         concat!("SELECT ", columns!(), " FROM tenant WHERE name = $1"),
         id.as_str().to_owned()
+    )
+}
+
+/// Reads the rows of these tenants, each with its name, but for those in the making.
+pub(super) fn by_names(names: Vec<String>) -> Statement {
+    statement!(
+        concat!(
+            "SELECT ",
+            columns!(),
+            ", name FROM tenant WHERE name = ANY($1) AND commits > 0"
+        ),
+        names
     )
 }
 
@@ -118,6 +146,9 @@ impl Head {
             state: State::default(),
             segments: 0,
             tombstones: 0,
+            list: 0,
+            group_segments: GROUP_SEGMENTS,
+            key_generation: 1,
             chain: Chain {
                 since: ChainStart::default(),
                 erased: 0,
@@ -128,27 +159,28 @@ impl Head {
     }
 
     /// Of a row that was read, which must be what was written and of this tenant.
-    pub(super) fn of(tenant: &Tenant, row: Option<&Row>) -> Result<Self, StorageError> {
+    pub(super) fn of(owner: &Owner, row: Option<&Row>) -> Result<Self, StorageError> {
         let Some(row) = row else {
-            return Err(tenant.damaged("tenant", "its row is gone"));
+            return Err(owner.damaged("tenant", "its row is gone"));
         };
-        let columns = tenant.columns("tenant", row);
+        let columns = owner.columns("tenant", row);
         let mut numbers = [0; NUMBERS];
         for (at, number) in (FIRST_NUMBER..).zip(&mut numbers) {
             *number = columns.uint(at)?;
         }
         let number: i64 = columns.get(0)?;
-        let (sealed, chain): (&[u8], &[u8]) = (columns.get(2)?, columns.get(21)?);
-        let parts = mac_parts(&tenant.id, number, sealed, &numbers, chain);
+        let (sealed, chain): (&[u8], &[u8]) = (columns.get(2)?, columns.get(24)?);
+        let parts = mac_parts(&owner.id, number, sealed, &numbers, chain);
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-        if !tenant.cells.verify("tenant", &parts, columns.get(22)?) {
+        if !owner.cells.verify("tenant", &parts, columns.get(25)?) {
             return Err(columns.fault("its counters were changed"));
         }
         let head = chain
             .try_into()
             .map_err(|_| columns.fault("the head of its chain is none"))?;
-        let spec = tenant.open_cell("tenant", &[], sealed)?;
-        Ok(Self::from_numbers(spec, &numbers, head))
+        let spec = owner.open_cell("tenant", &[], sealed)?;
+        let read = Self::from_numbers(spec, &numbers, head);
+        read.ok_or_else(|| columns.fault("a number is none that there can be"))
     }
 
     /// Adds the row of a new tenant.
@@ -156,9 +188,10 @@ impl Head {
         let values = self.values(id, identity.number, &identity.cells);
         let mut statement = statement!(
             "INSERT INTO tenant (tenant, spec, epoch, commits, sequence, last_reference, last_subject, last_segment, last_erasure,
-                    last_usage, subjects, refs, pending, erasures_open, segments, tombstones, since_event, since_erasure, erased,
-                    event, chain, mac, name, incarnation)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)"
+                    last_usage, subjects, refs, pending, erasures_open, segments, tombstones, list, group_segments,
+                    key_generation, since_event, since_erasure, erased, event, chain, mac, name, incarnation)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+                    $25, $26, $27)"
         );
         statement.1 = values;
         statement.1.push(Box::new(id.as_str().to_owned()));
@@ -167,22 +200,47 @@ impl Head {
     }
 
     /// Puts this in the place of what the row says.
-    pub(super) fn update(&self, tenant: &Tenant) -> Statement {
+    pub(super) fn update(&self, owner: &Owner) -> Statement {
         let mut statement = statement!(
             "UPDATE tenant SET spec = $2, epoch = $3, commits = $4, sequence = $5, last_reference = $6, last_subject = $7,
                     last_segment = $8, last_erasure = $9, last_usage = $10, subjects = $11, refs = $12, pending = $13,
-                    erasures_open = $14, segments = $15, tombstones = $16, since_event = $17, since_erasure = $18, erased = $19,
-                    event = $20, chain = $21, mac = $22
+                    erasures_open = $14, segments = $15, tombstones = $16, list = $17, group_segments = $18, key_generation = $19,
+                    since_event = $20, since_erasure = $21, erased = $22, event = $23, chain = $24, mac = $25
              WHERE tenant = $1"
         );
-        statement.1 = self.values(&tenant.id, tenant.number, &tenant.cells);
+        statement.1 = self.values(&owner.id, owner.number, &owner.cells);
         statement
     }
 
+    /// As the rules of a cluster take it.
+    pub(super) fn of_gallery(&self, owner: &Owner) -> view::Head {
+        view::Head {
+            edition: view::Edition {
+                incarnation: owner.incarnation(),
+                key_generation: self.key_generation,
+            },
+            sequence: self.state.sequence,
+            list: self.list,
+            group_segments: self.group_segments,
+        }
+    }
+
+    /// Refuses tombstones in segments that are not as many as it counts.
+    pub(super) fn check_tombstones(&self, owner: &Owner, found: u64) -> Result<(), StorageError> {
+        if found == self.tombstones {
+            return Ok(());
+        }
+        let fault = format!(
+            "it has {found} tombstones in segments; its counters say {}",
+            self.tombstones
+        );
+        Err(owner.damaged("tenant", &fault))
+    }
+
     /// Refuses a catalog that has other rows than its head counts.
-    pub(super) fn check_counts(&self, tenant: &Tenant, row: Option<&Row>) -> Result<(), StorageError> {
-        let row = row.ok_or_else(|| tenant.damaged("tenant", "its rows can't be counted"))?;
-        let columns = tenant.columns("tenant", row);
+    pub(super) fn check_counts(&self, owner: &Owner, row: Option<&Row>) -> Result<(), StorageError> {
+        let row = row.ok_or_else(|| owner.damaged("tenant", "its rows can't be counted"))?;
+        let columns = owner.columns("tenant", row);
         let counted = [
             ("subjects", self.state.subjects),
             ("references", self.state.references),
@@ -234,6 +292,9 @@ impl Head {
             state.erasures_open,
             self.segments,
             self.tombstones,
+            self.list,
+            u64::from(self.group_segments.get()),
+            u64::from(self.key_generation),
             chain.since.event,
             chain.since.erasure,
             chain.erased,
@@ -241,7 +302,8 @@ impl Head {
         ]
     }
 
-    fn from_numbers(spec: TenantSpec, numbers: &[u64; NUMBERS], head: [u8; 32]) -> Self {
+    /// `None` where a number is none that there can be.
+    fn from_numbers(spec: TenantSpec, numbers: &[u64; NUMBERS], head: [u8; 32]) -> Option<Self> {
         let [
             epoch,
             commits,
@@ -257,12 +319,15 @@ impl Head {
             erasures_open,
             segments,
             tombstones,
+            list,
+            group_segments,
+            key_generation,
             since_event,
             since_erasure,
             erased,
             event,
         ] = *numbers;
-        Self {
+        Some(Self {
             spec,
             epoch,
             state: State {
@@ -280,6 +345,9 @@ impl Head {
             },
             segments,
             tombstones,
+            list,
+            group_segments: NonZeroU32::new(u32::try_from(group_segments).ok()?)?,
+            key_generation: u32::try_from(key_generation).ok()?,
             chain: Chain {
                 since: ChainStart {
                     event: since_event,
@@ -289,7 +357,7 @@ impl Head {
                 event,
                 head,
             },
-        }
+        })
     }
 }
 

@@ -18,12 +18,15 @@ use crate::storage::catalog::code::int;
 use crate::storage::catalog::draft::rows::Subject;
 use crate::storage::catalog::request::{self, Method};
 use crate::storage::catalog::seam::ReadCatalog;
-use crate::storage::catalog::segments::{Located, SegmentEntry, Tombstone};
+use crate::storage::catalog::segments::{Located, Tombstone};
 use crate::storage::database::transaction::{Statement, statement};
 use crate::storage::error::StorageError;
 use crate::storage::journal::entry::ErasureEntry;
 use crate::storage::place::{Place, RowId, StoredRow};
 use crate::storage::write::{CandidateInfo, EraseAnswer, ImportAnswer, SubjectKey};
+
+/// How often rows are read whose epoch ends while they are.
+const READINGS_MAX: usize = 3;
 
 /// Reads a catalog in a database.
 pub(super) struct PostgresReader(Arc<Tenant>);
@@ -52,8 +55,7 @@ const LINKS_OF: &str = select!(
     link,
     "FROM link WHERE tenant = $1 AND subject = ANY($2) ORDER BY subject, kind"
 );
-const SEGMENTS: &str = select!(segment, "FROM segment WHERE tenant = $1 ORDER BY number");
-const TOMBSTONES: &str = select!(
+pub(super) const TOMBSTONES: &str = select!(
     tombstone,
     "FROM tombstone
     WHERE tenant = $1 AND segment IS NOT NULL ORDER BY segment, slot"
@@ -106,36 +108,28 @@ impl PostgresReader {
         Self(tenant)
     }
 
-    /// The tenant's row, its segments and their tombstones, counted with all other rows.
-    pub(super) fn all(&mut self) -> Result<(Head, Vec<SegmentEntry>, Vec<Tombstone>), StorageError> {
-        let tenant = &*self.0;
-        let (number, seen) = (tenant.number, tenant.seen());
-        let [head, counts, segments, tombstones] = self.read([
-            head::select(number),
-            head::counts(number),
-            statement!(SEGMENTS, number),
-            statement!(TOMBSTONES, number),
-        ])?;
-        let head = tenant.look(Head::of(tenant, head.first())?, seen)?;
-        head.check_counts(tenant, counts.first())?;
-        let segments = segments
-            .iter()
-            .map(|row| tenant.segment_row(row))
-            .collect::<Result<_, _>>()?;
-        Ok((head, segments, self.buried(&tombstones)?))
-    }
-
     /// Rows of statements at one moment.
     fn read<const N: usize>(&self, statements: [Statement; N]) -> Result<[Vec<Row>; N], StorageError> {
         let rows = self.0.database.read(statements.into())?;
         Ok(rows.try_into().expect("one answer a statement"))
     }
 
-    fn buried(&self, rows: &[Row]) -> Result<Vec<Tombstone>, StorageError> {
-        let tombstones = rows
+    fn locate_once(&self, references: &[u64]) -> Result<Vec<Option<Located>>, StorageError> {
+        let asked: Vec<i64> = references
             .iter()
-            .filter_map(|row| self.0.tombstone_row(row).transpose());
-        tombstones.collect()
+            .filter_map(|it| i64::try_from(*it).ok())
+            .collect();
+        let [rows] = self.read([statement!(LOCATED, self.0.number, asked)])?;
+        let by_reference = rows
+            .iter()
+            .map(|row| Ok((self.0.columns("reference", row).uint(0)?, row)));
+        let by_reference = by_reference.collect::<Result<BTreeMap<u64, &Row>, StorageError>>()?;
+        let mut seals = BTreeMap::new();
+        let located = references.iter().map(|reference| {
+            let row = by_reference.get(reference);
+            row.map(|row| self.located(row, &mut seals)).transpose()
+        });
+        located.collect()
     }
 
     fn subjects(&self, rows: &[Row]) -> Result<Vec<(u64, Subject)>, StorageError> {
@@ -162,7 +156,11 @@ impl PostgresReader {
     }
 
     /// Where the row of a reference is, with the seals of epochs that were asked for.
-    fn located(&self, row: &Row, seals: &mut BTreeMap<u64, EpochSeal>) -> Result<Located, StorageError> {
+    pub(super) fn located(
+        &self,
+        row: &Row,
+        seals: &mut BTreeMap<u64, EpochSeal>,
+    ) -> Result<Located, StorageError> {
         let tenant = &*self.0;
         let (reference, subject, place) = tenant.reference_place(row)?;
         if let Place::Segment { segment, row } = place {
@@ -201,9 +199,13 @@ impl ReadCatalog for PostgresReader {
         Ok(head.spec)
     }
 
+    /// As many as the tenant's row counts: a purge goes by them.
     fn tombstones(&self) -> Result<Vec<Tombstone>, StorageError> {
-        let [rows] = self.read([statement!(TOMBSTONES, self.0.number)])?;
-        self.buried(&rows)
+        let seen = self.0.seen();
+        let [head, rows] = self.read([head::select(self.0.number), statement!(TOMBSTONES, self.0.number)])?;
+        let head = self.0.look(Head::of(&self.0, head.first())?, seen)?;
+        head.check_tombstones(&self.0, rows.len() as u64)?;
+        self.0.buried(&rows)
     }
 
     fn pending(&self) -> Result<Vec<u64>, StorageError> {
@@ -214,22 +216,9 @@ impl ReadCatalog for PostgresReader {
             .collect()
     }
 
+    /// What was sealed in an epoch that ended while it was read is read again: by then it is sealed in the next one.
     fn locate(&self, references: &[u64]) -> Result<Vec<Option<Located>>, StorageError> {
-        let asked: Vec<i64> = references
-            .iter()
-            .filter_map(|it| i64::try_from(*it).ok())
-            .collect();
-        let [rows] = self.read([statement!(LOCATED, self.0.number, asked)])?;
-        let by_reference = rows
-            .iter()
-            .map(|row| Ok((self.0.columns("reference", row).uint(0)?, row)));
-        let by_reference = by_reference.collect::<Result<BTreeMap<u64, &Row>, StorageError>>()?;
-        let mut seals = BTreeMap::new();
-        let located = references.iter().map(|reference| {
-            let row = by_reference.get(reference);
-            row.map(|row| self.located(row, &mut seals)).transpose()
-        });
-        located.collect()
+        while_epochs_end(|| self.locate_once(references))
     }
 
     fn first_known(&self, subjects: &[SubjectId]) -> Result<Option<SubjectId>, StorageError> {
@@ -456,5 +445,17 @@ impl ReadCatalog for PostgresReader {
     /// It is found by its tenant's number, in whose place nothing is put.
     fn hold_open(&self) -> Result<(), StorageError> {
         Ok(())
+    }
+}
+
+/// Reads again what lacked the key of its epoch. What lacks it time and again was not resealed when the epoch ended: that is damage.
+pub(super) fn while_epochs_end<T>(read: impl Fn() -> Result<T, StorageError>) -> Result<T, StorageError> {
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        match read() {
+            Err(StorageError::Damaged { .. }) if tried < READINGS_MAX => {}
+            read => return read,
+        }
     }
 }

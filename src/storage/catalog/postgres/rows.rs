@@ -9,8 +9,9 @@ use tokio_postgres::Row;
 use ulid::Ulid;
 use zeroize::Zeroizing;
 
-use super::Tenant;
+use super::Owner;
 use super::columns::clear;
+use crate::cluster::view::Segment;
 use crate::model::consent::Consent;
 use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::{LinkKind, SealedLink};
@@ -28,7 +29,7 @@ use crate::storage::place::Place;
 use crate::storage::write::EraseAnswer;
 
 /// Tables that have keys for cells, lookups or MACs.
-pub(super) const TABLES: [&str; 9] = [
+pub(super) const TABLES: [&str; 11] = [
     "tenant",
     "subject",
     "reference",
@@ -38,6 +39,8 @@ pub(super) const TABLES: [&str; 9] = [
     "tombstone",
     "usage",
     "request",
+    "change",
+    "follower",
 ];
 /// The one that has a key an epoch.
 pub(super) const PENDING: &str = "pending";
@@ -48,7 +51,7 @@ macro_rules! select {
     (place, $($rest:expr),+) => { concat!("SELECT id, subject, segment, slot, placed", $($rest),+) };
     (reference, $($rest:expr),+) => { concat!("SELECT id, subject, segment, slot, placed, sequence, sealed ", $($rest),+) };
     (link, $($rest:expr),+) => { concat!("SELECT subject, kind, lookup, sealed ", $($rest),+) };
-    (segment, $($rest:expr),+) => { concat!("SELECT number, ulid, rows, holes, mac ", $($rest),+) };
+    (segment, $($rest:expr),+) => { concat!("SELECT number, ulid, rows, holes, live_from, retired_from, mac ", $($rest),+) };
     (tombstone, $($rest:expr),+) => { concat!("SELECT reference, erasure, segment, slot, placed ", $($rest),+) };
     (event, $($rest:expr),+) => { concat!("SELECT id, subject, commitment, sealed ", $($rest),+) };
     (request, $($rest:expr),+) => { concat!("SELECT lookup, method, at, subject, sealed ", $($rest),+) };
@@ -112,7 +115,7 @@ pub(super) struct ReferenceRow {
     pub(super) place: Place,
 }
 
-impl Tenant {
+impl Owner {
     pub(super) fn seal_cell(&self, table: &'static str, clear: &[&[u8]], cell: &impl Serialize) -> Vec<u8> {
         let text = Zeroizing::new(serde_json::to_vec(cell).expect("plain values have a JSON form"));
         self.cells.seal(table, clear, &text)
@@ -265,14 +268,15 @@ impl Tenant {
     }
 
     /// What binds the columns of a segment together.
-    pub(super) fn segment_mac(&self, entry: &SegmentEntry) -> [u8; 32] {
+    pub(super) fn segment_mac(&self, entry: &SegmentEntry, state: Segment) -> [u8; 32] {
         let [number, rows, holes] = [entry.number, entry.rows, entry.holes].map(u64::from);
-        let ulid = entry.ulid.to_bytes();
-        self.cells.mac("segment", clear![number, ulid[..], rows, holes])
+        let (ulid, (live_from, retired_from)) = (entry.ulid.to_bytes(), versions(state));
+        let clear: &[&[u8]] = clear![number, ulid[..], rows, holes, live_from, retired_from];
+        self.cells.mac("segment", clear)
     }
 
     /// Of `select!(segment)`.
-    pub(super) fn segment_row(&self, row: &Row) -> Result<SegmentEntry, StorageError> {
+    pub(super) fn segment_row(&self, row: &Row) -> Result<(SegmentEntry, Segment), StorageError> {
         let columns = self.columns("segment", row);
         let ulid: &[u8] = columns.get(1)?;
         let ulid: [u8; 16] = ulid
@@ -284,13 +288,23 @@ impl Tenant {
             rows: columns.small(2)?,
             holes: columns.small(3)?,
         };
+        let state = match (columns.uint_or_null(4)?, columns.uint_or_null(5)?) {
+            (None, None) => Some(Segment::Warming),
+            (Some(from), None) => Some(Segment::Live { from }),
+            (Some(from), Some(until)) => Some(Segment::Retired { from, until }),
+            (None, Some(_)) => None,
+        };
         let [number, rows, holes] = [entry.number, entry.rows, entry.holes].map(u64::from);
-        let clear: &[&[u8]] = clear![number, ulid[..], rows, holes];
-        if self.cells.verify("segment", clear, columns.get(4)?) {
-            Ok(entry)
-        } else {
-            Err(columns.fault("a row fails authentication"))
+        match state {
+            Some(state) => {
+                let (live_from, retired_from) = versions(state);
+                let clear: &[&[u8]] = clear![number, ulid[..], rows, holes, live_from, retired_from];
+                let fits = self.cells.verify("segment", clear, columns.get(6)?);
+                fits.then_some((entry, state))
+            }
+            None => None,
         }
+        .ok_or_else(|| columns.fault("a row fails authentication"))
     }
 
     /// Of `select!(tombstone)`. `None` for one that is in no segment.
@@ -389,5 +403,14 @@ impl Tenant {
             receipt: cell.receipt,
         };
         Ok((answer, sequence))
+    }
+}
+
+/// The versions of the list from which on a segment counts, and no longer does.
+pub(super) fn versions(state: Segment) -> (Option<u64>, Option<u64>) {
+    match state {
+        Segment::Warming => (None, None),
+        Segment::Live { from } => (Some(from), None),
+        Segment::Retired { from, until } => (Some(from), Some(until)),
     }
 }

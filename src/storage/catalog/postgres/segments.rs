@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Tenant;
 use super::changes::{ADD_SUBJECTS, ReferenceColumns, ints};
 use super::head::Head;
-use super::rows::{ReferenceCell, select};
+use super::rows::{ReferenceCell, select, versions};
+use crate::cluster::view::{Segment, View};
 use crate::model::id::SubjectId;
 use crate::model::timestamp::Timestamp;
 use crate::storage::catalog::code::{int, to_json};
@@ -35,10 +36,10 @@ const CLEAR_TOMBSTONES: &str = "UPDATE tombstone t SET segment = NULL, slot = NU
     WHERE t.tenant = $1 AND t.reference = u.reference AND t.segment IS NOT NULL";
 const ERASURES_OF: &str =
     "SELECT reference, erasure FROM tombstone WHERE tenant = $1 AND reference = ANY($2)";
-const ADD_SEGMENT: &str =
-    "INSERT INTO segment (tenant, number, ulid, rows, holes, mac) VALUES ($1, $2, $3, $4, $5, $6)";
+const ADD_SEGMENT: &str = "INSERT INTO segment (tenant, number, ulid, rows, holes, live_from, retired_from, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const REPLACE_SEGMENT: &str =
-    "UPDATE segment SET ulid = $3, holes = $5, mac = $6 WHERE tenant = $1 AND number = $2 AND rows = $4";
+    "UPDATE segment SET ulid = $3, holes = $5, live_from = $6, retired_from = $7, mac = $8
+    WHERE tenant = $1 AND number = $2 AND rows = $4";
 
 impl Tenant {
     /// Adds a segment under a new number, see [`WriteCatalog::flush`](crate::storage::catalog::seam::WriteCatalog::flush).
@@ -49,7 +50,7 @@ impl Tenant {
         written: &WrittenSegment,
         ids: &[RowId],
     ) -> Result<Flushed, StorageError> {
-        let entry = self.add_segment(transaction, head, written)?;
+        let entry = self.add_segment(transaction, head, written, true)?;
         let (mut references, mut subjects) = (Vec::new(), Vec::new());
         let (mut slots, mut placed) = (Vec::new(), Vec::new());
         let rows: BTreeMap<u64, (u32, RowId)> = (0..)
@@ -75,7 +76,8 @@ impl Tenant {
         let found = found.iter().map(|row| self.columns("reference", row).uint(0));
         let found = found.collect::<Result<BTreeSet<u64>, _>>()?;
         let sql = "DELETE FROM pending WHERE tenant = $1 AND reference = ANY($2)";
-        head.state.pending -= transaction.execute(statement!(sql, number, of))?;
+        let pending = transaction.execute(statement!(sql, number, of))?;
+        head.state.pending = self.less("pending", head.state.pending, pending)?;
         let gone: BTreeMap<u64, u32> = rows
             .into_iter()
             .filter(|(reference, _)| !found.contains(reference))
@@ -90,7 +92,7 @@ impl Tenant {
     }
 
     /// Gives the tombstones of references that were erased since they were read their places in a segment.
-    fn bury(
+    pub(super) fn bury(
         &self,
         transaction: &Transaction,
         segment: u32,
@@ -139,11 +141,13 @@ impl Tenant {
         erasures.collect()
     }
 
-    fn add_segment(
+    /// Adds a segment under a new number, warming or live.
+    pub(super) fn add_segment(
         &self,
         transaction: &Transaction,
         head: &mut Head,
         written: &WrittenSegment,
+        is_live: bool,
     ) -> Result<SegmentEntry, StorageError> {
         head.state.last_segment += 1;
         let number = u32::try_from(head.state.last_segment).map_err(|_| StorageError::Limit {
@@ -157,9 +161,37 @@ impl Tenant {
             rows: written.rows,
             holes: written.holes,
         };
-        self.put_segment(transaction, ADD_SEGMENT, &entry)?;
+        let mut view = View::of(head.list, BTreeMap::new());
+        view.warm(number)?;
+        if is_live {
+            view.go_live(number, &BTreeSet::new())?;
+        }
+        head.list = view.list();
+        self.put_segment(transaction, ADD_SEGMENT, &entry, view.segments()[&number])?;
         head.segments += 1;
         Ok(entry)
+    }
+
+    /// Lets a segment that is listed so count from the next version of the list on, where it may.
+    pub(super) fn let_live(
+        &self,
+        transaction: &Transaction,
+        head: &mut Head,
+        (entry, state): (SegmentEntry, Segment),
+    ) -> Result<(), StorageError> {
+        let mut view = View::of(head.list, BTreeMap::from([(entry.number, state)]));
+        view.go_live(entry.number, &BTreeSet::new())?;
+        head.list = view.list();
+        let put = self.put_segment(
+            transaction,
+            REPLACE_SEGMENT,
+            &entry,
+            view.segments()[&entry.number],
+        )?;
+        if put == 1 {
+            return Ok(());
+        }
+        Err(self.damaged("segment", "a segment that goes live is not there"))
     }
 
     fn put_segment(
@@ -167,7 +199,9 @@ impl Tenant {
         transaction: &Transaction,
         sql: &'static str,
         entry: &SegmentEntry,
+        state: Segment,
     ) -> Result<u64, StorageError> {
+        let (live_from, retired_from) = versions(state);
         transaction.execute(statement!(
             sql,
             self.number,
@@ -175,7 +209,9 @@ impl Tenant {
             entry.ulid.to_bytes().to_vec(),
             i64::from(entry.rows),
             i64::from(entry.holes),
-            self.segment_mac(entry).to_vec(),
+            live_from.map(int),
+            retired_from.map(int),
+            self.segment_mac(entry, state).to_vec(),
         ))
     }
 
@@ -187,13 +223,14 @@ impl Tenant {
         (segment, written): (u32, &WrittenSegment),
         gone: &[Tombstone],
     ) -> Result<(), StorageError> {
+        let (_, state) = self.listed(transaction, segment)?;
         let entry = SegmentEntry {
             number: segment,
             ulid: written.ulid,
             rows: written.rows,
             holes: written.holes,
         };
-        let replaced = self.put_segment(transaction, REPLACE_SEGMENT, &entry)?;
+        let replaced = self.put_segment(transaction, REPLACE_SEGMENT, &entry, state)?;
         if replaced != 1 {
             return Err(self.damaged("segment", "a segment that is replaced is not there"));
         }
@@ -203,9 +240,30 @@ impl Tenant {
             .map(|(reference, erasure)| self.placed("tombstone", [*reference, *erasure], None).to_vec());
         let placed: Vec<Vec<u8>> = placed.collect();
         let references: Vec<i64> = erasures.keys().map(|reference| int(*reference)).collect();
-        head.tombstones -=
-            transaction.execute(statement!(CLEAR_TOMBSTONES, self.number, references, placed))?;
+        let cleared = transaction.execute(statement!(CLEAR_TOMBSTONES, self.number, references, placed))?;
+        head.tombstones = self.less("tombstone", head.tombstones, cleared)?;
         Ok(())
+    }
+
+    /// A counter after so many rows of a table went.
+    pub(super) fn less(&self, table: &str, counter: u64, went: u64) -> Result<u64, StorageError> {
+        let left = counter.checked_sub(went);
+        left.ok_or_else(|| self.damaged(table, "more rows went than its counters say that there are"))
+    }
+
+    /// A segment as it is listed within the transaction.
+    pub(super) fn listed(
+        &self,
+        transaction: &Transaction,
+        segment: u32,
+    ) -> Result<(SegmentEntry, Segment), StorageError> {
+        let sql = select!(segment, "FROM segment WHERE tenant = $1 AND number = $2");
+        let rows = transaction.query(statement!(sql, self.number, i64::from(segment)))?;
+        let row = rows.first();
+        row.map_or_else(
+            || Err(StorageError::PlaceUnknown { segment, row: 0 }),
+            |row| self.segment_row(row),
+        )
     }
 
     /// Takes the rows in, or answers as before, then without segments.
@@ -215,6 +273,7 @@ impl Tenant {
         head: &mut Head,
         imported: &ImportedRows<'_>,
         now: Timestamp,
+        is_told: bool,
     ) -> Result<(ImportAnswer, Vec<SegmentEntry>), StorageError> {
         let header = imported.header;
         let lookup = self.request_lookup(&header.request_id).to_vec();
@@ -229,12 +288,17 @@ impl Tenant {
         let erased = transaction.query(statement!(sql, self.number, int(imported.erasure)))?;
         let erased = erased.iter().map(|row| Ok(self.erasure_row(row)?.0.subject_id));
         imported.refuse_erased(&erased.collect::<Result<_, StorageError>>()?)?;
-        let sequence = head.state.next_sequence();
         let entries = imported
             .segments
             .iter()
-            .map(|written| self.add_segment(transaction, head, written))
+            .map(|written| self.add_segment(transaction, head, written, true))
             .collect::<Result<Vec<_>, _>>()?;
+        if is_told {
+            self.tell_of_live(transaction, head, &entries)?;
+        } else {
+            head.state.next_sequence();
+        }
+        let sequence = head.state.sequence;
         self.import_subjects(transaction, imported, now)?;
         self.import_references(transaction, imported, &entries, (sequence, now))?;
         let rows = imported.rows.len() as u64;

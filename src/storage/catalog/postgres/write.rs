@@ -1,14 +1,18 @@
 //! Writes to a catalog in a database: each method one transaction, which locks the tenant's row before anything else. Decides what belongs together; what a
 //! group does is left to the rules.
 //!
-//! A writer goes on from the row as it last wrote it. One that finds another number of changes there is told that somebody else writes, and refuses from then
-//! on: what its process holds of the tenant in memory is not what the tenant is.
+//! A writer that is *alone* goes on from the row as it last wrote it. One that finds another number of changes there is told that somebody else writes, and
+//! refuses from then on: what its process holds of the tenant in memory is not what the tenant is. The *nodes of a cluster* go on from the row as they find it, and
+//! write into the feed what they change of the gallery; each of their transactions begins with whether the node is still who it thinks (rule W2).
 
 use std::sync::Arc;
 
+use super::feed::Told;
 use super::head::{self, Head};
+use super::register::Standing;
 use super::{EpochSeal, Tenant};
 use crate::model::checkpoint::SignedCheckpoint;
+use crate::model::tenant::TenantSpec;
 use crate::model::timestamp::Timestamp;
 use crate::storage::catalog::code::int;
 use crate::storage::catalog::draft::Draft;
@@ -34,27 +38,73 @@ const PENDING_AFTER: &str = "SELECT reference, epoch, sealed FROM pending
 const RESEAL: &str = "UPDATE pending p SET epoch = $2, sealed = u.sealed FROM unnest($3::bigint[], $4::bytea[]) AS u(reference, sealed)
     WHERE p.tenant = $1 AND p.reference = u.reference";
 
+/// Who else writes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mode {
+    /// Nobody.
+    Alone,
+    /// Other nodes; this is the one that writes here.
+    Shared(Standing),
+}
+
 /// Writes a catalog in a database.
 pub(super) struct PostgresWriter {
     tenant: Arc<Tenant>,
-    /// As the last transaction left it, but for numbers that were given out since.
+    mode: Mode,
+    /// As the last transaction left it, but for numbers that were given out since. Where others write it is no more than that.
     head: Head,
     /// Why every write is refused.
-    poison: Option<String>,
+    poison: Option<Poison>,
+}
+
+/// Why a writer goes on no more.
+enum Poison {
+    /// By its own doing: opened again, the catalog says what is so.
+    Doubt(String),
+    /// Somebody else writes.
+    Overtaken(String),
 }
 
 impl PostgresWriter {
     /// Of this tenant's, whose row was just read.
-    pub(super) fn new(tenant: Arc<Tenant>, head: Head) -> Self {
+    pub(super) fn new(tenant: Arc<Tenant>, head: Head, mode: Mode) -> Self {
         Self {
             tenant,
+            mode,
             head,
             poison: None,
         }
     }
 
+    /// The tenant as of the last transaction.
+    pub(super) fn spec(&self) -> &TenantSpec {
+        &self.head.spec
+    }
+
+    /// Begins a transaction; gives the head that it goes on from, locked.
+    fn begin(&self) -> Result<(Transaction, Head), StorageError> {
+        let (tenant, seen) = (&*self.tenant, self.tenant.seen());
+        let (transaction, found) = match self.mode {
+            Mode::Alone => {
+                let (transaction, rows) = tenant.database.begin(head::lock(tenant.number))?;
+                (transaction, tenant.look(Head::of(tenant, rows.first())?, seen)?)
+            }
+            Mode::Shared(standing) => {
+                let (transaction, head, _) = tenant.begin(standing)?;
+                return Ok((transaction, head));
+            }
+        };
+        if found.state.commits != self.head.state.commits {
+            return Err(StorageError::Overtaken(format!(
+                "it has change {}, and this process made no more than {}",
+                found.state.commits, self.head.state.commits
+            )));
+        }
+        Ok((transaction, self.head.clone()))
+    }
+
     /// Does work as one transaction, whole or not at all, and the head as it leaves it. `before` is told what will be so; nothing is done again after it was.
-    fn transact<T>(
+    pub(super) fn transact<T>(
         &mut self,
         mut work: impl FnMut(&Tenant, &Transaction, &mut Head) -> Result<T, StorageError>,
         mut before: impl FnMut(&T) -> Result<bool, StorageError>,
@@ -66,25 +116,14 @@ impl PostgresWriter {
             tried += 1;
             let mut is_told = false;
             let mut attempt = || {
-                let seen = tenant.seen();
-                let (transaction, rows) = tenant.database.begin(head::lock(tenant.number))?;
-                let found = tenant.look(Head::of(&tenant, rows.first())?, seen)?;
-                if found.state.commits != self.head.state.commits {
-                    return Err(StorageError::Poisoned(format!(
-                        "its catalog has change {}, and this process made no more than {}: another one writes to it",
-                        found.state.commits, self.head.state.commits
-                    )));
-                }
-                let mut head = self.head.clone();
+                let (transaction, mut head) = self.begin()?;
                 let done = work(&tenant, &transaction, &mut head)?;
                 is_told = before(&done)?;
                 head.state.commits += 1;
                 match transaction.commit(vec![head.update(&tenant)]) {
                     Ok(()) => Ok((done, head)),
                     Err(Uncommitted::Undone(error)) => Err(error),
-                    Err(Uncommitted::Unknown(problem)) => Err(StorageError::Poisoned(format!(
-                        "it can't be told whether a commit was done: {problem}"
-                    ))),
+                    Err(Uncommitted::Unknown(problem)) => Err(self.unknown(problem)),
                 }
             };
             match attempt() {
@@ -100,8 +139,22 @@ impl PostgresWriter {
                     self.poison(&reason);
                     return Err(StorageError::Poisoned(reason));
                 }
+                Err(StorageError::Overtaken(reason)) => {
+                    self.poison = Some(Poison::Overtaken(reason.clone()));
+                    return Err(StorageError::Overtaken(reason));
+                }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// A commit of unknown outcome. Who is alone holds in memory what may not be so; who is not reads the row again anyway.
+    fn unknown(&self, problem: String) -> StorageError {
+        match self.mode {
+            Mode::Alone => {
+                StorageError::Poisoned(format!("it can't be told whether a commit was done: {problem}"))
+            }
+            Mode::Shared(_) => StorageError::Uncertain(problem),
         }
     }
 
@@ -109,10 +162,13 @@ impl PostgresWriter {
     fn draft<T>(
         &mut self,
         needs: impl Fn(&Head) -> Needs,
+        told: Told,
         mut rules: impl FnMut(&mut Draft<'_>, &mut State, &Tenant, &Head) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
+        let is_shared = matches!(self.mode, Mode::Shared(_));
         self.transact(
             |tenant, transaction, head| {
+                let before = head.state.sequence;
                 let mut needs = needs(head);
                 let facts = tenant.facts(transaction, &mut needs, head)?;
                 let epoch = tenant.epoch(head.epoch)?;
@@ -121,7 +177,12 @@ impl PostgresWriter {
                 let mut state = head.state;
                 let done = rules(&mut draft, &mut state, tenant, head)?;
                 head.state = state;
-                tenant.write(transaction, head, &draft.changes())?;
+                let mut changes = draft.changes();
+                if is_shared {
+                    tenant.bury_warming(transaction, &mut changes)?;
+                    tenant.tell_of(transaction, before..head.state.sequence, &changes, told)?;
+                }
+                tenant.write(transaction, head, &changes)?;
                 Ok(done)
             },
             |_| Ok(false),
@@ -136,22 +197,29 @@ impl WriteCatalog for PostgresWriter {
 
     fn check(&self) -> Result<(), StorageError> {
         match &self.poison {
-            Some(reason) => Err(StorageError::Poisoned(reason.clone())),
+            Some(Poison::Doubt(reason)) => Err(StorageError::Poisoned(reason.clone())),
+            Some(Poison::Overtaken(reason)) => Err(StorageError::Overtaken(reason.clone())),
             None => Ok(()),
         }
     }
 
     fn poison(&mut self, reason: &str) {
-        self.poison.get_or_insert_with(|| reason.to_owned());
+        self.poison
+            .get_or_insert_with(|| Poison::Doubt(reason.to_owned()));
     }
 
-    /// Nobody else gives numbers out and goes on: see [`PostgresWriter::transact`].
+    /// Who is alone gives numbers out from memory: nobody else does and goes on. Others take them in a transaction.
     fn reserve(&mut self, count: u64) -> Result<(u64, u64), StorageError> {
-        let state = &mut self.head.state;
-        let before = (state.last_reference, state.last_subject);
-        state.last_reference += count;
-        state.last_subject += count;
-        Ok(before)
+        let take = |state: &mut State| {
+            let before = (state.last_reference, state.last_subject);
+            state.last_reference += count;
+            state.last_subject += count;
+            before
+        };
+        match self.mode {
+            Mode::Alone => Ok(take(&mut self.head.state)),
+            Mode::Shared(_) => self.transact(|_, _, head| Ok(take(&mut head.state)), |_| Ok(false)),
+        }
     }
 
     fn commit(
@@ -165,6 +233,7 @@ impl WriteCatalog for PostgresWriter {
         }
         self.draft(
             |head| Needs::of(&group, &head.state),
+            Told::Each,
             |draft, state, tenant, head| {
                 let rules = tenant.rules(head, trace);
                 group::commit(draft, state, &rules, &group, now)
@@ -175,6 +244,7 @@ impl WriteCatalog for PostgresWriter {
     fn checkpoint(&mut self) -> Result<SignedCheckpoint, StorageError> {
         self.draft(
             |_| Needs::of_checkpoint(),
+            Told::Each,
             |draft, state, tenant, head| chain::checkpoint(draft, state, (&head.spec, &tenant.signer)),
         )
     }
@@ -185,8 +255,12 @@ impl WriteCatalog for PostgresWriter {
         ids: &[RowId],
         before: &mut Before<'_, Flushed>,
     ) -> Result<Flushed, StorageError> {
+        let mode = self.mode;
         self.transact(
-            |tenant, transaction, head| tenant.flush(transaction, head, written, ids),
+            |tenant, transaction, head| match mode {
+                Mode::Alone => tenant.flush(transaction, head, written, ids),
+                Mode::Shared(_) => tenant.flush_unfollowed(transaction, head, written, ids),
+            },
             |flushed| before(flushed).map(|()| true),
         )
     }
@@ -197,8 +271,9 @@ impl WriteCatalog for PostgresWriter {
         now: Timestamp,
         before: &mut Before<'_, [SegmentEntry]>,
     ) -> Result<(ImportAnswer, Vec<SegmentEntry>), StorageError> {
+        let is_shared = matches!(self.mode, Mode::Shared(_));
         self.transact(
-            |tenant, transaction, head| tenant.import(transaction, head, imported, now),
+            |tenant, transaction, head| tenant.import(transaction, head, imported, now, is_shared),
             |(_, entries)| before(entries).map(|()| true),
         )
     }
@@ -219,23 +294,34 @@ impl WriteCatalog for PostgresWriter {
     /// whatever heap, log or backup a copy of it lies. One that was cut off between its steps is done again whole, or ended by the next opening.
     fn forget_copies(&mut self) -> Result<bool, StorageError> {
         self.check()?;
-        let next = self.head.epoch + 1;
-        let key = self.tenant.epochs.begin(next)?;
+        let epoch = match self.mode {
+            Mode::Alone => self.head.epoch,
+            Mode::Shared(_) => self.tenant.head()?.epoch,
+        };
+        let (next, key) = self.tenant.epochs.begin(epoch)?;
         let seal = EpochSeal::new(&key, next, self.tenant.epochs.incarnation());
-        self.transact(
+        let is_next = self.transact(
             |tenant, transaction, head| {
+                if head.epoch != epoch {
+                    return Ok(false);
+                }
                 head.epoch = next;
-                tenant.reseal(transaction, &seal)
+                tenant.reseal(transaction, &seal)?;
+                Ok(true)
             },
-            |()| Ok(false),
+            |_| Ok(false),
         )?;
-        self.tenant.epochs.end_before(next)?;
-        Ok(true)
+        // Another node began one meanwhile, and what this one was asked to forget may have been pending when it did.
+        if is_next {
+            self.tenant.epochs.end_before(next)?;
+        }
+        Ok(is_next)
     }
 
     fn mark_purged(&mut self, erasures: &[u64], now: Timestamp) -> Result<usize, StorageError> {
         self.draft(
             |_| Needs::of_purge(erasures),
+            Told::Each,
             |draft, state, tenant, _| {
                 let by = (&tenant.id, &tenant.signer);
                 erase::mark_purged(draft, state, by, erasures, now)
@@ -252,6 +338,7 @@ impl WriteCatalog for PostgresWriter {
     ) -> Result<u64, StorageError> {
         self.draft(
             |_| Needs::of_catch_up(erasures),
+            Told::Anew,
             |draft, state, tenant, head| {
                 let rules = tenant.rules(head, trace);
                 erase::catch_up(draft, state, &rules, (erasures, may_miss_erasures), now)
@@ -265,6 +352,14 @@ impl WriteCatalog for PostgresWriter {
 }
 
 impl Tenant {
+    /// Its row now.
+    pub(super) fn head(&self) -> Result<Head, StorageError> {
+        let seen = self.seen();
+        let rows = self.database.read(vec![head::select(self.number)])?;
+        let row = rows.first().and_then(|rows| rows.first());
+        self.look(Head::of(self, row)?, seen)
+    }
+
     /// What the rules need of it.
     fn rules<'a>(&'a self, head: &'a Head, trace: &'a TraceOf<'a>) -> Rules<'a> {
         Rules {

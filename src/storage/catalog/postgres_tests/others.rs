@@ -1,8 +1,9 @@
 //! Other writers of a tenant, other keys and incarnations, and epochs that are over.
 
 use super::*;
+use crate::keys::epochs::Epochs;
 use crate::storage::catalog::seam::WriteCatalog;
-use crate::storage::database::{CatalogKeys, Database};
+use crate::storage::database::CatalogKeys;
 
 fn open_with(kept: &Kept, keys: &CatalogKeys) -> StorageError {
     let database = connect(&kept.address);
@@ -13,12 +14,13 @@ fn open_with(kept: &Kept, keys: &CatalogKeys) -> StorageError {
 #[test]
 fn of_two_writers_the_second_is_told_and_refuses_from_then_on() {
     let Some(kept) = Kept::new() else { return };
-    let (mut one, mut other) = (kept.open(), kept.open());
+    // Who opens it last goes on.
+    let (mut other, mut one) = (kept.open(), kept.open());
     enrolled(&mut one, "s1", 1);
     let group = || vec![Write::Enroll(enroll("r2", "s2", &[2]))];
     let refused = commit(&mut other, group()).expect_err("stale");
     assert!(
-        matches!(&refused, StorageError::Poisoned(reason) if reason.contains("another one writes")),
+        matches!(&refused, StorageError::Overtaken(reason) if reason.starts_with("it has change ")),
         "{refused}"
     );
     assert!(other.writer.check().is_err());
@@ -99,21 +101,56 @@ fn another_incarnation_is_told_in_words() {
 }
 
 #[test]
-fn a_tenant_is_made_once_and_one_that_was_cut_off_gives_way() {
+fn a_tenant_is_made_once_and_a_making_is_nobody_elses_to_take() {
     let Some(kept) = Kept::new() else { return };
     let database = connect(&kept.address);
-    let make = |database: &Database| {
+    let make = || {
         let dir = TempDir::new().expect("a temporary directory");
-        create(database, dir.path(), &spec("acme"), &keys()).map(|()| dir)
+        create(&database, dir.path(), &spec("acme"), &keys()).map(|made| (dir, made))
     };
-    let dir = make(&database).expect("nothing was written to the one before");
-    let again = Kept { dir, ..kept };
-    enrolled(&mut again.open(), "s1", 1);
-    let refused = make(&database).expect_err("it has somebody");
+    let is_in_the_making = |refused: &StorageError| matches!(refused, StorageError::InTheMaking { .. });
+    let refused = make().expect_err("another process makes it");
+    assert!(is_in_the_making(&refused), "{refused}");
+    let other = [9; INCARNATION_LEN];
+    assert!(
+        !take_back(&database, &id("acme"), &other).expect("asked"),
+        "it is not its own"
+    );
+    // Who opens it has its keys: from then on it is there, though nobody is enrolled.
+    kept.open();
+    let refused = make().expect_err("it is there");
     assert!(matches!(refused, StorageError::TenantExists(_)), "{refused}");
-    again.open();
-    let unknown = super::super::open(&database, again.dir.path(), &id("nobody"), &keys(), signer());
+    assert!(
+        !give_up_making(&database, &id("acme")).expect("asked"),
+        "it is made"
+    );
+    enrolled(&mut kept.open(), "s1", 1);
+    let unknown = super::super::open(&database, kept.dir.path(), &id("nobody"), &keys(), signer());
     assert!(matches!(unknown.err(), Some(StorageError::TenantUnknown(_))));
+}
+
+#[test]
+fn a_making_that_was_cut_off_is_given_up_and_its_number_is_not_given_out_again() {
+    let Some(kept) = Kept::new() else { return };
+    let database = connect(&kept.address);
+    assert!(give_up_making(&database, &id("acme")).expect("given up"));
+    assert!(
+        !give_up_making(&database, &id("acme")).expect("asked"),
+        "there is none"
+    );
+    assert!(kept.try_open().is_err(), "whoever still makes it has nothing");
+    let dir = TempDir::new().expect("a temporary directory");
+    let made = create(&database, dir.path(), &spec("acme"), &keys()).expect("made");
+    assert_eq!(kept.sql("SELECT tenant FROM tenant"), "2");
+    assert!(take_back(&database, &id("acme"), &made).expect("taken back"));
+    create(
+        &database,
+        TempDir::new().expect("one").path(),
+        &spec("acme"),
+        &keys(),
+    )
+    .expect("made");
+    assert_eq!(kept.sql("SELECT tenant FROM tenant"), "3");
 }
 
 #[test]
@@ -141,13 +178,13 @@ fn what_an_epoch_sealed_does_not_open_once_it_is_over() {
     enrolled(&mut catalog, "s1", 1);
     enrolled(&mut catalog, "s2", 2);
     kept.sql("CREATE TABLE heap AS SELECT * FROM pending");
-    let former = kept.epochs().get(1).expect("read").expect("there");
+    let former = kept.epochs().read(1).expect("read").expect("there");
     commit(&mut catalog, vec![erase("e1", "s1")]).expect("erased");
     assert!(catalog.writer.forget_copies().expect("done"));
     assert_eq!(kept.sql("SELECT epoch FROM pending"), "2");
     let file = fs::read_to_string(kept.dir.path().join(EPOCHS_FILE)).expect("readable");
     assert!(!file.contains("\"1\":") && file.contains("\"2\":"));
-    assert_eq!(kept.epochs().get(1).expect("read"), None);
+    assert_eq!(kept.epochs().read(1).expect("read"), None);
     // The remnant is whole, and only the key is gone.
     let row = connect(&kept.address)
         .read(vec![statement!("SELECT sealed FROM heap WHERE reference = 1")])
@@ -155,7 +192,7 @@ fn what_an_epoch_sealed_does_not_open_once_it_is_over() {
     let sealed: &[u8] = row[0][0].get(0);
     let seal = EpochSeal::new(&former, 1, kept.epochs().incarnation());
     assert_eq!(seal.open(1, sealed).as_deref(), Some(&exact(1)));
-    let second = kept.epochs().get(2).expect("read").expect("there");
+    let second = kept.epochs().read(2).expect("read").expect("there");
     let seal = EpochSeal::new(&second, 2, kept.epochs().incarnation());
     assert_eq!(seal.open(1, sealed), None);
     kept.sql("DELETE FROM pending; INSERT INTO pending SELECT * FROM heap WHERE reference = 2");
@@ -166,41 +203,69 @@ fn what_an_epoch_sealed_does_not_open_once_it_is_over() {
     );
 }
 
-/// Where a change of the epoch was cut off.
-fn cut_off(is_committed: bool) {
+#[test]
+fn what_an_epoch_sealed_that_did_not_come_opens_under_no_later_one() {
     let Some(kept) = Kept::new() else { return };
-    let file = kept.dir.path().join(EPOCHS_FILE);
-    let mut catalog = kept.open();
-    enrolled(&mut catalog, "s1", 1);
-    kept.epochs().begin(2).expect("begun");
-    let both = fs::read(&file).expect("readable");
-    if is_committed {
-        drop(catalog);
-        catalog = kept.open();
-        catalog.writer.forget_copies().expect("done");
-        // The end of the former epoch did not come to the disk.
-        fs::write(&file, both).expect("written");
-    }
-    drop(catalog);
+    enrolled(&mut kept.open(), "s1", 1);
+    // A purge that was undone: its key was made, and rows that were never committed were sealed with it.
+    let (epoch, key) = kept.epochs().begin(1).expect("begun");
+    let remnant = EpochSeal::new(&key, epoch, kept.epochs().incarnation()).seal(1, &exact(1));
     let mut catalog = kept.open();
     let found = catalog.reader.locate(&[1]).expect("read").remove(0);
     assert!(matches!(found, Some(Located::Pending(row)) if *row.exact == exact(1)));
-    assert_eq!(kept.epochs().get(1).expect("read").is_none(), is_committed);
+    commit(&mut catalog, vec![erase("e1", "s1")]).expect("erased");
     assert!(catalog.writer.forget_copies().expect("done"));
-    let left = [1, 2, 3].map(|epoch| kept.epochs().get(epoch).expect("read").is_some());
-    assert_eq!(left, [false, !is_committed, is_committed]);
-    drop(catalog);
-    enrolled(&mut kept.open(), "s2", 2);
+    let left = [1, 2, 3].map(|epoch| kept.epochs().read(epoch).expect("read"));
+    assert_eq!(left.each_ref().map(Option::is_some), [false, false, true]);
+    let [_, _, Some(third)] = left else {
+        panic!("there")
+    };
+    for epoch in [2, 3] {
+        let seal = EpochSeal::new(&third, epoch, kept.epochs().incarnation());
+        assert_eq!(seal.open(1, &remnant), None);
+    }
 }
 
-#[test]
-fn an_epoch_that_was_begun_and_did_not_come_is_begun_again() {
-    cut_off(false);
+/// Keys of epochs whose end does not come to the disk.
+struct CutOff(EpochKeys);
+
+impl Epochs for CutOff {
+    fn incarnation(&self) -> [u8; INCARNATION_LEN] {
+        self.0.incarnation()
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn read(&self, epoch: u64) -> Result<Option<SecretKey>, crate::keys::error::KeyError> {
+        self.0.read(epoch)
+    }
+
+    fn begin(&self, after: u64) -> Result<(u64, SecretKey), crate::keys::error::KeyError> {
+        self.0.begin(after)
+    }
+
+    fn end_before(&self, _epoch: u64) -> Result<(), crate::keys::error::KeyError> {
+        Ok(())
+    }
 }
 
 #[test]
 fn an_epoch_whose_end_was_cut_off_is_ended() {
-    cut_off(true);
+    let Some(kept) = Kept::new() else { return };
+    enrolled(&mut kept.open(), "s1", 1);
+    let (database, epochs) = (connect(&kept.address), Arc::new(CutOff(kept.epochs())));
+    let tenant = Tenant::find(&database, &id("acme"), &keys().secret, epochs, signer()).expect("found");
+    let (head, _, _) = tenant.take_up(None).expect("taken up");
+    let mut writer = tenant.writer(head, Mode::Alone).expect("opened");
+    assert!(writer.forget_copies().expect("done"));
+    let left = || [1, 2].map(|epoch| kept.epochs().read(epoch).expect("read").is_some());
+    assert_eq!(left(), [true, true]);
+    let catalog = kept.open();
+    assert_eq!(left(), [false, true]);
+    let found = catalog.reader.locate(&[1]).expect("read").remove(0);
+    assert!(matches!(found, Some(Located::Pending(row)) if *row.exact == exact(1)));
 }
 
 #[test]

@@ -168,6 +168,29 @@ fn a_commit_that_the_server_did_not_answer_is_in_doubt() {
     );
 }
 
+#[test]
+fn an_opening_waits_for_a_commit_that_is_still_under_way() {
+    let Some(kept) = Kept::new() else { return };
+    drop(kept.open());
+    // Stands for the transaction of a process that is gone: the server still works at it.
+    let database = connect(&kept.address);
+    let (transaction, _) = database
+        .begin(statement!(
+            "SELECT tenant FROM tenant WHERE name = 'acme' FOR UPDATE"
+        ))
+        .expect("begun");
+    thread::scope(|scope| {
+        let opening = scope.spawn(|| kept.open().writer.state().commits);
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        while kept.sql(waiting) == "0" {
+            assert!(!opening.is_finished(), "it waits");
+            thread::yield_now();
+        }
+        transaction.commit(Vec::new()).expect("done");
+        assert_eq!(opening.join().expect("no panic"), 2);
+    });
+}
+
 /// Lets the server call off the first so many changes of the tenant's row.
 fn called_off(kept: &Kept, times: u32) {
     kept.sql(&format!(
@@ -188,7 +211,7 @@ fn what_is_called_off_for_others_sake_is_done_again() {
     enrolled(&mut catalog, "s1", 1);
     assert_eq!(kept.sql("SELECT last_value FROM tries"), "3");
     let state = catalog.writer.state();
-    assert_eq!((state.subjects, state.references, state.commits), (1, 1, 1));
+    assert_eq!((state.subjects, state.references, state.commits), (1, 1, 2));
     let (events, _) = catalog.reader.usage(None, None, 10).expect("history");
     assert_eq!(events.len(), 1);
 }

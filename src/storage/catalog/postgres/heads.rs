@@ -1,0 +1,211 @@
+//! A database as a cluster shares it: the register, and heads of many galleries in one reading. Decides nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio_postgres::Row;
+
+use super::head::{self, Head, Identity};
+use super::register::{self, Register, Standing};
+use super::rows::select;
+use super::shared::SharedCatalog;
+use super::{Incarnation, Owner, Tenant, create_row, migrate};
+use crate::cluster::members::{Life, Suspect};
+use crate::cluster::placement::{Gallery, NodeId};
+use crate::cluster::view::Reading;
+use crate::keys::epochs::Epochs;
+use crate::keys::receipt::ReceiptSigner;
+use crate::keys::secret::SecretKey;
+use crate::model::id::TenantId;
+use crate::model::tenant::TenantSpec;
+use crate::storage::database::Database;
+use crate::storage::database::transaction::statement;
+use crate::storage::error::StorageError;
+
+/// Segments of these tenants, each with its tenant.
+const SEGMENTS: &str = select!(
+    segment,
+    ", tenant FROM segment WHERE tenant IN (SELECT tenant FROM tenant WHERE name = ANY($1))"
+);
+
+/// A database as the nodes and fronts of a cluster share it. Any number of threads may call it.
+pub struct Cluster {
+    database: Database,
+    replicas: usize,
+    owners: Mutex<HashMap<TenantId, Arc<Known>>>,
+}
+
+/// A tenant whose keys were made ready before.
+struct Known {
+    incarnation: Incarnation,
+    owner: Owner,
+    /// The most changes that its row was seen with.
+    seen: AtomicU64,
+}
+
+/// What one reading tells of a tenant's gallery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GalleryReading {
+    /// The gallery, by which its parts are placed.
+    pub gallery: Gallery,
+    /// Its head, and its list of segments.
+    pub reading: Reading,
+}
+
+impl Cluster {
+    /// Of a database whose tables are there. A part has so many owners.
+    pub fn new(database: &Database, replicas: usize) -> Result<Self, StorageError> {
+        migrate::check(database)?;
+        Ok(Self {
+            database: database.clone(),
+            replicas,
+            owners: Mutex::default(),
+        })
+    }
+
+    /// Registers a node, for the first time or again, as one that joins. Nothing counts any more that it did by an earlier registration.
+    pub fn register(&self, node: NodeId, weight: u32, address: &str) -> Result<Standing, StorageError> {
+        register::register(&self.database, node, weight, address)
+    }
+
+    /// A sign of life.
+    pub fn beat(&self, who: Standing) -> Result<(), StorageError> {
+        register::beat(&self.database, who)
+    }
+
+    /// A node goes on in its life.
+    pub fn advance(&self, who: Standing, to: Life) -> Result<(), StorageError> {
+        register::advance(&self.database, who, to)
+    }
+
+    /// Fences a node, unless it gave a sign of life since it was seen. Says whether it is gone now by this.
+    pub fn fence(&self, by: Standing, suspect: &Suspect) -> Result<bool, StorageError> {
+        register::fence(&self.database, by, suspect)
+    }
+
+    /// The nodes, as they are at one moment after the call.
+    pub fn nodes(&self) -> Result<Register, StorageError> {
+        register::read(&self.database)
+    }
+
+    /// Makes a tenant of nobody; it is there when this returns, and may be there where that is uncertain.
+    pub fn create(
+        &self,
+        spec: &TenantSpec,
+        secret: &SecretKey,
+        incarnation: &Incarnation,
+    ) -> Result<(), StorageError> {
+        create_row(&self.database, spec, secret, incarnation)
+    }
+
+    /// Opens a tenant for a node.
+    pub fn open(
+        &self,
+        standing: Standing,
+        id: &TenantId,
+        secret: &SecretKey,
+        epochs: Arc<dyn Epochs>,
+        signer: ReceiptSigner,
+    ) -> Result<SharedCatalog, StorageError> {
+        let tenant = Tenant::find(&self.database, id, secret, epochs, signer)?;
+        SharedCatalog::open(tenant, standing, self.replicas)
+    }
+
+    /// Heads and lists of the galleries of these tenants, by their catalogs' secrets, all of one moment after the call. One who is missing is unknown; what is wrong with one is told of
+    /// that one alone.
+    pub fn heads(
+        &self,
+        tenants: &BTreeMap<TenantId, SecretKey>,
+    ) -> Result<HashMap<TenantId, Result<GalleryReading, StorageError>>, StorageError> {
+        let seen = self.seen(tenants.keys());
+        let names: Vec<String> = tenants.keys().map(|id| id.as_str().to_owned()).collect();
+        let rows = self
+            .database
+            .read(vec![head::by_names(names.clone()), statement!(SEGMENTS, names)])?;
+        let [heads, segments] = register::sets(&self.database, rows)?;
+        let mut by_tenant: HashMap<i64, Vec<Row>> = HashMap::new();
+        for row in segments {
+            let tenant = row.try_get(7).unwrap_or_default();
+            by_tenant.entry(tenant).or_default().push(row);
+        }
+        let mut told = HashMap::new();
+        for row in &heads {
+            let name: &str = row.try_get(head::NAME).unwrap_or_default();
+            let Some((id, secret)) = tenants.iter().find(|(id, _)| id.as_str() == name) else {
+                continue;
+            };
+            let seen = seen.get(id).copied().unwrap_or_default();
+            told.insert(id.clone(), self.gallery((id, secret), row, &mut by_tenant, seen));
+        }
+        Ok(told)
+    }
+
+    fn gallery(
+        &self,
+        (id, secret): (&TenantId, &SecretKey),
+        row: &Row,
+        segments: &mut HashMap<i64, Vec<Row>>,
+        seen: u64,
+    ) -> Result<GalleryReading, StorageError> {
+        let known = self.known(id, secret, row)?;
+        let head = Head::of(&known.owner, Some(row))?;
+        let commits = head.state.commits;
+        known.seen.fetch_max(commits, Ordering::SeqCst);
+        if commits < seen {
+            let fault = format!("it ends with change {commits}, but {seen} were seen");
+            return Err(known.owner.damaged("tenant", &fault));
+        }
+        let segments = segments.remove(&known.owner.number).unwrap_or_default();
+        if segments.len() as u64 != head.segments {
+            let fault = format!(
+                "it has {} segments; its counters say {}",
+                segments.len(),
+                head.segments
+            );
+            return Err(known.owner.damaged("segment", &fault));
+        }
+        Ok(GalleryReading {
+            gallery: Gallery::of(id, head.spec.created_at),
+            reading: known.owner.reading(&head, &segments)?,
+        })
+    }
+
+    /// Its keys, made ready once an incarnation.
+    fn known(&self, id: &TenantId, secret: &SecretKey, row: &Row) -> Result<Arc<Known>, StorageError> {
+        let found: &[u8] = row.try_get(head::INCARNATION).unwrap_or_default();
+        if let Some(known) = self
+            .owners
+            .lock()
+            .get(id)
+            .filter(|known| known.incarnation == *found)
+        {
+            return Ok(Arc::clone(known));
+        }
+        let (Identity { number, cells }, incarnation) = Identity::of(&self.database, (id, row), secret)?;
+        let owner = Owner {
+            database: self.database.clone(),
+            id: id.clone(),
+            number,
+            cells,
+        };
+        let known = Arc::new(Known {
+            incarnation,
+            owner,
+            seen: AtomicU64::new(0),
+        });
+        self.owners.lock().insert(id.clone(), Arc::clone(&known));
+        Ok(known)
+    }
+
+    /// With how many changes rows were seen by now.
+    fn seen<'a>(&self, tenants: impl Iterator<Item = &'a TenantId>) -> HashMap<TenantId, u64> {
+        let owners = self.owners.lock();
+        let seen = tenants.filter_map(|id| {
+            let known = owners.get(id)?;
+            Some((id.clone(), known.seen.load(Ordering::SeqCst)))
+        });
+        seen.collect()
+    }
+}

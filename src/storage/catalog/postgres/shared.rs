@@ -1,0 +1,333 @@
+//! What a node of a cluster has of a tenant's catalog: its feed, its followers, its rows and its writes.
+//! Calls block. Decides nothing that `cluster` has a rule for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use ulid::Ulid;
+use zeroize::Zeroizing;
+
+use super::Tenant;
+use super::feed::FEED_MAX;
+use super::head::{self, Head};
+use super::read::{PostgresReader, while_epochs_end};
+use super::register::{self, Standing};
+use super::rows::select;
+use super::write::{Mode, PostgresWriter};
+use crate::cluster::course::{Change, Reference};
+use crate::cluster::followers::{Follower, Report, Write as Waiting};
+use crate::cluster::placement::NodeId;
+use crate::cluster::view::{self, Reading, Segment};
+use crate::model::checkpoint::SignedCheckpoint;
+use crate::model::id::SubjectId;
+use crate::model::link::LinkKind;
+use crate::model::timestamp::Timestamp;
+use crate::storage::catalog::erase::Trace;
+use crate::storage::catalog::seam::{ReadCatalog, WriteCatalog};
+use crate::storage::catalog::segments::{Located, Tombstone};
+use crate::storage::database::transaction::statement;
+use crate::storage::error::StorageError;
+use crate::storage::place::{Place, RowId, StoredRow};
+use crate::storage::segment::writer::WrittenSegment;
+use crate::storage::write::{Answers, CandidateInfo, Write};
+
+const FRESH: &str = select!(place, ", p.epoch, p.sealed FROM reference r
+    LEFT JOIN pending p ON p.tenant = r.tenant AND p.reference = r.id WHERE r.tenant = $1 AND r.segment IS NULL ORDER BY r.id");
+const SEGMENT: &str = select!(segment, "FROM segment WHERE tenant = $1 AND number = $2");
+const TOMBSTONES: &str = select!(
+    tombstone,
+    "FROM tombstone WHERE tenant = $1 AND segment = $2 ORDER BY slot"
+);
+/// A segment's object as whoever wrote it has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentObject {
+    /// Its name.
+    pub ulid: Ulid,
+    /// Rows, holes included.
+    pub rows: u32,
+    /// Holes.
+    pub holes: u32,
+}
+
+/// A segment as the catalog lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedSegment {
+    /// Its number.
+    pub number: u32,
+    /// What holds it now.
+    pub object: SegmentObject,
+    /// Where it stands.
+    pub state: Segment,
+    /// Rows in it that must not be found, with who was there.
+    pub dead: BTreeMap<u32, Reference>,
+}
+
+/// A row in the fresh part.
+pub struct FreshRow {
+    /// Its reference and its subject's handle.
+    pub id: RowId,
+    /// The exact row, 2·D bytes.
+    pub exact: Zeroizing<Vec<u8>>,
+}
+
+/// Where a row is, and the row itself where it is in the fresh part.
+pub type LocatedRow = (Place, Option<FreshRow>);
+
+/// One tenant's catalog as a node of a cluster has it. Any number of threads may call it; writes go one at a time.
+pub struct SharedCatalog {
+    tenant: Arc<Tenant>,
+    standing: Standing,
+    replicas: usize,
+    reader: PostgresReader,
+    writer: Mutex<PostgresWriter>,
+}
+
+impl SharedCatalog {
+    pub(super) fn open(
+        tenant: Arc<Tenant>,
+        standing: Standing,
+        replicas: usize,
+    ) -> Result<Self, StorageError> {
+        let (head, _, _) = tenant.take_up(Some(standing))?;
+        let writer = tenant.writer(head, Mode::Shared(standing))?;
+        Ok(Self {
+            reader: PostgresReader::new(Arc::clone(&tenant)),
+            tenant,
+            standing,
+            replicas,
+            writer: Mutex::new(writer),
+        })
+    }
+
+    /// Takes this node in among the gallery's followers, in the transaction that reads head and view: `begin` begins a course by them, and gives its number and its first report. Where the
+    /// server calls the transaction off `begin` is asked again, and the course before is to be given up.
+    pub fn follow(&self, begin: &mut dyn FnMut(Reading) -> (u64, Report)) -> Result<(), StorageError> {
+        self.tenant.follow(self.standing, begin)
+    }
+
+    /// How far a course has come.
+    pub fn report(&self, follower: Follower, report: &Report) -> Result<(), StorageError> {
+        self.tenant.report(follower, report)
+    }
+
+    /// A course that has no row of the gallery any more, nor one on its way, ends.
+    pub fn leave(&self, follower: Follower) -> Result<(), StorageError> {
+        self.tenant.leave(follower)
+    }
+
+    /// Whom a committed write still waits for; it may be acknowledged when there is nobody.
+    pub fn waits_for(&self, write: &Waiting) -> Result<BTreeSet<NodeId>, StorageError> {
+        Ok(self.tenant.watched()?.waits_for(write, self.replicas))
+    }
+
+    /// Whether a warming segment may go live now. [`Self::go_live`] asks again.
+    pub fn may_go_live(&self, segment: u32) -> Result<bool, StorageError> {
+        Ok(self.tenant.watched()?.may_go_live(segment, self.replicas))
+    }
+
+    /// Whether the object of a segment may be deleted.
+    pub fn may_delete(&self, segment: Segment) -> Result<bool, StorageError> {
+        self.tenant.may_delete(segment)
+    }
+
+    /// Up to `limit` changes after one ([`FEED_MAX`] at most), in their order, and the head of the same reading. [`StorageError::FeedCut`] where the next one is not there any more.
+    pub fn feed(&self, after: u64, limit: usize) -> Result<(view::Head, Vec<(u64, Change)>), StorageError> {
+        self.tenant.feed(after, limit.min(FEED_MAX))
+    }
+
+    /// Cuts the feed as far as no follower needs it; gives the last change that may be missing.
+    pub fn cut_feed(&self) -> Result<u64, StorageError> {
+        self.tenant.cut_feed(self.standing)
+    }
+
+    /// The rows of the fresh part by reference, and the head of the same reading.
+    pub fn load_fresh(&self) -> Result<(view::Head, Vec<FreshRow>), StorageError> {
+        let tenant = &*self.tenant;
+        while_epochs_end(|| {
+            let seen = tenant.seen();
+            let read = vec![head::select(tenant.number), statement!(FRESH, tenant.number)];
+            let [head, rows] = register::sets(&tenant.database, tenant.database.read(read)?)?;
+            let head = tenant.look(Head::of(tenant, head.first())?, seen)?;
+            if rows.len() as u64 != head.state.pending {
+                let fault = format!(
+                    "it has {} rows; its counters say {}",
+                    rows.len(),
+                    head.state.pending
+                );
+                return Err(tenant.damaged("pending", &fault));
+            }
+            let mut seals = BTreeMap::new();
+            let fresh = rows
+                .iter()
+                .map(|row| match self.reader.located(row, &mut seals)? {
+                    Located::Pending(StoredRow { id, exact }) => Ok(FreshRow { id, exact }),
+                    Located::Placed { .. } => Err(tenant.damaged("reference", "a pending row has a place")),
+                });
+            Ok((head.of_gallery(tenant), fresh.collect::<Result<_, _>>()?))
+        })
+    }
+
+    /// What lists a segment, and the head of the same reading; `None` where there is no such segment.
+    pub fn load_segment(&self, number: u32) -> Result<(view::Head, Option<ListedSegment>), StorageError> {
+        let tenant = &*self.tenant;
+        let (seen, segment) = (tenant.seen(), i64::from(number));
+        let read = vec![
+            head::select(tenant.number),
+            statement!(SEGMENT, tenant.number, segment),
+            statement!(TOMBSTONES, tenant.number, segment),
+        ];
+        let [head, listed, tombstones] = register::sets(&tenant.database, tenant.database.read(read)?)?;
+        let head = tenant.look(Head::of(tenant, head.first())?, seen)?;
+        let Some(row) = listed.first() else {
+            return Ok((head.of_gallery(tenant), None));
+        };
+        let (entry, state) = tenant.segment_row(row)?;
+        let dead = tombstones
+            .iter()
+            .filter_map(|row| tenant.tombstone_row(row).transpose());
+        let dead = dead.map(|dead| dead.map(|tombstone| (tombstone.row, Reference(tombstone.reference))));
+        let listed = ListedSegment {
+            number,
+            object: SegmentObject {
+                ulid: entry.ulid,
+                rows: entry.rows,
+                holes: entry.holes,
+            },
+            state,
+            dead: dead.collect::<Result<_, _>>()?,
+        };
+        Ok((head.of_gallery(tenant), Some(listed)))
+    }
+
+    /// Where the rows of references are, one answer each; `None` for one that was erased or never was.
+    pub fn locate(&self, references: &[Reference]) -> Result<Vec<Option<LocatedRow>>, StorageError> {
+        let numbers: Vec<u64> = references.iter().map(|reference| reference.0).collect();
+        let located = self.reader.locate(&numbers)?;
+        let place = |located| match located {
+            Located::Placed { segment, row } => (Place::Segment { segment, row }, None),
+            Located::Pending(StoredRow { id, exact }) => {
+                let place = Place::Pending {
+                    reference: id.reference,
+                };
+                (place, Some(FreshRow { id, exact }))
+            }
+        };
+        Ok(located.into_iter().map(|located| located.map(place)).collect())
+    }
+
+    /// Who rows belong to, one answer a row; `None` for one that is not enrolled any more.
+    pub fn candidates(
+        &self,
+        ids: &[RowId],
+        links: &[LinkKind],
+    ) -> Result<Vec<Option<CandidateInfo>>, StorageError> {
+        self.reader.candidates(ids, links)
+    }
+
+    /// Whoever of these is enrolled, the first of them.
+    pub fn first_known(&self, subjects: &[SubjectId]) -> Result<Option<SubjectId>, StorageError> {
+        self.reader.first_known(subjects)
+    }
+
+    /// Does a group of writes, one answer a write, from the catalog as it is. `sealed` gives a sealed row (segment, row) as it stands in its object. Where
+    /// [`StorageError::Uncertain`] comes, the same group again is answered.
+    pub fn commit(
+        &self,
+        group: Vec<Write>,
+        now: Timestamp,
+        sealed: &dyn Fn(u32, u32) -> Result<Vec<u8>, StorageError>,
+    ) -> Result<Answers, StorageError> {
+        let trace = |segment, row| Ok(Trace::of(&sealed(segment, row)?));
+        self.writer.lock().commit(group, now, &trace)
+    }
+
+    /// Signs for the history as far as it is.
+    pub fn checkpoint(&self) -> Result<SignedCheckpoint, StorageError> {
+        self.writer.lock().checkpoint()
+    }
+
+    /// Gives out so many reference numbers and subject handles; the last ones before them.
+    pub fn reserve(&self, count: u64) -> Result<(u64, u64), StorageError> {
+        self.writer.lock().reserve(count)
+    }
+
+    /// The first step of a flush: lists an object whose row i is that of `ids[i]`, or a hole, under a new number. Gives the number, and the rows that are dead already.
+    /// [`StorageError::RowsMoved`] where another node was faster.
+    pub fn warm(&self, object: SegmentObject, ids: &[RowId]) -> Result<(u32, Vec<u32>), StorageError> {
+        let written = WrittenSegment {
+            ulid: object.ulid,
+            path: std::path::PathBuf::new(),
+            rows: object.rows,
+            holes: object.holes,
+        };
+        let warmed = self.writer.lock().transact(
+            |tenant, transaction, head| tenant.warm(transaction, head, &written, ids),
+            |_| Ok(false),
+        )?;
+        Ok((warmed.entry.number, warmed.dead))
+    }
+
+    /// The second step: its rows count there from now on. `false` where its owners have not loaded it.
+    pub fn go_live(&self, segment: u32) -> Result<bool, StorageError> {
+        let replicas = self.replicas;
+        self.writer.lock().transact(
+            |tenant, transaction, head| {
+                let watched = tenant.watched_within(transaction, head)?;
+                if !watched.may_go_live(segment, replicas) {
+                    return Ok(false);
+                }
+                tenant.go_live(transaction, head, segment)?;
+                Ok(true)
+            },
+            |_| Ok(false),
+        )
+    }
+
+    /// Points a segment to another object of as many rows, in which these dead rows are holes.
+    pub fn replace(
+        &self,
+        segment: u32,
+        object: SegmentObject,
+        gone: &BTreeMap<u32, Reference>,
+    ) -> Result<(), StorageError> {
+        let written = WrittenSegment {
+            ulid: object.ulid,
+            path: std::path::PathBuf::new(),
+            rows: object.rows,
+            holes: object.holes,
+        };
+        let gone = gone.iter().map(|(row, reference)| Tombstone {
+            reference: reference.0,
+            segment,
+            row: *row,
+        });
+        let gone: Vec<Tombstone> = gone.collect();
+        self.writer.lock().replace(segment, &written, &gone)
+    }
+
+    /// Begins the next epoch of pending rows and ends the one before; `false` where another node did.
+    pub fn forget_copies(&self) -> Result<bool, StorageError> {
+        self.writer.lock().forget_copies()
+    }
+
+    /// Marks erasures purged of which no segment holds a row, and counts them.
+    pub fn mark_purged(&self, erasures: &[u64], now: Timestamp) -> Result<usize, StorageError> {
+        self.writer.lock().mark_purged(erasures, now)
+    }
+}
+
+#[cfg(test)]
+impl SharedCatalog {
+    /// For the behaviours of all engines.
+    pub(in crate::storage) fn into_seam(self) -> crate::storage::catalog::seam::OpenCatalog {
+        let (head, listed, tombstones) = self.tenant.take_up(Some(self.standing)).expect("read");
+        crate::storage::catalog::seam::OpenCatalog {
+            spec: head.spec,
+            segments: listed.into_iter().map(|(entry, _)| entry).collect(),
+            tombstones,
+            reader: Box::new(self.reader),
+            writer: Box::new(self.writer.into_inner()),
+        }
+    }
+}
