@@ -239,7 +239,12 @@ impl Engine {
                 answer
             }));
         }
-        let refused = self.enqueue(jobs).err();
+        // A refusal costs next to nothing: where all are refused nobody is woken.
+        let refused = if jobs.is_empty() {
+            None
+        } else {
+            self.enqueue(jobs).err()
+        };
         let mut scanned = Vec::with_capacity(requests.len());
         for answer in answers {
             scanned.push(match (answer, &refused) {

@@ -40,12 +40,16 @@ impl From<KeyError> for OpenError {
 }
 
 impl OpenError {
-    /// Whether it may be gone by itself later: the database is away, or went while it was asked to do something.
+    /// Whether it may be gone by itself later: the database is away, or went while it was asked to do something, or a disk is full.
     pub(super) fn may_pass(&self) -> bool {
         matches!(
             self,
             Self::Storage(
-                StorageError::Unreachable { .. } | StorageError::Database { .. } | StorageError::Poisoned(_)
+                StorageError::Unreachable { .. }
+                    | StorageError::Database { .. }
+                    | StorageError::Poisoned(_)
+                    | StorageError::Uncertain(_)
+                    | StorageError::Full(_)
             )
         )
     }

@@ -273,7 +273,14 @@ impl LocalNode {
         let keys = |error: KeyError| NodeError::StorageRefused(error.to_string());
         let _one_at_a_time = self.changing.lock();
         let Some(slot) = self.tenants.read().get(id).cloned() else {
-            // A drop that was cut off after its directory went is ended here.
+            // A drop that was cut off after its directory went is ended here, unless its rows may be there.
+            if self.home.has_left(id) {
+                let reason = "something of it is left, or its database does not answer: restart the server, then drop it again";
+                return Err(NodeError::TenantUnavailable {
+                    tenant: id.clone(),
+                    reason: reason.to_owned(),
+                });
+            }
             return match self.keyring().get(id, Purpose::Data).map_err(keys)? {
                 Some(_) => self.keyring().destroy(id).map_err(keys),
                 None => Err(NodeError::TenantUnknown(id.clone())),

@@ -115,13 +115,12 @@ impl Store {
             row = Some(recover::build_on(database, built, spec, keys)?);
             Ok(())
         });
-        let opened = built.and_then(|()| {
-            let opened = Self::open_on(database, dir, &spec.id, keys, signer);
-            made(dir, spec, opened)
-        });
-        if let (Err(_), Some(row)) = (&opened, row) {
-            // Where it can't be taken back now it stays in the making.
-            let _ = postgres::take_back(database, &spec.id, &row);
+        let opened = built.and_then(|()| Self::open_on(database, dir, &spec.id, keys, signer));
+        if let (Err(_), Some(row)) = (&opened, row)
+            && matches!(postgres::take_back(database, &spec.id, &row), Ok(true))
+        {
+            // The directory has the only keys of the row, and goes after it. Where the row may still be there, both stay for whoever makes the tenant again, or drops it.
+            let _ = dir.remove_tenant(&spec.id);
         }
         opened
     }
