@@ -1,4 +1,4 @@
-//! A connection that holds one of the allowed places until it ends, and ends when its caller is silent for too long, or changes its settings too often. Passes bytes on
+//! A connection that holds one of the allowed places until it ends, and ends when its caller is silent for too long, or steers it too much. Passes bytes on
 //! unchanged, and no more of them in one turn than leave others theirs.
 
 use std::io;
@@ -86,7 +86,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for CountedStream<S> {
             let followed = self.frames.follow(came).map_err(|_| {
                 io::Error::new(
                     io::ErrorKind::InvalidData,
-                    "the caller changes its settings too often",
+                    "the caller sends more frames that steer its connection than anybody needs",
                 )
             });
             return Poll::Ready(read.and(followed));

@@ -113,5 +113,8 @@ async fn settings_without_end_end_the_connection() {
     };
     let (flooded, error): (io::Result<()>, _) = tokio::join!(floods, hears);
     assert!(flooded.is_err(), "nobody listens any more");
-    assert_eq!(error.to_string(), "the caller changes its settings too often");
+    assert_eq!(
+        error.to_string(),
+        "the caller sends more frames that steer its connection than anybody needs"
+    );
 }

@@ -1,5 +1,5 @@
-//! Follows the frames of HTTP/2 (RFC 9113, section 4.1) as their bytes pass, by their headers alone, and tells how often a caller sets its settings. Changes no byte, and is no
-//! judge of frames: what is malformed ends the connection elsewhere.
+//! Follows the frames of HTTP/2 (RFC 9113, section 4.1) as their bytes pass, by their headers alone, and tells when a caller sends more of those that steer a connection (settings,
+//! windows, pings) than anybody needs. Changes no byte, and is no judge of frames: what is malformed ends the connection elsewhere.
 
 use std::time::Duration;
 
@@ -10,26 +10,28 @@ const PREFACE_LEN: usize = 24;
 const HEADER_LEN: usize = 9;
 /// The type of frames that set settings.
 const SETTINGS: u8 = 4;
-/// Frames of settings that may come at once. Callers set them when they begin, and again when they find out how much the way carries.
-const SETTINGS_AT_ONCE_MAX: u32 = 64;
-/// One more after each such time.
-const SETTINGS_EVERY: Duration = Duration::from_secs(1);
+/// Types of frames that carry calls, which are bounded elsewhere: DATA, HEADERS, `RST_STREAM`, CONTINUATION.
+const OF_CALLS: [u8; 4] = [0, 1, 3, 9];
+/// Frames of settings that may come at once, and after what time one more may. Each costs a walk over all streams. Callers set them when they begin, and again when
+/// they find out how much the way carries.
+const SETTINGS_MAX: (u32, Duration) = (64, Duration::from_secs(1));
+/// Frames that steer, of all types. The busiest front sends some ten thousand a second, a flood millions.
+const STEERING_MAX: (u32, Duration) = (100_000, Duration::from_micros(10));
 
-/// The frames of one connection, and the settings that it may still set: each costs a walk over all its streams.
+/// The frames of one connection, and how many that steer it may still come.
 pub(super) struct Frames {
     /// Bytes until the next frame's header.
     skip: usize,
     header: [u8; HEADER_LEN],
     /// Bytes of the header that came.
     came: usize,
-    settings_left: u32,
-    /// When the last of those that are left came to be.
-    since: Instant,
+    settings: Allowance,
+    steering: Allowance,
 }
 
-/// A caller that sets its settings more often than anybody needs to.
+/// A caller that sends more frames that steer its connection than anybody needs.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooManySettings;
+pub(super) struct TooManyFrames;
 
 impl Frames {
     /// Of a connection that begins.
@@ -38,13 +40,13 @@ impl Frames {
             skip: PREFACE_LEN,
             header: [0; HEADER_LEN],
             came: 0,
-            settings_left: SETTINGS_AT_ONCE_MAX,
-            since: Instant::now(),
+            settings: Allowance::new(SETTINGS_MAX),
+            steering: Allowance::new(STEERING_MAX),
         }
     }
 
     /// Follows the next bytes, cut wherever they are.
-    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> Result<(), TooManySettings> {
+    pub(super) fn follow(&mut self, mut bytes: &[u8]) -> Result<(), TooManyFrames> {
         while !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
@@ -62,23 +64,58 @@ impl Frames {
                 self.came = 0;
                 let [a, b, c, kind, ..] = self.header;
                 self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
-                if kind == SETTINGS {
-                    self.spend()?;
-                }
+                self.count(kind)?;
             }
         }
         Ok(())
     }
 
-    fn spend(&mut self) -> Result<(), TooManySettings> {
-        while self.settings_left < SETTINGS_AT_ONCE_MAX && self.since.elapsed() >= SETTINGS_EVERY {
-            self.settings_left += 1;
-            self.since += SETTINGS_EVERY;
+    fn count(&mut self, kind: u8) -> Result<(), TooManyFrames> {
+        if OF_CALLS.contains(&kind) {
+            return Ok(());
         }
-        if self.settings_left == SETTINGS_AT_ONCE_MAX {
-            self.since = Instant::now();
+        if kind == SETTINGS {
+            self.settings.spend()?;
         }
-        self.settings_left = self.settings_left.checked_sub(1).ok_or(TooManySettings)?;
+        self.steering.spend()
+    }
+}
+
+/// So many at once, and more with time; after a rest up to twice as many.
+struct Allowance {
+    at_once_max: u32,
+    every: Duration,
+    left: u32,
+    /// Until when time was turned into allowance.
+    until: Instant,
+}
+
+impl Allowance {
+    fn new((at_once_max, every): (u32, Duration)) -> Self {
+        Self {
+            at_once_max,
+            every,
+            left: at_once_max,
+            until: Instant::now(),
+        }
+    }
+
+    fn spend(&mut self) -> Result<(), TooManyFrames> {
+        if self.left == 0 {
+            let now = Instant::now();
+            let earned = now.duration_since(self.until).as_nanos() / self.every.as_nanos();
+            match u32::try_from(earned) {
+                Ok(earned) if earned < self.at_once_max => {
+                    self.left = earned;
+                    self.until += self.every * earned;
+                }
+                _ => {
+                    self.left = self.at_once_max;
+                    self.until = now;
+                }
+            }
+        }
+        self.left = self.left.checked_sub(1).ok_or(TooManyFrames)?;
         Ok(())
     }
 }
