@@ -57,6 +57,16 @@ async fn scope(world: &World) -> Scope {
     question.whole().clone()
 }
 
+/// The five best of a gallery as it was after so many changes, found the plain way.
+fn best(world: &World, at: u64, probe: &Signature) -> Vec<(f32, String)> {
+    let [there, _] = world.catalog.scores(at, at, probe, f32::NEG_INFINITY);
+    let best = |(name, scores): (String, Vec<f32>)| (scores.into_iter().fold(f32::MIN, f32::max), name);
+    let mut found: Vec<(f32, String)> = there.into_iter().map(best).collect();
+    found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    found.truncate(5);
+    found
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_nodes_answer_as_if_one_had_it_all() {
     let mut rng = ChaCha12Rng::seed_from_u64(1);
@@ -74,7 +84,7 @@ async fn many_nodes_answer_as_if_one_had_it_all() {
             .iter()
             .map(|found| (found.score, found.subject_id.as_str().to_owned()))
             .collect();
-        assert_eq!(names, world.catalog.brute(at, probe, f32::NEG_INFINITY, 5));
+        assert_eq!(names, best(&world, at, probe));
     }
     let mut one = query(&people[3], 0.5);
     one.only = Some("s003".parse().expect("an id"));

@@ -43,6 +43,9 @@ struct Row {
 /// Who is enrolled: by reference the subject and its row.
 pub(super) type People = BTreeMap<u64, (String, Vec<u8>)>;
 
+/// Scores by name.
+pub(super) type Scores = BTreeMap<String, Vec<f32>>;
+
 /// What the next calls do.
 #[derive(Default)]
 pub(super) struct Script {
@@ -267,29 +270,25 @@ impl Catalog {
         self.db.lock().members.current(node).map(|node| node.life)
     }
 
-    /// Everybody in the gallery as it was after so many changes, found the plain way.
-    pub(super) fn brute(
-        &self,
-        at: u64,
-        probe: &Signature,
-        threshold: f32,
-        wanted: usize,
-    ) -> Vec<(f32, String)> {
+    /// The scores of everybody at or above the threshold, by name, found the plain way: of references that were there after each of the changes, and of those that were
+    /// after any of them.
+    pub(super) fn scores(&self, from: u64, to: u64, probe: &Signature, threshold: f32) -> [Scores; 2] {
         let db = self.db.lock();
-        let mut best: BTreeMap<&str, f32> = BTreeMap::new();
-        for (name, exact) in db.history[usize::try_from(at).expect("few")].values() {
+        let [from, to] = [from, to].map(|at| usize::try_from(at).expect("few"));
+        let moments = &db.history[from..=to];
+        let [mut always, mut ever] = [Scores::new(), Scores::new()];
+        let known: BTreeMap<&u64, &(String, Vec<u8>)> = moments.iter().flatten().collect();
+        for (reference, (name, exact)) in known {
             let bits = exact_values(exact);
-            let row: &[f16] = bytemuck::cast_slice(&bits);
-            let score = canonical::score(probe.values(), row);
+            let score = canonical::score(probe.values(), bytemuck::cast_slice::<_, f16>(&bits));
             if score >= threshold {
-                let known = best.entry(name).or_insert(score);
-                *known = known.max(score);
+                ever.entry(name.clone()).or_default().push(score);
+                if moments.iter().all(|people| people.contains_key(reference)) {
+                    always.entry(name.clone()).or_default().push(score);
+                }
             }
         }
-        let mut found: Vec<(f32, String)> = best.into_iter().map(|(name, s)| (s, name.to_owned())).collect();
-        found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        found.truncate(wanted);
-        found
+        [always, ever]
     }
 
     fn load(&self) -> Result<(), CatalogError> {

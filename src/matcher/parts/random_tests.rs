@@ -1,5 +1,5 @@
-//! Random galleries on nodes that join, drain, crash and are fenced, while people are enrolled, erased and flushed, and loads are slow or fail: each answer is that over the whole gallery as
-//! it was at some moment between question and answer, or there is none.
+//! Random galleries on nodes that join, drain, crash and are fenced, while people are enrolled, erased and flushed, and loads are slow or fail: each answer has what was
+//! there from question to answer, and nothing that was there at no moment of that, or there is none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -89,26 +89,42 @@ impl World {
         Some(asker)
     }
 
-    /// Asks for everybody; the answer is that of a gallery that there was between the question and the answer.
+    /// Asks for everybody. What was there all the time between question and answer is in the answer, what was not there at any time is not; of what came or went meanwhile each
+    /// node has its own moment, so that it may be there or not, and who went may take a place of an answer that is cut.
     pub(super) async fn ask(&self, probe: &Signature) -> Result<(), NodeError> {
         let threshold = 0.3;
         let from = self.catalog.head().sequence;
         let Some(asker) = self.any_asker() else {
             return Err(unreachable());
         };
-        let answer = asker.search(query(probe, threshold)).await?;
+        let query = query(probe, threshold);
+        let wanted = query.candidates_max;
+        let answer = asker.search(query).await?;
         let to = self.catalog.head().sequence;
-        let found: Vec<(f32, String)> = answer
+        let [always, ever] = self.catalog.scores(from, to, probe, threshold);
+        let found: Vec<(f32, &str)> = answer
             .candidates
             .iter()
-            .map(|candidate| (candidate.score, candidate.subject_id.as_str().to_owned()))
+            .map(|candidate| (candidate.score, candidate.subject_id.as_str()))
             .collect();
-        let is_it = |at: &u64| self.catalog.brute(*at, probe, threshold, 10) == found;
-        assert!(
-            (from..=to).any(|at| is_it(&at)),
-            "{found:?} is no answer between {from} and {to}: {:?}",
-            self.catalog.brute(to, probe, threshold, 10)
-        );
+        let best = |scores: &Vec<f32>| scores.iter().copied().fold(f32::MIN, f32::max);
+        let told = format!("{found:?} between {from} and {to}: always {always:?}, ever {ever:?}");
+        assert!(found.is_sorted_by(|one, next| one.0 >= next.0), "{told}");
+        for (score, name) in &found {
+            let lowest = always.get(*name).map_or(threshold, best);
+            let is_one = ever.get(*name).is_some_and(|scores| scores.contains(score));
+            assert!(is_one && *score >= lowest, "{name} at {score} in {told}");
+        }
+        for (name, score) in always.iter().map(|(name, scores)| (name, best(scores))) {
+            let before = ever
+                .iter()
+                .filter(|(other, scores)| *other != name && best(scores) >= score);
+            let is_found = found.iter().filter(|(_, found)| found == name).count();
+            assert!(
+                is_found == 1 || is_found == 0 && before.count() >= wanted,
+                "{name} at {score} is missing in {told}"
+            );
+        }
         Ok(())
     }
 }
