@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use super::home::Home;
 use super::local::{LocalNode, MatcherConfig};
-use super::node::{ImportHeader, Node};
+use super::node::{Enrollment, ImportHeader, NewReference, Node};
 use crate::engine::{BackendChoice, Engine, EngineConfig, LockMemory};
 use crate::keys::keyring::Keyring;
 use crate::keys::secret::SecretKey;
 use crate::model::consent::{Consent, ConsentMethod};
-use crate::model::id::{RequestId, TenantId};
+use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::policy::{Policy, ThresholdRule};
 use crate::model::signature::{Dimension, Encoder, Signature};
 use crate::model::subject::{Capture, Hand, PadVerdict};
 use crate::model::tenant::{TenantSpec, TransformId};
 use crate::model::timestamp::Timestamp;
+use crate::model::usage::{Outcome, UsageEvent, UsageKind};
 use crate::storage::data_dir::DataDir;
 use crate::storage::journal::{JOURNAL_FILE, Journal};
 
@@ -73,6 +74,43 @@ pub(super) fn import_header(transform: TransformId, rows: u64) -> ImportHeader {
         hand: Hand::Right,
         capture: capture(),
         consent: consent(),
+    }
+}
+
+/// A palm that no other number has.
+pub(super) fn palm(number: usize) -> Signature {
+    let mut values = vec![0.0; DIM];
+    values.splice(..1, [0.6]);
+    values[1 + number % (DIM - 1)] = if number < DIM { 0.8 } else { -0.8 };
+    Signature::new(values, Dimension::new(DIM).expect("valid")).expect("a unit vector")
+}
+
+/// Of one who has that palm.
+pub(super) fn enrollment(number: usize) -> Enrollment {
+    let request_id: RequestId = format!("enroll-{number}").parse().expect("an id");
+    let subject_id: SubjectId = format!("s{number}").parse().expect("an id");
+    Enrollment {
+        tenant: tenant(),
+        transform: transform(7),
+        request_id: request_id.clone(),
+        request_digest: [5; 32],
+        subject_id: subject_id.clone(),
+        references: vec![NewReference {
+            signature: palm(number),
+            hand: Hand::Left,
+            capture: capture(),
+        }],
+        consent: consent(),
+        links: Vec::new(),
+        usage: UsageEvent {
+            at: Timestamp(1),
+            kind: UsageKind::Enroll,
+            outcome: Outcome::Done,
+            subject_id: Some(subject_id),
+            site: None,
+            principal: "enroller".parse().expect("a name"),
+            request_id,
+        },
     }
 }
 

@@ -2,40 +2,13 @@
 
 use std::fs;
 
-use super::super::fixture::{DIM, capture, close, consent, node, reopen, signature, tenant, transform};
-use super::super::node::{Enrollment, NewReference, Node};
-use crate::model::subject::Hand;
+use super::super::fixture::{close, enrollment, node, reopen, tenant};
+use super::super::node::Node;
 use crate::model::tenant::TenantState;
-use crate::model::timestamp::Timestamp;
-use crate::model::usage::{Outcome, UsageEvent, UsageKind};
 
-async fn enroll(node: &dyn Node, subjects: std::ops::Range<u32>) {
-    for subject in subjects {
-        let subject_id = format!("s{subject}").parse().expect("an id");
-        let enrollment = Enrollment {
-            tenant: tenant(),
-            transform: transform(7),
-            request_id: format!("r{subject}").parse().expect("an id"),
-            request_digest: [5; 32],
-            references: vec![NewReference {
-                signature: signature(DIM),
-                hand: Hand::Left,
-                capture: capture(),
-            }],
-            consent: consent(),
-            links: Vec::new(),
-            usage: UsageEvent {
-                at: Timestamp(5),
-                kind: UsageKind::Enroll,
-                outcome: Outcome::Done,
-                subject_id: Some(format!("s{subject}").parse().expect("an id")),
-                site: None,
-                principal: "desk".parse().expect("a name"),
-                request_id: format!("r{subject}").parse().expect("an id"),
-            },
-            subject_id,
-        };
-        node.enroll(enrollment).await.expect("enrolled");
+async fn enroll(node: &impl Node, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        node.enroll(enrollment(number)).await.expect("enrolled");
     }
 }
 
@@ -58,6 +31,5 @@ async fn a_catalog_with_the_log_of_an_earlier_moment_is_not_served() {
     let node = reopen(&dir);
     let state = node.tenant(&tenant()).await.expect("there").state;
     assert!(matches!(&state, TenantState::Unavailable(_)), "{state:?}");
-    println!("{state:?}");
     close(node).await;
 }

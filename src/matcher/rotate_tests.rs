@@ -4,47 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::matcher::fixture::*;
-use crate::matcher::node::{Enrollment, Erasure, NewReference, Node, SearchQuery, SubjectRef};
-use crate::model::signature::{Dimension, Signature};
-use crate::model::subject::Hand;
+use crate::matcher::node::{Erasure, Node, SearchQuery, SubjectRef};
 use crate::model::timestamp::Timestamp;
 use crate::model::usage::{Outcome as Done, UsageEvent, UsageKind};
-
-/// A palm that no other number has.
-pub(super) fn palm(number: usize) -> Signature {
-    let mut values = vec![0.0; DIM];
-    values.splice(..1, [0.6]);
-    values[1 + number % (DIM - 1)] = if number < DIM { 0.8 } else { -0.8 };
-    Signature::new(values, Dimension::new(DIM).expect("valid")).expect("a unit vector")
-}
-
-pub(super) fn enrollment(number: usize) -> Enrollment {
-    let request_id: crate::model::id::RequestId = format!("enroll-{number}").parse().expect("an id");
-    let subject_id: crate::model::id::SubjectId = format!("s{number}").parse().expect("an id");
-    Enrollment {
-        tenant: tenant(),
-        transform: transform(7),
-        request_id: request_id.clone(),
-        request_digest: [5; 32],
-        subject_id: subject_id.clone(),
-        references: vec![NewReference {
-            signature: palm(number),
-            hand: Hand::Left,
-            capture: capture(),
-        }],
-        consent: consent(),
-        links: Vec::new(),
-        usage: UsageEvent {
-            at: Timestamp(1),
-            kind: UsageKind::Enroll,
-            outcome: Done::Done,
-            subject_id: Some(subject_id),
-            site: None,
-            principal: "enroller".parse().expect("a name"),
-            request_id,
-        },
-    }
-}
 
 async fn enroll(node: &Arc<LocalNode>, number: usize) {
     node.enroll(enrollment(number)).await.expect("enrolled");

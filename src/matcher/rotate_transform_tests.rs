@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::tests::{enrollment, erase, palm};
+use super::tests::erase;
 use super::*;
 use crate::engine::EngineConfig;
 use crate::keys::transform::Rotation as Haar;

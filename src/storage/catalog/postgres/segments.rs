@@ -53,11 +53,7 @@ impl Tenant {
         let entry = self.add_segment(transaction, head, written, true)?;
         let (mut references, mut subjects) = (Vec::new(), Vec::new());
         let (mut slots, mut placed) = (Vec::new(), Vec::new());
-        let rows: BTreeMap<u64, (u32, RowId)> = (0..)
-            .zip(ids)
-            .filter(|(_, id)| **id != RowId::HOLE)
-            .map(|(row, id)| (id.reference, (row, *id)))
-            .collect();
+        let rows = by_reference(ids);
         for (row, id) in rows.values() {
             let place = Some((entry.number, *row));
             references.push(int(id.reference));
@@ -383,4 +379,13 @@ impl Tenant {
         }
         Ok(())
     }
+}
+
+/// The rows of a segment that are no holes, each with who it is, by reference.
+pub(super) fn by_reference(ids: &[RowId]) -> BTreeMap<u64, (u32, RowId)> {
+    (0..)
+        .zip(ids)
+        .filter(|(_, id)| **id != RowId::HOLE)
+        .map(|(row, id)| (id.reference, (row, *id)))
+        .collect()
 }

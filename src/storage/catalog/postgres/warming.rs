@@ -8,6 +8,7 @@ use super::Tenant;
 use super::changes::ints;
 use super::feed::live;
 use super::head::Head;
+use super::segments::by_reference;
 use crate::cluster::course::Change;
 use crate::storage::catalog::code::int;
 use crate::storage::catalog::draft::rows::Changes;
@@ -42,11 +43,7 @@ impl Tenant {
         written: &WrittenSegment,
         ids: &[RowId],
     ) -> Result<Flushed, StorageError> {
-        let rows: BTreeMap<u64, (u32, RowId)> = (0..)
-            .zip(ids)
-            .filter(|(_, id)| **id != RowId::HOLE)
-            .map(|(row, id)| (id.reference, (row, *id)))
-            .collect();
+        let rows = by_reference(ids);
         let asked: Vec<u64> = rows.keys().copied().collect();
         let found = transaction.query(statement!(STANDING, self.number, ints(&asked)))?;
         let mut there = BTreeSet::new();
