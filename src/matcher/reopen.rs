@@ -10,9 +10,28 @@ use super::slot::Slot;
 use super::tenant::Tenant;
 use crate::model::id::TenantId;
 
+/// Runs until the node is drained, where its catalogs are in a database.
+pub(super) async fn run(node: &Arc<LocalNode>) {
+    if node.home().database().is_none() {
+        return;
+    }
+    let mut rounds = tokio::time::interval(node.config().upkeep_interval);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = node.stopping() => return,
+            _ = rounds.tick() => {}
+        }
+        let at = Arc::clone(node);
+        if let Err(error) = tokio::task::spawn_blocking(move || at.reopen_waiting()).await {
+            tracing::error!(%error, "opening tenants again ended early");
+        }
+    }
+}
+
 impl LocalNode {
     /// One round: opens each tenant that waits for it, once. Blocks for as long as loading takes.
-    pub(super) fn reopen_waiting(&self) {
+    fn reopen_waiting(&self) {
         for (id, slot) in self.waiting() {
             if self.is_stopping() {
                 return;

@@ -8,6 +8,7 @@ use futures::{StreamExt, stream};
 use super::load::encode_planes;
 use super::local::LocalNode;
 use super::node::NodeError;
+use super::reopen;
 use super::tenant::Tenant;
 use crate::telemetry;
 
@@ -80,20 +81,18 @@ impl Tenant {
     }
 }
 
-/// Runs until the node is drained.
+/// Runs until the node is drained. Opening a tenant again may take long, and holds up the upkeep of no other.
 pub(super) async fn run(node: Arc<LocalNode>) {
+    futures::join!(reopen::run(&node), keep_all_up(&node));
+}
+
+async fn keep_all_up(node: &LocalNode) {
     let mut rounds = tokio::time::interval(node.config().upkeep_interval);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = node.stopping() => return,
             _ = rounds.tick() => {}
-        }
-        if node.home().database().is_some() {
-            let at = Arc::clone(&node);
-            if let Err(error) = tokio::task::spawn_blocking(move || at.reopen_waiting()).await {
-                tracing::error!(%error, "opening tenants again ended early");
-            }
         }
         let tenants = node.live_tenants();
         count(&tenants, node.tenant_count());
