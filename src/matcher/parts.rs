@@ -148,7 +148,7 @@ impl PartsNode {
         let Some(gallery) = self.common.gallery(tenant) else {
             return Err(PartError::Refused(behind(scope)));
         };
-        let mut moves = gallery.moves();
+        let (mut moves, mut is_asked) = (gallery.moves(), false);
         loop {
             moves.mark_unchanged();
             let refusal = match gallery.held.begin(scope) {
@@ -165,7 +165,10 @@ impl PartsNode {
             if !gallery.held.is_behind(scope) {
                 return Err(PartError::Refused(refusal));
             }
-            gallery.nudge();
+            // Once: what the next step does not find, the catalog does not tell.
+            if !std::mem::replace(&mut is_asked, true) {
+                gallery.nudge();
+            }
             if timeout_at(until, moves.changed()).await.is_err() {
                 return Err(PartError::Refused(refusal));
             }

@@ -27,7 +27,7 @@ pub(super) struct Asked {
     dimension: Dimension,
     stretches: Vec<Arc<Stretch>>,
     search: Mutex<Option<Search>>,
-    /// Called when the search has ended: there may be rows to let go of.
+    /// Called when the search has ended and there are rows to let go of.
     ended: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -55,8 +55,10 @@ impl Asked {
     pub(super) fn end(&self) -> bool {
         let search = self.search.lock().take();
         search.is_some_and(|search| {
-            let counts = self.held.end(search);
-            (self.ended)();
+            let (counts, is_littered) = self.held.end(search);
+            if is_littered {
+                (self.ended)();
+            }
             counts
         })
     }

@@ -104,19 +104,16 @@ impl Held {
         })
     }
 
-    /// Ends a search. False: its answer counts for nothing.
-    pub(super) fn end(&self, search: Search) -> bool {
+    /// Ends a search. Whether its answer counts, and whether there is something to clean.
+    pub(super) fn end(&self, search: Search) -> (bool, bool) {
         let mut state = self.0.lock();
-        let Some(under_way) = &mut state.under_way else {
-            return false;
-        };
-        match under_way.course.end(search) {
-            None => false,
-            Some(effects) => {
-                state.carry_out(effects, None);
-                true
-            }
-        }
+        let effects = state
+            .under_way
+            .as_mut()
+            .and_then(|under_way| under_way.course.end(search));
+        let counts = effects.is_some();
+        state.carry_out(effects.unwrap_or_default(), None);
+        (counts, !state.litter.is_empty())
     }
 
     /// Whether a scope is of this course's edition and of changes that it does not have yet.

@@ -92,7 +92,9 @@ impl Rounds {
         let is_complete = self.aim(&members, register.galleries()?);
         let life = members.current(node).map_or(Life::Gone, |me| me.life);
         let next = match life {
-            Life::Joining | Life::Serving if *self.drain.borrow() => Life::Draining,
+            // It owns nothing yet that anybody would have to take over.
+            Life::Joining if *self.drain.borrow() => Life::Gone,
+            Life::Serving if *self.drain.borrow() => Life::Draining,
             Life::Joining if is_complete => Life::Serving,
             Life::Draining if self.is_inherited()? => Life::Gone,
             life => life,

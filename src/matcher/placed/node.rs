@@ -1,8 +1,8 @@
 //! A whole cluster as one match node, as a front uses it: identifications go to all who hold parts, everything else to one node. Keeps no gallery.
 //!
-//! *One node* is the first owner of the tenant's fresh part that is not known to be out of reach. The next owner is asked where a node can't serve the tenant or does not know it, by which it
-//! says that it did nothing, and where it is out of reach, provided that the request may be repeated: what only reads, and what is done once for a request id or by its nature. These may not,
-//! since the first node may have done them unheard:
+//! *One node* is the first owner of the tenant's fresh part that is not known to be out of reach. The next owner is asked where a node does not know the tenant, by which it says that it did
+//! nothing, and where it can't serve it or is out of reach, provided that the request may be repeated: what only reads, and what is done once for a request id or by its nature. These may
+//! not, since the first node may have done them unheard, or have met a failure with an outcome that it does not know:
 //!
 //! * a drop (a tenant that was made anew since would be the one to go), and rotations of keys (another one would begin beside the first);
 //! * recording an event, which has no identity: it would stand in the history twice;
@@ -173,8 +173,9 @@ impl PlacedNode {
 /// Whether the next owner may be asked after such an error.
 fn may_go_on(error: &NodeError, repeat: Repeat) -> bool {
     match error {
-        NodeError::TenantUnknown(_) | NodeError::TenantUnavailable { .. } => true,
-        NodeError::NodeUnavailable { .. } => repeat == Repeat::Safe,
+        NodeError::TenantUnknown(_) => true,
+        // A write of unknown outcome takes its tenant out as well.
+        NodeError::TenantUnavailable { .. } | NodeError::NodeUnavailable { .. } => repeat == Repeat::Safe,
         _ => false,
     }
 }

@@ -262,16 +262,22 @@ async fn what_may_be_repeated_is_asked_of_the_next_owner_and_nothing_else_is() {
     let mut calls = world.calls();
     calls.sort_by_key(|(node, _)| *node != first);
     assert_eq!(calls, [(first, "due"), (second, "due")]);
-    for method in ["drop", "rotate"] {
-        // Anew, so that nothing is known of who is out of reach.
-        let (world, node, first, _) = four().await;
-        world.fail(first, Some(unreachable()));
-        let error = match method {
-            "drop" => node.drop_tenant(&tenant()).await.expect_err("it may be done"),
-            _ => node.rotate_data_key(&tenant()).await.expect_err("it may be done"),
-        };
-        assert!(matches!(error, NodeError::NodeUnavailable { .. }), "{error}");
-        assert_eq!(world.calls(), [(first, method)]);
+    let unavailable = NodeError::TenantUnavailable {
+        tenant: tenant(),
+        reason: "it can't be told whether a commit was done".to_owned(),
+    };
+    for fails in [unreachable(), unavailable] {
+        for method in ["drop", "rotate"] {
+            // Anew, so that nothing is known of who is out of reach.
+            let (world, node, first, _) = four().await;
+            world.fail(first, Some(fails.clone()));
+            let error = match method {
+                "drop" => node.drop_tenant(&tenant()).await.expect_err("it may be done"),
+                _ => node.rotate_data_key(&tenant()).await.expect_err("it may be done"),
+            };
+            assert_eq!(error.to_string(), fails.to_string());
+            assert_eq!(world.calls(), [(first, method)]);
+        }
     }
 }
 

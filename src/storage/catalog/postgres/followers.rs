@@ -115,12 +115,7 @@ impl Tenant {
         follower: Follower,
         rule: impl Fn(&Members, &mut Followers) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
-        let Follower {
-            node,
-            edition,
-            generation,
-            ..
-        } = follower;
+        let Follower { node, edition, .. } = follower;
         // What is of a former incarnation has no row any more.
         if edition.incarnation != self.incarnation() {
             return Ok(());
@@ -129,7 +124,8 @@ impl Tenant {
             let first = vec![register::standing(node), self.own_followers(node)];
             let (transaction, rows) = self.database.begin_all(first)?;
             let [row, own] = sets(&self.database, rows)?;
-            let members = register::check(&self.database, Standing { node, generation }, row.first())?;
+            // Who was fenced may leave; whether it may do anything else the rule says (W2).
+            let members = register::of_node(&self.database, row.first())?;
             let mut followers = self.followers(edition, &own)?;
             let before = followers.known(node, edition).cloned();
             rule(&members, &mut followers)?;

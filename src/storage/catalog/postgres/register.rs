@@ -149,10 +149,15 @@ pub(super) fn standing(node: NodeId) -> Statement {
 
 /// Whether a node still is who it thinks (W2), by its row.
 pub(super) fn check(database: &Database, who: Standing, row: Option<&Row>) -> Result<Members, StorageError> {
-    let rows = row.map(std::slice::from_ref).unwrap_or_default();
-    let members = of(database, 0, rows)?.members;
+    let members = of_node(database, row)?;
     members.check(who.node, who.generation)?;
     Ok(members)
+}
+
+/// The register as far as it is of one node, by its row.
+pub(super) fn of_node(database: &Database, row: Option<&Row>) -> Result<Members, StorageError> {
+    let rows = row.map(std::slice::from_ref).unwrap_or_default();
+    Ok(of(database, 0, rows)?.members)
 }
 
 /// A node's id as a column.

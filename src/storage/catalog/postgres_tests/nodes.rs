@@ -285,6 +285,10 @@ fn who_is_fenced_writes_nothing_and_nobody_waits_for_it() {
         members.now().iter().map(|member| member.id.0).collect::<Vec<_>>(),
         [2]
     );
+    // Nothing of its course is here any more: it says so, or it could begin none anew.
+    one.catalog
+        .leave(one.follower(&course))
+        .expect("a fenced node may leave");
     // It registers again, and begins anew.
     let again = nodes.node(1);
     assert!(again.standing.generation > one.standing.generation);
