@@ -17,6 +17,7 @@ pub mod data_dir;
 pub mod database;
 mod durable;
 pub mod error;
+mod files;
 mod flush;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -25,7 +26,7 @@ pub mod journal;
 mod map;
 mod mark;
 pub mod objects;
-mod on_database;
+pub mod on_database;
 pub mod place;
 mod purge;
 mod read;

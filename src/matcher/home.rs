@@ -1,4 +1,4 @@
-//! Where the tenants of a node are kept: their directories, their keys, and their catalogs, in files or in a database. Says what is missing; loads nothing.
+//! Where the tenants of a node are kept: their directories, their keys, and what engines have of them. Says what is missing; loads nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,12 +12,14 @@ use crate::model::tenant::TenantSpec;
 use crate::storage::data_dir::{Catalogs, DataDir};
 use crate::storage::database::{CatalogKeys, Database};
 use crate::storage::error::StorageError;
+use crate::storage::objects::error::ObjectError;
+use crate::storage::on_database::Engines;
 use crate::storage::store::Store;
 
-/// A data directory with its keyring, and the database that has its catalogs, where one has.
+/// A data directory with its keyring, and the engines that have catalogs and segments, where they have.
 pub struct Home {
     keyring: Arc<Keyring>,
-    database: Option<Database>,
+    engines: Option<Engines>,
     /// The last to go.
     dir: DataDir,
 }
@@ -40,12 +42,13 @@ impl From<KeyError> for OpenError {
 }
 
 impl OpenError {
-    /// Whether it may be gone by itself later: the database is away, or went while it was asked to do something, or a disk is full.
+    /// Whether it may be gone by itself later: an engine is away, or went while it was asked to do something, or a disk is full.
     pub(super) fn may_pass(&self) -> bool {
         matches!(
             self,
             Self::Storage(
                 StorageError::Unreachable { .. }
+                    | StorageError::Object(ObjectError::Unreachable { .. })
                     | StorageError::Database { .. }
                     | StorageError::Poisoned(_)
                     | StorageError::Uncertain(_)
@@ -56,28 +59,28 @@ impl OpenError {
 }
 
 impl Home {
-    /// Joins them. A directory whose catalogs are elsewhere than in `database` (`None`: in its own files) is refused, rather than shown without tenants; a new one
-    /// is for the database from then on. What makings and drops left that were cut off is removed from both.
+    /// Joins them. A directory whose catalogs are elsewhere than in the database of `engines` (`None`: in its own files) is refused, rather than shown without tenants; a new one
+    /// is for that database from then on. What makings and drops left that were cut off is removed from both.
     pub fn new(
         mut dir: DataDir,
         keyring: Arc<Keyring>,
-        database: Option<Database>,
+        engines: Option<Engines>,
     ) -> Result<Self, StorageError> {
-        match &database {
+        match &engines {
             None if dir.catalogs() == Catalogs::InDatabase => {
                 return Err(StorageError::DatabaseUnnamed(dir.path().to_owned()));
             }
             None => {}
-            Some(database) => {
+            Some(engines) => {
                 // Tables that this release doesn't work with leave the directory as it is.
-                database.tenants()?;
+                engines.database.tenants()?;
                 dir.keep_catalogs_in_database()?;
-                Store::clear_unfinished_on(database, &dir)?;
+                Store::clear_unfinished_on(engines, &dir)?;
             }
         }
         let home = Self {
             keyring,
-            database,
+            engines,
             dir,
         };
         home.end_drops()?;
@@ -93,13 +96,13 @@ impl Home {
     }
 
     pub(super) fn database(&self) -> Option<&Database> {
-        self.database.as_ref()
+        self.engines.as_ref().map(|engines| &engines.database)
     }
 
     /// All tenants that have a directory, or rows.
     pub(super) fn tenants(&self) -> Result<BTreeSet<TenantId>, StorageError> {
         let mut tenants: BTreeSet<TenantId> = self.dir.tenants()?.into_iter().collect();
-        if let Some(database) = &self.database {
+        if let Some(database) = self.database() {
             tenants.extend(database.tenants()?.into_keys());
         }
         Ok(tenants)
@@ -107,19 +110,19 @@ impl Home {
 
     /// Opens a tenant.
     pub(super) fn open(&self, id: &TenantId) -> Result<Store, OpenError> {
-        let Some(database) = &self.database else {
+        let Some(engines) = &self.engines else {
             let data_key = rotate::data_key(&self.dir, &self.keyring, id)?;
             let data_key = data_key.ok_or(OpenError::KeyMissing("data key"))?;
             return Ok(Store::open(&self.dir, id, &data_key, self.keyring.signer())?);
         };
-        self.check_both(database, id)?;
+        self.check_both(&engines.database, id)?;
         let key = |purpose, name| self.keyring.get(id, purpose)?.ok_or(OpenError::KeyMissing(name));
         let keys = CatalogKeys {
             secret: key(Purpose::Catalog, "catalog's secret")?,
             data_key: key(Purpose::Data, "data key")?,
         };
         Ok(Store::open_on(
-            database,
+            engines,
             &self.dir,
             id,
             &keys,
@@ -148,11 +151,11 @@ impl Home {
         self.keyring.end_drop(&spec.id)?;
         let data_key = self.keyring.get_or_create(&spec.id, Purpose::Data)?;
         let signer = self.keyring.signer();
-        let Some(database) = &self.database else {
+        let Some(engines) = &self.engines else {
             return Store::create(&self.dir, spec, &data_key, signer);
         };
         let keys = self.catalog_keys(&spec.id, data_key)?;
-        Store::create_on(database, &self.dir, spec, &keys, signer)
+        Store::create_on(engines, &self.dir, spec, &keys, signer)
     }
 
     fn catalog_keys(&self, id: &TenantId, data_key: SecretKey) -> Result<CatalogKeys, KeyError> {
@@ -163,7 +166,7 @@ impl Home {
     /// Refuses to drop a tenant while it can't be told whose its rows are, or where: another database may have them. Before a drop is noted; one that was noted may have removed
     /// them.
     pub(super) fn check_drop(&self, id: &TenantId) -> Result<(), StorageError> {
-        let Some(database) = &self.database else {
+        let Some(database) = self.database() else {
             return Ok(());
         };
         match self.check_both(database, id) {
@@ -177,22 +180,22 @@ impl Home {
 
     /// Removes a tenant whose drop was noted and whose store is closed. Its keys stay.
     pub(super) fn remove(&self, id: &TenantId) -> Result<(), StorageError> {
-        match &self.database {
+        match &self.engines {
             None => self.dir.remove_tenant(id),
-            Some(database) => Store::remove_on(database, &self.dir, id),
+            Some(engines) => Store::remove_on(engines, &self.dir, id),
         }
     }
 
     /// Whether something is left of a tenant that could not be removed.
     pub(super) fn has_left(&self, id: &TenantId) -> bool {
         // Where the database does not say so, there may be rows.
-        let rows = self.database.as_ref().map(|database| database.commits(id));
+        let rows = self.database().map(|database| database.commits(id));
         self.dir.tenant_path(id).exists() || !matches!(rows, None | Some(Ok(None)))
     }
 
     /// Ends drops of tenants in a database that were cut off between their rows and their keys. One that can't be ended now is unavailable.
     fn end_drops(&self) -> Result<(), StorageError> {
-        if self.database.is_none() {
+        if self.engines.is_none() {
             return Ok(());
         }
         for id in self.tenants()? {

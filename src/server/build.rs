@@ -23,6 +23,7 @@ use crate::matcher::remote::RemoteNode;
 use crate::storage::data_dir::DataDir;
 use crate::storage::database::Database;
 use crate::storage::journal::Journal;
+use crate::storage::on_database::Engines;
 
 /// Longest time to a connection with a match node.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -142,7 +143,7 @@ fn open(config: &Config, mode: Mode) -> Result<Opened, ServerError> {
         });
     }
     let database = catalog::connect(config)?;
-    let home = Home::new(dir, Arc::clone(&keyring), database.clone())?;
+    let home = Home::new(dir, Arc::clone(&keyring), database.clone().map(Engines::from))?;
     let journal = Journal::open(&config.journal_path(), keyring.signer())?;
     let engine = Engine::start(engine_config(config))?;
     let devices = engine.watch_devices();

@@ -18,11 +18,12 @@ use super::catalog::segments::{self, SegmentEntry};
 use super::catalog::{connection, erase, pending, schema};
 use super::data_dir;
 use super::error::StorageError;
+use super::files::SEGMENTS_DIR;
 use super::place::SEGMENT_ROWS_MAX;
 use super::segment::blocks::split_exact;
 use super::segment::format::{Plane, ROWS_AT, SegmentContext, ulid_of};
 use super::segment::reader::SegmentReader;
-use super::store::{CATALOG_FILE, SEGMENTS_DIR};
+use super::store::CATALOG_FILE;
 use super::traces::Traces;
 use crate::keys::secret::SecretKey;
 use crate::model::erasure::ErasureReceipt;
@@ -263,7 +264,7 @@ impl Look {
             reader.open_block(Plane::Exact, (first / block_rows) as usize, &mut block)?;
             let stride = block.len() / block_rows.min(reader.rows() - first) as usize;
             for (row, plain) in (first..).zip(block.chunks_exact(stride)) {
-                let what = if self.traces.has(reader.sealed_row(row)) {
+                let what = if self.traces.has(&reader.sealed_row(row)?) {
                     FoundKind::Listed
                 } else if self.owner == Some(split_exact(plain).1.subject) {
                     FoundKind::OfSubject

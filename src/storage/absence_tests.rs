@@ -28,8 +28,7 @@ impl Erased {
             house.enroll(&format!("late{seed}"), seed);
         }
         house.enroll("s2", 20);
-        let row = house.store.0.live(number, 1).expect("there");
-        let rows = [row.reader.sealed_row(1).to_vec(), sealed_pending(&house)];
+        let rows = [house.sealed_row(number, 1), sealed_pending(&house)];
         let segment = house.segment_file();
         let segment_bytes = fs::read(&segment).expect("readable");
         let (answer, _) = house.erase("s2");

@@ -11,8 +11,9 @@ use ulid::Ulid;
 use zeroize::Zeroizing;
 
 use super::error::StorageError;
+use super::files::SEGMENTS_DIR;
 use super::segment::format::{file_name, ulid_of};
-use super::store::{CATALOG_FILE, SEGMENTS_DIR};
+use super::store::CATALOG_FILE;
 use crate::model::id::TenantId;
 
 /// Longest name.

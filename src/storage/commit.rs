@@ -48,7 +48,8 @@ impl Shared {
     /// What a receipt says of a row as it stands in its file.
     pub(super) fn trace(&self, segment: u32, row: u32) -> Result<Trace, StorageError> {
         let live = self.live(segment, row)?;
-        Ok(Trace::of(live.reader.sealed_row(row)))
+        let reader = live.file.part()?;
+        Ok(Trace::of(&reader.sealed_row(row)?))
     }
 
     fn bury(&self, removed: &[Place]) -> Result<(), StorageError> {

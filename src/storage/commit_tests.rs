@@ -25,14 +25,7 @@ fn a_receipt_names_the_sealed_bytes_as_they_stood() {
     let house = House::new();
     let segment = house.flushed(3);
     house.enroll("s2", 20);
-    let sealed_row = house
-        .store
-        .0
-        .live(segment, 1)
-        .expect("there")
-        .reader
-        .sealed_row(1)
-        .to_vec();
+    let sealed_row = house.sealed_row(segment, 1);
     let sealed_pending: Vec<u8> = house
         .sql()
         .query_row("SELECT sealed FROM pending", [], |row| row.get(0))

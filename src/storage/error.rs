@@ -259,6 +259,9 @@ pub enum StorageError {
     /// The same for a server that is not told which.
     #[error("the catalogs of {} are in a PostgreSQL database, and the configuration names none: set catalog.address", .0.display())]
     DatabaseUnnamed(PathBuf),
+    /// A tenant whose segments are in an object store, for a server that is not told of one.
+    #[error("the segments of {} are in an object store, and the configuration names none: set storage.objects.url", .0.display())]
+    ObjectsUnnamed(PathBuf),
     /// A tenant of which the database has rows, and this directory nothing.
     #[error(
         "the database {server} has tenant {tenant}, and {} has no directory of it: bring back its directory; nothing is known of its palms without",
@@ -387,6 +390,11 @@ impl StorageError {
                 source,
             },
         }
+    }
+
+    /// Whether what was asked for may be done all the same.
+    pub(crate) fn may_be_done(&self) -> bool {
+        matches!(self, Self::Poisoned(_) | Self::Uncertain(_))
     }
 
     /// A file that is not what was written.

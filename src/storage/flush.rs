@@ -10,7 +10,6 @@ use super::catalog::seam::LOCATED_MAX;
 use super::catalog::segments::Located;
 use super::error::StorageError;
 use super::place::{RowId, RowPlanes, SEGMENT_ROWS_MAX, SegmentRows};
-use super::segment::writer::SegmentWriter;
 use super::store::{Shared, Store, Unclaimed};
 use super::write::FlushOutcome;
 
@@ -34,10 +33,10 @@ impl Store {
         let mut planes = encode(&exact, references.len());
         clear_holes(&mut planes, &ids);
         let rows = SegmentRows { planes, exact, ids };
-        let mut file = SegmentWriter::create(&shared.segments_path, &shared.context, count)?;
+        let mut file = shared.files.create(count)?;
         file.push(&rows, 0..rows.ids.len())?;
-        let written = file.finish()?;
-        let unclaimed = Unclaimed::new(&written.path);
+        let written = shared.files.finish(file)?;
+        let unclaimed = Unclaimed::new(&shared.files, written.ulid);
 
         let claimed = shared.change(|catalog| {
             catalog.flush(&written, &rows.ids, &mut |flushed| {

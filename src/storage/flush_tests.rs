@@ -68,9 +68,7 @@ fn a_row_erased_during_the_flush_is_dead_and_purged_later() {
     assert_eq!(house.exact(&[place]), [None]);
     let house = house.crash();
     assert_eq!(house.exact(&[place]), [None]);
-    let live = house.store.0.live(outcome.segment, 1).expect("there");
-    let sealed = live.reader.sealed_row(1).to_vec();
-    drop(live);
+    let sealed = house.sealed_row(outcome.segment, 1);
     assert_eq!(house.store.purge().expect("purged"), 1);
     assert!(house.files_with(&sealed).is_empty());
     assert_eq!(house.exact(&[place]), [None]);

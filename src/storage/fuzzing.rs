@@ -76,7 +76,7 @@ pub fn read_segment(dir: &Path) -> Result<usize, StorageError> {
         let opened = reader.open_plane(plane)?;
         for row in 0..ROWS {
             assert_eq!(
-                reader.sealed_row(row).len(),
+                reader.sealed_row(row)?.len(),
                 Plane::Exact.stride(context().dimension)
             );
             live += usize::from(plane == Plane::Exact && reader.row_in_block(row, &opened).is_some());

@@ -1,14 +1,12 @@
 //! Import: many new subjects at once, all or none. Segments are written as rows come; the catalog learns of them at the end, in one transaction.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 use parking_lot::RwLock;
 
 use super::catalog::import::ImportedRows;
-use super::durable;
 use super::error::{StorageError, WriteError};
 use super::place::{RowId, SEGMENT_ROWS_MAX, SegmentRows};
 use super::segment::writer::{SegmentWriter, WrittenSegment};
@@ -144,7 +142,7 @@ impl Importer {
             self.pushed += (end - next) as u64;
             next = end;
             if file.room() == 0 {
-                self.written.push(file.finish()?);
+                self.written.push(self.shared.files.finish(*file)?);
             } else {
                 self.file = Some(file);
             }
@@ -181,7 +179,7 @@ impl Importer {
                 entries.iter().map(|entry| entry.number).collect::<Vec<_>>(),
             ),
             Err(error) => {
-                if matches!(error, StorageError::Poisoned(_)) {
+                if error.may_be_done() {
                     // The catalog may have them; the next open will know. Until then they stay among those that no purge destroys.
                     self.written.clear();
                 }
@@ -199,7 +197,7 @@ impl Importer {
         let rows = u32::try_from(left).map_or(SEGMENT_ROWS_MAX, |left| left.min(SEGMENT_ROWS_MAX));
         // Held while the file is made, so that a purge finds it in the set or not at all.
         let mut importing = self.shared.importing.lock();
-        let file = SegmentWriter::create(&self.shared.segments_path, &self.shared.context, rows)?;
+        let file = self.shared.files.create(rows)?;
         importing.insert(file.ulid());
         Ok(Box::new(file))
     }
@@ -224,10 +222,8 @@ impl Importer {
 impl Drop for Importer {
     fn drop(&mut self) {
         let unfinished = self.file.take().map(|file| file.ulid());
-        let paths: Vec<PathBuf> = self.written.iter().map(|written| written.path.clone()).collect();
-        for path in paths {
-            // What can't be destroyed now is an orphan, which the next purge or open destroys.
-            let _ = durable::destroy_file(&path);
+        for written in &self.written {
+            self.shared.files.discard(written.ulid);
         }
         if let Some(ulid) = unfinished {
             self.shared.importing.lock().remove(&ulid);

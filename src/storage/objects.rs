@@ -23,9 +23,12 @@ use error::{ObjectError, from_driver};
 use key::{Home, ObjectKey};
 use versions::VersionRemover;
 
+pub use kept::{CacheConfig, Objects};
+
 pub mod cache;
 pub mod config;
 pub mod error;
+mod kept;
 pub mod key;
 pub mod remote;
 pub mod sweep;

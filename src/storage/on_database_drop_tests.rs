@@ -18,8 +18,9 @@ fn two() -> Option<(House, Store, Database, String)> {
     DataDir::init(&path).expect("init");
     let mut dir = DataDir::open(&path).expect("open");
     dir.keep_catalogs_in_database().expect("new");
-    let make =
-        |name: &str| Store::create_on(&database, &dir, &spec(name), &keys(), signer()).expect("created");
+    let make = |name: &str| {
+        Store::create_on(&database.clone().into(), &dir, &spec(name), &keys(), signer()).expect("created")
+    };
     let (store, other) = (make("acme"), make("other"));
     let house = House { tmp, dir, store };
     house.flushed(2);
@@ -58,7 +59,7 @@ fn a_tenant_that_is_removed_leaves_neither_rows_nor_files() {
     assert!(rows_of(&address, 1) > 5);
     let kept = rows_of(&address, 2);
     house.store.close();
-    Store::remove_on(&database, &house.dir, &id("acme")).expect("removed");
+    Store::remove_on(&database.clone().into(), &house.dir, &id("acme")).expect("removed");
     assert_eq!((rows_of(&address, 1), rows_of(&address, 2)), (0, kept));
     assert!(!house.dir.tenant_path(&id("acme")).exists());
     assert_eq!(
@@ -66,7 +67,7 @@ fn a_tenant_that_is_removed_leaves_neither_rows_nor_files() {
         [id("other")]
     );
     // Asked again, it is done.
-    Store::remove_on(&database, &house.dir, &id("acme")).expect("done before");
+    Store::remove_on(&database.clone().into(), &house.dir, &id("acme")).expect("done before");
     drop(other);
 }
 
@@ -77,7 +78,7 @@ fn rows_without_their_directory_are_left_alone() {
     };
     let before = rows_of(&address, 1);
     fs::rename(house.dir.tenant_path(&id("acme")), house.tmp.path().join("moved")).expect("moved");
-    let refusal = Store::remove_on(&database, &house.dir, &id("acme")).expect_err("whose?");
+    let refusal = Store::remove_on(&database.clone().into(), &house.dir, &id("acme")).expect_err("whose?");
     assert!(
         matches!(refusal, StorageError::DirectoryMissing { .. }),
         "{refusal}"
@@ -93,7 +94,7 @@ fn rows_without_their_directory_are_left_alone() {
     .expect("copied");
     let others = rows_of(&address, 2);
     assert!(others > 0);
-    Store::remove_on(&database, &house.dir, &id("acme")).expect("removed");
+    Store::remove_on(&database.clone().into(), &house.dir, &id("acme")).expect("removed");
     assert_eq!(rows_of(&address, 1), before);
 }
 
@@ -114,7 +115,7 @@ fn a_making_that_was_cut_off_leaves_no_row() {
     drop((dir, store));
     let dir = DataDir::open(&path).expect("open");
     assert!(unfinished.exists());
-    Store::clear_unfinished_on(&database, &dir).expect("cleared");
+    Store::clear_unfinished_on(&database.clone().into(), &dir).expect("cleared");
     assert!(!unfinished.exists());
     assert_eq!(rows_of(&address, 2), 0);
     assert!(rows_of(&address, 1) > 5);

@@ -39,7 +39,8 @@ impl Joined {
         let path = tmp.path().join("data");
         DataDir::init(&path).expect("init");
         let dir = DataDir::open(&path).expect("open");
-        let store = Store::create_on(&database, &dir, &spec("acme"), &keys(), signer()).expect("created");
+        let store = Store::create_on(&database.clone().into(), &dir, &spec("acme"), &keys(), signer())
+            .expect("created");
         let house = House { tmp, dir, store };
         Some(Self { house, database })
     }
@@ -50,7 +51,8 @@ impl Joined {
         let House { tmp, dir, store } = house;
         drop((store, dir));
         let dir = DataDir::open(tmp.path().join("data")).expect("open");
-        let store = Store::open_on(&database, &dir, &id("acme"), &keys(), signer()).expect("open");
+        let store =
+            Store::open_on(&database.clone().into(), &dir, &id("acme"), &keys(), signer()).expect("open");
         let house = House { tmp, dir, store };
         Self { house, database }
     }
@@ -207,7 +209,7 @@ fn a_making_that_was_cut_off_is_made_again_once_it_is_given_up() {
         let tmp = TempDir::new().expect("a temporary directory");
         DataDir::init(tmp.path().join("data")).expect("init");
         let dir = DataDir::open(tmp.path().join("data")).expect("open");
-        let made = Store::create_on(&database, &dir, &spec("acme"), &keys(), signer());
+        let made = Store::create_on(&database.clone().into(), &dir, &spec("acme"), &keys(), signer());
         made.map(|store| House { tmp, dir, store })
     };
     // Its files never got a name, and are gone.

@@ -1,7 +1,5 @@
 //! Rows and where they are: the values that cross the seam of the storage. Planes are opaque bytes here.
 
-use std::path::PathBuf;
-
 use zeroize::Zeroizing;
 
 /// Most rows of a segment.
@@ -80,8 +78,6 @@ pub struct SegmentInfo {
     pub number: u32,
     /// Rows, holes included.
     pub rows: u32,
-    /// The file that holds it now.
-    pub path: PathBuf,
 }
 
 /// What becomes resident of a segment.

@@ -1,6 +1,5 @@
 //! Purge: erased rows leave the files. Rewrites segments without them, destroys what held them, and only then says so in the receipts.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,16 +7,15 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::catalog::segments::{SegmentEntry, Tombstone};
-use super::data_dir;
 use super::durable;
 use super::error::StorageError;
 use super::flush::clear_holes;
 use super::place::{RowId, RowPlanes, SegmentRows};
 use super::rotate::Convert;
 use super::segment::blocks::split_exact;
-use super::segment::format::{Plane, SegmentContext, ulid_of};
+use super::segment::format::Plane;
 use super::segment::reader::SegmentReader;
-use super::segment::writer::{SegmentWriter, WrittenSegment};
+use super::segment::writer::SegmentWriter;
 use super::store::{Former, Live, Shared, Store, Unclaimed, Upkeep};
 use crate::model::timestamp::Timestamp;
 
@@ -71,8 +69,10 @@ impl Shared {
             return Ok(());
         };
         let old = self.live(first.segment, 0)?;
-        let written = copy_without(&old.reader, gone, None, (&self.segments_path, &self.context))?;
-        let unclaimed = Unclaimed::new(&written.path);
+        let file = self.files.create(old.entry.rows)?;
+        let file = copy_without(&*old.file.whole()?, gone, None, file)?;
+        let written = self.files.finish(file)?;
+        let unclaimed = Unclaimed::new(&self.files, written.ulid);
         let entry = SegmentEntry {
             ulid: written.ulid,
             holes: written.holes,
@@ -112,29 +112,30 @@ impl Shared {
 
     /// Destroys segment files that the catalog does not have: replaced ones, and those a crash or a failed write left.
     fn destroy_orphans(&self, held: &[Arc<Live>]) -> Result<(), StorageError> {
-        for name in data_dir::list(&self.segments_path)? {
-            let Some(ulid) = ulid_of(&name) else { continue };
+        let mut orphans = self.files.list()?;
+        orphans.retain(|ulid| {
             // In this order: an import leaves the set after its segments are in the gallery.
-            let importing = self.importing.lock().contains(&ulid);
-            let is = |live: &Arc<Live>| live.entry.ulid == ulid;
-            if !importing && !self.gallery.load().values().any(is) && !held.iter().any(is) {
-                durable::destroy_file(&self.segments_path.join(name))?;
-            }
+            let importing = self.importing.lock().contains(ulid);
+            let is = |live: &Arc<Live>| live.entry.ulid == *ulid;
+            !importing && !self.gallery.load().values().any(is) && !held.iter().any(is)
+        });
+        if orphans.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        // After they were seen. Who is still the one that writes the catalog knows of everything that it lists, and of what it may list later, but for files that were not there yet.
+        self.writer.lock().confirm()?;
+        orphans.into_iter().try_for_each(|ulid| self.files.destroy(ulid))
     }
 }
 
-/// Writes the rows of a segment anew, but for those of these tombstones, which become holes, as a file of this directory
-/// and sealed for it; converted where a conversion is given.
+/// Writes the rows of a segment anew into a file of as many, but for those of these tombstones, which become holes; converted where a conversion is given.
 pub(super) fn copy_without(
     old: &SegmentReader,
     gone: &[Tombstone],
     convert: Option<&dyn Convert>,
-    (dir, context): (&Path, &SegmentContext),
-) -> Result<WrittenSegment, StorageError> {
+    mut file: SegmentWriter,
+) -> Result<SegmentWriter, StorageError> {
     let rows = old.rows() as usize;
-    let mut file = SegmentWriter::create(dir, context, old.rows())?;
     for first in (0..rows).step_by(REWRITE_ROWS) {
         let count = REWRITE_ROWS.min(rows - first);
         let mut chunk = read_chunk(old, first, count)?;
@@ -151,7 +152,7 @@ pub(super) fn copy_without(
         }
         file.push(&chunk, 0..count)?;
     }
-    file.finish()
+    Ok(file)
 }
 
 /// Waits for readers of replaced files and unmaps those that nobody reads; `false` when some still are read.

@@ -6,18 +6,8 @@ use super::*;
 use crate::keys::receipt;
 use crate::model::erasure::ErasureState;
 use crate::storage::place::Place;
+use crate::storage::testing;
 use crate::storage::testing::{House, encode, exact, id};
-
-fn sealed_row(house: &House, segment: u32, row: u32) -> Vec<u8> {
-    house
-        .store
-        .0
-        .live(segment, row)
-        .expect("there")
-        .reader
-        .sealed_row(row)
-        .to_vec()
-}
 
 fn sealed_pending(house: &House, reference: i64) -> Vec<u8> {
     let conn = house.sql();
@@ -33,7 +23,7 @@ fn sealed_pending(house: &House, reference: i64) -> Vec<u8> {
 fn no_byte_of_an_erased_row_stays_in_any_file() {
     let house = House::new();
     let segment = house.flushed(40);
-    let sealed = sealed_row(&house, segment, 16);
+    let sealed = house.sealed_row(segment, 16);
     // The row's 32 codes stand in blocks with others; their neighbours' bytes change as well with the key.
     assert_eq!(house.files_with(&sealed), [house.segment_file()]);
     let old_file = house.segment_file();
@@ -114,7 +104,7 @@ fn a_file_that_is_read_is_destroyed_when_its_last_reader_is_done() {
     let house = House::new();
     let segment = house.flushed(3);
     let old_file = house.segment_file();
-    let sealed = sealed_row(&house, segment, 1);
+    let sealed = house.sealed_row(segment, 1);
     let reader = house.store.0.live(segment, 1).expect("there");
     house.erase("s2");
     thread::scope(|scope| {
@@ -124,7 +114,7 @@ fn a_file_that_is_read_is_destroyed_when_its_last_reader_is_done() {
         }
         thread::sleep(Duration::from_millis(50));
         assert_eq!(
-            reader.reader.sealed_row(1),
+            testing::sealed_row(&reader, 1),
             sealed,
             "still mapped, not overwritten"
         );
@@ -141,14 +131,18 @@ fn a_file_that_is_read_is_destroyed_when_its_last_reader_is_done() {
 fn a_purge_is_finished_after_a_crash_at_any_step() {
     let house = House::new();
     let segment = house.flushed(3);
-    let sealed = sealed_row(&house, segment, 1);
+    let sealed = house.sealed_row(segment, 1);
+    let before = house.segment_file();
     let (answer, _) = house.erase("s2");
     // Before the swap: only a new file that nobody knows.
     let tombstones = house.store.0.readers.tombstones().expect("read");
-    let live = house.store.0.live(segment, 0).expect("there");
     let shared = &house.store.0;
-    let target = (shared.segments_path.as_path(), &shared.context);
-    copy_without(&live.reader, &tombstones, None, target).expect("written");
+    let live = shared.live(segment, 0).expect("there");
+    let file = shared.files.create(live.entry.rows).expect("made");
+    let reader = live.file.whole().expect("readable");
+    let file = copy_without(&reader, &tombstones, None, file).expect("written");
+    shared.files.finish(file).expect("finished");
+    drop(reader);
     drop(live);
     assert_eq!(house.segment_files().len(), 2);
     let crashed = house.crash();
@@ -157,7 +151,7 @@ fn a_purge_is_finished_after_a_crash_at_any_step() {
         [crashed
             .path()
             .join("segments")
-            .join(house.store.segments()[0].path.file_name().expect("a name"))]
+            .join(before.file_name().expect("a name"))]
     );
     assert_eq!(crashed.store.purge().expect("purged"), 1);
     // After the swap: the old file is not destroyed yet, nothing is marked.

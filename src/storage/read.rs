@@ -136,7 +136,8 @@ impl Shared {
             return Ok(());
         };
         let live: std::sync::Arc<Live> = self.live(segment, last_row)?;
-        let block_rows = live.reader.exact_block_rows();
+        let reader = live.file.part()?;
+        let block_rows = reader.exact_block_rows();
         let mut block = Zeroizing::new(Vec::new());
         for of_block in asked.chunk_by(|a, b| a.1 / block_rows == b.1 / block_rows) {
             let dead = live.dead.read();
@@ -144,10 +145,9 @@ impl Shared {
             let Some((_, first, _)) = alive().next() else {
                 continue;
             };
-            live.reader
-                .open_block(Plane::Exact, (first / block_rows) as usize, &mut block)?;
+            reader.open_block(Plane::Exact, (first / block_rows) as usize, &mut block)?;
             for (_, row, at) in alive() {
-                *rows.get_mut(*at).expect("one answer a place") = live.reader.row_in_block(*row, &block);
+                *rows.get_mut(*at).expect("one answer a place") = reader.row_in_block(*row, &block);
             }
         }
         Ok(())

@@ -12,8 +12,11 @@ use super::catalog::{local, postgres};
 use super::database::{CatalogKeys, Database};
 use super::durable;
 use super::error::StorageError;
+use super::files::{SEGMENTS_DIR, STAGING_DIR, SegmentFiles};
+use super::objects::error::ObjectError;
+use super::on_database::Engines;
 use super::segment::format::SegmentContext;
-use super::store::{Gallery, SEGMENTS_DIR, Shared, Store, Upkeep};
+use super::store::{Gallery, Shared, Store, Upkeep};
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
@@ -25,15 +28,16 @@ pub(super) fn build(path: &Path, spec: &TenantSpec, data_key: &SecretKey) -> Res
     local::create(path, spec, data_key)
 }
 
-/// Makes the files of a tenant in an empty directory but its catalog, which is made in a database.
+/// Makes the files of a tenant in an empty directory but its catalog, which is made in a database. Its segments are objects where there is a store.
 pub(super) fn build_on(
-    database: &Database,
+    engines: &Engines,
     path: &Path,
     spec: &TenantSpec,
     keys: &CatalogKeys,
 ) -> Result<postgres::Incarnation, StorageError> {
-    durable::create_dir(&path.join(SEGMENTS_DIR))?;
-    postgres::create(database, path, spec, keys)
+    let dir = engines.objects.as_ref().map_or(SEGMENTS_DIR, |_| STAGING_DIR);
+    durable::create_dir(&path.join(dir))?;
+    postgres::create(&engines.database, path, spec, keys)
 }
 
 /// Opens a tenant's directory, ends interrupted purges and signs for the history as far as it came.
@@ -48,7 +52,7 @@ pub(super) fn open(
 
 /// The same for one whose catalog is in a database.
 pub(super) fn open_on(
-    database: &Database,
+    engines: &Engines,
     path: &Path,
     id: &TenantId,
     keys: &CatalogKeys,
@@ -57,15 +61,20 @@ pub(super) fn open_on(
     if !path.exists() {
         return Err(StorageError::TenantUnknown(id.clone()));
     }
-    let catalog = postgres::open(database, path, id, keys, signer.clone())?;
-    let on = Some(database.clone());
-    mended(assemble(path, (id, &keys.data_key), signer, catalog, on)?)
+    // What is missing here is told before the catalog is taken up, which ends the writes of whoever has it.
+    let kept = engines.kept(path, id)?;
+    let catalog = postgres::open(&engines.database, path, id, keys, signer.clone())?;
+    let context = SegmentContext::new(id, catalog.spec.dimension, &keys.data_key);
+    let files = SegmentFiles::new(path, context, kept);
+    mended(assemble(files, signer, catalog, Some(engines.database.clone()))?)
 }
 
 fn mended(store: Store) -> Result<Store, StorageError> {
     match store.finish_purges().and_then(|_| store.checkpoint_if_ahead()) {
-        // A full disk must not keep a gallery from being searched; the next purge and the next checkpoint try again.
-        Ok(()) | Err(StorageError::Full(_)) => Ok(store),
+        // A full disk, or a store that is out of reach, must not keep a gallery from being searched; the next purge and the next checkpoint try again.
+        Ok(()) | Err(StorageError::Full(_) | StorageError::Object(ObjectError::Unreachable { .. })) => {
+            Ok(store)
+        }
         Err(error) => Err(error),
     }
 }
@@ -81,21 +90,21 @@ pub(super) fn open_files(
         return Err(StorageError::TenantUnknown(id.clone()));
     }
     let catalog = local::open(path, id, data_key, signer.clone())?;
-    assemble(path, (id, data_key), signer, catalog, None)
+    let context = SegmentContext::new(id, catalog.spec.dimension, data_key);
+    let files = SegmentFiles::new(path, context, None);
+    assemble(files, signer, catalog, None)
 }
 
 /// Joins a catalog with its segments.
 fn assemble(
-    path: &Path,
-    (id, data_key): (&TenantId, &SecretKey),
+    files: SegmentFiles,
     signer: ReceiptSigner,
     catalog: OpenCatalog,
     database: Option<Database>,
 ) -> Result<Store, StorageError> {
     let shared = Shared {
-        context: SegmentContext::new(id, catalog.spec.dimension, data_key),
+        files,
         spec: catalog.spec,
-        segments_path: path.join(SEGMENTS_DIR),
         signer,
         database,
         readers: catalog.reader,

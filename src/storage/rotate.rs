@@ -15,13 +15,14 @@ use super::catalog::segments::Tombstone;
 use super::data_dir::{self, DataDir};
 use super::durable;
 use super::error::StorageError;
+use super::files::SEGMENTS_DIR;
 use super::mark;
 use super::place::RowPlanes;
 use super::purge;
 use super::recover;
 use super::segment::format::SegmentContext;
-use super::segment::writer::WrittenSegment;
-use super::store::{Former, SEGMENTS_DIR, Store};
+use super::segment::writer::{SegmentWriter, WrittenSegment};
+use super::store::{Former, Store};
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 use crate::model::tenant::TransformId;
@@ -76,6 +77,9 @@ impl Store {
             tenant: self.0.spec.id.clone(),
             problem,
         };
+        if self.0.files.are_objects() {
+            return Err(StorageError::NotBuilt("the rotation of a tenant's keys"));
+        }
         let mut upkeep = self.0.upkeep.lock();
         self.0.writer.lock().check()?;
         if !purge::release_former(&mut upkeep.former)? {
@@ -134,8 +138,9 @@ impl Rotation {
             }
             let mut gone = shared.readers.tombstones()?;
             gone.retain(|tombstone| tombstone.segment == *number);
-            let target = (&*self.segments_path(), &context);
-            let written = purge::copy_without(&live.reader, &gone, self.convert.as_deref(), target)?;
+            let file = SegmentWriter::create(&self.segments_path(), &context, live.entry.rows)?;
+            let written =
+                purge::copy_without(&*live.file.whole()?, &gone, self.convert.as_deref(), file)?.finish()?;
             let from = live.entry.ulid;
             self.copied.insert(*number, Copied { from, written, gone });
             return Ok(true);

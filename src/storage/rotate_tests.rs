@@ -9,6 +9,7 @@ use super::*;
 use crate::storage::catalog::pending;
 use crate::storage::mark::MARK_FILE;
 use crate::storage::store::CATALOG_FILE;
+use crate::storage::testing;
 use crate::storage::testing::{DIM, House, encode, exact, files, id, key, signer};
 use crate::storage::verify;
 
@@ -85,7 +86,7 @@ fn sealed_rows(house: &House) -> Vec<Vec<u8>> {
     let gallery = house.store.0.gallery.load_full();
     let mut sealed: Vec<Vec<u8>> = gallery
         .values()
-        .flat_map(|live| (0..live.entry.rows).map(|row| live.reader.sealed_row(row).to_vec()))
+        .flat_map(|live| (0..live.entry.rows).map(|row| testing::sealed_row(live, row)))
         .collect();
     let pending = pending::all(&house.sql()).expect("readable");
     sealed.extend(pending.into_iter().map(|(_, sealed)| sealed));

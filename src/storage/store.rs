@@ -14,11 +14,12 @@ use super::catalog::segments::SegmentEntry;
 use super::catalog::state::State;
 use super::data_dir::{self, DataDir};
 use super::database::{CatalogKeys, Database};
-use super::durable;
 use super::error::StorageError;
+use super::files::{SegmentFile, SegmentFiles};
+use super::on_database::Engines;
 use super::place::{LoadedSegment, RowPlanes, SCALE_LEN, SegmentInfo};
 use super::recover;
-use super::segment::format::{Plane, SegmentContext};
+use super::segment::format::Plane;
 use super::segment::reader::SegmentReader;
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
@@ -29,8 +30,6 @@ use crate::model::tenant::{TenantSpec, TenantStats};
 pub(super) const CATALOG_FILE: &str = "catalog.db";
 /// Its write-ahead log.
 pub(super) const LOG_FILE: &str = "catalog.db-wal";
-/// The directory of segments in a tenant's directory.
-pub(super) const SEGMENTS_DIR: &str = "segments";
 
 /// One tenant. Clones share everything. Calls block; any number of threads may make them.
 #[derive(Clone)]
@@ -41,8 +40,7 @@ pub struct Store(pub(super) Arc<Shared>);
 /// Locks are taken in this order: `upkeep`, `writer`, the rest. The gallery changes under `writer` alone.
 pub(super) struct Shared {
     pub(super) spec: TenantSpec,
-    pub(super) segments_path: PathBuf,
-    pub(super) context: SegmentContext,
+    pub(super) files: SegmentFiles,
     pub(super) signer: ReceiptSigner,
     /// Where the catalog is, unless it is a file.
     pub(super) database: Option<Database>,
@@ -65,7 +63,7 @@ pub(super) type Gallery = BTreeMap<u32, Arc<Live>>;
 /// A segment and the rows in it that must not be found.
 pub(super) struct Live {
     pub(super) entry: SegmentEntry,
-    pub(super) reader: SegmentReader,
+    pub(super) file: SegmentFile,
     /// Tombstones. Shared with the file that replaces this one, and never shrunk while the store is open: a reader
     /// may hold the file in which the row still is.
     pub(super) dead: Arc<RwLock<BTreeSet<u32>>>,
@@ -101,10 +99,10 @@ impl Store {
         made(dir, spec, Self::open(dir, &spec.id, data_key, signer))
     }
 
-    /// The same with its catalog in a database; its segments are in the data directory. Where this is cut off, what is left of it in the database stays in the making
+    /// The same with its catalog in a database, and its segments in the data directory or in an object store. Where this is cut off, what is left of it in the database stays in the making
     /// until somebody [gives it up](super::database::give_up_making).
     pub fn create_on(
-        database: &Database,
+        engines: &Engines,
         dir: &DataDir,
         spec: &TenantSpec,
         keys: &CatalogKeys,
@@ -112,12 +110,12 @@ impl Store {
     ) -> Result<Self, StorageError> {
         let mut row = None;
         let built = build(dir, spec, |built| {
-            row = Some(recover::build_on(database, built, spec, keys)?);
+            row = Some(recover::build_on(engines, built, spec, keys)?);
             Ok(())
         });
-        let opened = built.and_then(|()| Self::open_on(database, dir, &spec.id, keys, signer));
+        let opened = built.and_then(|()| Self::open_on(engines, dir, &spec.id, keys, signer));
         if let (Err(_), Some(row)) = (&opened, row)
-            && matches!(postgres::take_back(database, &spec.id, &row), Ok(true))
+            && matches!(postgres::take_back(&engines.database, &spec.id, &row), Ok(true))
         {
             // The directory has the only keys of the row, and goes after it. Where the row may still be there, both stay for whoever makes the tenant again, or drops it.
             let _ = dir.remove_tenant(&spec.id);
@@ -127,13 +125,13 @@ impl Store {
 
     /// Opens a tenant whose catalog is in a database.
     pub fn open_on(
-        database: &Database,
+        engines: &Engines,
         dir: &DataDir,
         id: &TenantId,
         keys: &CatalogKeys,
         signer: ReceiptSigner,
     ) -> Result<Self, StorageError> {
-        recover::open_on(database, &dir.tenant_path(id), id, keys, signer)
+        recover::open_on(engines, &dir.tenant_path(id), id, keys, signer)
     }
 
     /// Opens a tenant: checks its key, its catalog and the header of each segment, destroys files that a crash left
@@ -150,7 +148,8 @@ impl Store {
     /// The tenant's directory.
     pub(super) fn path(&self) -> &Path {
         self.0
-            .segments_path
+            .files
+            .dir()
             .parent()
             .expect("segments stand in the tenant's directory")
     }
@@ -169,7 +168,10 @@ impl Store {
             references: state.references,
             pending: state.pending,
             segments: gallery.len() as u64,
-            segment_bytes: gallery.values().map(|live| live.reader.file_len()).sum(),
+            segment_bytes: gallery
+                .values()
+                .map(|live| self.0.files.file_len(live.entry.rows))
+                .sum(),
             resident_bytes: 0,
             sequence: state.sequence,
         })
@@ -206,7 +208,6 @@ impl Store {
             .map(|live| SegmentInfo {
                 number: live.entry.number,
                 rows: live.entry.rows,
-                path: live.reader.path().to_owned(),
             })
             .collect()
     }
@@ -214,12 +215,13 @@ impl Store {
     /// The codes of a segment, every block of them authenticated. An error names file, plane and block.
     pub fn load_segment(&self, number: u32) -> Result<LoadedSegment, StorageError> {
         let live = self.0.live(number, 0)?;
+        let reader = live.file.whole()?;
         let planes = RowPlanes {
-            sign: live.reader.open_plane(Plane::Sign)?,
-            refine: live.reader.open_plane(Plane::Refine)?,
-            scale: live.reader.open_plane(Plane::Scale)?,
+            sign: reader.open_plane(Plane::Sign)?,
+            refine: reader.open_plane(Plane::Refine)?,
+            scale: reader.open_plane(Plane::Scale)?,
         };
-        let mut dead = holes_of(&live.reader, live.entry, &planes.scale)?;
+        let mut dead = holes_of(&reader, live.entry, &planes.scale)?;
         dead.extend(live.dead.read().iter());
         Ok(LoadedSegment {
             planes,
@@ -283,8 +285,8 @@ impl Shared {
         entry: SegmentEntry,
         dead: Arc<RwLock<BTreeSet<u32>>>,
     ) -> Result<Arc<Live>, StorageError> {
-        let reader = SegmentReader::open(&self.segments_path, &self.context, entry.ulid, entry.rows)?;
-        Ok(Arc::new(Live { entry, reader, dead }))
+        let file = self.files.open(entry)?;
+        Ok(Arc::new(Live { entry, file, dead }))
     }
 
     /// Changes the catalog while nobody else does. Segments that are published before a transaction commits are seen
@@ -316,7 +318,7 @@ pub(super) fn holes_of(
         return Ok(holes);
     }
     let fault = format!("it has {} holes; the catalog has {}", holes.len(), entry.holes);
-    Err(StorageError::damaged(reader.path(), fault))
+    Err(reader.damaged(fault))
 }
 
 /// Rows whose scale is zero.
@@ -328,30 +330,33 @@ pub(super) fn holes(scale: &[u8]) -> impl Iterator<Item = u32> {
         .map(|(row, _)| row)
 }
 
-/// Files that no catalog claims yet. Dropped, they are destroyed.
-pub(super) struct Unclaimed(Vec<PathBuf>);
+/// A finished file that no catalog claims yet. Dropped, it is destroyed.
+pub(super) struct Unclaimed<'a> {
+    files: &'a SegmentFiles,
+    file: Option<Ulid>,
+}
 
-impl Unclaimed {
-    /// Of one file.
-    pub(super) fn new(path: &Path) -> Self {
-        Self(vec![path.to_owned()])
+impl<'a> Unclaimed<'a> {
+    /// Of a file that was just finished.
+    pub(super) fn new(files: &'a SegmentFiles, file: Ulid) -> Self {
+        let file = Some(file);
+        Self { files, file }
     }
 
-    /// Settles what becomes of the files after the transaction that was to claim them. A commit that failed half-way
-    /// may have claimed them; the next open will know.
+    /// Settles what becomes of the file after the transaction that was to claim it. A commit that failed half-way
+    /// may have claimed it; the next open will know.
     pub(super) fn settle<T>(mut self, claimed: Result<T, StorageError>) -> Result<T, StorageError> {
-        if matches!(claimed, Ok(_) | Err(StorageError::Poisoned(_))) {
-            self.0.clear();
+        if claimed.as_ref().err().is_none_or(StorageError::may_be_done) {
+            self.file = None;
         }
         claimed
     }
 }
 
-impl Drop for Unclaimed {
+impl Drop for Unclaimed<'_> {
     fn drop(&mut self) {
-        for path in &self.0 {
-            // What can't be destroyed now is an orphan, which the next purge or open destroys.
-            let _ = durable::destroy_file(path);
+        if let Some(file) = self.file {
+            self.files.discard(file);
         }
     }
 }

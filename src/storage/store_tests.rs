@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::model::policy::Policy;
 use crate::storage::error::WriteError;
+use crate::storage::files::SEGMENTS_DIR;
 use crate::storage::place::Place;
 use crate::storage::testing::{House, exact, files, id, key, signer, spec};
 
@@ -170,14 +171,7 @@ fn the_same_palm_gives_unrelated_bytes_in_two_tenants() {
     for house in [&house, &other] {
         assert!(house.files_with(&plain[..16]).is_empty(), "nothing in the clear");
     }
-    let sealed = house
-        .store
-        .0
-        .live(1, 0)
-        .expect("there")
-        .reader
-        .sealed_row(0)
-        .to_vec();
+    let sealed = house.sealed_row(1, 0);
     assert!(other.files_with(&sealed[..16]).is_empty());
 }
 

@@ -17,7 +17,7 @@ use super::error::{StorageError, WriteError};
 use super::import::{ImportStart, Importer};
 use super::mark::Mark;
 use super::place::{Place, RowId, RowPlanes, SegmentRows};
-use super::store::{CATALOG_FILE, Store};
+use super::store::{CATALOG_FILE, Live, Store};
 use super::write::{
     Committed, EnrollAnswer, EnrollWrite, EraseAnswer, EraseWrite, ImportWrite, PolicyWrite, ReferenceWrite,
     SubjectKey, Write,
@@ -116,6 +116,12 @@ impl House {
         files(&self.path().join("segments"))
     }
 
+    /// A row as it stands in its segment, encrypted.
+    pub(super) fn sealed_row(&self, segment: u32, row: u32) -> Vec<u8> {
+        let live = self.store.0.live(segment, row).expect("there");
+        sealed_row(&live, row)
+    }
+
     /// The only segment file.
     pub(super) fn segment_file(&self) -> PathBuf {
         let mut files = self.segment_files();
@@ -187,6 +193,12 @@ impl House {
         });
         found
     }
+}
+
+/// A row as it stands in this file, encrypted.
+pub(super) fn sealed_row(live: &Live, row: u32) -> Vec<u8> {
+    let reader = live.file.part().expect("readable");
+    reader.sealed_row(row).expect("readable").to_vec()
 }
 
 pub(super) fn id<T: std::str::FromStr>(text: &str) -> T

@@ -149,6 +149,9 @@ pub(in crate::storage) trait WriteCatalog: Send {
     /// Refuses when every write is refused.
     fn check(&self) -> Result<(), StorageError>;
 
+    /// Makes sure that nobody else has taken the catalog up since this did; refuses otherwise, and every later write too.
+    fn confirm(&mut self) -> Result<(), StorageError>;
+
     /// Refuses all writes from now on; the first reason stays.
     fn poison(&mut self, reason: &str);
 

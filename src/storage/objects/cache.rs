@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use super::ObjectStore;
 use super::error::ObjectError;
 use super::key::{ListedSegment, ObjectKey};
-use super::remote::RemoteSegment;
+use super::remote;
 use crate::storage::data_dir;
 use crate::storage::durable;
 use crate::storage::error::StorageError;
@@ -108,11 +108,13 @@ pub struct CacheStats {
 }
 
 /// A segment, wherever it can be read from now.
-pub enum Source {
+pub struct Source(Held);
+
+enum Held {
     /// Its file is here.
     Here(Pin),
     /// It is in the store alone.
-    Remote(Box<RemoteSegment>),
+    Remote(Box<SegmentReader>),
 }
 
 impl Cache {
@@ -210,9 +212,19 @@ impl Cache {
         };
         if is_ready {
             // Should it go in between, it is fetched, which is as right and no more than slow.
-            self.get(listed).map(Source::Here)
+            self.get(listed).map(Source::here)
         } else {
-            RemoteSegment::open(&self.0.store, listed).map(|segment| Source::Remote(Box::new(segment)))
+            remote::open(&self.0.store, listed).map(Source::remote)
+        }
+    }
+
+    /// The segment for whoever reads much of it: its file, which is brought here where there is room, else the object itself.
+    pub(in crate::storage) fn whole(&self, listed: &ListedSegment) -> Result<Source, StorageError> {
+        match self.get(listed) {
+            Err(StorageError::Object(ObjectError::CacheFull { .. })) => {
+                remote::open(&self.0.store, listed).map(Source::remote)
+            }
+            pin => pin.map(Source::here),
         }
     }
 
@@ -264,11 +276,29 @@ impl Cache {
 }
 
 impl Source {
+    fn here(pin: Pin) -> Self {
+        Self(Held::Here(pin))
+    }
+
+    fn remote(reader: SegmentReader) -> Self {
+        Self(Held::Remote(Box::new(reader)))
+    }
+
+    /// Whether its file is here.
+    pub fn is_here(&self) -> bool {
+        matches!(self.0, Held::Here(_))
+    }
+
     /// Rows of the exact plane in the clear, in the order asked for; `None` for a hole. Of a segment in the store the blocks that have them are read, and nothing else.
     pub fn rows(&self, rows: &[u32]) -> Result<Vec<Option<StoredRow>>, StorageError> {
-        match self {
-            Self::Here(pin) => pin.rows(rows),
-            Self::Remote(segment) => segment.rows(rows),
+        self.reader().rows_at(rows)
+    }
+
+    /// What reads it.
+    pub(in crate::storage) fn reader(&self) -> &SegmentReader {
+        match &self.0 {
+            Held::Here(pin) => pin.reader(),
+            Held::Remote(reader) => reader,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use ulid::Ulid;
 
+use crate::keys::cells::INCARNATION_LEN;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 use crate::model::signature::Dimension;
@@ -43,10 +44,27 @@ pub struct ListedSegment {
     pub(super) context: SegmentContext,
 }
 
+impl Home {
+    /// Of a tenant with this incarnation, which is random: its beginning tells it apart.
+    pub fn of(tenant: &TenantId, incarnation: &[u8; INCARNATION_LEN]) -> Self {
+        let (beginning, _) = incarnation.split_first_chunk().expect("it is longer");
+        Self {
+            tenant: tenant.clone(),
+            incarnation: u64::from_be_bytes(*beginning),
+        }
+    }
+}
+
 impl ListedSegment {
     /// Of a tenant with this dimension and the data key of the key's generation; 1 to 65,536 rows.
     pub fn new(key: ObjectKey, rows: u32, dimension: Dimension, data_key: &SecretKey) -> Self {
         let context = SegmentContext::new(&key.home.tenant, dimension, data_key);
+        Self { key, rows, context }
+    }
+
+    /// The same with what all segments of the tenant share.
+    pub(in crate::storage) fn of(key: ObjectKey, rows: u32, context: &SegmentContext) -> Self {
+        let context = context.clone();
         Self { key, rows, context }
     }
 

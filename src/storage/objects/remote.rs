@@ -1,51 +1,51 @@
-//! Reads single blocks of a segment that is in an object store alone. Every byte that it hands out was authenticated; nothing is kept.
+//! Reads a segment that is in an object store alone, range by range. Keeps nothing and opens nothing.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use super::ObjectStore;
-use super::key::{ListedSegment, ObjectKey};
+use super::key::ListedSegment;
 use crate::storage::error::StorageError;
-use crate::storage::place::StoredRow;
-use crate::storage::segment::blocks::SegmentBlocks;
-use crate::storage::segment::format::{HEADER_LEN, HeaderFault, Plane, VERSION};
+use crate::storage::segment::reader::{SegmentBytes, SegmentReader};
 
-/// A segment in a store whose header is authentic.
-pub struct RemoteSegment {
+/// The bytes of an object.
+struct RemoteBytes {
     store: ObjectStore,
-    key: ObjectKey,
-    blocks: SegmentBlocks,
+    listed: ListedSegment,
+    len: u64,
+    /// Its key.
+    path: PathBuf,
 }
 
-impl RemoteSegment {
-    /// Reads the header of the object that the catalog names, and checks it and the length against the catalog.
-    pub fn open(store: &ObjectStore, listed: &ListedSegment) -> Result<Self, StorageError> {
-        let (key, blocks) = (&listed.key, listed.blocks());
-        let page = store.read(key, blocks.layout().file_len(), 0..HEADER_LEN as u64)?;
-        match blocks.header_fault(&page) {
-            None => Ok(Self {
-                store: store.clone(),
-                key: key.clone(),
-                blocks,
-            }),
-            Some(HeaderFault::Text(fault)) => Err(store.damaged(&key.to_string(), fault)),
-            Some(HeaderFault::Newer(found)) => Err(StorageError::NewerFormat {
-                path: key.to_string().into(),
-                found,
-                supported: VERSION,
-            }),
-        }
+impl SegmentBytes for RemoteBytes {
+    fn read(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>, StorageError> {
+        let range = range.start as u64..range.end as u64;
+        self.store.read(&self.listed.key, self.len, range).map(Cow::Owned)
     }
 
-    /// Rows of the exact plane in the clear, in the order asked for; `None` for a hole. Each block that has some of them is read once, and nothing else is.
-    pub fn rows(&self, rows: &[u32]) -> Result<Vec<Option<StoredRow>>, StorageError> {
-        let file_len = self.blocks.layout().file_len();
-        self.blocks.rows(rows, |block, plain| {
-            let span = self.blocks.span(Plane::Exact, block);
-            let range = span.start as u64..span.end as u64;
-            let sealed = self.store.read(&self.key, file_len, range)?;
-            self.blocks
-                .open(Plane::Exact, block, &sealed, plain)
-                .map_err(|fault| self.store.damaged(&self.key.to_string(), fault))
-        })
+    fn path(&self) -> &Path {
+        &self.path
     }
+
+    fn damaged(&self, fault: String) -> StorageError {
+        self.store.damaged(&self.listed.key.to_string(), fault)
+    }
+}
+
+/// Reads the header of the object that the catalog names, and checks it and the length against the catalog.
+pub(in crate::storage) fn open(
+    store: &ObjectStore,
+    listed: &ListedSegment,
+) -> Result<SegmentReader, StorageError> {
+    let blocks = listed.blocks();
+    let bytes = RemoteBytes {
+        store: store.clone(),
+        listed: listed.clone(),
+        len: blocks.layout().file_len(),
+        path: listed.key.to_string().into(),
+    };
+    SegmentReader::over(Box::new(bytes), blocks)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use crate::storage::objects::ObjectStore;
 use crate::storage::objects::cache::Cache;
 use crate::storage::objects::error::ObjectError;
-use crate::storage::objects::remote::RemoteSegment;
+use crate::storage::objects::remote;
 use crate::storage::objects::testing::{ROWS, bucket, home, listed, object_error, written};
 use crate::storage::objects::transfer::PIECE_LEN;
 use crate::storage::testing::exact;
@@ -106,8 +106,8 @@ fn a_segment_goes_to_s3_and_comes_back_by_rows_and_whole() {
     let (_, other) = written(tmp.path(), ROWS);
     let error = object_error(store.put(&key, &other));
     assert!(matches!(error, ObjectError::Taken { .. }), "{error}");
-    let segment = RemoteSegment::open(&store, &listed(&key, ROWS)).expect("authentic");
-    let row = segment.rows(&[7]).expect("read").remove(0).expect("no hole");
+    let segment = remote::open(&store, &listed(&key, ROWS)).expect("authentic");
+    let row = segment.rows_at(&[7]).expect("read").remove(0).expect("no hole");
     assert_eq!(row.exact.to_vec(), exact(8));
     let cache = Cache::open(&store, tmp.path().join("cache"), 1 << 30, 2).expect("opened");
     cache.get(&listed(&key, ROWS)).expect("fetched");
@@ -201,6 +201,6 @@ fn a_bucket_that_is_not_there_is_no_missing_object() {
     assert!(matches!(error, ObjectError::Refused { .. }), "{error}");
     let tmp = tempfile::TempDir::new().expect("a temporary directory");
     let (key, _) = written(tmp.path(), ROWS);
-    let error = object_error(RemoteSegment::open(&store, &listed(&key, ROWS)));
+    let error = object_error(remote::open(&store, &listed(&key, ROWS)));
     assert!(matches!(error, ObjectError::Refused { .. }), "{error}");
 }

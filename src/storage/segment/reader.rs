@@ -1,5 +1,6 @@
-//! Reads one mapped segment. Every byte that it hands out was authenticated; nothing in the clear is kept.
+//! Reads one segment, wherever its bytes are. Every byte that it hands out was authenticated; nothing in the clear is kept.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -12,10 +13,45 @@ use crate::storage::error::StorageError;
 use crate::storage::map::Map;
 use crate::storage::place::StoredRow;
 
-/// A mapped segment file whose header is authentic.
-pub(in crate::storage) struct SegmentReader {
+/// Most bytes that are asked for at once where blocks follow one another: one request to a store of objects.
+const RUN_LEN: usize = 8 << 20;
+
+/// Where the bytes of a segment's file are.
+pub(in crate::storage) trait SegmentBytes: Send + Sync {
+    /// A range within the file, exactly.
+    fn read(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>, StorageError>;
+
+    /// What messages call it.
+    fn path(&self) -> &Path;
+
+    /// They are not what was written.
+    fn damaged(&self, fault: String) -> StorageError;
+}
+
+/// A mapped file.
+struct Mapped {
     path: PathBuf,
     map: Map,
+}
+
+impl SegmentBytes for Mapped {
+    fn read(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>, StorageError> {
+        let bytes = self.map.bytes().get(range).expect("the length was checked");
+        Ok(Cow::Borrowed(bytes))
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn damaged(&self, fault: String) -> StorageError {
+        StorageError::damaged(&self.path, fault)
+    }
+}
+
+/// A segment whose header is authentic.
+pub(in crate::storage) struct SegmentReader {
+    bytes: Box<dyn SegmentBytes>,
     blocks: SegmentBlocks,
 }
 
@@ -30,22 +66,25 @@ impl SegmentReader {
         let path = dir.join(file_name(ulid));
         let blocks = SegmentBlocks::new(context, ulid, rows);
         let map = Map::open(&path, blocks.layout().file_len())?;
-        let page = map
-            .bytes()
-            .get(..HEADER_LEN)
-            .expect("the length was checked")
-            .to_vec();
-        let reader = Self { path, map, blocks };
-        reader.check_header(&page)?;
+        Self::over(Box::new(Mapped { path, map }), blocks)
+    }
+
+    /// Checks the header of a file whose length was checked against the catalog.
+    pub(in crate::storage) fn over(
+        bytes: Box<dyn SegmentBytes>,
+        blocks: SegmentBlocks,
+    ) -> Result<Self, StorageError> {
+        let reader = Self { bytes, blocks };
+        reader.check_header(&reader.sealed(0..HEADER_LEN)?)?;
         Ok(reader)
     }
 
     fn check_header(&self, page: &[u8]) -> Result<(), StorageError> {
         match self.blocks.header_fault(page) {
             None => Ok(()),
-            Some(HeaderFault::Text(fault)) => Err(StorageError::damaged(&self.path, fault)),
+            Some(HeaderFault::Text(fault)) => Err(self.bytes.damaged(fault)),
             Some(HeaderFault::Newer(found)) => Err(StorageError::NewerFormat {
-                path: self.path.clone(),
+                path: self.bytes.path().to_owned(),
                 found,
                 supported: VERSION,
             }),
@@ -58,14 +97,14 @@ impl SegmentReader {
         &self,
         mut to: impl FnMut(&[u8]) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
-        let header = self.sealed(0..HEADER_LEN).to_vec();
+        let header = self.sealed(0..HEADER_LEN)?.into_owned();
         self.check_header(&header)?;
         to(&header)?;
         let (mut piece, mut plain) = (Vec::new(), Zeroizing::new(Vec::new()));
         for plane in Plane::ALL {
             for block in 0..self.blocks.count(plane) {
                 piece.clear();
-                piece.extend_from_slice(self.sealed(self.blocks.span(plane, block)));
+                piece.extend_from_slice(&self.sealed(self.blocks.span(plane, block))?);
                 plain.clear();
                 self.append_sealed(plane, block, &piece, &mut plain)?;
                 to(&piece)?;
@@ -76,17 +115,22 @@ impl SegmentReader {
 
     /// The file.
     pub(in crate::storage) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Rows, holes included.
-    pub(in crate::storage) fn rows(&self) -> u32 {
-        self.blocks.layout().rows
+        self.bytes.path()
     }
 
     /// Bytes of the file.
     pub(in crate::storage) fn file_len(&self) -> u64 {
         self.blocks.layout().file_len()
+    }
+
+    /// The file is not what was written.
+    pub(in crate::storage) fn damaged(&self, fault: String) -> StorageError {
+        self.bytes.damaged(fault)
+    }
+
+    /// Rows, holes included.
+    pub(in crate::storage) fn rows(&self) -> u32 {
+        self.blocks.layout().rows
     }
 
     /// Rows of a block of the exact plane.
@@ -114,9 +158,7 @@ impl SegmentReader {
     pub(in crate::storage) fn open_plane(&self, plane: Plane) -> Result<Vec<u8>, StorageError> {
         let layout = self.blocks.layout();
         let mut out = Vec::with_capacity(layout.rows as usize * layout.plane(plane).stride);
-        for block in 0..self.blocks.count(plane) {
-            self.append_block(plane, block, &mut out)?;
-        }
+        self.append_blocks(plane, 0..self.blocks.count(plane), &mut out)?;
         Ok(out)
     }
 
@@ -134,10 +176,11 @@ impl SegmentReader {
             "a run of rows begins with a block"
         );
         out.clear();
-        for block in first / block_rows..(first + count).div_ceil(block_rows) {
-            self.append_block(plane, block, out)?;
-        }
-        Ok(())
+        self.append_blocks(
+            plane,
+            first / block_rows..(first + count).div_ceil(block_rows),
+            out,
+        )
     }
 
     /// Rows of the exact plane in the order asked for; `None` for a hole.
@@ -160,14 +203,41 @@ impl SegmentReader {
     }
 
     /// A row of the exact plane as it stands in the file, encrypted.
-    pub(in crate::storage) fn sealed_row(&self, row: u32) -> &[u8] {
+    pub(in crate::storage) fn sealed_row(&self, row: u32) -> Result<Cow<'_, [u8]>, StorageError> {
         let from = self.row_offset(row);
         let stride = self.blocks.layout().plane(Plane::Exact).stride;
         self.sealed(from..from + stride)
     }
 
     fn append_block(&self, plane: Plane, block: usize, out: &mut Vec<u8>) -> Result<(), StorageError> {
-        self.append_sealed(plane, block, self.sealed(self.blocks.span(plane, block)), out)
+        self.append_blocks(plane, block..block + 1, out)
+    }
+
+    /// Opens blocks that follow one another.
+    fn append_blocks(
+        &self,
+        plane: Plane,
+        blocks: Range<usize>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), StorageError> {
+        let spans: Vec<Range<usize>> = blocks
+            .clone()
+            .map(|block| self.blocks.span(plane, block))
+            .collect();
+        let mut blocks = blocks;
+        let mut left = spans.as_slice();
+        while let Some(first) = left.first() {
+            let ends = left.iter().take_while(|span| span.end - first.start <= RUN_LEN);
+            let (run, rest) = left.split_at(ends.count().max(1));
+            let last = run.last().expect("a run has a block");
+            let sealed = self.sealed(first.start..last.end)?;
+            for (span, block) in run.iter().zip(&mut blocks) {
+                let bytes = sealed.get(span.start - first.start..span.end - first.start);
+                self.append_sealed(plane, block, bytes.expect("it is in the run"), out)?;
+            }
+            left = rest;
+        }
+        Ok(())
     }
 
     /// Opens a block and its tag.
@@ -180,12 +250,12 @@ impl SegmentReader {
     ) -> Result<(), StorageError> {
         self.blocks
             .open(plane, block, bytes, out)
-            .map_err(|fault| StorageError::damaged(&self.path, fault))
+            .map_err(|fault| self.bytes.damaged(fault))
     }
 
     /// Bytes of the file as they are.
-    fn sealed(&self, range: Range<usize>) -> &[u8] {
-        self.map.bytes().get(range).expect("the length was checked")
+    fn sealed(&self, range: Range<usize>) -> Result<Cow<'_, [u8]>, StorageError> {
+        self.bytes.read(range)
     }
 }
 

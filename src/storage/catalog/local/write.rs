@@ -47,6 +47,11 @@ impl WriteCatalog for LocalWriter {
         self.writer.check_poison()
     }
 
+    /// The data directory is locked for this process.
+    fn confirm(&mut self) -> Result<(), StorageError> {
+        self.check()
+    }
+
     fn poison(&mut self, reason: &str) {
         self.writer.poison(reason);
     }

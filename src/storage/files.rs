@@ -1,0 +1,208 @@
+//! Where a tenant's segments are: files of its directory, or objects of a store, for which the directory is no more than the place where they are made. Knows nothing
+//! of rows, and does not know which segments are listed.
+
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use ulid::Ulid;
+
+use super::catalog::segments::SegmentEntry;
+use super::data_dir;
+use super::durable;
+use super::error::StorageError;
+use super::objects::Objects;
+use super::objects::cache::Source;
+use super::objects::key::{Home, ListedSegment, ObjectKey};
+use super::segment::format::{Layout, SegmentContext, file_name, ulid_of};
+use super::segment::reader::SegmentReader;
+use super::segment::writer::{SegmentWriter, WrittenSegment};
+
+/// The directory of segments in a tenant's directory.
+pub(super) const SEGMENTS_DIR: &str = "segments";
+/// The directory in its place where a tenant's segments are objects: each is made there, and gone from there before it is listed.
+pub(super) const STAGING_DIR: &str = "staging";
+/// Of the keys of tenants whose catalogs are in a database: none is rotated yet.
+const KEY_GENERATION: u32 = 1;
+
+/// The segments of a tenant.
+pub(super) struct SegmentFiles {
+    /// Where files are made.
+    dir: PathBuf,
+    context: SegmentContext,
+    objects: Option<Kept>,
+}
+
+/// A tenant's objects.
+pub(super) struct Kept {
+    objects: Objects,
+    home: Home,
+}
+
+/// A segment's file, wherever it is.
+pub(super) enum SegmentFile {
+    /// In the directory.
+    Here(SegmentReader),
+    /// In a store.
+    Kept {
+        /// As the catalog has it.
+        listed: ListedSegment,
+        /// The store, and copies of its objects.
+        objects: Objects,
+    },
+}
+
+/// A segment's file that is being read.
+pub(super) enum Reading<'a> {
+    /// It is in the directory.
+    Mapped(&'a SegmentReader),
+    /// It is in a store, or a copy of it here.
+    Source(Source),
+}
+
+impl Deref for Reading<'_> {
+    type Target = SegmentReader;
+
+    fn deref(&self) -> &SegmentReader {
+        match self {
+            Self::Mapped(reader) => reader,
+            Self::Source(source) => source.reader(),
+        }
+    }
+}
+
+impl SegmentFile {
+    /// To read single rows of it.
+    pub(super) fn part(&self) -> Result<Reading<'_>, StorageError> {
+        match self {
+            Self::Here(reader) => Ok(Reading::Mapped(reader)),
+            Self::Kept { listed, objects } => objects.cache().source(listed).map(Reading::Source),
+        }
+    }
+
+    /// To read much of it.
+    pub(super) fn whole(&self) -> Result<Reading<'_>, StorageError> {
+        match self {
+            Self::Here(reader) => Ok(Reading::Mapped(reader)),
+            Self::Kept { listed, objects } => objects.cache().whole(listed).map(Reading::Source),
+        }
+    }
+}
+
+impl SegmentFiles {
+    /// Of a tenant with this directory.
+    pub(super) fn new(path: &Path, context: SegmentContext, objects: Option<Kept>) -> Self {
+        let dir = path.join(objects.as_ref().map_or(SEGMENTS_DIR, |_| STAGING_DIR));
+        Self {
+            dir,
+            context,
+            objects,
+        }
+    }
+
+    /// Where files are made, and are where there is no store.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether they are in a store.
+    pub(super) fn are_objects(&self) -> bool {
+        self.objects.is_some()
+    }
+
+    /// Bytes of the file of so many rows.
+    pub(super) fn file_len(&self, rows: u32) -> u64 {
+        Layout::new(self.context.dimension, rows).file_len()
+    }
+
+    /// Begins a file of exactly `rows` rows.
+    pub(super) fn create(&self, rows: u32) -> Result<SegmentWriter, StorageError> {
+        SegmentWriter::create(&self.dir, &self.context, rows)
+    }
+
+    /// Ends a file, and brings it to where it is kept: durable when it returns. On an error it is destroyed, or an orphan.
+    pub(super) fn finish(&self, file: SegmentWriter) -> Result<WrittenSegment, StorageError> {
+        let written = file.finish()?;
+        if let Some(kept) = &self.objects {
+            let listed = kept.listed(&self.context, written.ulid, written.rows);
+            let put = kept.objects.keep(&listed, &written.path);
+            if let Err(error) = put {
+                self.discard(written.ulid);
+                return Err(error);
+            }
+        }
+        Ok(written)
+    }
+
+    /// A file that the catalog has or is about to have. One in the directory is mapped; of an object nothing is read yet.
+    pub(super) fn open(&self, entry: SegmentEntry) -> Result<SegmentFile, StorageError> {
+        match &self.objects {
+            None => {
+                SegmentReader::open(&self.dir, &self.context, entry.ulid, entry.rows).map(SegmentFile::Here)
+            }
+            Some(kept) => Ok(SegmentFile::Kept {
+                listed: kept.listed(&self.context, entry.ulid, entry.rows),
+                objects: kept.objects.clone(),
+            }),
+        }
+    }
+
+    /// Everything of which there are bytes: files, objects, and copies of such.
+    pub(super) fn list(&self) -> Result<BTreeSet<Ulid>, StorageError> {
+        let names = data_dir::list(&self.dir)?;
+        let mut found: BTreeSet<Ulid> = names.iter().filter_map(|name| ulid_of(name)).collect();
+        if let Some(kept) = &self.objects {
+            found.extend(kept.objects.list(&kept.home)?.into_iter().map(|key| key.ulid));
+        }
+        Ok(found)
+    }
+
+    /// Destroys a file that nobody reads and no catalog lists, with every copy. One that is gone is well.
+    pub(super) fn destroy(&self, ulid: Ulid) -> Result<(), StorageError> {
+        durable::destroy_file(&self.dir.join(file_name(ulid)))?;
+        match &self.objects {
+            None => Ok(()),
+            Some(kept) => kept.objects.destroy(&kept.key(ulid)),
+        }
+    }
+
+    /// The same for one that was never listed. What can't be destroyed now is an orphan, which the next purge or open destroys.
+    pub(super) fn discard(&self, ulid: Ulid) {
+        let _ = self.destroy(ulid);
+    }
+}
+
+impl Kept {
+    /// Those of the tenant with this directory, which says by what is in it whether its segments are objects. `home` tells where they are in the store.
+    pub(super) fn find(
+        path: &Path,
+        objects: Option<&Objects>,
+        home: impl FnOnce() -> Result<Home, StorageError>,
+    ) -> Result<Option<Self>, StorageError> {
+        if !path.join(STAGING_DIR).exists() {
+            return Ok(None);
+        }
+        let objects = objects.ok_or_else(|| StorageError::ObjectsUnnamed(path.to_owned()))?;
+        Ok(Some(Self {
+            objects: objects.clone(),
+            home: home()?,
+        }))
+    }
+
+    /// Destroys all of them.
+    pub(super) fn destroy_all(&self) -> Result<(), StorageError> {
+        self.objects.destroy_all(&self.home)
+    }
+
+    fn key(&self, ulid: Ulid) -> ObjectKey {
+        ObjectKey {
+            home: self.home.clone(),
+            generation: KEY_GENERATION,
+            ulid,
+        }
+    }
+
+    fn listed(&self, context: &SegmentContext, ulid: Ulid, rows: u32) -> ListedSegment {
+        ListedSegment::of(self.key(ulid), rows, context)
+    }
+}

@@ -1,0 +1,78 @@
+//! A store of segments and what of it is here, as the tenants of one process share them. Does not know which segments are listed.
+
+use std::path::{Path, PathBuf};
+
+use super::ObjectStore;
+use super::cache::Cache;
+use super::config::ObjectStoreConfig;
+use super::key::{Home, ListedSegment, ObjectKey};
+use crate::storage::durable;
+use crate::storage::error::StorageError;
+
+/// The directory of copies, and how much of them.
+#[derive(Debug, Clone)]
+pub struct CacheConfig {
+    /// A directory of its own.
+    pub dir: PathBuf,
+    /// Most bytes.
+    pub bytes_max: u64,
+    /// Files that are fetched at once.
+    pub fetches_max: usize,
+}
+
+/// A store of segments with its cache. Clones share everything.
+#[derive(Clone)]
+pub struct Objects {
+    store: ObjectStore,
+    cache: Cache,
+}
+
+impl Objects {
+    /// Reaches the store, finds out whether it forgets what is deleted, and opens the cache. A store for which remnants are stated is refused: receipts can't say yet until when they live.
+    pub fn open(config: &ObjectStoreConfig, cache: &CacheConfig) -> Result<Self, StorageError> {
+        if config.remnants_days.is_some() {
+            return Err(StorageError::NotBuilt(
+                "keeping segments in a bucket that keeps what is deleted",
+            ));
+        }
+        let store = ObjectStore::connect(config)?;
+        store.probe()?;
+        Self::of(store, cache)
+    }
+
+    /// Of a store that was probed.
+    pub(in crate::storage) fn of(store: ObjectStore, cache: &CacheConfig) -> Result<Self, StorageError> {
+        let cache = Cache::open(&store, &cache.dir, cache.bytes_max, cache.fetches_max)?;
+        Ok(Self { store, cache })
+    }
+
+    /// What of it is here.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// Puts a finished file of this machine into the store, and takes it away here: durable when it returns. On an error the file stays.
+    pub(in crate::storage) fn keep(&self, listed: &ListedSegment, file: &Path) -> Result<(), StorageError> {
+        self.store.put(&listed.key, file)?;
+        durable::destroy_file(file)
+    }
+
+    /// A tenant's segments of which there are bytes, in the store or here.
+    pub(in crate::storage) fn list(&self, home: &Home) -> Result<Vec<ObjectKey>, StorageError> {
+        let mut found: Vec<ObjectKey> = self.cache.keys();
+        found.retain(|key| key.home == *home);
+        found.extend(self.store.list(home)?.into_iter().map(|info| info.key));
+        Ok(found)
+    }
+
+    /// Destroys a segment that nobody reads, first here, then with all its versions. One that is gone is well.
+    pub(in crate::storage) fn destroy(&self, key: &ObjectKey) -> Result<(), StorageError> {
+        self.cache.forget(key)?;
+        self.store.delete(key).map(drop)
+    }
+
+    /// Destroys all segments of a tenant that is no more.
+    pub(in crate::storage) fn destroy_all(&self, home: &Home) -> Result<(), StorageError> {
+        self.list(home)?.iter().try_for_each(|key| self.destroy(key))
+    }
+}
