@@ -50,3 +50,6 @@ mod on_database_tests;
 
 #[cfg(test)]
 mod on_database_drop_tests;
+
+#[cfg(test)]
+mod on_objects_tests;

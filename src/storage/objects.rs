@@ -38,11 +38,11 @@ pub mod versions;
 #[cfg(test)]
 mod cache_model_tests;
 #[cfg(test)]
-mod faults;
+pub(in crate::storage) mod faults;
 #[cfg(test)]
 mod s3_tests;
 #[cfg(test)]
-mod testing;
+pub(in crate::storage) mod testing;
 
 /// An object store. Clones share everything.
 #[derive(Clone)]

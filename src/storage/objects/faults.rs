@@ -1,4 +1,4 @@
-//! A server for tests that speaks as much of S3 as one object of one piece takes, in memory, and fails as it is told.
+//! A server for tests that speaks as much of S3 as objects of one piece take, in memory, and fails as it is told.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::storage) enum Fault {
     /// A status, before anything is done.
     Status(u16, &'static str),
     /// The request is done and its answer never comes.
@@ -26,9 +26,9 @@ pub(super) enum Fault {
 }
 
 /// The server. Its threads end with the test's process.
-pub(super) struct FaultyServer {
+pub(in crate::storage) struct FaultyServer {
     /// Its address.
-    pub(super) endpoint: String,
+    pub(in crate::storage) endpoint: String,
     shared: Arc<Shared>,
 }
 
@@ -42,6 +42,8 @@ struct Shared {
 struct State {
     objects: BTreeMap<String, Vec<u8>>,
     fault: Option<(Fault, usize)>,
+    /// All requests of this method fail.
+    refused: Option<&'static str>,
     /// Methods and ranges, in the order in which they came.
     requests: Vec<String>,
     is_open: bool,
@@ -56,7 +58,7 @@ struct Request {
 }
 
 impl FaultyServer {
-    pub(super) fn start() -> Self {
+    pub(in crate::storage) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
         let shared = Arc::new(Shared::default());
@@ -75,19 +77,24 @@ impl FaultyServer {
     }
 
     /// Lets the next so many requests fail.
-    pub(super) fn fail(&self, fault: Fault, times: usize) {
+    pub(in crate::storage) fn fail(&self, fault: Fault, times: usize) {
         self.shared.state.lock().fault = Some((fault, times));
     }
 
+    /// Lets all requests of a method fail from now on, or none.
+    pub(in crate::storage) fn refuse(&self, method: Option<&'static str>) {
+        self.shared.state.lock().refused = method;
+    }
+
     /// Lets waiting answers go, and no more wait.
-    pub(super) fn open_gate(&self) {
+    pub(in crate::storage) fn open_gate(&self) {
         let mut state = self.shared.state.lock();
         state.is_open = true;
         self.shared.changed.notify_all();
     }
 
     /// Waits until so many requests came.
-    pub(super) fn await_requests(&self, count: usize) {
+    pub(in crate::storage) fn await_requests(&self, count: usize) {
         let mut state = self.shared.state.lock();
         while state.requests.len() < count {
             self.shared.changed.wait(&mut state);
@@ -95,22 +102,22 @@ impl FaultyServer {
     }
 
     /// The requests since the last call.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(in crate::storage) fn requests(&self) -> Vec<String> {
         std::mem::take(&mut self.shared.state.lock().requests)
     }
 
     /// Objects that are there.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::storage) fn len(&self) -> usize {
         self.shared.state.lock().objects.len()
     }
 
     /// Changes all objects.
-    pub(super) fn change(&self, change: impl Fn(&mut Vec<u8>)) {
+    pub(in crate::storage) fn change(&self, change: impl Fn(&mut Vec<u8>)) {
         self.shared.state.lock().objects.values_mut().for_each(change);
     }
 
     /// Removes all objects.
-    pub(super) fn clear(&self) {
+    pub(in crate::storage) fn clear(&self) {
         self.shared.state.lock().objects.clear();
     }
 }
@@ -124,11 +131,13 @@ impl Shared {
             .map_or_else(String::new, |(from, to)| format!(" {from}-{to}"));
         state.requests.push(format!("{}{range}", request.method));
         self.changed.notify_all();
+        let is_refused = state.refused == Some(&*request.method);
         let fault = match &mut state.fault {
             Some((fault, times)) if *times > 0 => {
                 *times -= 1;
                 Some(*fault)
             }
+            _ if is_refused => Some(Fault::Status(503, "SlowDown")),
             _ => None,
         };
         while fault == Some(Fault::Gate) && !state.is_open {
@@ -171,11 +180,38 @@ impl State {
                 self.objects.remove(&request.path);
                 b"HTTP/1.1 204 x\r\nconnection: close\r\n\r\n".to_vec()
             }
+            "GET" if request.path.contains("list-type=2") => self.listing(&request.path),
             _ => match self.objects.get(&request.path) {
                 None => missing,
                 Some(object) => content(request, object, fault),
             },
         }
+    }
+}
+
+impl State {
+    /// The objects of a bucket that begin as a query says.
+    fn listing(&self, query: &str) -> Vec<u8> {
+        let (bucket, query) = query.split_once('?').expect("a query");
+        let prefix = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("prefix="))
+            .unwrap_or_default()
+            .replace("%2F", "/");
+        let entry = |(path, object): (&String, &Vec<u8>)| {
+            let key = path.strip_prefix(bucket)?.strip_prefix('/')?;
+            key.starts_with(&prefix).then(|| {
+                let size = object.len();
+                format!("<Contents><Key>{key}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><Size>{size}</Size></Contents>")
+            })
+        };
+        let entries: String = self.objects.iter().filter_map(entry).collect();
+        let body = format!("<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>");
+        format!(
+            "HTTP/1.1 200 x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        )
+        .into_bytes()
     }
 }
 

@@ -1,0 +1,367 @@
+//! Tests of a store whose segments are objects, where the object store fails, or somebody else uses it: nothing that was acknowledged is lost, and what is said to be gone is gone.
+
+use std::ops::Deref;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::data_dir::DataDir;
+use super::database::Database;
+use super::database::testing::{Server, connect};
+use super::error::StorageError;
+use super::objects::error::ObjectError;
+use super::objects::faults::{Fault, FaultyServer};
+use super::objects::testing::{bucket, cache_config, objects, stored_in};
+use super::objects::{ObjectStore, Objects};
+use super::on_database::Engines;
+use super::place::{Place, RowId, SegmentRows};
+use super::store::Store;
+use super::testing::{House, encode, exact, files, id, keys, rows, signer, spec};
+
+/// A tenant `acme` with its catalog in a database, and its segments in an object store that fails on request.
+struct Afar {
+    house: House,
+    engines: Engines,
+    server: FaultyServer,
+}
+
+impl Deref for Afar {
+    type Target = House;
+
+    fn deref(&self) -> &House {
+        &self.house
+    }
+}
+
+/// Bytes that all files of these tests fit into.
+const ROOM: u64 = 1 << 20;
+
+impl Afar {
+    /// With a cache of so many bytes; `None` where there is no PostgreSQL.
+    fn new(bytes_max: u64) -> Option<Self> {
+        let database = connect(&Server::shared()?.fresh());
+        let (tmp, server) = (
+            TempDir::new().expect("a temporary directory"),
+            FaultyServer::start(),
+        );
+        DataDir::init(tmp.path().join("data")).expect("init");
+        let engines = engines(&database, &server, tmp.path(), bytes_max);
+        let dir = DataDir::open(tmp.path().join("data")).expect("open");
+        let store = Store::create_on(&engines, &dir, &spec("acme"), &keys(), signer()).expect("created");
+        let house = House { tmp, dir, store };
+        Some(Self {
+            house,
+            engines,
+            server,
+        })
+    }
+
+    /// Closes all and opens it again.
+    fn reopen(self, bytes_max: u64) -> Self {
+        let Self {
+            house,
+            engines,
+            server,
+        } = self;
+        let House { tmp, dir, store } = house;
+        drop((store, dir));
+        let database = engines.database.clone();
+        drop(engines);
+        let engines = self::engines(&database, &server, tmp.path(), bytes_max);
+        let dir = DataDir::open(tmp.path().join("data")).expect("open");
+        let store = Store::open_on(&engines, &dir, &id("acme"), &keys(), signer()).expect("open");
+        let house = House { tmp, dir, store };
+        Self {
+            house,
+            engines,
+            server,
+        }
+    }
+
+    fn purged(&self, erasure: u64) -> bool {
+        self.store.erasure(erasure).expect("read").expect("there").purged
+    }
+
+    /// A finished file that nothing lists.
+    fn orphan(&self) {
+        let shared = &self.store.0;
+        let ids = [RowId {
+            reference: 77,
+            subject: 77,
+        }];
+        let SegmentRows { exact, .. } = rows(&ids);
+        let planes = encode(&exact, 1);
+        let mut file = shared.files.create(1).expect("made");
+        let orphan = SegmentRows {
+            planes,
+            exact,
+            ids: ids.to_vec(),
+        };
+        file.push(&orphan, 0..1).expect("written");
+        shared.files.finish(file).expect("finished");
+    }
+}
+
+fn engines(database: &Database, server: &FaultyServer, tmp: &Path, bytes_max: u64) -> Engines {
+    let store = ObjectStore::connect(&bucket(&server.endpoint, "palms")).expect("settings");
+    store.probe().expect("it forgets");
+    Engines {
+        database: database.clone(),
+        objects: Some(Objects::of(store, &cache_config(tmp, bytes_max)).expect("opened")),
+    }
+}
+
+fn object_error(error: &StorageError) -> &ObjectError {
+    match error {
+        StorageError::Object(error) => error,
+        other => panic!("an error of an object: {other}"),
+    }
+}
+
+fn at(segment: u32) -> [Place; 3] {
+    [0, 1, 2].map(|row| Place::Segment { segment, row })
+}
+
+#[test]
+fn what_is_flushed_while_the_store_is_away_stays_pending() {
+    let Some(afar) = Afar::new(ROOM) else { return };
+    for seed in 1..=3 {
+        afar.enroll(&format!("s{seed}"), seed);
+    }
+    afar.server.refuse(Some("PUT"));
+    let error = afar.flush().expect_err("it is away");
+    assert!(
+        matches!(object_error(&error), ObjectError::Unreachable { .. }),
+        "{error}"
+    );
+    assert_eq!(afar.store.pending().expect("read"), [1, 2, 3]);
+    assert_eq!(files(&afar.path().join("staging")).len(), 0);
+    afar.server.refuse(None);
+    let segment = afar.flush().expect("flushed").segment;
+    assert_eq!(afar.server.len(), 1);
+    assert_eq!(files(&afar.path().join("staging")).len(), 0);
+    let afar = afar.reopen(ROOM);
+    assert_eq!(afar.exact(&at(segment)), [1, 2, 3].map(|seed| Some(exact(seed))));
+    assert_eq!(
+        afar.store.load_segment(segment).expect("loaded").dead,
+        [] as [u32; 0]
+    );
+}
+
+#[test]
+fn an_erasure_is_purged_once_its_object_is_gone_and_not_before() {
+    let Some(afar) = Afar::new(ROOM) else { return };
+    let segment = afar.flushed(3);
+    let (erased, _) = afar.erase("s2");
+    afar.server.refuse(Some("DELETE"));
+    let error = afar.store.purge().expect_err("the old object is there");
+    object_error(&error);
+    assert_eq!(afar.server.len(), 2, "the old one and the new one");
+    let afar = afar.reopen_refusing();
+    assert!(!afar.purged(erased.erasure) && afar.store.needs_purge());
+    assert_eq!(afar.exact(&at(segment)), [Some(exact(1)), None, Some(exact(3))]);
+    afar.server.refuse(None);
+    assert_eq!(afar.store.purge().expect("purged"), 1);
+    assert!(afar.purged(erased.erasure));
+    assert_eq!(afar.server.len(), 1);
+    assert_eq!(afar.exact(&at(segment)), [Some(exact(1)), None, Some(exact(3))]);
+}
+
+impl Afar {
+    /// Closes all and opens it again, while the store deletes nothing but what a probe put.
+    fn reopen_refusing(self) -> Self {
+        let Self {
+            house,
+            engines,
+            server,
+        } = self;
+        let House { tmp, dir, store } = house;
+        drop((store, dir));
+        let dir = DataDir::open(tmp.path().join("data")).expect("open");
+        let store = Store::open_on(&engines, &dir, &id("acme"), &keys(), signer()).expect("open");
+        let house = House { tmp, dir, store };
+        Self {
+            house,
+            engines,
+            server,
+        }
+    }
+}
+
+#[test]
+fn an_object_that_is_missing_is_never_an_empty_segment() {
+    let Some(afar) = Afar::new(ROOM) else { return };
+    let segment = afar.flushed(3);
+    let afar = afar.reopen(ROOM);
+    afar.server.clear();
+    let loaded = afar.store.load_segment(segment).err().expect("it is not there");
+    assert!(
+        matches!(object_error(&loaded), ObjectError::Missing { .. }),
+        "{loaded}"
+    );
+    assert!(loaded.to_string().contains("tenants/acme."), "{loaded}");
+    let read = afar.store.read(&at(segment)).err().expect("it is not there");
+    assert!(
+        matches!(object_error(&read), ObjectError::Missing { .. }),
+        "{read}"
+    );
+    let erase = afar.store.commit(vec![super::testing::erase("e1", "s2")]);
+    erase.expect_err("its receipt would say nothing of the row");
+    let stats = afar.store.stats().expect("counted");
+    assert_eq!((stats.subjects, afar.store.erasures_pending()), (3, 0));
+}
+
+#[test]
+fn a_gallery_larger_than_the_cache_is_loaded_read_and_forgotten_from() {
+    let Some(afar) = Afar::new(100) else { return };
+    let segment = afar.flushed(3);
+    let afar = afar.reopen(100);
+    let loaded = afar.store.load_segment(segment).expect("out of the store");
+    let all = [1, 2, 3].map(exact).concat();
+    assert_eq!(loaded.planes.sign, encode(&all, 3).sign);
+    assert_eq!(afar.exact(&at(segment))[1], Some(exact(2)));
+    let (erased, _) = afar.erase("s2");
+    assert_eq!(afar.store.purge().expect("purged"), 1);
+    assert!(afar.purged(erased.erasure));
+    let kept = afar.engines.objects.as_ref().expect("a store").cache().stats();
+    assert_eq!((kept.files, kept.bytes), (0, 0));
+    let loaded = afar.store.load_segment(segment).expect("out of the store");
+    assert_eq!(loaded.dead, [1]);
+}
+
+#[test]
+fn what_no_catalog_lists_goes_with_its_copies() {
+    let Some(afar) = Afar::new(ROOM) else { return };
+    let segment = afar.flushed(3);
+    afar.store.load_segment(segment).expect("loaded");
+    afar.orphan();
+    assert_eq!(afar.server.len(), 2);
+    let afar = afar.reopen(ROOM);
+    assert_eq!(afar.server.len(), 1);
+    assert_eq!(afar.exact(&at(segment))[0], Some(exact(1)));
+    // Also where the object went without its copy.
+    let cache = afar.engines.objects.as_ref().expect("a store").cache().clone();
+    assert_eq!(cache.keys().len(), 1);
+    afar.erase("s1");
+    afar.store.purge().expect("purged");
+    let listed: Vec<_> = cache.keys();
+    afar.store.load_segment(segment).expect("loaded");
+    let now = cache.keys();
+    assert_eq!(now.len(), 1);
+    assert!(
+        listed.iter().all(|key| now.contains(key)),
+        "the former copy is gone"
+    );
+}
+
+#[test]
+fn whoever_was_overtaken_deletes_nothing_of_its_successor() {
+    let Some(server) = Server::shared() else { return };
+    let database = connect(&server.fresh());
+    let tmp = TempDir::new().expect("a temporary directory");
+    DataDir::init(tmp.path().join("data")).expect("init");
+    let engines = Engines {
+        database: database.clone(),
+        objects: Some(objects(tmp.path())),
+    };
+    let dir = DataDir::open(tmp.path().join("data")).expect("open");
+    let store = Store::create_on(&engines, &dir, &spec("acme"), &keys(), signer()).expect("created");
+    let former = House { tmp, dir, store };
+    former.flushed(1);
+    let copy = former.crash_copy();
+    let store = super::objects::testing::directory(&former.tmp.path().join("store"));
+    let successor_engines = Engines {
+        database,
+        objects: Some(Objects::of(store, &cache_config(copy.path(), ROOM)).expect("opened")),
+    };
+    let dir = DataDir::open(copy.path().join("data")).expect("open");
+    let store = Store::open_on(&successor_engines, &dir, &id("acme"), &keys(), signer()).expect("taken over");
+    let successor = House {
+        tmp: copy,
+        dir,
+        store,
+    };
+    successor.enroll("s2", 2);
+    let segment = successor.flush().expect("flushed").segment;
+    assert_eq!(stored_in(former.tmp.path()).len(), 2);
+    assert!(former.store.purge().is_err(), "it is told");
+    assert_eq!(stored_in(former.tmp.path()).len(), 2);
+    let place = Place::Segment { segment, row: 0 };
+    assert_eq!(successor.exact(&[place]), [Some(exact(2))]);
+}
+
+#[test]
+fn a_tenant_that_is_dropped_leaves_no_object_and_takes_no_other_with_it() {
+    let Some(afar) = Afar::new(ROOM) else { return };
+    afar.flushed(3);
+    let store =
+        Store::create_on(&afar.engines, &afar.dir, &spec("other"), &keys(), signer()).expect("created");
+    let answer = store.commit(vec![super::write::Write::Enroll(super::testing::enroll(
+        "r1",
+        "s1",
+        &[1],
+    ))]);
+    answer.expect("enrolled");
+    store
+        .flush(&store.pending().expect("read"), &encode)
+        .expect("flushed");
+    assert_eq!(afar.server.len(), 2);
+    afar.store.close();
+    afar.server.refuse(Some("DELETE"));
+    Store::remove_on(&afar.engines, &afar.dir, &id("acme")).expect_err("its object is there");
+    assert!(afar.path().exists(), "it is done again");
+    assert_eq!(afar.engines.database.commits(&id("acme")).expect("asked"), None);
+    afar.server.refuse(None);
+    Store::remove_on(&afar.engines, &afar.dir, &id("acme")).expect("removed");
+    assert!(!afar.path().exists());
+    assert_eq!(afar.server.len(), 1);
+    let place = Place::Segment { segment: 1, row: 0 };
+    assert!(store.read(&[place]).expect("read")[0].is_some());
+}
+
+#[test]
+fn a_server_without_the_store_leaves_the_tenant_as_it_is() {
+    let Some(afar) = Afar::new(ROOM) else { return };
+    afar.flushed(1);
+    let Afar {
+        house,
+        engines,
+        server: _server,
+    } = afar;
+    let House {
+        tmp: _tmp,
+        dir,
+        store,
+    } = house;
+    drop(store);
+    let commits = || engines.database.commits(&id("acme")).expect("asked");
+    let before = commits();
+    let without = Engines::from(engines.database.clone());
+    let refused = Store::open_on(&without, &dir, &id("acme"), &keys(), signer()).err();
+    assert!(
+        matches!(refused, Some(StorageError::ObjectsUnnamed(_))),
+        "{refused:?}"
+    );
+    let refused = Store::remove_on(&without, &dir, &id("acme")).err();
+    assert!(
+        matches!(refused, Some(StorageError::ObjectsUnnamed(_))),
+        "{refused:?}"
+    );
+    assert_eq!(commits(), before);
+    // And one whose segments are in its directory stays there.
+    let made = Store::create_on(&without, &dir, &spec("other"), &keys(), signer()).expect("created");
+    drop(made);
+    let opened = Store::open_on(&engines, &dir, &id("other"), &keys(), signer()).expect("opened");
+    assert!(!opened.0.files.are_objects());
+}
+
+#[test]
+fn a_store_that_is_away_keeps_nobody_from_opening_what_is_here() {
+    let Some(afar) = Afar::new(ROOM) else { return };
+    let segment = afar.flushed(3);
+    afar.store.load_segment(segment).expect("brought here");
+    afar.server.fail(Fault::Status(503, "SlowDown"), usize::MAX);
+    let afar = afar.reopen_refusing();
+    assert_eq!(afar.exact(&at(segment))[2], Some(exact(3)));
+    afar.store.load_segment(segment).expect("it is here");
+}
