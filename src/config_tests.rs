@@ -204,6 +204,41 @@ fn what_the_catalog_can_t_be_is_refused_and_no_password_is_repeated() {
 }
 
 #[test]
+fn an_object_store_needs_a_database_and_its_settings_an_object_store() {
+    let database = "[catalog]\naddress = \"postgres://thenar@db/thenar\"\n";
+    for (text, told) in [
+        (
+            "url = \"s3://palms\"",
+            "storage.objects.url: is set and catalog.address is not: where catalogs are files, segments are beside them",
+        ),
+        (
+            "region = \"r\"",
+            "storage.objects.region: is set and storage.objects.url is not",
+        ),
+        (
+            "allow_http = true",
+            "storage.objects.allow_http: is set and storage.objects.url is not",
+        ),
+        (
+            "cache_bytes_max = 5",
+            "storage.objects.cache_bytes_max: 5 is not from 1048576 to 18446744073709551615",
+        ),
+        (
+            "fetches_max = 0",
+            "storage.objects.fetches_max: 0 is not from 1 to 256",
+        ),
+    ] {
+        assert_eq!(
+            refusal(&format!("[storage.objects]\n{text}")),
+            format!("configuration: {told}")
+        );
+    }
+    let text = format!("{database}[storage.objects]\nurl = \"s3://palms\"");
+    let objects = loaded(&text).expect("sound").storage.objects;
+    assert_eq!((objects.cache_bytes_max, objects.fetches_max), (64 << 30, 4));
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let error = load(Some(Path::new("no-such.toml"))).expect_err("missing");
     assert!(error.to_string().contains("no-such.toml"));

@@ -207,7 +207,7 @@ impl Tenant {
         if !erased.is_empty()
             && let Err(error) = self.journal.record_erasures(&self.store)
         {
-            let refusal = unjournalled(&error);
+            let refusal = self.unjournalled(&error);
             for at in erased {
                 *answers.get_mut(at).expect("one answer a write") = Err(refusal.clone());
             }
@@ -243,6 +243,20 @@ impl Tenant {
         let rows = (first..first + row_count(count)).collect();
         if let Err(error) = self.engine.erase(self.gallery, rows) {
             self.fail(&format!("the resident gallery can't be changed: {error}"));
+        }
+    }
+
+    /// An erasure that is done and must not be acknowledged yet.
+    fn unjournalled(&self, error: &StorageError) -> NodeError {
+        let reason = format!(
+            "the person is erased, but the erasure journal can't be written, so that a restored backup would bring the person back: {error}; \
+             repeat the request"
+        );
+        // It is written of what the catalog says, which may be away.
+        if error.is_away() {
+            self.unavailable(&reason)
+        } else {
+            NodeError::StorageRefused(reason)
         }
     }
 
@@ -296,14 +310,6 @@ fn without_enrolments(
             answers.next().unwrap_or_else(missing)
         })
         .collect())
-}
-
-/// An erasure that is done and must not be acknowledged yet.
-fn unjournalled(error: &StorageError) -> NodeError {
-    NodeError::StorageRefused(format!(
-        "the person is erased, but the erasure journal can't be written, so that a restored backup would bring the person back: {error}; \
-         repeat the request"
-    ))
 }
 
 /// What is needed of a write after the store took it.

@@ -7,6 +7,7 @@ use crate::engine::EngineError;
 use crate::model::id::{RequestId, TenantId};
 use crate::model::reject::Rejected;
 use crate::storage::error::{StorageError, WriteError};
+use crate::storage::objects::error::ObjectError;
 
 /// When to try again where the queue of scans is full.
 const QUEUE_RETRY_AFTER: Duration = Duration::from_millis(50);
@@ -24,6 +25,7 @@ pub(super) fn is_damage(error: &StorageError) -> bool {
             | StorageError::CatalogKey { .. }
             | StorageError::Incarnation { .. }
             | StorageError::Overtaken(_)
+            | StorageError::Object(ObjectError::Missing { .. } | ObjectError::Damaged { .. })
     )
 }
 
@@ -35,8 +37,7 @@ pub(super) fn node_error(tenant: &TenantId, error: &StorageError) -> NodeError {
         };
     }
     match error {
-        // The database is away, or calls something off: nothing was changed, and the same may be asked again.
-        StorageError::Unreachable { .. } | StorageError::Database { .. } => NodeError::TenantUnavailable {
+        error if error.is_away() => NodeError::TenantUnavailable {
             tenant: tenant.clone(),
             reason: error.to_string(),
         },

@@ -12,7 +12,6 @@ use crate::model::tenant::TenantSpec;
 use crate::storage::data_dir::{Catalogs, DataDir};
 use crate::storage::database::{CatalogKeys, Database};
 use crate::storage::error::StorageError;
-use crate::storage::objects::error::ObjectError;
 use crate::storage::on_database::Engines;
 use crate::storage::store::Store;
 
@@ -44,17 +43,12 @@ impl From<KeyError> for OpenError {
 impl OpenError {
     /// Whether it may be gone by itself later: an engine is away, or went while it was asked to do something, or a disk is full.
     pub(super) fn may_pass(&self) -> bool {
-        matches!(
-            self,
-            Self::Storage(
-                StorageError::Unreachable { .. }
-                    | StorageError::Object(ObjectError::Unreachable { .. })
-                    | StorageError::Database { .. }
-                    | StorageError::Poisoned(_)
-                    | StorageError::Uncertain(_)
-                    | StorageError::Full(_)
-            )
-        )
+        match self {
+            Self::Storage(error) => {
+                error.is_away() || error.may_be_done() || matches!(error, StorageError::Full(_))
+            }
+            Self::KeyMissing(_) => false,
+        }
     }
 }
 

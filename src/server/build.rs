@@ -23,7 +23,6 @@ use crate::matcher::remote::RemoteNode;
 use crate::storage::data_dir::DataDir;
 use crate::storage::database::Database;
 use crate::storage::journal::Journal;
-use crate::storage::on_database::Engines;
 
 /// Longest time to a connection with a match node.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -142,8 +141,9 @@ fn open(config: &Config, mode: Mode) -> Result<Opened, ServerError> {
             released,
         });
     }
-    let database = catalog::connect(config)?;
-    let home = Home::new(dir, Arc::clone(&keyring), database.clone().map(Engines::from))?;
+    let engines = catalog::engines(config)?;
+    let database = engines.as_ref().map(|engines| engines.database.clone());
+    let home = Home::new(dir, Arc::clone(&keyring), engines)?;
     let journal = Journal::open(&config.journal_path(), keyring.signer())?;
     let engine = Engine::start(engine_config(config))?;
     let devices = engine.watch_devices();

@@ -1,4 +1,4 @@
-//! The database that has the catalogs, where one is configured: connected, its tables made, and watched while the server runs. Knows no tenant.
+//! The engines that have catalogs and segments, where they are configured: connected, the database's tables made, and it watched while the server runs. Knows no tenant.
 
 use std::time::Duration;
 
@@ -10,6 +10,9 @@ use super::config::{Config, LimitError};
 use super::health::Health;
 use crate::keys::provider::KekSource;
 use crate::storage::database::{self, Database, DatabaseConfig, Outcome};
+use crate::storage::objects::config::ObjectStoreConfig;
+use crate::storage::objects::{CacheConfig, Objects};
+use crate::storage::on_database::Engines;
 
 /// How often the server looks whether its database answers.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -23,8 +26,35 @@ pub struct Migrated {
     pub outcome: Outcome,
 }
 
+/// Connects to the engines that are configured, if any are.
+pub(super) fn engines(config: &Config) -> Result<Option<Engines>, ServerError> {
+    let Some(database) = connect(config)? else {
+        return Ok(None);
+    };
+    let settings = &config.storage.objects;
+    let open = |url: &String| {
+        let to = ObjectStoreConfig {
+            region: settings.region.clone(),
+            endpoint: settings.endpoint.clone(),
+            allow_http: settings.allow_http,
+            ..ObjectStoreConfig::new(url)
+        };
+        let cache = CacheConfig {
+            dir: settings
+                .cache
+                .clone()
+                .unwrap_or_else(|| config.data.join("cache")),
+            bytes_max: settings.cache_bytes_max,
+            fetches_max: settings.fetches_max,
+        };
+        Objects::open(&to, &cache)
+    };
+    let objects = settings.url.as_ref().map(open).transpose()?;
+    Ok(Some(Engines { database, objects }))
+}
+
 /// Connects to the database that is configured, if one is.
-pub(super) fn connect(config: &Config) -> Result<Option<Database>, ServerError> {
+fn connect(config: &Config) -> Result<Option<Database>, ServerError> {
     let catalog = &config.catalog;
     let Some(address) = &catalog.address else {
         return Ok(None);

@@ -134,6 +134,28 @@ pub struct Tls {
 pub struct Storage {
     /// The erasure journal; `None` keeps it in the data directory.
     pub journal: Option<PathBuf>,
+    /// The object store that has the segments of tenants whose catalogs are in a database; none keeps them in the data directory.
+    pub objects: Objects,
+}
+
+/// An object store and what of it is kept here. Credentials come from the environment, as the provider's own tools find them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Objects {
+    /// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, or `file:///directory`; none keeps segments in the data directory.
+    pub url: Option<String>,
+    /// The region of an S3 bucket; as the environment says it when it is not set.
+    pub region: Option<String>,
+    /// The service's address, where it is not the provider's.
+    pub endpoint: Option<String>,
+    /// Whether an endpoint without TLS is taken.
+    pub allow_http: bool,
+    /// The directory of copies, nothing else's; `None` takes `DATA/cache`.
+    pub cache: Option<PathBuf>,
+    /// Most bytes of copies.
+    pub cache_bytes_max: u64,
+    /// Segments fetched at once.
+    pub fetches_max: usize,
 }
 
 /// The database that has the tenants' catalogs (PostgreSQL).
@@ -329,6 +351,20 @@ impl Default for Catalog {
             connect_seconds_max: 5,
             wait_seconds_max: 10,
             statement_seconds_max: 30,
+        }
+    }
+}
+
+impl Default for Objects {
+    fn default() -> Self {
+        Self {
+            url: None,
+            region: None,
+            endpoint: None,
+            allow_http: false,
+            cache: None,
+            cache_bytes_max: 64 << 30,
+            fetches_max: 4,
         }
     }
 }

@@ -392,6 +392,12 @@ impl StorageError {
         }
     }
 
+    /// Whether an engine is away, or calls something off: nothing was changed, and the same may be asked again.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Database { .. })
+            || matches!(self, Self::Object(error) if error.is_away())
+    }
+
     /// Whether what was asked for may be done all the same.
     pub(crate) fn may_be_done(&self) -> bool {
         matches!(self, Self::Poisoned(_) | Self::Uncertain(_))

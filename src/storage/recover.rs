@@ -13,7 +13,6 @@ use super::database::{CatalogKeys, Database};
 use super::durable;
 use super::error::StorageError;
 use super::files::{SEGMENTS_DIR, STAGING_DIR, SegmentFiles};
-use super::objects::error::ObjectError;
 use super::on_database::Engines;
 use super::segment::format::SegmentContext;
 use super::store::{Gallery, Shared, Store, Upkeep};
@@ -72,9 +71,8 @@ pub(super) fn open_on(
 fn mended(store: Store) -> Result<Store, StorageError> {
     match store.finish_purges().and_then(|_| store.checkpoint_if_ahead()) {
         // A full disk, or a store that is out of reach, must not keep a gallery from being searched; the next purge and the next checkpoint try again.
-        Ok(()) | Err(StorageError::Full(_) | StorageError::Object(ObjectError::Unreachable { .. })) => {
-            Ok(store)
-        }
+        Ok(()) | Err(StorageError::Full(_)) => Ok(store),
+        Err(StorageError::Object(error)) if error.is_away() => Ok(store),
         Err(error) => Err(error),
     }
 }

@@ -1,6 +1,7 @@
 //! Promise: a server whose catalogs are in PostgreSQL keeps what it acknowledged and finds nobody it forgot, whichever of the two is restarted or killed; and it
 //! says what is missing where directory and database don't fit.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ use crate::harness::{Caller, Child, PATIENCE, SETTINGS, World, copy_tree, palm};
 struct Joined {
     postgres: Server,
     world: World,
+    /// Whether segments are in an object store: a directory.
+    has_objects: bool,
 }
 
 impl Joined {
@@ -26,7 +29,11 @@ impl Joined {
     fn prepare() -> Option<Self> {
         let postgres = Server::start()?;
         let world = World::prepare();
-        Some(Self { postgres, world })
+        Some(Self {
+            postgres,
+            world,
+            has_objects: false,
+        })
     }
 
     /// The same with tables.
@@ -37,9 +44,45 @@ impl Joined {
         Some(joined)
     }
 
+    /// The same with segments in an object store.
+    fn with_objects() -> Option<Self> {
+        let mut joined = Self::migrated()?;
+        joined.has_objects = true;
+        Some(joined)
+    }
+
     fn settings(&self) -> String {
         let address = self.postgres.address("postgres");
-        format!("[catalog]\naddress = \"{address}\"\nconnect_seconds_max = 2\n")
+        let mut settings = format!("[catalog]\naddress = \"{address}\"\nconnect_seconds_max = 2\n");
+        if self.has_objects {
+            let store = self.store();
+            writeln!(
+                settings,
+                "[storage.objects]\nurl = \"file://{}\"",
+                store.display()
+            )
+            .expect("a text");
+        }
+        settings
+    }
+
+    /// The object store, where there is one.
+    fn store(&self) -> PathBuf {
+        self.world.data().with_file_name("store")
+    }
+
+    /// Segments in the object store.
+    fn objects(&self) -> usize {
+        let mut dirs = vec![self.store()];
+        let mut count = 0;
+        while let Some(dir) = dirs.pop() {
+            for entry in std::fs::read_dir(dir).expect("a directory") {
+                let path = entry.expect("an entry").path();
+                count += usize::from(path.is_file());
+                dirs.extend(path.is_dir().then_some(path));
+            }
+        }
+        count
     }
 
     async fn serve(&self) -> Child<'_> {
@@ -128,6 +171,39 @@ fn tables_are_made_once_and_a_server_without_them_says_how() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_enrolled_is_found_and_whoever_is_erased_is_not_after_restarts() {
     let Some(joined) = Joined::migrated() else { return };
+    stays_and_goes(joined).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_in_an_object_store_is_found_and_whoever_is_erased_is_not_after_restarts() {
+    let Some(joined) = Joined::with_objects() else {
+        return;
+    };
+    stays_and_goes(joined).await;
+}
+
+/// What works on catalogs in files alone, or needs an object store that is not named, says so.
+async fn refuses_what_is_not_built(joined: &Joined) {
+    for command in [["data", "verify"], ["audit", "verify"]] {
+        assert_refused(&joined.run(&command), "are in a PostgreSQL database");
+    }
+    let target = joined.world.data().join("x.backup");
+    let backup = joined.run(&["data", "backup", "--to", target.to_str().expect("a text")]);
+    assert_refused(&backup, "are in a PostgreSQL database");
+    assert_refused(&run(&joined.world.data(), "", &["serve"]), "set catalog.address");
+    if joined.has_objects {
+        let database = joined.settings();
+        let (database, _) = database.split_once("[storage.objects]").expect("named");
+        let child = Child::start_on(&joined.world, database).await;
+        let found = child.admin().await.tenant("acme").await.expect("listed");
+        assert_eq!(found.state(), TenantState::Unavailable);
+        assert!(found.reason.contains("storage.objects.url"), "{found:?}");
+        child.kill();
+    }
+}
+
+/// Enrols, erases, restarts, drops, and holds all answers against that.
+async fn stays_and_goes(joined: Joined) {
     let child = joined.serve().await;
     child.create_tenant("acme").await;
     let mut operator = child.operator("acme").await;
@@ -141,17 +217,21 @@ async fn whoever_is_enrolled_is_found_and_whoever_is_erased_is_not_after_restart
     let erased = operator.erase("e-1", "s-3").await.expect("erased");
     let purged = operator.await_purged(erased.erasure).await;
     assert!(!purged.receipt_json.is_empty());
+    if joined.has_objects {
+        let flushed = async {
+            while joined.objects() != 1 {
+                operator.stats("acme").await.expect("read");
+            }
+        };
+        timeout(PATIENCE, flushed)
+            .await
+            .expect("one segment, and no former one");
+    }
     assert_eq!(found(&mut operator, 4).await.as_deref(), Some("s-4"));
     assert_eq!(found(&mut operator, 3).await, None);
     let uses = operator.usage("s-4").await.expect("read").events.len();
     child.kill();
-    for command in [["data", "verify"], ["audit", "verify"]] {
-        assert_refused(&joined.run(&command), "are in a PostgreSQL database");
-    }
-    let target = joined.world.data().join("x.backup");
-    let backup = joined.run(&["data", "backup", "--to", target.to_str().expect("a text")]);
-    assert_refused(&backup, "are in a PostgreSQL database");
-    assert_refused(&run(&joined.world.data(), "", &["serve"]), "set catalog.address");
+    refuses_what_is_not_built(&joined).await;
     joined.postgres.kill();
     assert_refused(&joined.run(&["serve"]), "can't be used");
     joined.postgres.up();
@@ -177,6 +257,9 @@ async fn whoever_is_enrolled_is_found_and_whoever_is_erased_is_not_after_restart
     let refusal = rotated.await.expect_err("not built");
     assert!(refusal.message().contains("not built"), "{refusal:?}");
     admin.drop_tenant("acme").await.expect("dropped");
+    if joined.has_objects {
+        assert_eq!(joined.objects(), 0);
+    }
     child.create_tenant("acme").await;
     let mut operator = child.operator("acme").await;
     assert_eq!(found(&mut operator, 4).await, None);
@@ -215,7 +298,9 @@ async fn work(mut caller: Caller, worker: u64, stop: Arc<AtomicBool>) -> (Vec<u6
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_is_killed_under_load_loses_nothing_and_comes_back_by_itself() {
-    let Some(joined) = Joined::migrated() else { return };
+    let Some(joined) = Joined::with_objects() else {
+        return;
+    };
     let child = joined.serve().await;
     child.create_tenant("acme").await;
     let stop = Arc::new(AtomicBool::new(false));

@@ -17,6 +17,9 @@ const MISS_PROBABILITY_MAX: f64 = 0.1;
 /// Smallest limit of a request: one probe of the largest dimension and what goes with it.
 const MESSAGE_BYTES_MIN: usize = 64 << 10;
 
+/// Smallest cache of an object store's segments, in bytes.
+const CACHE_BYTES_MIN: u64 = 1 << 20;
+
 fn within<T: PartialOrd + Copy + std::fmt::Display>(
     setting: &'static str,
     value: T,
@@ -107,6 +110,7 @@ impl Config {
             );
         }
         self.check_catalog()?;
+        self.check_objects()?;
         self.check_front()?;
         self.check_tls()?;
         self.check_traces()?;
@@ -237,6 +241,38 @@ impl Config {
         ] {
             if is_set {
                 return limit(setting, "is set and catalog.address is not".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn check_objects(&self) -> Result<(), LimitError> {
+        let objects = &self.storage.objects;
+        within(
+            "storage.objects.cache_bytes_max",
+            objects.cache_bytes_max,
+            CACHE_BYTES_MIN,
+            u64::MAX,
+        )?;
+        within("storage.objects.fetches_max", objects.fetches_max, 1, 256)?;
+        if objects.url.is_some() {
+            if self.catalog.address.is_none() {
+                return limit(
+                    "storage.objects.url",
+                    "is set and catalog.address is not: where catalogs are files, segments are beside them"
+                        .to_owned(),
+                );
+            }
+            return Ok(());
+        }
+        for (setting, is_set) in [
+            ("storage.objects.region", objects.region.is_some()),
+            ("storage.objects.endpoint", objects.endpoint.is_some()),
+            ("storage.objects.allow_http", objects.allow_http),
+            ("storage.objects.cache", objects.cache.is_some()),
+        ] {
+            if is_set {
+                return limit(setting, "is set and storage.objects.url is not".to_owned());
             }
         }
         Ok(())

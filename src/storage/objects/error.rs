@@ -66,7 +66,7 @@ pub enum ObjectError {
     },
     /// The bucket keeps what is deleted and nobody said for how long.
     #[error(
-        "{store} keeps what is deleted, or nothing shows that it does not (versions, soft deletion): turn that off where it can be seen, or state after how many days a rule of the bucket removes it (remnants_days)"
+        "{store} keeps what is deleted, or nothing shows that it does not (versions, soft deletion): turn that off, in a bucket where it can be seen that it is off"
     )]
     KeepsVersions {
         /// The store.
@@ -103,6 +103,11 @@ pub enum ObjectError {
 }
 
 impl ObjectError {
+    /// Whether the store is out of reach, or does not let us in: nothing was changed, and the same may be asked again.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Refused { .. })
+    }
+
     /// Whether the answer may have failed since the object has no such range.
     pub(super) fn is_about_range(&self) -> bool {
         match self {

@@ -28,7 +28,8 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// Reaches the store, finds out whether it forgets what is deleted, and opens the cache. A store for which remnants are stated is refused: receipts can't say yet until when they live.
+    /// Reaches the store, finds out whether it forgets what is deleted, and opens the cache. One for which remnants are stated is
+    /// refused: receipts can't say yet until when these live.
     pub fn open(config: &ObjectStoreConfig, cache: &CacheConfig) -> Result<Self, StorageError> {
         if config.remnants_days.is_some() {
             return Err(StorageError::NotBuilt(
