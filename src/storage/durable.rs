@@ -1,7 +1,7 @@
 //! Files that are there whole or not at all, and files that are gone: write, fsync, rename, fsync of the directory; overwrite, fsync, unlink. Knows no content.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -52,21 +52,34 @@ pub(super) fn create_file(path: &Path) -> Result<File, StorageError> {
 
 /// Writes a small file so that after a crash it is there whole or not at all.
 pub(super) fn write_file(path: &Path, content: &[u8]) -> Result<(), StorageError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
-    let tmp = Path::new(&name);
-    remove_if_there(tmp)?;
-    let mut file = create_file(tmp)?;
+    let tmp = beginning(path);
+    remove_if_there(&tmp)?;
+    let mut file = create_file(&tmp)?;
     file.write_all(content)
         .and_then(|()| file.sync_all())
-        .map_err(|e| StorageError::io("write", tmp, e))?;
-    rename(tmp, path)
+        .map_err(|e| StorageError::io("write", &tmp, e))?;
+    rename(&tmp, path)
 }
 
 /// Renames within a directory; durable when it returns.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StorageError> {
     fs::rename(from, to).map_err(|e| StorageError::io("rename", from, e))?;
     sync_parent(to)
+}
+
+/// Renames across directories, and to another file system by a copy, after which the original is destroyed; durable when it returns. What a failed copy leaves stands at the new name with `.tmp` behind it.
+pub(super) fn relocate(from: &Path, to: &Path) -> Result<(), StorageError> {
+    match fs::rename(from, to) {
+        Ok(()) => sync_parent(to).and_then(|()| sync_parent(from)),
+        Err(e) if e.kind() == ErrorKind::CrossesDevices => {
+            let tmp = beginning(to);
+            destroy_file(&tmp)?;
+            copy(from, &tmp)?;
+            rename(&tmp, to)?;
+            destroy_file(from)
+        }
+        Err(e) => Err(StorageError::io("rename", from, e)),
+    }
 }
 
 /// Gives each of two directories the other's name, in one step, not durably yet.
@@ -85,7 +98,7 @@ pub(super) fn sync_dir(path: &Path) -> Result<(), StorageError> {
 /// Makes durable what a file holds; one that is not there is well.
 pub(super) fn sync_if_there(path: &Path) -> Result<(), StorageError> {
     match File::open(path).and_then(|file| file.sync_all()) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StorageError::io("fsync", path, e)),
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(StorageError::io("fsync", path, e)),
         _ => Ok(()),
     }
 }
@@ -97,13 +110,13 @@ pub(super) fn destroy_file(path: &Path) -> Result<(), StorageError> {
     }
     let mut file = match OpenOptions::new().write(true).open(path) {
         Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(StorageError::io("open", path, e)),
     };
     match overwrite(&mut file).and_then(|()| file.sync_all()) {
         // Where the file has room set aside that was never written, zeros may find the disk full. What was written lies
         // before that and is overwritten; the rest holds nothing.
-        Err(e) if e.kind() == std::io::ErrorKind::StorageFull => file
+        Err(e) if e.kind() == ErrorKind::StorageFull => file
             .sync_all()
             .map_err(|e| StorageError::io("overwrite", path, e))?,
         outcome => outcome.map_err(|e| StorageError::io("overwrite", path, e))?,
@@ -118,14 +131,26 @@ pub(super) fn copy_beside(path: &Path, beside: &Path, suffix: &str) -> Result<Pa
     let mut name = beside.as_os_str().to_owned();
     name.push(format!("{suffix}{}", Ulid::generate()));
     let kept = PathBuf::from(name);
-    let failed = |e| StorageError::io("copy", path, e);
-    let mut from = File::open(path).map_err(failed)?;
-    let mut to = create_file(&kept)?;
-    std::io::copy(&mut from, &mut to)
-        .and_then(|_| to.sync_all())
-        .map_err(failed)?;
+    copy(path, &kept)?;
     sync_parent(&kept)?;
     Ok(kept)
+}
+
+/// Copies what a file holds to a new one.
+fn copy(from: &Path, to: &Path) -> Result<(), StorageError> {
+    let failed = |e| StorageError::io("copy", from, e);
+    let mut source = File::open(from).map_err(failed)?;
+    let mut copy = create_file(to)?;
+    std::io::copy(&mut source, &mut copy)
+        .and_then(|_| copy.sync_all())
+        .map_err(failed)
+}
+
+/// Where a file is until all of it is there.
+pub(super) fn beginning(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    name.into()
 }
 
 /// Destroys every file in a directory and removes it. One that is gone already is well; of a link nothing but the link goes.
@@ -135,7 +160,7 @@ pub(super) fn destroy_tree(path: &Path) -> Result<(), StorageError> {
     }
     let failed = |e| StorageError::io("list", path, e);
     let entries = match fs::read_dir(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(failed)?,
     };
     for entry in entries {
@@ -163,7 +188,7 @@ fn overwrite(file: &mut File) -> std::io::Result<()> {
 
 fn remove_if_there(path: &Path) -> Result<(), StorageError> {
     match fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(StorageError::io("remove", path, e)),
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(StorageError::io("remove", path, e)),
         _ => Ok(()),
     }
 }

@@ -2,7 +2,6 @@
 //! of rows, and does not know which segments are listed.
 
 use std::collections::BTreeSet;
-use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use ulid::Ulid;
@@ -12,7 +11,7 @@ use super::data_dir;
 use super::durable;
 use super::error::StorageError;
 use super::objects::Objects;
-use super::objects::cache::Source;
+use super::objects::cache::{Cache, Source};
 use super::objects::key::{Home, ListedSegment, ObjectKey};
 use super::segment::format::{Layout, SegmentContext, file_name, ulid_of};
 use super::segment::reader::SegmentReader;
@@ -52,39 +51,40 @@ pub(super) enum SegmentFile {
     },
 }
 
-/// A segment's file that is being read.
-pub(super) enum Reading<'a> {
-    /// It is in the directory.
-    Mapped(&'a SegmentReader),
-    /// It is in a store, or a copy of it here.
-    Source(Source),
-}
-
-impl Deref for Reading<'_> {
-    type Target = SegmentReader;
-
-    fn deref(&self) -> &SegmentReader {
-        match self {
-            Self::Mapped(reader) => reader,
-            Self::Source(source) => source.reader(),
-        }
-    }
-}
-
 impl SegmentFile {
-    /// To read single rows of it.
-    pub(super) fn part(&self) -> Result<Reading<'_>, StorageError> {
-        match self {
-            Self::Here(reader) => Ok(Reading::Mapped(reader)),
-            Self::Kept { listed, objects } => objects.cache().source(listed).map(Reading::Source),
-        }
+    /// Reads single rows of it. Where a copy of an object is damaged, `work` is done again with the object.
+    pub(super) fn part<T>(
+        &self,
+        work: impl FnMut(&SegmentReader) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.read(Cache::source, work)
     }
 
-    /// To read much of it.
-    pub(super) fn whole(&self) -> Result<Reading<'_>, StorageError> {
-        match self {
-            Self::Here(reader) => Ok(Reading::Mapped(reader)),
-            Self::Kept { listed, objects } => objects.cache().whole(listed).map(Reading::Source),
+    /// Reads much of it, likewise.
+    pub(super) fn whole<T>(
+        &self,
+        work: impl FnMut(&SegmentReader) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.read(Cache::whole, work)
+    }
+
+    fn read<T>(
+        &self,
+        open: impl Fn(&Cache, &ListedSegment) -> Result<Source, StorageError>,
+        mut work: impl FnMut(&SegmentReader) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let (listed, cache) = match self {
+            Self::Here(reader) => return work(reader),
+            Self::Kept { listed, objects } => (listed, objects.cache()),
+        };
+        let source = open(cache, listed)?;
+        match work(source.reader()) {
+            Err(StorageError::Damaged { .. }) if source.is_here() => {
+                drop(source);
+                cache.distrust(&listed.key);
+                work(open(cache, listed)?.reader())
+            }
+            done => done,
         }
     }
 }
@@ -157,18 +157,32 @@ impl SegmentFiles {
         Ok(found)
     }
 
-    /// Destroys a file that nobody reads and no catalog lists, with every copy. One that is gone is well.
-    pub(super) fn destroy(&self, ulid: Ulid) -> Result<(), StorageError> {
-        durable::destroy_file(&self.dir.join(file_name(ulid)))?;
+    /// Destroys files that nobody reads and no catalog lists, with every copy, and makes sure that nothing is kept of what was destroyed; also where there is none. One that is gone is well.
+    pub(super) fn destroy(&self, ulids: &BTreeSet<Ulid>) -> Result<(), StorageError> {
+        for ulid in ulids {
+            durable::destroy_file(&self.dir.join(file_name(*ulid)))?;
+        }
         match &self.objects {
             None => Ok(()),
-            Some(kept) => kept.objects.destroy(&kept.key(ulid)),
+            Some(kept) => {
+                let keys: Vec<ObjectKey> = ulids.iter().map(|ulid| kept.key(*ulid)).collect();
+                kept.objects.destroy(&keys)
+            }
         }
     }
 
-    /// The same for one that was never listed. What can't be destroyed now is an orphan, which the next purge or open destroys.
+    /// Destroys a file that was never listed. What can't be destroyed now is an orphan, which the next purge or open destroys.
     pub(super) fn discard(&self, ulid: Ulid) {
-        let _ = self.destroy(ulid);
+        let _ = durable::destroy_file(&self.dir.join(file_name(ulid)));
+        if let Some(kept) = &self.objects {
+            kept.objects.discard(&kept.key(ulid));
+        }
+    }
+
+    /// Destroys what puts left that were cut off, when none is under way: at the opening.
+    pub(super) fn clear_beginnings(&self) -> Result<(), StorageError> {
+        let kept = self.objects.as_ref();
+        kept.map_or(Ok(()), |kept| kept.objects.clear_beginnings(&kept.home))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Segments in an object store: S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage, or a directory. The same sealed files, byte for
 //! byte; nothing is opened here but by [`remote`] and [`cache`]. Knows nothing of the catalog.
 //!
-//! No server uses it yet. All calls block; any number of threads may make them, except tasks of the bridge to the driver.
+//! All calls block; any number of threads may make them, except tasks of the bridge to the driver.
 
 use std::fmt;
 use std::future::Future;
@@ -25,6 +25,7 @@ use versions::VersionRemover;
 
 pub use kept::{CacheConfig, Objects};
 
+mod beginnings;
 pub mod cache;
 pub mod config;
 pub mod error;

@@ -78,7 +78,7 @@ impl Joined {
             return self.house.segment_files();
         }
         assert_eq!(files(&self.path().join("staging")), [] as [PathBuf; 0]);
-        stored_in(self.tmp.path())
+        stored_in(&self.tmp.path().join("store"))
     }
 
     fn purged(&self, erasure: u64) -> bool {

@@ -69,8 +69,10 @@ impl Shared {
             return Ok(());
         };
         let old = self.live(first.segment, 0)?;
-        let file = self.files.create(old.entry.rows)?;
-        let file = copy_without(&*old.file.whole()?, gone, None, file)?;
+        let file = old.file.whole(|reader| {
+            let file = self.files.create(old.entry.rows)?;
+            copy_without(reader, gone, None, file)
+        })?;
         let written = self.files.finish(file)?;
         let unclaimed = Unclaimed::new(&self.files, written.ulid);
         let entry = SegmentEntry {
@@ -95,8 +97,8 @@ impl Shared {
         let all_released = release(&mut upkeep.retired) && release_former(&mut upkeep.former)?;
         // Files that a write in doubt may have claimed are left for the next open, which will know.
         self.writer.lock().check()?;
-        self.destroy_orphans(&upkeep.retired)?;
         let erasures = self.readers.erasures_open()?;
+        self.destroy_orphans(&upkeep.retired, !erasures.is_empty())?;
         if erasures.is_empty() || !all_released {
             return Ok(0);
         }
@@ -110,8 +112,9 @@ impl Shared {
         })
     }
 
-    /// Destroys segment files that the catalog does not have: replaced ones, and those a crash or a failed write left.
-    fn destroy_orphans(&self, held: &[Arc<Live>]) -> Result<(), StorageError> {
+    /// Destroys segment files that the catalog does not have: replaced ones, and those a crash or a failed write left. Where somebody was erased it is made sure that nothing is kept of what was
+    /// destroyed before, either.
+    fn destroy_orphans(&self, held: &[Arc<Live>], is_erased: bool) -> Result<(), StorageError> {
         let mut orphans = self.files.list()?;
         orphans.retain(|ulid| {
             // In this order: an import leaves the set after its segments are in the gallery.
@@ -119,12 +122,12 @@ impl Shared {
             let is = |live: &Arc<Live>| live.entry.ulid == *ulid;
             !importing && !self.gallery.load().values().any(is) && !held.iter().any(is)
         });
-        if orphans.is_empty() {
+        if orphans.is_empty() && !is_erased {
             return Ok(());
         }
         // After they were seen. Who is still the one that writes the catalog knows of everything that it lists, and of what it may list later, but for files that were not there yet.
         self.writer.lock().confirm()?;
-        orphans.into_iter().try_for_each(|ulid| self.files.destroy(ulid))
+        self.files.destroy(&orphans)
     }
 }
 

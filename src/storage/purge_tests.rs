@@ -138,11 +138,11 @@ fn a_purge_is_finished_after_a_crash_at_any_step() {
     let tombstones = house.store.0.readers.tombstones().expect("read");
     let shared = &house.store.0;
     let live = shared.live(segment, 0).expect("there");
-    let file = shared.files.create(live.entry.rows).expect("made");
-    let reader = live.file.whole().expect("readable");
-    let file = copy_without(&reader, &tombstones, None, file).expect("written");
-    shared.files.finish(file).expect("finished");
-    drop(reader);
+    let file = live.file.whole(|reader| {
+        let file = shared.files.create(live.entry.rows)?;
+        copy_without(reader, &tombstones, None, file)
+    });
+    shared.files.finish(file.expect("written")).expect("finished");
     drop(live);
     assert_eq!(house.segment_files().len(), 2);
     let crashed = house.crash();

@@ -136,21 +136,25 @@ impl Shared {
             return Ok(());
         };
         let live: std::sync::Arc<Live> = self.live(segment, last_row)?;
-        let reader = live.file.part()?;
-        let block_rows = reader.exact_block_rows();
-        let mut block = Zeroizing::new(Vec::new());
-        for of_block in asked.chunk_by(|a, b| a.1 / block_rows == b.1 / block_rows) {
-            let dead = live.dead.read();
-            let alive = || of_block.iter().filter(|(_, row, _)| !dead.contains(row));
-            let Some((_, first, _)) = alive().next() else {
-                continue;
-            };
-            reader.open_block(Plane::Exact, (first / block_rows) as usize, &mut block)?;
-            for (_, row, at) in alive() {
-                *rows.get_mut(*at).expect("one answer a place") = reader.row_in_block(*row, &block);
+        live.file.part(|reader| {
+            let block_rows = reader.exact_block_rows();
+            let mut block = Zeroizing::new(Vec::new());
+            for of_block in asked.chunk_by(|a, b| a.1 / block_rows == b.1 / block_rows) {
+                let alive: Vec<(u32, usize)> = {
+                    let dead = live.dead.read();
+                    let alive = of_block.iter().filter(|(_, row, _)| !dead.contains(row));
+                    alive.map(|(_, row, at)| (*row, *at)).collect()
+                };
+                let Some((first, _)) = alive.first() else {
+                    continue;
+                };
+                reader.open_block(Plane::Exact, (first / block_rows) as usize, &mut block)?;
+                for (row, at) in alive {
+                    *rows.get_mut(at).expect("one answer a place") = reader.row_in_block(row, &block);
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 

@@ -69,7 +69,11 @@ pub(super) fn open_on(
 }
 
 fn mended(store: Store) -> Result<Store, StorageError> {
-    match store.finish_purges().and_then(|_| store.checkpoint_if_ahead()) {
+    let cleared = store.0.files.clear_beginnings();
+    match cleared
+        .and_then(|()| store.finish_purges())
+        .and_then(|_| store.checkpoint_if_ahead())
+    {
         // A full disk, or a store that is out of reach, must not keep a gallery from being searched; the next purge and the next checkpoint try again.
         Ok(()) | Err(StorageError::Full(_)) => Ok(store),
         Err(StorageError::Object(error)) if error.is_away() => Ok(store),

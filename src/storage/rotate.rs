@@ -138,9 +138,11 @@ impl Rotation {
             }
             let mut gone = shared.readers.tombstones()?;
             gone.retain(|tombstone| tombstone.segment == *number);
-            let file = SegmentWriter::create(&self.segments_path(), &context, live.entry.rows)?;
-            let written =
-                purge::copy_without(&*live.file.whole()?, &gone, self.convert.as_deref(), file)?.finish()?;
+            let file = live.file.whole(|reader| {
+                let file = SegmentWriter::create(&self.segments_path(), &context, live.entry.rows)?;
+                purge::copy_without(reader, &gone, self.convert.as_deref(), file)
+            })?;
+            let written = file.finish()?;
             let from = live.entry.ulid;
             self.copied.insert(*number, Copied { from, written, gone });
             return Ok(true);

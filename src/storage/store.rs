@@ -215,13 +215,15 @@ impl Store {
     /// The codes of a segment, every block of them authenticated. An error names file, plane and block.
     pub fn load_segment(&self, number: u32) -> Result<LoadedSegment, StorageError> {
         let live = self.0.live(number, 0)?;
-        let reader = live.file.whole()?;
-        let planes = RowPlanes {
-            sign: reader.open_plane(Plane::Sign)?,
-            refine: reader.open_plane(Plane::Refine)?,
-            scale: reader.open_plane(Plane::Scale)?,
-        };
-        let mut dead = holes_of(&reader, live.entry, &planes.scale)?;
+        let (planes, mut dead) = live.file.whole(|reader| {
+            let planes = RowPlanes {
+                sign: reader.open_plane(Plane::Sign)?,
+                refine: reader.open_plane(Plane::Refine)?,
+                scale: reader.open_plane(Plane::Scale)?,
+            };
+            let dead = holes_of(reader, live.entry, &planes.scale)?;
+            Ok((planes, dead))
+        })?;
         dead.extend(live.dead.read().iter());
         Ok(LoadedSegment {
             planes,

@@ -197,8 +197,8 @@ impl House {
 
 /// A row as it stands in this file, encrypted.
 pub(super) fn sealed_row(live: &Live, row: u32) -> Vec<u8> {
-    let reader = live.file.part().expect("readable");
-    reader.sealed_row(row).expect("readable").to_vec()
+    let sealed = live.file.part(|reader| Ok(reader.sealed_row(row)?.to_vec()));
+    sealed.expect("readable")
 }
 
 pub(super) fn id<T: std::str::FromStr>(text: &str) -> T

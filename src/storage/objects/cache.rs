@@ -21,6 +21,7 @@ use crate::storage::error::StorageError;
 use crate::storage::place::StoredRow;
 use crate::storage::segment::reader::SegmentReader;
 
+mod adopt;
 mod leftovers;
 mod pin;
 mod work;
@@ -69,8 +70,7 @@ enum Stage {
     Busy(Arc<Work>),
     /// It is here.
     Here {
-        /// Whether all of it was found authentic since the cache was opened.
-        is_checked: bool,
+        standing: Standing,
         /// The use of it that was the last to end.
         used: u64,
     },
@@ -80,9 +80,20 @@ enum Stage {
         reader: Arc<SegmentReader>,
         /// How many do.
         pins: usize,
-        /// Its path when it was forgotten meanwhile, under which it is destroyed as soon as nobody does.
-        forgotten: Option<PathBuf>,
+        /// What it has as soon as nobody does.
+        standing: Standing,
     },
+}
+
+/// What may be done with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// All of it was found authentic since the cache was opened, and nothing else since.
+    Checked,
+    /// It is checked before its next use.
+    Unchecked,
+    /// It was forgotten, and is given to nobody. It has a name that no start takes up, unless that could not be given, which was told.
+    Doomed,
 }
 
 /// The last keys that were forgotten.
@@ -136,7 +147,7 @@ impl Cache {
             state.uses += 1;
             state.bytes += len;
             let stage = Stage::Here {
-                is_checked: false,
+                standing: Standing::Unchecked,
                 used: state.uses,
             };
             state.slots.insert(key, Slot { len, stage });
@@ -169,12 +180,22 @@ impl Cache {
         let mut state = self.0.state.lock();
         loop {
             state.forgotten.check(key)?;
-            let (is_here, is_checked) = match state.slots.get_mut(key).map(|slot| &mut slot.stage) {
+            let standing = match state.slots.get_mut(key).map(|slot| &mut slot.stage) {
                 Some(Stage::Busy(work)) => {
                     let work = Arc::clone(work);
                     self.0.await_work(&mut state, &work)?;
                     continue;
                 }
+                Some(
+                    Stage::Here {
+                        standing: Standing::Doomed,
+                        ..
+                    }
+                    | Stage::Pinned {
+                        standing: Standing::Doomed,
+                        ..
+                    },
+                ) => return Err(forgotten(key)),
                 Some(Stage::Pinned { reader, pins, .. }) => {
                     if reader.rows() != rows {
                         let fault = format!("it has {} rows; the catalog has {rows}", reader.rows());
@@ -183,15 +204,13 @@ impl Cache {
                     *pins += 1;
                     return Ok(Pin::new(self, key, Arc::clone(reader)));
                 }
-                Some(Stage::Here { is_checked, .. }) => (true, *is_checked),
-                None => (false, false),
+                Some(Stage::Here { standing, .. }) => Some(*standing),
+                None => None,
             };
             let wanted = Wanted { listed, len };
-            let work = Arc::<Work>::default();
-            let outcome = if is_here {
-                self.0.take(&mut state, &wanted, is_checked, &work)
-            } else {
-                self.0.bring(&mut state, &wanted, &work)
+            let outcome = match standing {
+                Some(standing) => self.0.take(&mut state, &wanted, standing),
+                None => self.0.bring(&mut state, &wanted),
             };
             if let Some(reader) = outcome? {
                 return Ok(Pin::new(self, key, reader));
@@ -205,10 +224,7 @@ impl Cache {
             let state = self.0.state.lock();
             state.forgotten.check(&listed.key)?;
             let stage = state.slots.get(&listed.key).map(|slot| &slot.stage);
-            matches!(
-                stage,
-                Some(Stage::Pinned { .. } | Stage::Here { is_checked: true, .. })
-            )
+            stage.is_some_and(Stage::is_trusted)
         };
         if is_ready {
             // Should it go in between, it is fetched, which is as right and no more than slow.
@@ -229,7 +245,9 @@ impl Cache {
     }
 
     /// Forgets a key for good, as an erasure demands once the catalog lists another file in its place: nobody who asks from now on gets it, and its bytes are destroyed, at once or
-    /// when the last pin goes. When this returns, no start of the cache serves it again, also after a crash.
+    /// when the last pin goes. When this returns well, no start of the cache serves it again, also after a crash.
+    ///
+    /// What can't be destroyed stays, given to nobody and counted; to forget it again, or to need its room, is to try again. [`Cache::is_gone`] says what came of it.
     pub fn forget(&self, key: &ObjectKey) -> Result<(), StorageError> {
         let mut state = self.0.state.lock();
         state.forgotten.add(key);
@@ -241,17 +259,42 @@ impl Cache {
                     // How that ended is for those who asked for it.
                     let _ = self.0.await_work(&mut state, &work);
                 }
-                Some(Stage::Here { .. }) => return self.0.destroy(&mut state, key, &self.0.path(key)),
-                Some(Stage::Pinned { forgotten, .. }) => {
-                    if forgotten.is_none() {
-                        // A name that no start takes up.
-                        let path = self.0.path(key);
-                        let doomed = path.with_extension(leftovers::FORGOTTEN_EXTENSION);
-                        durable::rename(&path, &doomed)?;
-                        *forgotten = Some(doomed);
-                    }
-                    return Ok(());
+                Some(Stage::Here { standing, .. }) => {
+                    *standing = Standing::Doomed;
+                    return self.0.destroy(&mut state, key);
                 }
+                Some(Stage::Pinned { standing, .. }) => {
+                    *standing = Standing::Doomed;
+                    return self.0.doom(key);
+                }
+            }
+        }
+    }
+
+    /// Whether no byte of the file with this key is in the directory. That stays so where the key is forgotten. Where nobody can look there, it is not so.
+    pub fn is_gone(&self, key: &ObjectKey) -> bool {
+        let state = self.0.state.lock();
+        !state.slots.contains_key(key) && self.0.is_clear(key)
+    }
+
+    /// Has the file of a key checked again before its next use, and fetched again where it is damaged, as whoever found a block of it so demands. Who has a pin keeps it, and as long as
+    /// somebody does, [`Cache::get`] gives the same file to others: no block is used that is not authentic, so that they fail where the first one did. [`Cache::source`] reads from the store meanwhile.
+    pub(in crate::storage) fn distrust(&self, key: &ObjectKey) {
+        let mut state = self.0.state.lock();
+        loop {
+            match state.slots.get_mut(key).map(|slot| &mut slot.stage) {
+                // It may be taken into use as it is.
+                Some(Stage::Busy(work)) => {
+                    let work = Arc::clone(work);
+                    let _ = self.0.await_work(&mut state, &work);
+                }
+                Some(Stage::Here { standing, .. } | Stage::Pinned { standing, .. })
+                    if *standing == Standing::Checked =>
+                {
+                    *standing = Standing::Unchecked;
+                    return;
+                }
+                _ => return,
             }
         }
     }
@@ -303,14 +346,28 @@ impl Source {
     }
 }
 
+impl Stage {
+    /// Whether it can be read at once, and nobody found fault with it.
+    fn is_trusted(&self) -> bool {
+        matches!(
+            self,
+            Self::Here {
+                standing: Standing::Checked,
+                ..
+            } | Self::Pinned {
+                standing: Standing::Checked,
+                ..
+            }
+        )
+    }
+}
+
 impl Forgotten {
     fn check(&self, key: &ObjectKey) -> Result<(), StorageError> {
         if !self.keys.contains(key) {
             return Ok(());
         }
-        Err(StorageError::Object(ObjectError::Forgotten {
-            object: key.to_string(),
-        }))
+        Err(forgotten(key))
     }
 
     fn add(&mut self, key: &ObjectKey) {
@@ -323,6 +380,12 @@ impl Forgotten {
             self.keys.remove(&first);
         }
     }
+}
+
+fn forgotten(key: &ObjectKey) -> StorageError {
+    StorageError::Object(ObjectError::Forgotten {
+        object: key.to_string(),
+    })
 }
 
 #[cfg(test)]

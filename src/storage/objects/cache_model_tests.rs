@@ -11,6 +11,7 @@ use super::error::ObjectError;
 use super::key::ObjectKey;
 use super::testing::{Yard, listed};
 use crate::storage::error::StorageError;
+use crate::storage::segment::format::file_name;
 use crate::storage::testing::copy_tree;
 
 /// Segments and their rows; each has another length.
@@ -26,8 +27,14 @@ enum Step {
     Touch(usize),
     /// Lets go of the pin that is held for longest.
     Unpin,
+    /// Takes in a file of a segment that was finished here.
+    Adopt(usize),
     /// Removes a segment from the store and forgets it.
     Forget(usize),
+    /// The same, where its file can't be destroyed for some time.
+    ForgetStuck(usize),
+    /// Changes a byte of a file that nobody reads, and distrusts it; one that somebody reads is well.
+    Distrust(usize, prop::sample::Index),
     /// Lets go of everything and opens the cache again.
     Restart,
     /// Opens a copy of the directory as it is now, which is what a crash leaves.
@@ -42,7 +49,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => segment.clone().prop_map(Step::Pin),
         4 => segment.clone().prop_map(Step::Touch),
         3 => Just(Step::Unpin),
+        3 => segment.clone().prop_map(Step::Adopt),
         1 => segment.clone().prop_map(Step::Forget),
+        1 => segment.clone().prop_map(Step::ForgetStuck),
+        1 => (segment.clone(), any::<prop::sample::Index>())
+            .prop_map(|(segment, at)| Step::Distrust(segment, at)),
         1 => Just(Step::Restart),
         1 => Just(Step::Crash),
         1 => (segment, any::<prop::sample::Index>()).prop_map(|(segment, at)| Step::Spoil(segment, at)),
@@ -102,14 +113,28 @@ impl World {
         self.cache.as_ref().expect("open between steps")
     }
 
+    fn key(&self, segment: usize) -> &ObjectKey {
+        self.keys.get(segment).expect("a segment")
+    }
+
+    /// Where the cache has a segment.
+    fn file(&self, segment: usize) -> PathBuf {
+        self.dir.join(self.key(segment).to_string())
+    }
+
+    fn is_pinned(&self, segment: usize) -> bool {
+        self.pins.iter().any(|(pinned, _)| *pinned == segment)
+    }
+
     fn get(&self, segment: usize) -> Option<Pin> {
-        let key = self.keys.get(segment).expect("a segment");
+        let key = self.key(segment);
         match self.cache().get(&listed(key, rows_of(segment))) {
             Ok(pin) => {
                 assert!(
                     !self.forgotten.contains(&segment),
                     "what was forgotten is never served"
                 );
+                pin.reader().copy(|_| Ok(())).expect("what is served is whole");
                 Some(pin)
             }
             Err(StorageError::Object(ObjectError::Forgotten { .. } | ObjectError::Missing { .. })) => {
@@ -137,11 +162,16 @@ impl World {
             Step::Touch(segment) => drop(self.get(segment)),
             Step::Unpin if self.pins.is_empty() => {}
             Step::Unpin => drop(self.pins.remove(0)),
-            Step::Forget(segment) => {
-                let key = self.keys.get(segment).expect("a segment");
-                self.yard.store.delete(key).expect("deleted");
-                self.cache().forget(key).expect("forgotten");
-                self.forgotten.insert(segment);
+            // A key is put once, and so before it is forgotten.
+            Step::Adopt(segment) if self.forgotten.contains(&segment) => {}
+            Step::Adopt(segment) => self.adopt(segment),
+            Step::Forget(segment) => self.forget(segment).expect("forgotten"),
+            Step::ForgetStuck(segment) => self.forget_stuck(segment),
+            Step::Distrust(segment, at) => {
+                if !self.is_pinned(segment) {
+                    spoil(&self.file(segment), at);
+                }
+                self.cache().distrust(self.key(segment));
             }
             Step::Restart => {
                 self.close();
@@ -157,17 +187,56 @@ impl World {
             }
             Step::Spoil(segment, at) => {
                 self.close();
-                let file = self
-                    .dir
-                    .join(self.keys.get(segment).expect("a segment").to_string());
-                if let Ok(mut bytes) = fs::read(&file) {
-                    let at = at.index(bytes.len());
-                    *bytes.get_mut(at).expect("within it") ^= 1;
-                    fs::write(&file, bytes).expect("written");
-                }
+                spoil(&self.file(segment), at);
                 self.open();
             }
         }
+    }
+
+    fn adopt(&self, segment: usize) {
+        let key = self.key(segment);
+        // The file from which it was stored.
+        let file = self.yard.path(&file_name(key.ulid));
+        let finished = self.yard.path("finished");
+        fs::copy(file, &finished).expect("copied");
+        let was_here = self.file(segment).exists();
+        let adopted = self.cache().adopt(&listed(key, rows_of(segment)), &finished);
+        adopted.expect("taken in, or not");
+        assert!(!finished.exists());
+        if !was_here && self.pins.is_empty() {
+            assert!(self.file(segment).exists(), "there was room");
+        }
+    }
+
+    fn forget(&mut self, segment: usize) -> Result<(), StorageError> {
+        let key = self.key(segment);
+        self.yard.store.delete(key).expect("deleted");
+        self.forgotten.insert(segment);
+        self.cache().forget(self.key(segment))
+    }
+
+    fn forget_stuck(&mut self, segment: usize) {
+        let file = self.file(segment);
+        if !file.exists() {
+            return;
+        }
+        // In a directory that has its name.
+        let aside = self.yard.path("aside");
+        fs::rename(&file, &aside).expect("moved");
+        fs::create_dir(&file).expect("made");
+        fs::rename(&aside, file.join("file")).expect("moved");
+        assert_eq!(self.forget(segment).is_ok(), self.is_pinned(segment));
+        self.pins.retain(|(pinned, _)| *pinned != segment);
+        assert!(!self.cache().is_gone(self.key(segment)));
+        assert_eq!(
+            (self.cache().stats().files, self.cache().stats().bytes),
+            files_below(&self.dir)
+        );
+        let doomed = file.with_extension("forgotten");
+        fs::rename(doomed.join("file"), &aside).expect("moved");
+        fs::remove_dir(&doomed).expect("removed");
+        fs::rename(&aside, &doomed).expect("moved");
+        self.forget(segment).expect("destroyed");
     }
 
     /// What holds after each step.
@@ -186,19 +255,21 @@ impl World {
             let row = rows.first().and_then(Option::as_ref).expect("no hole");
             assert_eq!(row.id.reference, u64::from(last) + 1);
         }
-        for segment in self
-            .forgotten
-            .iter()
-            .filter(|segment| !self.pins.iter().any(|(pinned, _)| pinned == *segment))
-        {
-            let file = self
-                .dir
-                .join(self.keys.get(*segment).expect("a segment").to_string());
-            assert!(
-                !file.exists() && !file.with_extension("forgotten").exists(),
-                "it is gone"
-            );
+        for segment in &self.forgotten {
+            let file = self.file(*segment);
+            let is_gone = !file.exists() && !file.with_extension("forgotten").exists();
+            assert_eq!(is_gone, !self.is_pinned(*segment));
+            assert_eq!(self.cache().is_gone(self.key(*segment)), is_gone);
         }
+    }
+}
+
+/// Changes a byte of a file, if it is there.
+fn spoil(file: &Path, at: prop::sample::Index) {
+    if let Ok(mut bytes) = fs::read(file) {
+        let at = at.index(bytes.len());
+        *bytes.get_mut(at).expect("within it") ^= 1;
+        fs::write(file, bytes).expect("written");
     }
 }
 

@@ -94,6 +94,18 @@ pub enum ObjectError {
         /// Bytes of files that are read or fetched now.
         in_use: u64,
     },
+    /// Whoever brought, checked or destroyed the object's file for the cache panicked.
+    #[error("the work on {object} in the cache broke off by a panic; try again, and report what was logged")]
+    BrokenOff {
+        /// The object.
+        object: String,
+    },
+    /// A copy that is to go is still read, or could not be destroyed.
+    #[error("a copy of {object} is still in the cache; it is destroyed once nobody reads it")]
+    StillHere {
+        /// The object.
+        object: String,
+    },
     /// The cache was told to forget the object, which nobody may read from then on.
     #[error("{object} was replaced or erased; read the catalog again")]
     Forgotten {

@@ -47,6 +47,10 @@ struct State {
     /// Methods and ranges, in the order in which they came.
     requests: Vec<String>,
     is_open: bool,
+    /// The version that each object has which is put, and whether that is kept.
+    version: Option<(&'static str, bool)>,
+    /// The version from the next deletion of a segment on.
+    next_version: Option<(&'static str, bool)>,
 }
 
 struct Request {
@@ -120,6 +124,21 @@ impl FaultyServer {
     pub(in crate::storage) fn clear(&self) {
         self.shared.state.lock().objects.clear();
     }
+
+    /// How many requests came since [`FaultyServer::requests`] was last called.
+    pub(super) fn count(&self) -> usize {
+        self.shared.state.lock().requests.len()
+    }
+
+    /// Gives all that is put a version, which is kept when it is deleted or not.
+    pub(super) fn version(&self, name: &'static str, is_kept: bool) {
+        self.shared.state.lock().version = Some((name, is_kept));
+    }
+
+    /// The same as soon as a segment was deleted.
+    pub(super) fn version_after_deletion(&self, name: &'static str, is_kept: bool) {
+        self.shared.state.lock().next_version = Some((name, is_kept));
+    }
 }
 
 impl Shared {
@@ -174,10 +193,25 @@ impl State {
             }
             "PUT" => {
                 self.objects.insert(request.path.clone(), request.body.clone());
-                b"HTTP/1.1 200 x\r\netag: \"e\"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_vec()
+                let version = self
+                    .version
+                    .map_or_else(String::new, |(name, _)| format!("x-amz-version-id: {name}\r\n"));
+                format!(
+                    "HTTP/1.1 200 x\r\netag: \"e\"\r\n{version}content-length: 0\r\nconnection: close\r\n\r\n"
+                )
+                .into_bytes()
+            }
+            "HEAD"
+                if request.path.contains("versionId=")
+                    && self.version.is_some_and(|(_, is_kept)| is_kept) =>
+            {
+                content(request, b"kept", None)
             }
             "DELETE" => {
                 self.objects.remove(&request.path);
+                if request.path.contains("/tenants/") {
+                    self.version = self.next_version.take().or(self.version);
+                }
                 b"HTTP/1.1 204 x\r\nconnection: close\r\n\r\n".to_vec()
             }
             "GET" if request.path.contains("list-type=2") => self.listing(&request.path),

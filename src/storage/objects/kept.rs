@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::ObjectStore;
 use super::cache::Cache;
 use super::config::ObjectStoreConfig;
+use super::error::ObjectError;
 use super::key::{Home, ListedSegment, ObjectKey};
-use crate::storage::durable;
 use crate::storage::error::StorageError;
 
 /// The directory of copies, and how much of them.
@@ -52,10 +52,11 @@ impl Objects {
         &self.cache
     }
 
-    /// Puts a finished file of this machine into the store, and takes it away here: durable when it returns. On an error the file stays.
+    /// Puts a finished file of this machine into the store, where it is durable when this returns, and makes it the copy that is here, if there is room. On an error there may be bytes of it
+    /// in all three places.
     pub(in crate::storage) fn keep(&self, listed: &ListedSegment, file: &Path) -> Result<(), StorageError> {
         self.store.put(&listed.key, file)?;
-        durable::destroy_file(file)
+        self.cache.adopt(listed, file)
     }
 
     /// A tenant's segments of which there are bytes, in the store or here.
@@ -66,14 +67,35 @@ impl Objects {
         Ok(found)
     }
 
-    /// Destroys a segment that nobody reads, first here, then with all its versions. One that is gone is well.
-    pub(in crate::storage) fn destroy(&self, key: &ObjectKey) -> Result<(), StorageError> {
-        self.cache.forget(key)?;
-        self.store.delete(key).map(drop)
+    /// Destroys segments that nobody reads, first here, then with all their versions, and finds out that the store kept nothing meanwhile, also where there is none. One that is gone is well.
+    pub(in crate::storage) fn destroy(&self, keys: &[ObjectKey]) -> Result<(), StorageError> {
+        for key in keys {
+            self.cache.forget(key)?;
+            if !self.cache.is_gone(key) {
+                return Err(StorageError::Object(ObjectError::StillHere {
+                    object: key.to_string(),
+                }));
+            }
+        }
+        if keys.is_empty() {
+            return self.store.probe();
+        }
+        self.store.delete_proven(keys).map(drop)
+    }
+
+    /// Destroys a segment that was never listed, as far as that is possible now.
+    pub(in crate::storage) fn discard(&self, key: &ObjectKey) {
+        let _ = self.cache.forget(key);
+        let _ = self.store.delete(key);
     }
 
     /// Destroys all segments of a tenant that is no more.
     pub(in crate::storage) fn destroy_all(&self, home: &Home) -> Result<(), StorageError> {
-        self.list(home)?.iter().try_for_each(|key| self.destroy(key))
+        self.destroy(&self.list(home)?)
+    }
+
+    /// Destroys what puts of a tenant left that were cut off, when none is under way.
+    pub(in crate::storage) fn clear_beginnings(&self, home: &Home) -> Result<(), StorageError> {
+        self.store.clear_beginnings(home)
     }
 }

@@ -113,7 +113,12 @@ fn a_segment_goes_to_s3_and_comes_back_by_rows_and_whole() {
     cache.get(&listed(&key, ROWS)).expect("fetched");
     let found = store.list(&home()).expect("listed");
     assert_eq!(found.iter().map(|info| &info.key).collect::<Vec<_>>(), [&key]);
-    assert!(store.delete(&key).expect("deleted").is_proven);
+    assert!(
+        store
+            .delete_proven(std::slice::from_ref(&key))
+            .expect("deleted")
+            .is_proven
+    );
     assert_eq!(store.head(&key).expect("reached"), None);
 }
 
@@ -166,13 +171,14 @@ fn every_version_of_what_is_deleted_is_gone() {
     });
     let second = overwritten.expect("stored").version;
     assert!(first.is_some() && second.is_some() && first != second);
-    let deleted = store.delete(&key).expect("deleted");
+    let keys = [key];
+    let deleted = store.delete_proven(&keys).expect("deleted");
     assert!(deleted.is_proven && deleted.remnants_until.is_some());
     for version in [first, second].into_iter().flatten() {
         assert!(!store.has_version(&object, &version).expect("reached"));
     }
     // Whether an earlier deletion left something, nobody can say.
-    assert!(!store.delete(&key).expect("stated").is_proven);
+    assert!(!store.delete_proven(&keys).expect("stated").is_proven);
 }
 
 #[test]
@@ -185,11 +191,15 @@ fn what_was_written_before_there_were_versions_goes_as_well() {
     let (key, file) = written(tmp.path(), ROWS);
     store.put(&key, &file).expect("stored");
     moto.version("late");
-    store.probe().expect("stated");
-    store.delete(&key).expect("deleted");
+    assert!(
+        store
+            .delete_proven(std::slice::from_ref(&key))
+            .expect("deleted")
+            .is_proven
+    );
     assert!(!store.has_version(&key.to_string(), "null").expect("reached"));
     let (other, _) = written(tmp.path(), ROWS);
-    let deleted = store.delete(&other).expect("stated");
+    let deleted = store.delete_proven(&[other]).expect("stated");
     assert!(!deleted.is_proven, "the later probe counts");
 }
 

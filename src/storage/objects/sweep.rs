@@ -85,9 +85,9 @@ pub fn sweep(
 }
 
 fn remove(store: &ObjectStore, key: &ObjectKey, swept: &mut Swept) -> Result<(), StorageError> {
-    let deleted = store.delete(key)?;
+    let remnants_until = store.delete(key)?;
     swept.removed.push(key.clone());
-    swept.remnants_until = swept.remnants_until.max(deleted.remnants_until);
+    swept.remnants_until = swept.remnants_until.max(remnants_until);
     Ok(())
 }
 

@@ -73,9 +73,9 @@ pub(in crate::storage) fn cache_config(tmp: &Path, bytes_max: u64) -> CacheConfi
     }
 }
 
-/// The objects of the store in a directory `store` of this one, in the order of their names.
-pub(in crate::storage) fn stored_in(tmp: &Path) -> Vec<PathBuf> {
-    let (mut found, mut dirs) = (Vec::new(), vec![tmp.join("store")]);
+/// All files below a directory, in the order of their names.
+pub(in crate::storage) fn stored_in(dir: &Path) -> Vec<PathBuf> {
+    let (mut found, mut dirs) = (Vec::new(), vec![dir.to_owned()]);
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(dir).expect("a directory") {
             let path = entry.expect("an entry").path();

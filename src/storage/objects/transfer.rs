@@ -43,7 +43,7 @@ impl ObjectStore {
     /// Brings an object of `len` bytes into a new file, durably: it has its name when all of it is there, and not before. A file of the name with
     /// `.tmp` behind it is destroyed first.
     pub fn fetch(&self, key: &ObjectKey, len: u64, to: &Path) -> Result<(), StorageError> {
-        let partial = partial(to);
+        let partial = durable::beginning(to);
         durable::destroy_file(&partial)?;
         let fetched = self
             .receive(key, len, &partial)
@@ -179,13 +179,6 @@ fn pieces(len: u64) -> impl Iterator<Item = Range<u64>> {
         let from = piece * PIECE_LEN;
         from..len.min(from + PIECE_LEN)
     })
-}
-
-/// Where a file is until all of it is there.
-fn partial(to: &Path) -> PathBuf {
-    let mut name = to.as_os_str().to_owned();
-    name.push(".tmp");
-    name.into()
 }
 
 #[cfg(test)]

@@ -2,9 +2,6 @@
 //! copies elsewhere) is for the operator to state.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +12,11 @@ use object_store::signer::{Method, SignedUrlOptions, Signer};
 use object_store::{ClientOptions, Error as DriverError, GetOptions, ObjectStoreExt, PutPayload};
 use ulid::Ulid;
 
+use super::beginnings::destroy_with_beginnings;
 use super::error::ObjectError;
 use super::key::ObjectKey;
 use super::{ObjectStore, present};
 use crate::model::timestamp::Timestamp;
-use crate::storage::durable;
 use crate::storage::error::StorageError;
 
 /// What probes stand under.
@@ -34,13 +31,24 @@ const SIGNATURE_LIFE: Duration = Duration::from_mins(1);
 const MARK_OF_DELETION: &str = "status 405";
 const DAY: Duration = Duration::from_hours(24);
 
-/// What is known of an object after its deletion.
+/// What is known of objects after their deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deleted {
-    /// Whether the store was asked for each version that there was, and has none.
+    /// Whether the store was asked for each version that there was, and has none, or kept none from before the deletions until after them.
     pub is_proven: bool,
     /// Until when remnants may exist by what the operator states of the bucket; `None` where nothing is stated.
     pub remnants_until: Option<Timestamp>,
+}
+
+/// What is left of an object that was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// Nothing: each version that there was had a name, under which there is nothing.
+    Nothing,
+    /// Nothing, unless the bucket keeps what has no name.
+    Unnamed,
+    /// A version, or what no request shows.
+    Something,
 }
 
 impl ObjectStore {
@@ -55,8 +63,10 @@ impl ObjectStore {
         let removed = self.remove(&object);
         let versions = versions?;
         removed?;
+        // A bucket in which versions are suspended says so by the name that it gives.
+        let had_versions = versions.contains(NO_VERSION);
         let mut keeps = false;
-        for version in &versions {
+        for version in versions.iter().filter(|version| *version != NO_VERSION) {
             if self.has_version(&object, version)? {
                 keeps = true;
                 // What of it can't be removed the bucket's rule removes, as it does with the rest.
@@ -65,7 +75,7 @@ impl ObjectStore {
         }
         // What one probe found stays so: what was kept then is not gone because the bucket was changed.
         let mut known = self.0.keeps.lock();
-        *known = Some(keeps || known.unwrap_or(false));
+        *known = Some(keeps || had_versions || known.unwrap_or(false));
         if (keeps || !self.shows_versions()) && self.0.remnants_days.is_none() {
             return Err(self.keeps_versions());
         }
@@ -85,7 +95,7 @@ impl ObjectStore {
                     .put(&location, PutPayload::from_static(content.as_bytes()))
                     .await
             })?;
-            versions.extend(put.version.filter(|version| version != NO_VERSION));
+            versions.extend(put.version);
         }
         let read = self.ask(object, |driver, location| async move {
             driver.get(&location).await?.bytes().await
@@ -96,16 +106,50 @@ impl ObjectStore {
         Ok(versions)
     }
 
-    /// Deletes an object with all its versions, and asks whether they are gone. An object that is gone already is well.
+    /// Deletes an object with all its versions, as far as is known how, and says until when remnants may exist by what the operator states. An object that is gone already is well.
     ///
     /// A directory's file is overwritten first. Single versions are removed by name on S3; elsewhere, and where they lie under the mark of an earlier deletion, a
-    /// rule of the bucket has to. Where one is left, or may be, and nobody stated for how long, that is an error.
-    pub fn delete(&self, key: &ObjectKey) -> Result<Deleted, StorageError> {
+    /// rule of the bucket has to. Where one is left, or may be by what probes found, and nobody stated for how long, that is an error.
+    /// What has to be shown to be gone is deleted by [`ObjectStore::delete_proven`].
+    pub fn delete(&self, key: &ObjectKey) -> Result<Option<Timestamp>, StorageError> {
+        let left = self.destroy(key)?;
+        self.told(&[left]).map(|deleted| deleted.remnants_until)
+    }
+
+    /// The same for any number of objects, between two probes, by which it is known that the bucket kept nothing meanwhile, or that it may have. Where the first one finds that it keeps what is deleted, and nobody
+    /// stated for how long, nothing is deleted. On an error some are, and the call may be repeated.
+    pub fn delete_proven(&self, keys: &[ObjectKey]) -> Result<Deleted, StorageError> {
+        // A directory has one file of a name, at any time.
+        let is_to_probe = self.0.dir.is_none() && !keys.is_empty();
+        if is_to_probe {
+            self.probe()?;
+        }
+        let left: Vec<Left> = keys
+            .iter()
+            .map(|key| self.destroy(key))
+            .collect::<Result<_, _>>()?;
+        if is_to_probe {
+            self.probe()?;
+        }
+        self.told(&left)
+    }
+
+    fn destroy(&self, key: &ObjectKey) -> Result<Left, StorageError> {
         let object = key.to_string();
-        let is_proven = match &self.0.dir {
-            Some(dir) => destroy_with_beginnings(&dir.join(&object)).map(|()| true)?,
-            None => self.delete_versions(&object)?,
-        };
+        match &self.0.dir {
+            Some(dir) => destroy_with_beginnings(&dir.join(&object)).map(|()| Left::Nothing),
+            None => self.delete_versions(&object),
+        }
+    }
+
+    /// What is said of objects that were deleted.
+    fn told(&self, left: &[Left]) -> Result<Deleted, StorageError> {
+        let may_keep = self.may_keep();
+        let is_proven = left.iter().all(|left| match left {
+            Left::Nothing => true,
+            Left::Unnamed => !may_keep,
+            Left::Something => false,
+        });
         let remnants_until = self
             .0
             .remnants_days
@@ -119,11 +163,11 @@ impl ObjectStore {
         })
     }
 
-    fn delete_versions(&self, object: &str) -> Result<bool, StorageError> {
+    fn delete_versions(&self, object: &str) -> Result<Left, StorageError> {
         let mut seen = BTreeSet::new();
         for _ in 0..VERSIONS_MAX {
             let Some(meta) = self.meta(object)? else {
-                return self.is_gone(object, &seen);
+                return self.left(object, &seen);
             };
             match meta.version.filter(|version| version != NO_VERSION) {
                 None => {
@@ -153,15 +197,19 @@ impl ObjectStore {
         }))
     }
 
-    /// Whether no version is left of an object that has no current one.
-    fn is_gone(&self, object: &str, seen: &BTreeSet<String>) -> Result<bool, StorageError> {
+    /// What is left of an object that has no current version and had these.
+    fn left(&self, object: &str, seen: &BTreeSet<String>) -> Result<Left, StorageError> {
         for version in seen {
             if self.has_version(object, version)? {
-                return Ok(false);
+                return Ok(Left::Something);
             }
         }
-        // Of what was deleted before this call there may be versions that nobody here knows.
-        Ok(self.shows_versions() && !(self.may_keep() && seen.is_empty()))
+        Ok(match (self.shows_versions(), seen.is_empty()) {
+            (false, _) => Left::Something,
+            (true, false) => Left::Nothing,
+            // Of what was deleted before this call there may also be versions that nobody here knows.
+            (true, true) => Left::Unnamed,
+        })
     }
 
     /// Whether the bucket keeps versions, by what the probes found.
@@ -205,27 +253,6 @@ impl ObjectStore {
             store: self.to_string(),
         })
     }
-}
-
-/// Destroys an object's file and what writing it left where that was cut off: the driver begins it under the same name with a number (`#1`), which no listing shows.
-fn destroy_with_beginnings(path: &Path) -> Result<(), StorageError> {
-    let dir = path.parent().expect("a key has several parts");
-    let beginning = format!("{}#", path.file_name().expect("a key has a name").display());
-    let failed = |e| StorageError::io("list", dir, e);
-    match fs::read_dir(dir) {
-        Ok(entries) => {
-            for entry in entries {
-                let name = entry.map_err(failed)?.file_name();
-                let number = name.to_str().and_then(|name| name.strip_prefix(&beginning));
-                if number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {
-                    durable::destroy_file(&dir.join(&name))?;
-                }
-            }
-        }
-        Err(e) if e.kind() == ErrorKind::NotFound => {}
-        Err(e) => return Err(failed(e)),
-    }
-    durable::destroy_file(path)
 }
 
 /// Removes single versions from a bucket of S3. The driver deletes none, but it signs requests for it.

@@ -1,6 +1,7 @@
 //! Tests of deletions: gone with every version, or told until when not.
 
 use std::fs;
+use std::path::Path;
 
 use super::*;
 use crate::storage::objects::faults::{Fault, FaultyServer};
@@ -12,9 +13,9 @@ fn a_directory_keeps_nothing_of_what_is_deleted() {
     let key = yard.stored(ROWS);
     // Another name of the same file shows what became of its bytes.
     fs::hard_link(yard.object(&key), yard.path("remnant")).expect("linked");
-    let deleted = yard.store.delete(&key).expect("deleted");
+    let deleted = yard.store.delete_proven(std::slice::from_ref(&key));
     assert_eq!(
-        deleted,
+        deleted.expect("deleted"),
         Deleted {
             is_proven: true,
             remnants_until: None
@@ -24,21 +25,6 @@ fn a_directory_keeps_nothing_of_what_is_deleted() {
     assert!(remnant.iter().all(|byte| *byte == 0));
     assert_eq!(yard.store.head(&key).expect("reached"), None);
     yard.store.delete(&key).expect("it is gone already");
-}
-
-#[test]
-fn what_a_put_that_was_cut_off_left_goes_with_the_object() {
-    let yard = Yard::new();
-    let key = yard.stored(ROWS);
-    let name = yard.object(&key);
-    let beside =
-        |end: &str| name.with_file_name(format!("{}{end}", name.file_name().expect("named").display()));
-    for end in ["#1", "#12", "#x", "0"] {
-        fs::copy(&name, beside(end)).expect("copied");
-    }
-    yard.store.delete(&key).expect("deleted");
-    let left = ["", "#1", "#12", "#x", "0"].map(|end| beside(end).exists());
-    assert_eq!(left, [false, false, false, true, true]);
 }
 
 #[test]
@@ -63,8 +49,7 @@ fn what_was_gone_before_is_proven_only_where_nothing_is_kept() {
         matches!(error, ObjectError::KeepsVersions { .. }),
         "it was not probed: {error}"
     );
-    store.probe().expect("usable");
-    assert!(store.delete(&key).expect("well").is_proven);
+    assert!(store.delete_proven(&[key]).expect("well").is_proven);
 }
 
 #[test]
@@ -78,7 +63,7 @@ fn what_the_operator_states_is_told_with_each_deletion() {
     let (key, file) = written(tmp.path(), ROWS);
     store.put(&key, &file).expect("stored");
     let before = Timestamp::now().plus(7 * DAY);
-    let deleted = store.delete(&key).expect("deleted");
+    let deleted = store.delete_proven(&[key]).expect("deleted");
     assert!(deleted.is_proven);
     let until = deleted.remnants_until.expect("stated");
     assert!(before <= until && until <= Timestamp::now().plus(7 * DAY));
@@ -96,4 +81,69 @@ fn a_deletion_that_fails_is_no_deletion() {
     let error = object_error(store.delete(&key));
     assert!(matches!(error, ObjectError::Refused { .. }), "{error}");
     assert_eq!(server.len(), 1);
+}
+
+/// A server, a store on it that was probed, and segments that are in it.
+fn stored(tmp: &Path, count: usize) -> (FaultyServer, ObjectStore, Vec<ObjectKey>) {
+    let server = FaultyServer::start();
+    let store = ObjectStore::connect(&bucket(&server.endpoint, "palms")).expect("settings");
+    store.probe().expect("usable");
+    let store_one = |_| {
+        let (key, file) = written(tmp, ROWS);
+        store.put(&key, &file).expect("stored");
+        key
+    };
+    let keys = (0..count).map(store_one).collect();
+    (server, store, keys)
+}
+
+#[test]
+fn many_are_deleted_between_two_probes() {
+    let tmp = tempfile::TempDir::new().expect("a temporary directory");
+    let (server, store, keys) = stored(tmp.path(), 3);
+    server.requests();
+    assert!(store.delete_proven(&keys).expect("deleted").is_proven);
+    assert_eq!(server.len(), 0);
+    let puts = server
+        .requests()
+        .iter()
+        .filter(|request| *request == "PUT")
+        .count();
+    assert_eq!(puts, 4, "each probe puts twice");
+    assert!(store.delete_proven(&[]).expect("nothing").is_proven);
+    assert_eq!(server.requests().len(), 0);
+}
+
+#[test]
+fn where_versions_are_kept_since_the_last_probe_nothing_is_deleted() {
+    let tmp = tempfile::TempDir::new().expect("a temporary directory");
+    let (server, store, keys) = stored(tmp.path(), 2);
+    server.version("v", true);
+    let error = object_error(store.delete_proven(&keys));
+    assert!(matches!(error, ObjectError::KeepsVersions { .. }), "{error}");
+    assert_eq!(server.len(), 2);
+}
+
+#[test]
+fn what_was_deleted_when_versions_came_to_be_kept_is_not_proven() {
+    let tmp = tempfile::TempDir::new().expect("a temporary directory");
+    for (version, is_kept) in [("v", true), ("null", false)] {
+        let (server, store, keys) = stored(tmp.path(), 3);
+        server.version_after_deletion(version, is_kept);
+        // Suspended at the end, they may have been on in between.
+        for _ in 0..2 {
+            let error = object_error(store.delete_proven(&keys));
+            assert!(matches!(error, ObjectError::KeepsVersions { .. }), "{error}");
+        }
+        assert_eq!(server.len(), 0);
+    }
+}
+
+#[test]
+fn where_versions_are_suspended_each_object_is_removed_by_name() {
+    let tmp = tempfile::TempDir::new().expect("a temporary directory");
+    let (server, store, keys) = stored(tmp.path(), 2);
+    server.version("null", false);
+    assert!(store.delete_proven(&keys).expect("deleted").is_proven);
+    assert_eq!(server.len(), 0);
 }

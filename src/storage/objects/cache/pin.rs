@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cache, Stage};
+use super::{Cache, Stage, Standing};
 use crate::storage::error::StorageError;
 use crate::storage::objects::key::ObjectKey;
 use crate::storage::place::StoredRow;
@@ -29,9 +29,13 @@ impl Pin {
         }))
     }
 
-    /// Rows of the exact plane in the clear, in the order asked for; `None` for a hole.
+    /// Rows of the exact plane in the clear, in the order asked for; `None` for a hole. A file with a damaged block is distrusted.
     pub fn rows(&self, rows: &[u32]) -> Result<Vec<Option<StoredRow>>, StorageError> {
-        self.reader().rows_at(rows)
+        let found = self.reader().rows_at(rows);
+        if matches!(found, Err(StorageError::Damaged { .. })) {
+            self.0.cache.distrust(&self.0.key);
+        }
+        found
     }
 
     /// The file.
@@ -47,23 +51,24 @@ impl Drop for Held {
         let mut state = shared.state.lock();
         let used = state.next_use();
         let slot = state.slots.get_mut(&self.key).expect("a pinned file is here");
-        let Stage::Pinned { pins, forgotten, .. } = &mut slot.stage else {
+        let Stage::Pinned { pins, standing, .. } = &mut slot.stage else {
             unreachable!("nothing is done to a pinned file");
         };
         *pins -= 1;
         if *pins > 0 {
             return;
         }
-        let doomed = forgotten.take();
+        let standing = *standing;
         // With it goes the last map.
-        slot.stage = Stage::Here {
-            is_checked: true,
-            used,
-        };
-        match doomed {
-            None => _ = shared.changed.notify_all(),
-            // What fails here is not lost from sight: it has a name that the next start destroys.
-            Some(path) => drop(shared.destroy(&mut state, &self.key, &path)),
+        slot.stage = Stage::Here { standing, used };
+        if standing != Standing::Doomed {
+            shared.changed.notify_all();
+        } else if shared.destroy(&mut state, &self.key).is_err() {
+            tracing::warn!(object = %self.key, "a file of the cache that was forgotten can't be destroyed; it is tried again when it is forgotten again, its room is needed, or the cache is opened");
         }
     }
 }
+
+#[cfg(test)]
+#[path = "pin_tests.rs"]
+mod tests;
