@@ -127,7 +127,7 @@ impl SegmentFiles {
             let listed = kept.listed(&self.context, written.ulid, written.rows);
             let put = kept.objects.keep(&listed, &written.path);
             if let Err(error) = put {
-                self.discard(written.ulid);
+                self.discard([written.ulid]);
                 return Err(error);
             }
         }
@@ -171,11 +171,15 @@ impl SegmentFiles {
         }
     }
 
-    /// Destroys a file that was never listed. What can't be destroyed now is an orphan, which the next purge or open destroys.
-    pub(super) fn discard(&self, ulid: Ulid) {
-        let _ = durable::destroy_file(&self.dir.join(file_name(ulid)));
-        if let Some(kept) = &self.objects {
-            kept.objects.discard(&kept.key(ulid));
+    /// Destroys files that were never listed. What can't be destroyed now is an orphan, which the next purge or open destroys.
+    pub(super) fn discard(&self, ulids: impl IntoIterator<Item = Ulid>) {
+        let mut is_away = false;
+        for ulid in ulids {
+            let _ = durable::destroy_file(&self.dir.join(file_name(ulid)));
+            if let Some(kept) = &self.objects {
+                // Each that fails takes its time.
+                is_away = is_away || kept.objects.discard(&kept.key(ulid)).is_err();
+            }
         }
     }
 

@@ -222,9 +222,8 @@ impl Importer {
 impl Drop for Importer {
     fn drop(&mut self) {
         let unfinished = self.file.take().map(|file| file.ulid());
-        for written in &self.written {
-            self.shared.files.discard(written.ulid);
-        }
+        let written = self.written.iter().map(|written| written.ulid);
+        self.shared.files.discard(written);
         if let Some(ulid) = unfinished {
             self.shared.importing.lock().remove(&ulid);
         }

@@ -41,6 +41,8 @@ mod cache_model_tests;
 #[cfg(test)]
 pub(in crate::storage) mod faults;
 #[cfg(test)]
+pub(in crate::storage) mod moto;
+#[cfg(test)]
 mod s3_tests;
 #[cfg(test)]
 pub(in crate::storage) mod testing;

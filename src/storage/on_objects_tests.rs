@@ -13,6 +13,7 @@ use super::database::testing::{Server, connect};
 use super::error::StorageError;
 use super::objects::error::ObjectError;
 use super::objects::faults::{Fault, FaultyServer};
+use super::objects::moto::Moto;
 use super::objects::testing::{bucket, cache_config, objects, stored_in};
 use super::objects::{ObjectStore, Objects};
 use super::on_database::Engines;
@@ -304,6 +305,38 @@ fn whoever_was_overtaken_deletes_nothing_of_its_successor() {
     assert_eq!(stored_in(&former.tmp.path().join("store")).len(), 2);
     let place = Place::Segment { segment, row: 0 };
     assert_eq!(successor.exact(&[place]), [Some(exact(2))]);
+}
+
+#[test]
+fn a_bucket_that_begins_to_keep_versions_is_told_and_nobody_is_called_purged() {
+    let (Some(postgres), Some(moto)) = (Server::shared(), Moto::start()) else {
+        return;
+    };
+    moto.make("palms", false);
+    let bucket = moto.store("palms", None);
+    bucket.probe().expect("it forgets");
+    let tmp = TempDir::new().expect("a temporary directory");
+    DataDir::init(tmp.path().join("data")).expect("init");
+    let engines = Engines {
+        database: connect(&postgres.fresh()),
+        objects: Some(Objects::of(bucket, &cache_config(tmp.path(), ROOM)).expect("opened")),
+    };
+    let dir = DataDir::open(tmp.path().join("data")).expect("open");
+    let store = Store::create_on(&engines, &dir, &spec("acme"), &keys(), signer()).expect("created");
+    let house = House { tmp, dir, store };
+    let segment = house.flushed(3);
+    house.erase("s1");
+    assert_eq!(house.store.purge().expect("purged"), 1);
+    let (erased, _) = house.erase("s2");
+    moto.version("palms");
+    let error = house.store.purge().expect_err("it keeps what is deleted");
+    assert!(
+        matches!(object_error(&error), ObjectError::KeepsVersions { .. }),
+        "{error}"
+    );
+    let answer = house.store.erasure(erased.erasure).expect("read").expect("there");
+    assert!(!answer.purged);
+    assert_eq!(house.exact(&at(segment)), [None, None, Some(exact(3))]);
 }
 
 #[test]

@@ -357,9 +357,7 @@ impl<'a> Unclaimed<'a> {
 
 impl Drop for Unclaimed<'_> {
     fn drop(&mut self) {
-        if let Some(file) = self.file {
-            self.files.discard(file);
-        }
+        self.files.discard(self.file);
     }
 }
 

@@ -22,9 +22,10 @@ impl ObjectStore {
             return Ok(());
         };
         let dir = dir.join(home.to_string());
-        // One of each generation of the tenant's keys.
+        // One directory of each generation of the tenant's keys.
         names(&dir)?
             .iter()
+            .filter(|name| name.parse::<u32>().is_ok())
             .try_for_each(|generation| destroy_beginnings(&dir.join(generation), None))
     }
 }

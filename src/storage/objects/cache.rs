@@ -227,8 +227,8 @@ impl Cache {
             stage.is_some_and(Stage::is_trusted)
         };
         if is_ready {
-            // Should it go in between, it is fetched, which is as right and no more than slow.
-            self.get(listed).map(Source::here)
+            // Should it go in between, it is fetched, which is as right and no more than slow, or read from the store where nothing has room.
+            self.whole(listed)
         } else {
             remote::open(&self.0.store, listed).map(Source::remote)
         }

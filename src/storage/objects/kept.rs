@@ -83,10 +83,10 @@ impl Objects {
         self.store.delete_proven(keys).map(drop)
     }
 
-    /// Destroys a segment that was never listed, as far as that is possible now.
-    pub(in crate::storage) fn discard(&self, key: &ObjectKey) {
-        let _ = self.cache.forget(key);
-        let _ = self.store.delete(key);
+    /// Destroys a segment that was never listed.
+    pub(in crate::storage) fn discard(&self, key: &ObjectKey) -> Result<(), StorageError> {
+        self.cache.forget(key)?;
+        self.store.delete(key).map(drop)
     }
 
     /// Destroys all segments of a tenant that is no more.

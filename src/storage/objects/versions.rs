@@ -63,7 +63,7 @@ impl ObjectStore {
         let removed = self.remove(&object);
         let versions = versions?;
         removed?;
-        // A bucket in which versions are suspended says so by the name that it gives.
+        // By that a bucket says that versions were on and are suspended.
         let had_versions = versions.contains(NO_VERSION);
         let mut keeps = false;
         for version in versions.iter().filter(|version| *version != NO_VERSION) {
@@ -97,9 +97,11 @@ impl ObjectStore {
             })?;
             versions.extend(put.version);
         }
-        let read = self.ask(object, |driver, location| async move {
-            driver.get(&location).await?.bytes().await
+        let (version, read) = self.ask(object, |driver, location| async move {
+            let got = driver.get(&location).await?;
+            Ok((got.meta.version.clone(), got.bytes().await?))
         })?;
+        versions.extend(version);
         if read != "2" {
             return Err(self.damaged(object, "it was overwritten and has the former content".to_owned()));
         }

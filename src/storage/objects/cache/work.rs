@@ -256,7 +256,7 @@ impl Shared {
                 };
                 (Some(stage), Ok(Some(reader)))
             }
-            // Whoever forgets it waits for this, and destroys it: no map may be left.
+            // It was damaged and is destroyed, or whoever forgets it waits for this and destroys it: no map may be left.
             Ok(reader) => {
                 drop(reader);
                 (self.remains(state, key, Standing::Unchecked), Ok(None))
