@@ -10,6 +10,7 @@ mod import;
 mod load;
 pub mod local;
 pub mod node;
+pub mod on_cluster;
 pub mod parts;
 pub mod placed;
 mod rank;

@@ -36,6 +36,19 @@ pub struct Loads {
 }
 
 impl Loads {
+    /// Of a process that gave so many numbers before, to whichever gallery: one that it left and takes again has none of them twice.
+    pub fn after(numbers: u64) -> Self {
+        Self {
+            numbers,
+            under_way: BTreeMap::new(),
+        }
+    }
+
+    /// How many numbers were given so far.
+    pub fn numbers(&self) -> u64 {
+        self.numbers
+    }
+
     /// Whether none is under way. Before, a node neither leaves a gallery's followers nor registers again: it still holds rows.
     pub fn is_idle(&self) -> bool {
         self.under_way.is_empty()

@@ -149,15 +149,9 @@ pub(super) fn reopen_with(dir: &tempfile::TempDir, engine: &EngineConfig) -> Arc
     .expect("opened")
 }
 
-/// A node with an empty tenant whose rotation is number 7.
-pub(super) async fn node() -> (Arc<LocalNode>, tempfile::TempDir) {
-    let dir = tempfile::tempdir().expect("a directory");
-    let data = dir.path().join("data");
-    DataDir::init(&data).expect("made");
-    let keyring = Keyring::create(&dir.path().join("keyring"), &SecretKey::from_bytes([1; 32]));
-    drop(keyring.expect("made"));
-    let node = reopen(&dir);
-    let spec = TenantSpec {
+/// The tenant, whose rotation is number 7.
+pub(super) fn spec() -> TenantSpec {
+    TenantSpec {
         id: tenant(),
         dimension: Dimension::new(DIM).expect("a dimension"),
         encoder: Encoder::new("palm", "1").expect("an encoder"),
@@ -173,7 +167,17 @@ pub(super) async fn node() -> (Arc<LocalNode>, tempfile::TempDir) {
             sealed_probes: false,
         },
         created_at: Timestamp(1),
-    };
-    node.create_tenant(spec).await.expect("created");
+    }
+}
+
+/// A node with an empty tenant.
+pub(super) async fn node() -> (Arc<LocalNode>, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    DataDir::init(&data).expect("made");
+    let keyring = Keyring::create(&dir.path().join("keyring"), &SecretKey::from_bytes([1; 32]));
+    drop(keyring.expect("made"));
+    let node = reopen(&dir);
+    node.create_tenant(spec()).await.expect("created");
     (node, dir)
 }

@@ -1,7 +1,8 @@
 //! A match node that holds parts of galleries and no truth of its own: it follows the catalog, loads what it is to have, and answers a front for what it has, by the rules of
-//! `crate::cluster`. Knows neither the database nor the network, which stand behind traits. No server uses it yet.
+//! `crate::cluster`. Knows neither the database, but for [`on_cluster`], nor the network: both stand behind traits. No server uses it yet.
 
 pub mod catalog;
+pub mod on_cluster;
 
 mod asked;
 mod common;
@@ -11,9 +12,16 @@ mod loading;
 mod owners;
 mod round;
 mod stretch;
+mod upkeep;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod ground;
+#[cfg(test)]
+mod real;
+#[cfg(test)]
+mod truth;
 #[cfg(test)]
 mod world;
 
@@ -60,6 +68,10 @@ pub struct PartsConfig {
     pub retry_after: Duration,
     /// How long a piece stays that is no longer the node's, for fronts that have not read the register since.
     pub let_go_after: Duration,
+    /// Rows of the fresh part from which on its first owner writes them into a segment.
+    pub flush_rows: usize,
+    /// Most flushes under way, of all galleries together; at least 1.
+    pub flushes_max: usize,
     /// How often it gives a sign of life, and looks at nodes and galleries.
     pub round: Duration,
 }
@@ -73,6 +85,8 @@ impl Default for PartsConfig {
             load_max: Duration::from_mins(2),
             retry_after: Duration::from_secs(1),
             let_go_after: Duration::from_secs(5),
+            flush_rows: 16_384,
+            flushes_max: 2,
             round: Duration::from_secs(1),
         }
     }
@@ -100,6 +114,7 @@ impl PartsNode {
         let (life, known) = watch::channel(Life::Joining);
         let rounds = Rounds::new(Arc::clone(&common), drain.subscribe(), life);
         common.tasks.spawn(rounds.run());
+        common.tasks.spawn(upkeep::run(Arc::clone(&common)));
         Ok(Self {
             common,
             scorers,
@@ -214,3 +229,7 @@ mod tests;
 #[cfg(test)]
 #[path = "parts/random_tests.rs"]
 mod random_tests;
+
+#[cfg(test)]
+#[path = "parts/real_tests.rs"]
+mod real_tests;

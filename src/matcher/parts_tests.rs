@@ -3,7 +3,8 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
-use super::fixture::*;
+use super::fixture::shared::Shared;
+use super::ground::Ground;
 use super::world::*;
 use super::*;
 use crate::cluster::question::Question;
@@ -52,7 +53,7 @@ async fn two(rng: &mut ChaCha12Rng) -> (std::sync::Arc<World>, Vec<Signature>) {
 async fn scope(world: &World) -> Scope {
     let heads = Shared(std::sync::Arc::clone(&world.catalog));
     let read = heads.read(&[tenant()].into()).await.expect("read");
-    let head = &read[&tenant()];
+    let head = read[&tenant()].clone().expect("it is whole");
     let question = Question::new(head.head, &head.view).expect("of one reading");
     question.whole().clone()
 }
@@ -216,6 +217,26 @@ async fn a_node_that_was_fenced_lets_go_of_all_and_begins_anew() {
         })
         .await;
     world.ask(&people[1]).await.expect("all is there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gallery_that_is_left_and_taken_again_has_courses_of_other_numbers() {
+    let mut rng = ChaCha12Rng::seed_from_u64(9);
+    let (world, people) = two(&mut rng).await;
+    let node = world.nodes.lock()[&NodeId(1)].clone();
+    let course = || {
+        let gallery = node.common.gallery(&tenant())?;
+        gallery.held.course(crate::cluster::course::Course::number)
+    };
+    let before = course().expect("it follows");
+    world.catalog.script.lock().hides_galleries = true;
+    world.until("it has left", || node.common.all().is_empty()).await;
+    world.catalog.script.lock().hides_galleries = false;
+    world.until("it follows again", || course().is_some()).await;
+    assert!(course() > Some(before));
+    let is_back = || node.common.all().iter().all(|gallery| gallery.is_settled());
+    world.until("it has all", is_back).await;
+    world.ask(&people[0]).await.expect("all is there");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

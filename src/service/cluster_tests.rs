@@ -153,7 +153,10 @@ impl Heads for Site {
         };
         let gallery = Gallery::of(&tenant(), Timestamp(1));
         let head = Arc::new(GalleryHead { gallery, head, view });
-        Ok(tenants.iter().map(|id| (id.clone(), Arc::clone(&head))).collect())
+        Ok(tenants
+            .iter()
+            .map(|id| (id.clone(), Ok(Arc::clone(&head))))
+            .collect())
     }
 }
 

@@ -1,9 +1,9 @@
 //! A database as many nodes and fronts share it: who the nodes are, the heads of galleries, and the catalog of a tenant that any of them writes. Keeps what the rules in
 //! [`crate::cluster`] decide, and decides nothing itself. No server uses it yet.
 
+pub mod segments;
+
 pub use super::catalog::postgres::feed::FEED_MAX;
 pub use super::catalog::postgres::heads::{Cluster, GalleryReading};
 pub use super::catalog::postgres::register::{ADDRESS_MAX, Register, Standing};
-pub use super::catalog::postgres::shared::{
-    FreshRow, ListedSegment, LocatedRow, SegmentObject, SharedCatalog,
-};
+pub use super::catalog::postgres::shared::{ListedSegment, LocatedRow, SegmentObject, SharedCatalog};

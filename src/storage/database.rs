@@ -22,7 +22,7 @@ mod connect;
 pub(super) mod fault;
 pub(super) mod tenants;
 #[cfg(test)]
-pub(super) mod testing;
+pub(crate) mod testing;
 pub(super) mod transaction;
 
 /// How much longer than its limit the server's answer to a statement is waited for. Then the connection is given up.

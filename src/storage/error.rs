@@ -304,6 +304,9 @@ pub enum StorageError {
     /// Rows were flushed or purged by another node since they were read to be flushed. Nothing was changed.
     #[error("rows of tenant {0} that were to be flushed have moved on since they were read: read them anew")]
     RowsMoved(TenantId),
+    /// The catalog knows a later course of this registration than the one that begins, or this very one by what it reported. Nothing was changed; the next one has a higher number.
+    #[error("another course of this node through the gallery of tenant {0} stands: begin the next one")]
+    CourseTaken(TenantId),
     /// Changes that a node has not applied are not in the feed any more. It begins anew.
     #[error(
         "the changes of tenant {tenant} after {after} are not in its feed any more, which ends with {sequence}: begin anew"

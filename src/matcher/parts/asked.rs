@@ -193,5 +193,6 @@ pub(super) fn unreadable(error: CatalogError) -> NodeError {
             node: fenced.node.to_string(),
             reason: fenced.to_string(),
         },
+        cut @ CatalogError::FeedCut { .. } => NodeError::Internal(cut.to_string()),
     }
 }

@@ -18,7 +18,7 @@ use crate::model::id::{SubjectId, TenantId};
 use crate::model::link::LinkKind;
 use crate::model::signature::Dimension;
 use crate::model::tenant::TransformId;
-use crate::storage::place::{RowId, RowPlanes, StoredRow};
+use crate::storage::place::{RowId, RowPlanes, SegmentRows, StoredRow};
 use crate::storage::write::CandidateInfo;
 
 /// Why the catalog did not do what it was asked.
@@ -27,6 +27,12 @@ pub enum CatalogError {
     /// The node was taken for gone.
     #[error(transparent)]
     Fenced(#[from] Fenced),
+    /// Changes that the node has not applied are not in the feed any more. It begins anew.
+    #[error("the changes after {after} are not in the feed any more")]
+    FeedCut {
+        /// The last one that was applied.
+        after: u64,
+    },
     /// It could not be reached, or something in it is damaged or not there.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -57,8 +63,8 @@ pub trait Register: Send + Sync + 'static {
     fn beat(&self, node: NodeId, generation: u64) -> Result<Members, CatalogError>;
     /// [`Members::advance`].
     fn advance(&self, node: NodeId, generation: u64, to: Life) -> Result<(), CatalogError>;
-    /// [`Members::fence`].
-    fn fence(&self, suspect: &Suspect) -> Result<bool, CatalogError>;
+    /// [`Members::fence`], by a node that has to count itself.
+    fn fence(&self, node: NodeId, generation: u64, suspect: &Suspect) -> Result<bool, CatalogError>;
     /// All galleries.
     fn galleries(&self) -> Result<Vec<ListedGallery>, CatalogError>;
     /// What is needed of one of them; looks nothing up.
@@ -75,7 +81,7 @@ pub trait GalleryCatalog: Send + Sync + 'static {
     fn leave(&self, follower: Follower) -> Result<(), CatalogError>;
     /// The followers that stand, and how far they are.
     fn followers(&self) -> Result<Vec<(Follower, Report)>, CatalogError>;
-    /// At most so many changes after one, in order, and the head of that reading.
+    /// At most so many changes after one, in order, and the head of that reading. [`CatalogError::FeedCut`] where the next one is not there any more.
     fn feed(&self, after: u64, limit: usize) -> Result<(Head, Vec<(u64, Change)>), CatalogError>;
     /// Of the fresh part all rows, or those of these that are in it; and the head of that reading.
     fn fresh(
@@ -88,6 +94,12 @@ pub trait GalleryCatalog: Send + Sync + 'static {
     /// The references that a segment had when it went live, but for those that are erased. Answered as long as somebody follows whose view has that version of the list, whatever became of
     /// the segment.
     fn members(&self, segment: u32) -> Result<Vec<Reference>, CatalogError>;
+    /// The first step of a flush (F1): writes rows of the fresh part into a segment, and lists it. False where they have moved on since they were read, and nothing was changed.
+    fn warm(&self, rows: &SegmentRows) -> Result<bool, CatalogError>;
+    /// The second one. False where it may not be taken yet; true, too, where it was.
+    fn go_live(&self, segment: u32) -> Result<bool, CatalogError>;
+    /// Cuts the feed as far as nobody needs it (E1).
+    fn cut_feed(&self) -> Result<(), CatalogError>;
     /// Rows of a segment in the clear, one answer a row; `None` for a hole. Out of the object that holds it now.
     fn exact(&self, segment: u32, rows: &[u32]) -> Result<Vec<Option<StoredRow>>, CatalogError>;
     /// The references of a subject; none where it is unknown.

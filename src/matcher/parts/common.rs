@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::PartsConfig;
 use super::catalog::Register;
 use super::gallery::{Gallery, Target};
+use crate::cluster::loads::Loads;
 use crate::cluster::placement::NodeId;
 use crate::engine::Engine;
 use crate::model::id::TenantId;
@@ -27,7 +28,16 @@ pub(super) struct Common {
     /// Of the node's registration; `None` while it has none.
     generation: Mutex<Option<u64>>,
     loads: Arc<Semaphore>,
-    galleries: RwLock<HashMap<TenantId, Arc<Gallery>>>,
+    flushes: Arc<Semaphore>,
+    galleries: RwLock<Galleries>,
+}
+
+/// The galleries of which the node has something, or is to have.
+#[derive(Default)]
+struct Galleries {
+    by_tenant: HashMap<TenantId, Arc<Gallery>>,
+    /// Numbers of courses and loads that were given for galleries which the node has left ([`Loads::after`]).
+    numbers: u64,
 }
 
 impl Common {
@@ -42,6 +52,7 @@ impl Common {
             register,
             engine,
             loads: Arc::new(Semaphore::new(config.loads_max.max(1))),
+            flushes: Arc::new(Semaphore::new(config.flushes_max.max(1))),
             config,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -79,12 +90,17 @@ impl Common {
         Arc::clone(&self.loads).try_acquire_owned().ok()
     }
 
+    /// A place among the flushes under way, if there is one.
+    pub(super) fn may_flush(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.flushes).try_acquire_owned().ok()
+    }
+
     pub(super) fn gallery(&self, tenant: &TenantId) -> Option<Arc<Gallery>> {
-        self.galleries.read().get(tenant).cloned()
+        self.galleries.read().by_tenant.get(tenant).cloned()
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Gallery>> {
-        self.galleries.read().values().cloned().collect()
+        self.galleries.read().by_tenant.values().cloned().collect()
     }
 
     /// Has those look that have not all that they are to have.
@@ -102,14 +118,15 @@ impl Common {
         if self.stop.is_cancelled() {
             return;
         }
-        for (tenant, gallery) in galleries.iter() {
+        for (tenant, gallery) in &galleries.by_tenant {
             gallery.aim(targets.remove(tenant));
         }
         for (tenant, target) in targets {
-            let gallery = Gallery::new(tenant.clone(), self);
+            let loads = Loads::after(galleries.numbers);
+            let gallery = Gallery::new(tenant.clone(), self, loads);
             gallery.aim(Some(target));
             self.tasks.spawn(Arc::clone(&gallery).run());
-            galleries.insert(tenant, gallery);
+            galleries.by_tenant.insert(tenant, gallery);
         }
     }
 
@@ -118,7 +135,8 @@ impl Common {
         let mut galleries = self.galleries.write();
         let is_done = gallery.target().is_none() && gallery.is_left();
         if is_done {
-            galleries.remove(&gallery.tenant);
+            galleries.by_tenant.remove(&gallery.tenant);
+            galleries.numbers = galleries.numbers.max(gallery.held.numbers());
         }
         is_done
     }
@@ -126,7 +144,7 @@ impl Common {
     /// Ends all tasks. Each gallery goes with the last one that has to do with it.
     pub(super) fn end(&self) {
         self.stop.cancel();
-        self.galleries.write().clear();
+        self.galleries.write().by_tenant.clear();
     }
 
     /// Whether no row of any gallery is here, nor on its way.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -17,6 +18,7 @@ use super::owners::{Owners, current};
 use super::stretch::Stretch;
 use crate::cluster::course::{Change, Course, CourseError, Piece, Reference};
 use crate::cluster::followers::{Follower, Report};
+use crate::cluster::loads::Loads;
 use crate::cluster::view::Head;
 use crate::engine::EngineError;
 use crate::matcher::import::blocking;
@@ -64,6 +66,8 @@ pub(super) struct Gallery {
     /// What it was all done for.
     settled: Mutex<Option<Target>>,
     nudge: Notify,
+    /// Whether somebody flushes it.
+    is_kept_up: AtomicBool,
     /// Told after each step.
     moved: watch::Sender<()>,
     pub(super) diary: Mutex<Diary>,
@@ -82,15 +86,17 @@ pub(super) struct Diary {
 }
 
 impl Gallery {
-    pub(super) fn new(tenant: TenantId, common: &Arc<Common>) -> Arc<Self> {
+    /// One of which nothing is here. `loads` go on from those of galleries that the node had before.
+    pub(super) fn new(tenant: TenantId, common: &Arc<Common>, loads: Loads) -> Arc<Self> {
         Arc::new(Self {
             catalog: common.register.open(&tenant),
             tenant,
             common: Arc::clone(common),
-            held: Arc::default(),
+            held: Arc::new(Held::new(loads)),
             target: Mutex::default(),
             settled: Mutex::default(),
             nudge: Notify::new(),
+            is_kept_up: AtomicBool::new(false),
             moved: watch::Sender::new(()),
             diary: Mutex::default(),
         })
@@ -107,6 +113,16 @@ impl Gallery {
     /// Has the task look.
     pub(super) fn nudge(&self) {
         self.nudge.notify_one();
+    }
+
+    /// Whether nobody flushed it so far; from now on somebody does.
+    pub(super) fn begin_upkeep(&self) -> bool {
+        !self.is_kept_up.swap(true, Ordering::AcqRel)
+    }
+
+    /// Nobody flushes it any more.
+    pub(super) fn end_upkeep(&self) {
+        self.is_kept_up.store(false, Ordering::Release);
     }
 
     /// To hear of each step.
@@ -180,7 +196,7 @@ impl Gallery {
         };
         *self.settled.lock() = None;
         match error {
-            Trouble::Course(error) => {
+            Trouble::Course(_) | Trouble::Catalog(CatalogError::FeedCut { .. }) => {
                 tracing::info!(tenant = %self.tenant, %error, "a course has ended; the next one begins");
                 self.part();
                 self.nudge();

@@ -82,6 +82,14 @@ pub(super) struct Standing {
 }
 
 impl Held {
+    /// A copy of nothing, whose courses go on from these.
+    pub(super) fn new(loads: Loads) -> Self {
+        Self(Mutex::new(State {
+            loads,
+            ..State::default()
+        }))
+    }
+
     /// Begins a search (R3). A gallery without a course has nothing.
     pub(super) fn begin(&self, scope: &Scope) -> Result<Begun, Refusal> {
         let mut guard = self.0.lock();
@@ -187,6 +195,13 @@ impl Held {
         let state = self.0.lock();
         let last = state.fresh.as_ref()?.last()?;
         (last.appended() < FRESH_STRETCH_ROWS).then(|| Arc::clone(last))
+    }
+
+    /// Rows of the fresh part that count.
+    pub(super) fn fresh_rows(&self) -> usize {
+        let state = self.0.lock();
+        let fresh = state.fresh.iter().flatten();
+        fresh.map(|stretch| stretch.len()).sum()
     }
 
     /// These rows are to leave the fresh part once nobody needs the views before the segment.
@@ -328,12 +343,12 @@ impl Held {
 
     /// Whether loads are under way, also of former courses.
     pub(super) fn is_loading(&self) -> bool {
-        let state = self.0.lock();
-        let loads = state
-            .under_way
-            .as_ref()
-            .map_or(&state.loads, |under_way| under_way.course.loads());
-        !loads.is_idle()
+        !self.0.lock().loads().is_idle()
+    }
+
+    /// [`Loads::numbers`].
+    pub(super) fn numbers(&self) -> u64 {
+        self.0.lock().loads().numbers()
     }
 
     /// All stretches that are in sight.
@@ -346,6 +361,11 @@ impl Held {
 }
 
 impl State {
+    fn loads(&self) -> &Loads {
+        let of_course = self.under_way.as_ref().map(|under_way| under_way.course.loads());
+        of_course.unwrap_or(&self.loads)
+    }
+
     /// Ends a load. Gives the rows to leave out, or nothing where none is taken.
     fn arrival(&mut self, load: Load, read: &Head) -> Option<BTreeSet<Reference>> {
         let Some(under_way) = &mut self.under_way else {

@@ -33,6 +33,12 @@ impl Owners {
         self.is_mine(self.now.as_ref(), gallery, part) || self.is_mine(self.next.as_ref(), gallery, part)
     }
 
+    /// Whether this node is the first owner of a part today.
+    pub(super) fn is_first(&self, gallery: Gallery, part: Part) -> bool {
+        let first = |placement: &Placement| placement.owners(gallery, part, self.replicas).first().copied();
+        self.now.as_ref().and_then(first) == Some(self.me)
+    }
+
     /// Who will own a part that this node owns today; `None` where it does not.
     pub(super) fn heirs(&self, gallery: Gallery, part: Part) -> Option<Vec<NodeId>> {
         if !self.is_mine(self.now.as_ref(), gallery, part) {

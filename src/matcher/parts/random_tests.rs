@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
+use tokio::sync::watch;
 
+use super::fixture::Catalog;
+use super::ground::Ground;
 use super::tests::random;
 use super::world::World;
 use crate::cluster::members::Life;
@@ -15,20 +18,21 @@ use crate::cluster::placement::NodeId;
 use crate::matcher::node::NodeError;
 use crate::model::signature::Signature;
 
-const STEPS: usize = 300;
 const ASKERS: u64 = 2;
 
 /// What happens to the gallery and the nodes, one thing after the other.
-struct Fate {
-    world: Arc<World>,
+struct Fate<G> {
+    world: Arc<World<G>>,
     rng: ChaCha12Rng,
     people: Vec<(String, Signature)>,
     erasures: Vec<(u64, u64)>,
     warming: Option<u32>,
     nodes: u128,
+    /// Questions that ended.
+    asked: watch::Receiver<u64>,
 }
 
-impl Fate {
+impl<G: Ground> Fate<G> {
     fn pick(&mut self) -> Option<usize> {
         let count = self.people.len();
         (count > 0).then(|| self.rng.random_range(0..count))
@@ -118,14 +122,13 @@ impl Fate {
             0..8 => self.enrol(seen),
             8..11 => self.erase(),
             11..17 => self.flush(),
-            17 => {
-                let mut script = self.world.catalog.script.lock();
-                script.failures = self.rng.random_range(0..3);
-                script.load = Duration::from_millis(self.rng.random_range(0..8));
-            }
+            17 => self.world.catalog.disturb(&mut self.rng),
             _ => self.shake().await,
         }
-        tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..6))).await;
+        // Some questions end between one thing and the next.
+        let until = *self.asked.borrow() + self.rng.random_range(0..4);
+        let ended = self.asked.wait_for(|asked| *asked >= until).await;
+        ended.map(drop).expect("somebody asks");
     }
 
     /// No row of an acknowledged erasure is in the memory of a node that is not gone.
@@ -154,14 +157,19 @@ impl Fate {
     }
 }
 
-async fn ask_on(
-    world: Arc<World>,
+async fn ask_on<G: Ground>(
+    world: Arc<World<G>>,
     seen: Arc<parking_lot::Mutex<Vec<Signature>>>,
     ends: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
+    asked: watch::Sender<u64>,
     mut rng: ChaCha12Rng,
 ) {
+    // Refusals take no time, and leave some to the nodes.
+    let mut pace = tokio::time::interval(Duration::from_millis(1));
+    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !ends.load(Ordering::Relaxed) {
+        pace.tick().await;
         let probe = {
             let seen = seen.lock();
             (!seen.is_empty()).then(|| seen[rng.random_range(0..seen.len())].clone())
@@ -172,18 +180,20 @@ async fn ask_on(
             Err(NodeError::PartUnavailable { .. } | NodeError::NodeUnavailable { .. }) => {}
             Err(error) => panic!("{error}"),
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        asked.send_modify(|asked| *asked += 1);
     }
 }
 
-async fn live_through(seed: u64) {
-    let world = World::new();
+/// A life of so many steps, on a ground where nothing has happened yet.
+pub(super) async fn live_through<G: Ground>(ground: Arc<G>, seed: u64, steps: usize) {
+    let world = World::on(ground);
     for id in 1..=3 {
         world.join(id);
         world.serving(id).await;
     }
     let seen = Arc::new(parking_lot::Mutex::new(Vec::new()));
     let (ends, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (asked, ended) = watch::channel(0);
     let mut askers = tokio::task::JoinSet::new();
     for asker in 0..ASKERS {
         let rng = ChaCha12Rng::seed_from_u64(seed * 100 + asker);
@@ -192,9 +202,12 @@ async fn live_through(seed: u64) {
             Arc::clone(&seen),
             Arc::clone(&ends),
             Arc::clone(&answered),
+            asked.clone(),
             rng,
         ));
     }
+    // Where all askers are gone by a defect, that ends the wait for their questions.
+    drop(asked);
     let mut fate = Fate {
         world: Arc::clone(&world),
         rng: ChaCha12Rng::seed_from_u64(seed),
@@ -202,12 +215,13 @@ async fn live_through(seed: u64) {
         erasures: Vec::new(),
         warming: None,
         nodes: 3,
+        asked: ended,
     };
-    for _ in 0..STEPS {
+    for _ in 0..steps {
         fate.step(&seen).await;
         fate.look_for_remnants();
     }
-    *world.catalog.script.lock() = super::fixture::Script::default();
+    world.catalog.calm();
     // In the end all comes to rest, and everybody is found.
     let (last, _) = fate.erasures.last().copied().unwrap_or_default();
     world
@@ -229,12 +243,12 @@ async fn live_through(seed: u64) {
         world.ask(probe).await.expect("all is there");
     }
     let answered = answered.load(Ordering::Relaxed);
-    assert!(answered > STEPS / 4, "only {answered} questions were answered");
+    assert!(answered > steps / 4, "only {answered} questions were answered");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_answer_is_that_of_a_gallery_that_there_was() {
     for seed in 1..=3 {
-        live_through(seed).await;
+        live_through(Arc::<Catalog>::default(), seed, 300).await;
     }
 }

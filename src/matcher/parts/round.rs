@@ -67,7 +67,7 @@ impl Rounds {
             match outcome {
                 Ok(()) => {}
                 Err(CatalogError::Fenced(fenced)) => self.common.fenced(fenced.generation),
-                Err(CatalogError::Node(error)) => {
+                Err(error) => {
                     tracing::warn!(%error, "the register can't be read; the next round tries again");
                 }
             }
@@ -85,7 +85,7 @@ impl Rounds {
         };
         let members = register.beat(node, generation)?;
         for suspect in self.watch.look(self.since.elapsed(), &members) {
-            if suspect.node != node && register.fence(&suspect)? {
+            if suspect.node != node && register.fence(node, generation, &suspect)? {
                 tracing::warn!(node = %suspect.node, generation = suspect.generation, "a node gave no sign of life and is fenced");
             }
         }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use super::fixture::{Catalog, REPLICAS, Shared, unreachable};
+use super::fixture::{Catalog, REPLICAS, unreachable};
+use super::ground::Ground;
 use super::{PartsConfig, PartsNode};
 use crate::cluster::members::Life;
 use crate::cluster::placement::{NodeId, Placement};
@@ -22,16 +23,23 @@ use crate::model::decision::SearchAnswer;
 use crate::model::signature::Signature;
 
 /// A catalog, nodes and a front.
-pub(super) struct World {
-    pub(super) catalog: Arc<Catalog>,
+pub(super) struct World<G = Catalog> {
+    pub(super) catalog: Arc<G>,
     pub(super) nodes: Mutex<HashMap<NodeId, Arc<PartsNode>>>,
     asker: Mutex<Option<(u64, Arc<Asker>)>>,
 }
 
 impl World {
+    /// With a catalog in memory.
     pub(super) fn new() -> Arc<Self> {
+        Self::on(Arc::default())
+    }
+}
+
+impl<G: Ground> World<G> {
+    pub(super) fn on(catalog: Arc<G>) -> Arc<Self> {
         Arc::new(Self {
-            catalog: Arc::default(),
+            catalog,
             nodes: Mutex::default(),
             asker: Mutex::default(),
         })
@@ -39,7 +47,7 @@ impl World {
 
     /// Starts a node.
     pub(super) fn join(&self, id: u128) -> Arc<PartsNode> {
-        let node = start(id, &self.catalog, config());
+        let node = start(id, &self.catalog, self.catalog.config());
         self.nodes.lock().insert(NodeId(id), Arc::clone(&node));
         node
     }
@@ -69,22 +77,22 @@ impl World {
     }
 
     fn any_asker(&self) -> Option<Arc<Asker>> {
-        let generation = self.catalog.generation();
+        let members = self.catalog.members();
+        let generation = members.generation();
         let mut known = self.asker.lock();
         if let Some((of, asker)) = &*known
             && *of == generation
         {
             return Some(Arc::clone(asker));
         }
-        let members = self.catalog.members().now();
-        let placement = Placement::new(members).ok()?;
+        let placement = Placement::new(members.now()).ok()?;
         let nodes = self.nodes.lock();
         let holders = nodes.iter().map(|(id, node)| {
             let holder: Arc<dyn Holder> = Arc::new(Known(Arc::clone(node)));
             (*id, holder)
         });
         let nodes = Nodes::new(placement, REPLICAS, holders);
-        let asker = Arc::new(Asker::new(Shared(Arc::clone(&self.catalog)), nodes));
+        let asker = Arc::new(Asker::new(self.catalog.heads(), nodes));
         *known = Some((generation, Arc::clone(&asker)));
         Some(asker)
     }
@@ -153,14 +161,14 @@ pub(super) fn config() -> PartsConfig {
     }
 }
 
-pub(super) fn start(id: u128, catalog: &Arc<Catalog>, config: PartsConfig) -> Arc<PartsNode> {
+fn start<G: Ground>(id: u128, catalog: &Arc<G>, config: PartsConfig) -> Arc<PartsNode> {
     let engine = Engine::start(EngineConfig {
         backend: BackendChoice::Cpu,
         threads: 1,
         lock_memory: LockMemory::Off,
         ..EngineConfig::default()
     });
-    let register = Arc::new(Shared(Arc::clone(catalog)));
+    let register = catalog.register(NodeId(id));
     let node = PartsNode::start(NodeId(id), register, engine.expect("started"), config);
     Arc::new(node.expect("started"))
 }

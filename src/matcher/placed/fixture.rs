@@ -238,7 +238,7 @@ impl Heads for Counting {
         sleep(Duration::from_millis(1)).await;
         let head = Arc::new(gallery_head(self.segments, sequence));
         let known = tenants.iter().filter(|id| **id == tenant());
-        Ok(known.map(|id| (id.clone(), Arc::clone(&head))).collect())
+        Ok(known.map(|id| (id.clone(), Ok(Arc::clone(&head)))).collect())
     }
 }
 

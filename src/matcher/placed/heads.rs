@@ -30,8 +30,8 @@ pub struct GalleryHead {
     pub view: View,
 }
 
-/// The heads by tenant. One who is missing is unknown.
-pub type HeadsRead = HashMap<TenantId, Arc<GalleryHead>>;
+/// The heads by tenant, or why one of them alone can't be read. One who is missing is unknown.
+pub type HeadsRead = HashMap<TenantId, Result<Arc<GalleryHead>, NodeError>>;
 
 /// Where heads are read from.
 #[async_trait]
@@ -106,7 +106,7 @@ impl Shared {
                     Ok(heads) => heads
                         .get(&tenant)
                         .cloned()
-                        .ok_or(NodeError::TenantUnknown(tenant)),
+                        .unwrap_or(Err(NodeError::TenantUnknown(tenant))),
                     Err(error) => Err(error.clone()),
                 };
                 for waiter in waiters {

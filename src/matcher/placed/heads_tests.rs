@@ -41,7 +41,7 @@ impl Heads for Catalog {
         }
         let head = Arc::new(gallery_head(0, sequence));
         let known = tenants.iter().filter(|id| id.as_str() != "nobody");
-        Ok(known.map(|id| (id.clone(), Arc::clone(&head))).collect())
+        Ok(known.map(|id| (id.clone(), Ok(Arc::clone(&head)))).collect())
     }
 }
 
@@ -159,7 +159,10 @@ impl Heads for Broken {
             std::future::pending::<()>().await;
         }
         let head = Arc::new(gallery_head(0, u64::from(call)));
-        let heads: HashMap<_, _> = tenants.iter().map(|id| (id.clone(), Arc::clone(&head))).collect();
+        let heads: HashMap<_, _> = tenants
+            .iter()
+            .map(|id| (id.clone(), Ok(Arc::clone(&head))))
+            .collect();
         Ok(heads)
     }
 }

@@ -27,6 +27,8 @@ mod heads;
 mod nodes;
 #[path = "postgres_tests/others.rs"]
 mod others;
+#[path = "postgres_tests/rivals.rs"]
+mod rivals;
 #[path = "postgres_tests/server.rs"]
 mod server;
 #[path = "postgres_tests/twins.rs"]

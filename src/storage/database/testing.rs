@@ -1,4 +1,4 @@
-//! The server of the storage's tests, and what they do to its databases. Checks nothing itself.
+//! The server of the tests that need one, and what they do to its databases. Checks nothing itself.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio_postgres::SimpleQueryMessage;
 
-pub(in crate::storage) use self::server::Server;
+pub(crate) use self::server::Server;
 use self::server::is_root;
 
 use super::{Database, DatabaseConfig, migrate};
@@ -20,7 +20,7 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 
 impl Server {
     /// The one that the tests of this binary share; `None` where PostgreSQL is not installed, which is told.
-    pub(in crate::storage) fn shared() -> Option<&'static Self> {
+    pub(crate) fn shared() -> Option<&'static Self> {
         SHARED.as_ref()
     }
 
@@ -38,7 +38,7 @@ impl Server {
     }
 
     /// A new database with tables: its address.
-    pub(in crate::storage) fn fresh(&self) -> String {
+    pub(crate) fn fresh(&self) -> String {
         let address = self.empty();
         migrate(&connect(&address)).expect("migrated");
         address
@@ -58,7 +58,7 @@ impl Server {
     }
 
     /// Does what no engine does; gives the rows, columns by a bar.
-    pub(in crate::storage) fn sql(&self, address: &str, text: &str) -> String {
+    pub(crate) fn sql(&self, address: &str, text: &str) -> String {
         self.try_sql(address, text).expect("it is done")
     }
 
@@ -104,6 +104,6 @@ impl Server {
 }
 
 /// Connects.
-pub(in crate::storage) fn connect(address: &str) -> Database {
+pub(crate) fn connect(address: &str) -> Database {
     Database::connect(&DatabaseConfig::new(address)).expect("connected")
 }

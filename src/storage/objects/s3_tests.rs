@@ -2,12 +2,11 @@
 
 use std::fs;
 
-use crate::storage::objects::ObjectStore;
 use crate::storage::objects::cache::Cache;
 use crate::storage::objects::error::ObjectError;
 use crate::storage::objects::moto::Moto;
 use crate::storage::objects::remote;
-use crate::storage::objects::testing::{ROWS, bucket, home, listed, object_error, written};
+use crate::storage::objects::testing::{ROWS, home, listed, object_error, written};
 use crate::storage::objects::transfer::PIECE_LEN;
 use crate::storage::testing::exact;
 

@@ -70,6 +70,7 @@ CREATE TABLE reference (
 );
 CREATE INDEX reference_subject ON reference (tenant, subject);
 CREATE INDEX reference_pending ON reference (tenant, id) WHERE segment IS NULL;
+CREATE INDEX reference_segment ON reference (tenant, segment) WHERE segment IS NOT NULL;
 CREATE TABLE pending (
     tenant bigint NOT NULL,
     reference bigint NOT NULL,

@@ -37,6 +37,11 @@ impl Watched {
         self.followers.waits_for(&self.members, write, &owners)
     }
 
+    /// Those who stand, and how far they are.
+    pub(super) fn followers(&self) -> Vec<(Follower, Report)> {
+        self.followers.all(&self.members)
+    }
+
     /// Whether a warming segment may go live (F1).
     pub(super) fn may_go_live(&self, segment: u32, replicas: usize) -> bool {
         let part = Part::of_segment(segment, self.head.group_segments);
@@ -62,12 +67,12 @@ impl Tenant {
         Ok((transaction, head, members))
     }
 
-    /// Takes a node in, before it has any row: `begin` begins its course by this reading, and gives the course's number and first report. It may be asked again, and then what it gave
+    /// Takes a node in, before it has any row: `begin` begins its course by this reading, and gives who follows and its first report. It may be asked again, and then what it gave
     /// before counts for nothing.
     pub(super) fn follow(
         &self,
         standing: Standing,
-        begin: &mut dyn FnMut(Reading) -> (u64, Report),
+        begin: &mut dyn FnMut(Reading) -> (Follower, Report),
     ) -> Result<(), StorageError> {
         repeat(|| {
             // The head's lock: whoever erases afterwards finds the follower.
@@ -79,19 +84,14 @@ impl Tenant {
             let [own, segments] = sets(&self.database, rows)?;
             let reading = self.reading(&head, &segments)?;
             let edition = reading.head().edition;
-            let (course, report) = begin(reading);
-            let follower = Follower {
-                node: standing.node,
-                edition,
-                generation: standing.generation,
-                course,
-            };
+            let (follower, report) = begin(reading);
             let mut followers = self.followers(edition, &own)?;
             followers.follow(&members, follower, report)?;
-            let put = followers
-                .known(follower.node, edition)
-                .map(|known| self.put_follower(known));
-            transaction.commit(put.into_iter().collect()).map_err(uncommitted)
+            let known = followers.known(follower.node, edition);
+            let taken = known.filter(|(now, _)| *now == follower);
+            let taken = taken.ok_or_else(|| StorageError::CourseTaken(self.id.clone()))?;
+            let put = self.put_follower(taken);
+            transaction.commit(vec![put]).map_err(uncommitted)
         })
     }
 
@@ -212,8 +212,16 @@ impl Owner {
         u64::try_from(self.number).expect("tenants are numbered from 1")
     }
 
-    /// Head and view of one moment.
+    /// Head and view of one moment, with as many segments as the head counts.
     pub(super) fn reading(&self, head: &Head, segments: &[Row]) -> Result<Reading, StorageError> {
+        if segments.len() as u64 != head.segments {
+            let fault = format!(
+                "it has {} segments; its counters say {}",
+                segments.len(),
+                head.segments
+            );
+            return Err(self.damaged("segment", &fault));
+        }
         let states = segments.iter().map(|row| {
             let (entry, state) = self.segment_row(row)?;
             Ok((entry.number, state))

@@ -33,6 +33,8 @@ macro_rules! columns {
 const GROUP_SEGMENTS: NonZeroU32 = NonZeroU32::new(16).expect("it is not zero");
 /// Numbers of a head.
 const NUMBERS: usize = 21;
+/// Where the number is among the columns.
+pub(super) const NUMBER: usize = 0;
 /// Where the incarnation is among the columns.
 pub(super) const INCARNATION: usize = 1;
 /// Where the name is, where it is read.

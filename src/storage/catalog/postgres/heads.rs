@@ -19,7 +19,8 @@ use crate::keys::epochs::Epochs;
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
-use crate::model::tenant::TenantSpec;
+use crate::model::signature::Dimension;
+use crate::model::tenant::{TenantSpec, TransformId};
 use crate::storage::database::Database;
 use crate::storage::database::transaction::statement;
 use crate::storage::error::StorageError;
@@ -50,6 +51,10 @@ struct Known {
 pub struct GalleryReading {
     /// The gallery, by which its parts are placed.
     pub gallery: Gallery,
+    /// Of its rows.
+    pub dimension: Dimension,
+    /// What its rows are protected with.
+    pub transform: TransformId,
     /// Its head, and its list of segments.
     pub reading: Reading,
 }
@@ -130,13 +135,17 @@ impl Cluster {
             let tenant = row.try_get(7).unwrap_or_default();
             by_tenant.entry(tenant).or_default().push(row);
         }
+        let by_name: HashMap<&str, (&TenantId, &SecretKey)> = tenants
+            .iter()
+            .map(|(id, secret)| (id.as_str(), (id, secret)))
+            .collect();
         let mut told = HashMap::new();
         for row in &heads {
             let name: &str = row.try_get(head::NAME).unwrap_or_default();
-            let Some((id, secret)) = tenants.iter().find(|(id, _)| id.as_str() == name) else {
+            let Some((id, secret)) = by_name.get(name).copied() else {
                 continue;
             };
-            let seen = seen.get(id).copied().unwrap_or_default();
+            let seen = seen.get(id);
             told.insert(id.clone(), self.gallery((id, secret), row, &mut by_tenant, seen));
         }
         Ok(told)
@@ -147,40 +156,35 @@ impl Cluster {
         (id, secret): (&TenantId, &SecretKey),
         row: &Row,
         segments: &mut HashMap<i64, Vec<Row>>,
-        seen: u64,
+        seen: Option<&(Arc<Known>, u64)>,
     ) -> Result<GalleryReading, StorageError> {
         let known = self.known(id, secret, row)?;
         let head = Head::of(&known.owner, Some(row))?;
         let commits = head.state.commits;
         known.seen.fetch_max(commits, Ordering::SeqCst);
+        // A tenant that was made anew begins anew.
+        let seen = seen.filter(|(of, _)| of.incarnation == known.incarnation);
+        let seen = seen.map_or(0, |(_, seen)| *seen);
         if commits < seen {
             let fault = format!("it ends with change {commits}, but {seen} were seen");
             return Err(known.owner.damaged("tenant", &fault));
         }
+        self.owners.lock().insert(id.clone(), Arc::clone(&known));
         let segments = segments.remove(&known.owner.number).unwrap_or_default();
-        if segments.len() as u64 != head.segments {
-            let fault = format!(
-                "it has {} segments; its counters say {}",
-                segments.len(),
-                head.segments
-            );
-            return Err(known.owner.damaged("segment", &fault));
-        }
         Ok(GalleryReading {
             gallery: Gallery::of(id, head.spec.created_at),
+            dimension: head.spec.dimension,
+            transform: head.spec.transform.clone(),
             reading: known.owner.reading(&head, &segments)?,
         })
     }
 
-    /// Its keys, made ready once an incarnation.
+    /// Its keys, made ready once an incarnation. Remembered once its head was found authentic, which its number is bound to.
     fn known(&self, id: &TenantId, secret: &SecretKey, row: &Row) -> Result<Arc<Known>, StorageError> {
         let found: &[u8] = row.try_get(head::INCARNATION).unwrap_or_default();
-        if let Some(known) = self
-            .owners
-            .lock()
-            .get(id)
-            .filter(|known| known.incarnation == *found)
-        {
+        let number: i64 = row.try_get(head::NUMBER).unwrap_or_default();
+        let is_it = |known: &&Arc<Known>| known.incarnation == *found && known.owner.number == number;
+        if let Some(known) = self.owners.lock().get(id).filter(is_it) {
             return Ok(Arc::clone(known));
         }
         let (Identity { number, cells }, incarnation) = Identity::of(&self.database, (id, row), secret)?;
@@ -190,21 +194,19 @@ impl Cluster {
             number,
             cells,
         };
-        let known = Arc::new(Known {
+        Ok(Arc::new(Known {
             incarnation,
             owner,
             seen: AtomicU64::new(0),
-        });
-        self.owners.lock().insert(id.clone(), Arc::clone(&known));
-        Ok(known)
+        }))
     }
 
-    /// With how many changes rows were seen by now.
-    fn seen<'a>(&self, tenants: impl Iterator<Item = &'a TenantId>) -> HashMap<TenantId, u64> {
+    /// Who was known before a reading, and with how many changes its row was seen by then.
+    fn seen<'a>(&self, tenants: impl Iterator<Item = &'a TenantId>) -> HashMap<TenantId, (Arc<Known>, u64)> {
         let owners = self.owners.lock();
         let seen = tenants.filter_map(|id| {
             let known = owners.get(id)?;
-            Some((id.clone(), known.seen.load(Ordering::SeqCst)))
+            Some((id.clone(), (Arc::clone(known), known.seen.load(Ordering::SeqCst))))
         });
         seen.collect()
     }

@@ -8,6 +8,7 @@ use tokio_postgres::Row;
 use super::head::{self, Head};
 use super::rows::select;
 use super::{EpochSeal, Tenant};
+use crate::cluster::course::Reference;
 use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::{LinkKind, SealedLink};
 use crate::model::retention::Due;
@@ -130,6 +131,16 @@ impl PostgresReader {
             row.map(|row| self.located(row, &mut seals)).transpose()
         });
         located.collect()
+    }
+
+    /// The references of a subject, ascending; none where it is unknown.
+    pub(super) fn references(&self, subject: &SubjectId) -> Result<Vec<Reference>, StorageError> {
+        let lookup = self.0.subject_lookup(subject).to_vec();
+        let [rows] = self.read([statement!(REFERENCES, self.0.number, lookup)])?;
+        let references = rows
+            .iter()
+            .map(|row| Ok(Reference(self.0.reference_place(row)?.0)));
+        references.collect()
     }
 
     fn subjects(&self, rows: &[Row]) -> Result<Vec<(u64, Subject)>, StorageError> {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ulid::Ulid;
+
 use super::Tenant;
 use super::changes::{ADD_SUBJECTS, ReferenceColumns, ints};
 use super::head::Head;
@@ -33,7 +35,7 @@ const PLACE_TOMBSTONES: &str = "UPDATE tombstone t SET segment = $2, slot = u.sl
     WHERE t.tenant = $1 AND t.reference = u.reference";
 const CLEAR_TOMBSTONES: &str = "UPDATE tombstone t SET segment = NULL, slot = NULL, placed = u.placed
     FROM unnest($2::bigint[], $3::bytea[]) AS u(reference, placed)
-    WHERE t.tenant = $1 AND t.reference = u.reference AND t.segment IS NOT NULL";
+    WHERE t.tenant = $1 AND t.reference = u.reference AND t.segment = $4";
 const ERASURES_OF: &str =
     "SELECT reference, erasure FROM tombstone WHERE tenant = $1 AND reference = ANY($2)";
 const ADD_SEGMENT: &str = "INSERT INTO segment (tenant, number, ulid, rows, holes, live_from, retired_from, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
@@ -211,15 +213,20 @@ impl Tenant {
         ))
     }
 
-    /// Points a segment to the file that holds it without the rows of these tombstones, which need no place any more.
+    /// Points a segment to the file that holds it without the rows of these tombstones, which need no place any more. Where a file is named that it was written from, the segment must
+    /// still be in that one: another writer's has other holes.
     pub(super) fn replace(
         &self,
         transaction: &Transaction,
         head: &mut Head,
-        (segment, written): (u32, &WrittenSegment),
+        (segment, from): (u32, Option<Ulid>),
+        written: &WrittenSegment,
         gone: &[Tombstone],
     ) -> Result<(), StorageError> {
-        let (_, state) = self.listed(transaction, segment)?;
+        let (before, state) = self.listed(transaction, segment)?;
+        if from.is_some_and(|from| from != before.ulid) {
+            return Err(StorageError::RowsMoved(self.id.clone()));
+        }
         let entry = SegmentEntry {
             number: segment,
             ulid: written.ulid,
@@ -236,7 +243,20 @@ impl Tenant {
             .map(|(reference, erasure)| self.placed("tombstone", [*reference, *erasure], None).to_vec());
         let placed: Vec<Vec<u8>> = placed.collect();
         let references: Vec<i64> = erasures.keys().map(|reference| int(*reference)).collect();
-        let cleared = transaction.execute(statement!(CLEAR_TOMBSTONES, self.number, references, placed))?;
+        let cleared = transaction.execute(statement!(
+            CLEAR_TOMBSTONES,
+            self.number,
+            references,
+            placed,
+            i64::from(segment)
+        ))?;
+        let went = written.holes.checked_sub(before.holes).map(u64::from);
+        if from.is_some() && (cleared, went) != (gone.len() as u64, Some(cleared)) {
+            return Err(self.damaged(
+                "tombstone",
+                "a segment has other new holes than tombstones that went",
+            ));
+        }
         head.tombstones = self.less("tombstone", head.tombstones, cleared)?;
         Ok(())
     }

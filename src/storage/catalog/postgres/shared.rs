@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use ulid::Ulid;
-use zeroize::Zeroizing;
 
 use super::Tenant;
+use super::changes::ints;
 use super::feed::FEED_MAX;
 use super::head::{self, Head};
 use super::read::{PostgresReader, while_epochs_end};
@@ -34,11 +34,25 @@ use crate::storage::write::{Answers, CandidateInfo, Write};
 
 const FRESH: &str = select!(place, ", p.epoch, p.sealed FROM reference r
     LEFT JOIN pending p ON p.tenant = r.tenant AND p.reference = r.id WHERE r.tenant = $1 AND r.segment IS NULL ORDER BY r.id");
+const FRESH_OF: &str = select!(
+    place,
+    ", p.epoch, p.sealed FROM reference r
+    LEFT JOIN pending p ON p.tenant = r.tenant AND p.reference = r.id
+    WHERE r.tenant = $1 AND r.id = ANY($2) AND r.segment IS NULL ORDER BY r.id"
+);
 const SEGMENT: &str = select!(segment, "FROM segment WHERE tenant = $1 AND number = $2");
-const TOMBSTONES: &str = select!(
+pub(super) const TOMBSTONES: &str = select!(
     tombstone,
     "FROM tombstone WHERE tenant = $1 AND segment = $2 ORDER BY slot"
 );
+/// Rows that are in a segment, or are to be once it is live.
+const MEMBERS: &str = select!(
+    place,
+    " FROM reference WHERE tenant = $1 AND segment = $2
+    UNION ALL SELECT r.id, r.subject, w.segment, w.slot, w.placed FROM warming w
+    JOIN reference r ON r.tenant = w.tenant AND r.id = w.reference WHERE w.tenant = $1 AND w.segment = $2"
+);
+
 /// A segment's object as whoever wrote it has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentObject {
@@ -61,18 +75,12 @@ pub struct ListedSegment {
     pub state: Segment,
     /// Rows in it that must not be found, with who was there.
     pub dead: BTreeMap<u32, Reference>,
-}
-
-/// A row in the fresh part.
-pub struct FreshRow {
-    /// Its reference and its subject's handle.
-    pub id: RowId,
-    /// The exact row, 2·D bytes.
-    pub exact: Zeroizing<Vec<u8>>,
+    /// All other rows but holes: those that count in it, or will once it is live.
+    pub members: BTreeMap<u32, Reference>,
 }
 
 /// Where a row is, and the row itself where it is in the fresh part.
-pub type LocatedRow = (Place, Option<FreshRow>);
+pub type LocatedRow = (Place, Option<StoredRow>);
 
 /// One tenant's catalog as a node of a cluster has it. Any number of threads may call it; writes go one at a time.
 pub struct SharedCatalog {
@@ -89,8 +97,11 @@ impl SharedCatalog {
         standing: Standing,
         replicas: usize,
     ) -> Result<Self, StorageError> {
-        let (head, _, _) = tenant.take_up(Some(standing))?;
-        let writer = tenant.writer(head, Mode::Shared(standing))?;
+        // An epoch may end between the reading of the head and that of its key.
+        let writer = while_epochs_end(|| {
+            let (head, _, _) = tenant.take_up(Some(standing))?;
+            tenant.writer(head, Mode::Shared(standing))
+        })?;
         Ok(Self {
             reader: PostgresReader::new(Arc::clone(&tenant)),
             tenant,
@@ -100,9 +111,9 @@ impl SharedCatalog {
         })
     }
 
-    /// Takes this node in among the gallery's followers, in the transaction that reads head and view: `begin` begins a course by them, and gives its number and its first report. Where the
+    /// Takes this node in among the gallery's followers, in the transaction that reads head and view: `begin` begins a course by them, and gives who follows and its first report. Where the
     /// server calls the transaction off `begin` is asked again, and the course before is to be given up.
-    pub fn follow(&self, begin: &mut dyn FnMut(Reading) -> (u64, Report)) -> Result<(), StorageError> {
+    pub fn follow(&self, begin: &mut dyn FnMut(Reading) -> (Follower, Report)) -> Result<(), StorageError> {
         self.tenant.follow(self.standing, begin)
     }
 
@@ -141,15 +152,28 @@ impl SharedCatalog {
         self.tenant.cut_feed(self.standing)
     }
 
-    /// The rows of the fresh part by reference, and the head of the same reading.
-    pub fn load_fresh(&self) -> Result<(view::Head, Vec<FreshRow>), StorageError> {
+    /// The followers that stand, and how far they are.
+    pub fn followers(&self) -> Result<Vec<(Follower, Report)>, StorageError> {
+        Ok(self.tenant.watched()?.followers())
+    }
+
+    /// The rows of the fresh part by reference, all or those of these that are in it, and the head of the same reading.
+    pub fn load_fresh(
+        &self,
+        only: Option<&[Reference]>,
+    ) -> Result<(view::Head, Vec<StoredRow>), StorageError> {
         let tenant = &*self.tenant;
+        let asked = only.map(|only| only.iter().map(|reference| reference.0).collect::<Vec<u64>>());
         while_epochs_end(|| {
             let seen = tenant.seen();
-            let read = vec![head::select(tenant.number), statement!(FRESH, tenant.number)];
+            let fresh = match &asked {
+                None => statement!(FRESH, tenant.number),
+                Some(asked) => statement!(FRESH_OF, tenant.number, ints(asked)),
+            };
+            let read = vec![head::select(tenant.number), fresh];
             let [head, rows] = register::sets(&tenant.database, tenant.database.read(read)?)?;
             let head = tenant.look(Head::of(tenant, head.first())?, seen)?;
-            if rows.len() as u64 != head.state.pending {
+            if asked.is_none() && rows.len() as u64 != head.state.pending {
                 let fault = format!(
                     "it has {} rows; its counters say {}",
                     rows.len(),
@@ -161,7 +185,7 @@ impl SharedCatalog {
             let fresh = rows
                 .iter()
                 .map(|row| match self.reader.located(row, &mut seals)? {
-                    Located::Pending(StoredRow { id, exact }) => Ok(FreshRow { id, exact }),
+                    Located::Pending(row) => Ok(row),
                     Located::Placed { .. } => Err(tenant.damaged("reference", "a pending row has a place")),
                 });
             Ok((head.of_gallery(tenant), fresh.collect::<Result<_, _>>()?))
@@ -176,8 +200,10 @@ impl SharedCatalog {
             head::select(tenant.number),
             statement!(SEGMENT, tenant.number, segment),
             statement!(TOMBSTONES, tenant.number, segment),
+            statement!(MEMBERS, tenant.number, segment),
         ];
-        let [head, listed, tombstones] = register::sets(&tenant.database, tenant.database.read(read)?)?;
+        let [head, listed, tombstones, members] =
+            register::sets(&tenant.database, tenant.database.read(read)?)?;
         let head = tenant.look(Head::of(tenant, head.first())?, seen)?;
         let Some(row) = listed.first() else {
             return Ok((head.of_gallery(tenant), None));
@@ -187,6 +213,12 @@ impl SharedCatalog {
             .iter()
             .filter_map(|row| tenant.tombstone_row(row).transpose());
         let dead = dead.map(|dead| dead.map(|tombstone| (tombstone.row, Reference(tombstone.reference))));
+        let members = members.iter().map(|row| match tenant.reference_place(row)? {
+            (reference, _, Place::Segment { row, .. }) => Ok((row, Reference(reference))),
+            (_, _, Place::Pending { .. }) => {
+                Err(tenant.damaged("reference", "a row of a segment has no place"))
+            }
+        });
         let listed = ListedSegment {
             number,
             object: SegmentObject {
@@ -196,7 +228,16 @@ impl SharedCatalog {
             },
             state,
             dead: dead.collect::<Result<_, _>>()?,
+            members: members.collect::<Result<_, StorageError>>()?,
         };
+        let told = listed.members.len() + listed.dead.len() + entry.holes as usize;
+        if told != entry.rows as usize {
+            let fault = format!(
+                "segment {number} has {} rows, of which {told} are told of",
+                entry.rows
+            );
+            return Err(tenant.damaged("segment", &fault));
+        }
         Ok((head.of_gallery(tenant), Some(listed)))
     }
 
@@ -206,14 +247,19 @@ impl SharedCatalog {
         let located = self.reader.locate(&numbers)?;
         let place = |located| match located {
             Located::Placed { segment, row } => (Place::Segment { segment, row }, None),
-            Located::Pending(StoredRow { id, exact }) => {
+            Located::Pending(row) => {
                 let place = Place::Pending {
-                    reference: id.reference,
+                    reference: row.id.reference,
                 };
-                (place, Some(FreshRow { id, exact }))
+                (place, Some(row))
             }
         };
         Ok(located.into_iter().map(|located| located.map(place)).collect())
+    }
+
+    /// The references of a subject, ascending; none where it is unknown.
+    pub fn references(&self, subject: &SubjectId) -> Result<Vec<Reference>, StorageError> {
+        self.reader.references(subject)
     }
 
     /// Who rows belong to, one answer a row; `None` for one that is not enrolled any more.
@@ -252,8 +298,8 @@ impl SharedCatalog {
         self.writer.lock().reserve(count)
     }
 
-    /// The first step of a flush: lists an object whose row i is that of `ids[i]`, or a hole, under a new number. Gives the number, and the rows that are dead already.
-    /// [`StorageError::RowsMoved`] where another node was faster.
+    /// The first step of a flush: lists an object whose row i is that of `ids[i]`, or a hole, under a new number. Gives the number, and the rows of references that are erased already; the
+    /// same again where the object is listed, as after [`StorageError::Uncertain`]. [`StorageError::RowsMoved`] where another node was faster.
     pub fn warm(&self, object: SegmentObject, ids: &[RowId]) -> Result<(u32, Vec<u32>), StorageError> {
         let written = WrittenSegment {
             ulid: object.ulid,
@@ -265,16 +311,17 @@ impl SharedCatalog {
             |tenant, transaction, head| tenant.warm(transaction, head, &written, ids),
             |_| Ok(false),
         )?;
-        Ok((warmed.entry.number, warmed.dead))
+        Ok((warmed.entry.number, warmed.buried.into_iter().collect()))
     }
 
-    /// The second step: its rows count there from now on. `false` where its owners have not loaded it.
+    /// The second step: its rows count there from now on, or did before. `false` where its owners have not loaded it.
     pub fn go_live(&self, segment: u32) -> Result<bool, StorageError> {
         let replicas = self.replicas;
         self.writer.lock().transact(
             |tenant, transaction, head| {
+                let is_live = matches!(tenant.listed(transaction, segment)?.1, Segment::Live { .. });
                 let watched = tenant.watched_within(transaction, head)?;
-                if !watched.may_go_live(segment, replicas) {
+                if !is_live && !watched.may_go_live(segment, replicas) {
                     return Ok(false);
                 }
                 tenant.go_live(transaction, head, segment)?;
@@ -284,10 +331,12 @@ impl SharedCatalog {
         )
     }
 
-    /// Points a segment to another object of as many rows, in which these dead rows are holes.
+    /// Points a segment to another object of as many rows, in which these dead rows are holes. `from` is the object that was read for it: where another one is listed by now, that is
+    /// [`StorageError::RowsMoved`].
     pub fn replace(
         &self,
         segment: u32,
+        from: Ulid,
         object: SegmentObject,
         gone: &BTreeMap<u32, Reference>,
     ) -> Result<(), StorageError> {
@@ -303,7 +352,12 @@ impl SharedCatalog {
             row: *row,
         });
         let gone: Vec<Tombstone> = gone.collect();
-        self.writer.lock().replace(segment, &written, &gone)
+        self.writer.lock().transact(
+            |tenant, transaction, head| {
+                tenant.replace(transaction, head, (segment, Some(from)), &written, &gone)
+            },
+            |()| Ok(false),
+        )
     }
 
     /// Begins the next epoch of pending rows and ends the one before; `false` where another node did.

@@ -8,8 +8,11 @@ use super::Tenant;
 use super::changes::ints;
 use super::feed::live;
 use super::head::Head;
+use super::rows::select;
 use super::segments::by_reference;
+use super::shared::TOMBSTONES;
 use crate::cluster::course::Change;
+use crate::cluster::view::Segment;
 use crate::storage::catalog::code::int;
 use crate::storage::catalog::draft::rows::Changes;
 use crate::storage::catalog::seam::Flushed;
@@ -20,6 +23,7 @@ use crate::storage::segment::writer::WrittenSegment;
 
 const STANDING: &str = "SELECT r.id, r.subject, r.segment IS NULL AND w.reference IS NULL FROM reference r
     LEFT JOIN warming w ON w.tenant = r.tenant AND w.reference = r.id WHERE r.tenant = $1 AND r.id = ANY($2)";
+const LISTED: &str = select!(segment, "FROM segment WHERE tenant = $1 AND ulid = $2");
 const UNPLACED: &str =
     "SELECT count(*) FROM tombstone WHERE tenant = $1 AND reference = ANY($2) AND segment IS NULL";
 const ADD: &str = "INSERT INTO warming (tenant, segment, reference, slot, placed)
@@ -35,7 +39,7 @@ const BURIED: &str = "SELECT count(*) FROM tombstone WHERE tenant = $1 AND segme
 
 impl Tenant {
     /// Lists a segment of pending rows, row i that of `ids[i]` or a hole; they count where they were. What was erased since it was read gets a tombstone there. Rows that somebody
-    /// else flushed meanwhile are refused, with all others.
+    /// else flushed meanwhile are refused, with all others. An object that is listed already, as after a commit of unknown outcome, is left as it is.
     pub(super) fn warm(
         &self,
         transaction: &Transaction,
@@ -43,7 +47,19 @@ impl Tenant {
         written: &WrittenSegment,
         ids: &[RowId],
     ) -> Result<Flushed, StorageError> {
+        if let Some(flushed) = self.warmed(transaction, written)? {
+            return Ok(flushed);
+        }
         let rows = by_reference(ids);
+        if (rows.len() + written.holes as usize, ids.len()) != (ids.len(), written.rows as usize) {
+            return Err(StorageError::Rows(format!(
+                "a segment of {} rows and {} holes is not that of {} references among {}",
+                written.rows,
+                written.holes,
+                rows.len(),
+                ids.len()
+            )));
+        }
         let asked: Vec<u64> = rows.keys().copied().collect();
         let found = transaction.query(statement!(STANDING, self.number, ints(&asked)))?;
         let mut there = BTreeSet::new();
@@ -87,6 +103,28 @@ impl Tenant {
         Ok(Flushed { entry, dead, buried })
     }
 
+    /// What came of an object that was listed before.
+    fn warmed(
+        &self,
+        transaction: &Transaction,
+        written: &WrittenSegment,
+    ) -> Result<Option<Flushed>, StorageError> {
+        let ulid = written.ulid.to_bytes().to_vec();
+        let rows = transaction.query(statement!(LISTED, self.number, ulid))?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let (entry, _) = self.segment_row(row)?;
+        let rows = transaction.query(statement!(TOMBSTONES, self.number, i64::from(entry.number)))?;
+        let buried: BTreeSet<u32> = self
+            .buried(&rows)?
+            .iter()
+            .map(|tombstone| tombstone.row)
+            .collect();
+        let dead = buried.iter().copied().collect();
+        Ok(Some(Flushed { entry, dead, buried }))
+    }
+
     /// Of rows that are gone: erased, and neither purged meanwhile nor in another segment.
     fn bury_gone(
         &self,
@@ -102,7 +140,7 @@ impl Tenant {
         self.bury(transaction, segment, gone)
     }
 
-    /// Lets a warming segment's rows count there from the next version of the list on, and nowhere else.
+    /// Lets a warming segment's rows count there from the next version of the list on, and nowhere else. One that is live already is left as it is.
     pub(super) fn go_live(
         &self,
         transaction: &Transaction,
@@ -110,6 +148,9 @@ impl Tenant {
         segment: u32,
     ) -> Result<(), StorageError> {
         let listed = self.listed(transaction, segment)?;
+        if matches!(listed.1, Segment::Live { .. }) {
+            return Ok(());
+        }
         self.let_live(transaction, head, listed)?;
         let number = i64::from(segment);
         let moved = transaction.execute_all(vec![
@@ -122,7 +163,8 @@ impl Tenant {
             ),
         ])?;
         let buried = self.count(transaction, BURIED, number)?;
-        let rows = u64::from(listed.0.rows - listed.0.holes) - buried.min(u64::from(listed.0.rows));
+        let rows = self.less("warming", u64::from(listed.0.rows), u64::from(listed.0.holes))?;
+        let rows = self.less("warming", rows, buried)?;
         if moved != [rows; 3] {
             return Err(self.damaged(
                 "warming",

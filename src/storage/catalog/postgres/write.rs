@@ -289,7 +289,7 @@ impl WriteCatalog for PostgresWriter {
         gone: &[Tombstone],
     ) -> Result<(), StorageError> {
         self.transact(
-            |tenant, transaction, head| tenant.replace(transaction, head, (segment, written), gone),
+            |tenant, transaction, head| tenant.replace(transaction, head, (segment, None), written, gone),
             |()| Ok(false),
         )
     }

@@ -1,0 +1,383 @@
+//! A node's register and galleries where they really are: catalogs in a database that many nodes share, segments in an object store. Decides nothing, and searches nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::catalog::{CatalogError, GalleryCatalog, ListedGallery, Register, SegmentCopy};
+use crate::cluster::course::{Change, Reference};
+use crate::cluster::followers::{Follower, Report};
+use crate::cluster::members::{Life, Members, Suspect};
+use crate::cluster::placement::NodeId;
+use crate::cluster::view::{Edition, Head, Reading};
+use crate::matcher::error::node_error;
+use crate::matcher::node::NodeError;
+use crate::matcher::on_cluster::{Keyholder, unreadable};
+use crate::model::id::{SubjectId, TenantId};
+use crate::model::link::LinkKind;
+use crate::storage::cluster::segments::{SegmentKeys, Segments};
+use crate::storage::cluster::{Cluster, ListedSegment, SegmentObject, SharedCatalog, Standing};
+use crate::storage::error::StorageError;
+use crate::storage::objects::error::ObjectError;
+use crate::storage::place::{RowId, RowPlanes, SegmentRows, StoredRow};
+use crate::storage::write::CandidateInfo;
+
+/// What a node has of a cluster. Clones share everything.
+#[derive(Clone)]
+pub struct OnCluster(Arc<Shared>);
+
+struct Shared {
+    cluster: Arc<Cluster>,
+    segments: Arc<Segments>,
+    keys: Arc<dyn Keyholder>,
+    /// Where fronts reach the node.
+    address: String,
+    /// The node's last registration.
+    standing: Mutex<Option<Standing>>,
+    /// The galleries by the last reading in which each was whole.
+    galleries: Mutex<HashMap<TenantId, Known>>,
+}
+
+struct Known {
+    listed: ListedGallery,
+    /// Whether the last reading had a fault of it, which was told.
+    is_faulty: bool,
+}
+
+/// A tenant's gallery.
+struct OneGallery {
+    shared: Arc<Shared>,
+    tenant: TenantId,
+    /// The catalog as it was opened last.
+    opened: Mutex<Option<Arc<Opened>>>,
+}
+
+/// A catalog that was opened for a registration and an edition.
+struct Opened {
+    standing: Standing,
+    edition: Edition,
+    catalog: SharedCatalog,
+    keys: SegmentKeys,
+    /// The objects of segments as they were last listed.
+    objects: Mutex<BTreeMap<u32, SegmentObject>>,
+}
+
+impl OnCluster {
+    /// For one node, which fronts reach under this address.
+    pub fn new(
+        cluster: Arc<Cluster>,
+        segments: Arc<Segments>,
+        keys: Arc<dyn Keyholder>,
+        address: impl Into<String>,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            cluster,
+            segments,
+            keys,
+            address: address.into(),
+            standing: Mutex::default(),
+            galleries: Mutex::default(),
+        }))
+    }
+}
+
+impl Register for OnCluster {
+    fn register(&self, node: NodeId, weight: u32) -> Result<u64, CatalogError> {
+        let registered = self.0.cluster.register(node, weight, &self.0.address);
+        let standing = registered.map_err(of_cluster)?;
+        *self.0.standing.lock() = Some(standing);
+        Ok(standing.generation)
+    }
+
+    fn beat(&self, node: NodeId, generation: u64) -> Result<Members, CatalogError> {
+        let cluster = &self.0.cluster;
+        cluster.beat(Standing { node, generation }).map_err(of_cluster)?;
+        Ok(cluster.nodes().map_err(of_cluster)?.members)
+    }
+
+    fn advance(&self, node: NodeId, generation: u64, to: Life) -> Result<(), CatalogError> {
+        let who = Standing { node, generation };
+        self.0.cluster.advance(who, to).map_err(of_cluster)
+    }
+
+    fn fence(&self, node: NodeId, generation: u64, suspect: &Suspect) -> Result<bool, CatalogError> {
+        let by = Standing { node, generation };
+        self.0.cluster.fence(by, suspect).map_err(of_cluster)
+    }
+
+    /// One that can't be read now is as it was when it could: what is here of it stays, and whoever asks for it is told by its catalog.
+    fn galleries(&self) -> Result<Vec<ListedGallery>, CatalogError> {
+        let secrets = self.0.keys.secrets().map_err(of_cluster)?;
+        let mut read = self.0.cluster.heads(&secrets).map_err(of_cluster)?;
+        let mut known = self.0.galleries.lock();
+        known.retain(|tenant, _| read.contains_key(tenant));
+        for (tenant, told) in read.drain() {
+            match told {
+                Ok(told) => {
+                    let listed = ListedGallery {
+                        tenant: tenant.clone(),
+                        gallery: told.gallery,
+                        dimension: told.dimension,
+                        transform: told.transform,
+                        head: *told.reading.head(),
+                        view: told.reading.view().clone(),
+                    };
+                    let is_faulty = false;
+                    known.insert(tenant, Known { listed, is_faulty });
+                }
+                Err(error) => match known.get_mut(&tenant) {
+                    Some(known) if known.is_faulty => {}
+                    was => {
+                        tracing::error!(%tenant, %error, "a gallery's head can't be read; what is here of it stays as it is");
+                        if let Some(known) = was {
+                            known.is_faulty = true;
+                        }
+                    }
+                },
+            }
+        }
+        Ok(known.values().map(|known| known.listed.clone()).collect())
+    }
+
+    fn open(&self, tenant: &TenantId) -> Arc<dyn GalleryCatalog> {
+        Arc::new(OneGallery {
+            shared: Arc::clone(&self.0),
+            tenant: tenant.clone(),
+            opened: Mutex::default(),
+        })
+    }
+}
+
+impl OneGallery {
+    /// The catalog for the node's registration and the gallery's edition as both are now; opened where it is not.
+    fn opened(&self) -> Result<Arc<Opened>, CatalogError> {
+        let unknown = || NodeError::TenantUnknown(self.tenant.clone());
+        let (edition, dimension) = {
+            let galleries = self.shared.galleries.lock();
+            let listed = &galleries.get(&self.tenant).ok_or_else(unknown)?.listed;
+            (listed.head.edition, listed.dimension)
+        };
+        let standing = (*self.shared.standing.lock()).ok_or_else(unknown)?;
+        // Whoever comes meanwhile waits for the opening, which ends by itself.
+        let mut here = self.opened.lock();
+        if let Some(opened) = &*here
+            && (opened.standing, opened.edition) == (standing, edition)
+        {
+            return Ok(Arc::clone(opened));
+        }
+        let open = || {
+            let keys = self.shared.keys.keys(&self.tenant)?;
+            let segment_keys = SegmentKeys::new(&self.tenant, edition, dimension, &keys.data_key);
+            let (epochs, signer) = (keys.epochs, keys.signer);
+            let catalog = self
+                .shared
+                .cluster
+                .open(standing, &self.tenant, &keys.secret, epochs, signer)?;
+            Ok(Opened {
+                standing,
+                edition,
+                catalog,
+                keys: segment_keys,
+                objects: Mutex::default(),
+            })
+        };
+        let opened = Arc::new(open().map_err(|error| self.fault(&error))?);
+        *here = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Does something with the catalog.
+    fn with<T>(&self, work: impl FnOnce(&Opened) -> Result<T, StorageError>) -> Result<T, CatalogError> {
+        work(&*self.opened()?).map_err(|error| self.fault(&error))
+    }
+
+    fn fault(&self, error: &StorageError) -> CatalogError {
+        of_tenant(&self.tenant, error)
+    }
+
+    /// What lists a segment now. One that is not listed is an error.
+    fn listed(&self, opened: &Opened, number: u32) -> Result<(Head, ListedSegment), CatalogError> {
+        let (head, listed) = opened
+            .catalog
+            .load_segment(number)
+            .map_err(|error| self.fault(&error))?;
+        let listed = listed.ok_or_else(|| NodeError::TenantUnavailable {
+            tenant: self.tenant.clone(),
+            reason: format!("segment {number} is not in its list of segments"),
+        })?;
+        opened.objects.lock().insert(number, listed.object);
+        Ok((head, listed))
+    }
+
+    /// Reads the codes of an object, no longer than until a deadline. What is fetched then comes into the cache all the same, sealed as it is, and is there for the next try.
+    fn planes(
+        &self,
+        keys: &SegmentKeys,
+        object: SegmentObject,
+        deadline: Instant,
+    ) -> Result<RowPlanes, CatalogError> {
+        let (done, outcome) = sync_channel(1);
+        let (segments, keys) = (Arc::clone(&self.shared.segments), keys.clone());
+        let reader = thread::Builder::new().name("thenar-segment".to_owned());
+        let started = reader.spawn(move || {
+            // Who gave up waiting needs no answer.
+            let _ = done.send(segments.planes(&keys, &object));
+        });
+        started.map_err(|error| NodeError::Internal(format!("no thread can be started: {error}")))?;
+        match outcome.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(read) => read.map_err(|error| self.fault(&error)),
+            Err(RecvTimeoutError::Timeout) => Err(NodeError::DeadlineExceeded.into()),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(NodeError::Internal("a read of a segment ended early".to_owned()).into())
+            }
+        }
+    }
+}
+
+impl GalleryCatalog for OneGallery {
+    fn follow(&self, begin: &mut dyn FnMut(Reading) -> (Follower, Report)) -> Result<(), CatalogError> {
+        self.with(|opened| opened.catalog.follow(begin))
+    }
+
+    fn report(&self, follower: Follower, report: &Report) -> Result<(), CatalogError> {
+        self.with(|opened| opened.catalog.report(follower, report))
+    }
+
+    /// Also of a gallery that is not there any more, whose catalog was opened when it was followed.
+    fn leave(&self, follower: Follower) -> Result<(), CatalogError> {
+        let opened = self.opened.lock().clone();
+        opened.map_or(Ok(()), |opened| {
+            let left = opened.catalog.leave(follower);
+            left.map_err(|error| self.fault(&error))
+        })
+    }
+
+    fn followers(&self) -> Result<Vec<(Follower, Report)>, CatalogError> {
+        self.with(|opened| opened.catalog.followers())
+    }
+
+    fn feed(&self, after: u64, limit: usize) -> Result<(Head, Vec<(u64, Change)>), CatalogError> {
+        self.with(|opened| opened.catalog.feed(after, limit))
+    }
+
+    /// The database's own limits bound it.
+    fn fresh(
+        &self,
+        only: Option<&[Reference]>,
+        _deadline: Instant,
+    ) -> Result<(Head, Vec<StoredRow>), CatalogError> {
+        self.with(|opened| opened.catalog.load_fresh(only))
+    }
+
+    fn segment(&self, number: u32, deadline: Instant) -> Result<(Head, SegmentCopy), CatalogError> {
+        let opened = self.opened()?;
+        let (head, listed) = self.listed(&opened, number)?;
+        let planes = self.planes(&opened.keys, listed.object, deadline)?;
+        let mut references = vec![0; listed.object.rows as usize];
+        for (row, reference) in listed.members {
+            if let Some(whose) = references.get_mut(row as usize) {
+                *whose = reference.0;
+            }
+        }
+        Ok((head, SegmentCopy { planes, references }))
+    }
+
+    fn members(&self, segment: u32) -> Result<Vec<Reference>, CatalogError> {
+        let (_, listed) = self.listed(&*self.opened()?, segment)?;
+        Ok(listed.members.into_values().collect())
+    }
+
+    /// The object is put first. One that was not listed after all is deleted where that is certain, and is otherwise one that nobody lists.
+    fn warm(&self, rows: &SegmentRows) -> Result<bool, CatalogError> {
+        let (opened, segments) = (self.opened()?, &self.shared.segments);
+        let object = segments.put(&opened.keys, rows);
+        let object = object.map_err(|error| self.fault(&error))?;
+        match opened.catalog.warm(object, &rows.ids) {
+            Ok(_) => Ok(true),
+            Err(StorageError::RowsMoved(_)) => {
+                if let Err(error) = segments.discard(&opened.keys, &object) {
+                    tracing::warn!(tenant = %self.tenant, %error, "an object that nobody lists can't be deleted, and stays");
+                }
+                Ok(false)
+            }
+            Err(error) => Err(self.fault(&error)),
+        }
+    }
+
+    fn go_live(&self, segment: u32) -> Result<bool, CatalogError> {
+        // Asked by a reading first: who asks again and again is to hold up nobody who writes.
+        self.with(|opened| Ok(opened.catalog.may_go_live(segment)? && opened.catalog.go_live(segment)?))
+    }
+
+    fn cut_feed(&self) -> Result<(), CatalogError> {
+        self.with(|opened| opened.catalog.cut_feed().map(drop))
+    }
+
+    fn exact(&self, segment: u32, rows: &[u32]) -> Result<Vec<Option<StoredRow>>, CatalogError> {
+        let opened = self.opened()?;
+        let known = opened.objects.lock().get(&segment).copied();
+        if let Some(object) = known {
+            match self.shared.segments.exact(&opened.keys, &object, rows) {
+                // Another object may hold it by now.
+                Err(StorageError::Object(ObjectError::Missing { .. } | ObjectError::Forgotten { .. })) => {}
+                read => return read.map_err(|error| self.fault(&error)),
+            }
+        }
+        let (_, listed) = self.listed(&opened, segment)?;
+        let read = self.shared.segments.exact(&opened.keys, &listed.object, rows);
+        read.map_err(|error| self.fault(&error))
+    }
+
+    fn references(&self, subject: &SubjectId) -> Result<Vec<Reference>, CatalogError> {
+        self.with(|opened| opened.catalog.references(subject))
+    }
+
+    fn describe(
+        &self,
+        ids: &[RowId],
+        links: &[LinkKind],
+    ) -> Result<Vec<Option<CandidateInfo>>, CatalogError> {
+        self.with(|opened| opened.catalog.candidates(ids, links))
+    }
+}
+
+/// What is wrong with the register, or with the whole database.
+fn of_cluster(error: StorageError) -> CatalogError {
+    match error {
+        StorageError::Fenced(fenced) => fenced.into(),
+        error => unreadable(&error).into(),
+    }
+}
+
+/// What is wrong with a tenant's catalog or segments.
+fn of_tenant(tenant: &TenantId, error: &StorageError) -> CatalogError {
+    let away = |node: &str| NodeError::NodeUnavailable {
+        node: node.to_owned(),
+        reason: error.to_string(),
+    };
+    let node = match error {
+        StorageError::Fenced(fenced) => return (*fenced).into(),
+        StorageError::FeedCut { after, .. } => return CatalogError::FeedCut { after: *after },
+        StorageError::Object(ObjectError::Missing { .. } | ObjectError::Damaged { .. }) => {
+            NodeError::TenantUnavailable {
+                tenant: tenant.clone(),
+                reason: error.to_string(),
+            }
+        }
+        StorageError::Object(_) => away("objects"),
+        StorageError::Unreachable { .. } | StorageError::Database { .. } | StorageError::Uncertain(_) => {
+            away("catalog")
+        }
+        // Damage names the tenant.
+        error => node_error(tenant, error),
+    };
+    node.into()
+}
+
+#[cfg(test)]
+#[path = "on_cluster_tests.rs"]
+mod tests;

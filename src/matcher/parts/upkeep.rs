@@ -1,0 +1,103 @@
+//! Flushes of the fresh part, by the node that owns it first: rows become a segment, which counts once its owners have it. Whoever else does it at once is no harm, since each step is a
+//! transaction that finds what was done; and whoever dies between the steps leaves them to the next one.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{MissedTickBehavior, interval};
+use zeroize::Zeroizing;
+
+use super::catalog::{CatalogError, ListedGallery};
+use super::common::Common;
+use super::gallery::Gallery;
+use crate::cluster::placement::Part;
+use crate::cluster::view::Segment;
+use crate::matcher::load::encode_planes;
+use crate::storage::place::{SEGMENT_ROWS_MAX, SegmentRows};
+
+/// Looks at all galleries of the node once a round.
+pub(super) async fn run(common: Arc<Common>) {
+    let mut ticks = interval(common.config.round);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = common.stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        for gallery in common.all() {
+            if let Some(listed) = gallery.needs_upkeep()
+                && let Some(permit) = common.may_flush()
+                && gallery.begin_upkeep()
+            {
+                common
+                    .tasks
+                    .spawn_blocking(move || gallery.keep_up(&listed, permit));
+            }
+        }
+    }
+}
+
+impl Gallery {
+    /// The gallery as it was listed, where this node owns its fresh part first and there is something to do.
+    fn needs_upkeep(&self) -> Option<Arc<ListedGallery>> {
+        let target = self.target()?;
+        let is_first = target.owners.is_first(target.listed.gallery, Part::Fresh);
+        let needs = || {
+            let is_full = self.held.fresh_rows() >= self.common.config.flush_rows.max(1);
+            is_full || warming(&target.listed).next().is_some()
+        };
+        (is_first && needs()).then_some(target.listed)
+    }
+
+    /// One round; blocks.
+    fn keep_up(&self, listed: &ListedGallery, permit: OwnedSemaphorePermit) {
+        match catch_unwind(AssertUnwindSafe(|| self.flush(listed))) {
+            // Who is fenced hears of it in the next round, which says so.
+            Ok(Ok(()) | Err(CatalogError::Fenced(_))) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(tenant = %self.tenant, %error, "the fresh part of a gallery can't be flushed now; the next round tries again");
+            }
+            Err(_) => tracing::error!(tenant = %self.tenant, "a flush ended early by a defect"),
+        }
+        self.end_upkeep();
+        drop(permit);
+    }
+
+    /// Goes on with the flush that is under way, or begins one. One at a time: until its segment is live its rows are among the fresh ones.
+    fn flush(&self, listed: &ListedGallery) -> Result<(), CatalogError> {
+        let mut is_under_way = false;
+        for segment in warming(listed) {
+            is_under_way = true;
+            if self.catalog.go_live(segment)? {
+                self.catalog.cut_feed()?;
+            }
+        }
+        if is_under_way {
+            return Ok(());
+        }
+        let deadline = Instant::now() + self.common.config.load_max;
+        let (head, mut fresh) = self.catalog.fresh(None, deadline)?;
+        let is_full = fresh.len() >= self.common.config.flush_rows.max(1);
+        if head.edition != listed.head.edition || !is_full {
+            return Ok(());
+        }
+        fresh.truncate(SEGMENT_ROWS_MAX as usize);
+        let mut exact = Zeroizing::new(Vec::with_capacity(fresh.len() * 2 * listed.dimension.get()));
+        for row in &fresh {
+            exact.extend_from_slice(&row.exact);
+        }
+        let ids = fresh.iter().map(|row| row.id).collect();
+        drop(fresh);
+        let planes = encode_planes(listed.dimension, &exact);
+        let rows = SegmentRows { planes, exact, ids };
+        // Where others were faster, the next round finds what they did.
+        self.catalog.warm(&rows).map(drop)
+    }
+}
+
+fn warming(listed: &ListedGallery) -> impl Iterator<Item = u32> {
+    let segments = listed.view.segments().iter();
+    segments.filter_map(|(number, segment)| (*segment == Segment::Warming).then_some(*number))
+}

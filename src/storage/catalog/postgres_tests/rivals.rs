@@ -1,0 +1,121 @@
+//! Two nodes that do the same work, one of them late; and what a node does not take from a list that was changed.
+
+use std::collections::BTreeMap;
+
+use super::nodes::{Nodes, object};
+use super::*;
+use crate::cluster::course::{Course, Piece, Reference};
+use crate::cluster::followers::Report;
+use crate::cluster::loads::Loads;
+use crate::storage::cluster::SegmentObject;
+
+#[test]
+fn a_purge_that_is_late_puts_back_no_row_that_a_later_one_took_out() {
+    let Some(nodes) = Nodes::new() else { return };
+    let one = nodes.node(1);
+    for subject in ["s1", "s2", "s3"] {
+        one.enroll(subject);
+    }
+    let mut course = one.follow();
+    let first = object(3);
+    let (segment, _) = one.catalog.warm(first, &one.fresh()).expect("listed");
+    one.catch_up(&mut course);
+    one.load(&mut course, Piece::Segment(segment));
+    assert!(one.catalog.go_live(segment).expect("asked"));
+    one.erase("s1");
+    one.erase("s2");
+    let without = |holes| SegmentObject { holes, ..object(3) };
+    let [both, one_alone] = [
+        BTreeMap::from([(0, Reference(1)), (1, Reference(2))]),
+        BTreeMap::from([(0, Reference(1))]),
+    ];
+    let replace = |from: SegmentObject, to, gone| one.catalog.replace(segment, from.ulid, to, gone);
+    let unfit = replace(first, without(1), &both).expect_err("it has one more row than it is said to");
+    assert!(matches!(unfit, StorageError::CatalogDamaged { .. }), "{unfit}");
+    let second = without(2);
+    replace(first, second, &both).expect("replaced");
+    let late = replace(first, without(1), &one_alone).expect_err("it has a row that went");
+    assert!(matches!(late, StorageError::RowsMoved(_)), "{late}");
+    let (_, listed) = one.catalog.load_segment(segment).expect("read");
+    let listed = listed.expect("listed");
+    assert_eq!(listed.object, second);
+    assert_eq!(listed.members, BTreeMap::from([(2, Reference(3))]));
+    assert_eq!(listed.dead, BTreeMap::new());
+}
+
+#[test]
+fn a_list_that_lacks_a_segment_is_followed_by_nobody() {
+    let Some(nodes) = Nodes::new() else { return };
+    let one = nodes.node(1);
+    one.enroll("s1");
+    one.catalog.warm(object(1), &one.fresh()).expect("listed");
+    nodes.kept.sql("DELETE FROM segment");
+    let begun = one.catalog.follow(&mut |reading| {
+        let course = Course::new(reading, Loads::default());
+        (one.follower(&course), Report::of(&course))
+    });
+    let refused = begun.expect_err("the head counts one");
+    assert!(
+        matches!(refused, StorageError::CatalogDamaged { .. }),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_row_of_a_segment_that_is_hidden_is_noticed_when_it_is_loaded() {
+    let Some(nodes) = Nodes::new() else { return };
+    let one = nodes.node(1);
+    for subject in ["s1", "s2"] {
+        one.enroll(subject);
+    }
+    let (segment, _) = one.catalog.warm(object(2), &one.fresh()).expect("listed");
+    nodes.kept.sql("DELETE FROM warming WHERE reference = 1");
+    let refused = one
+        .catalog
+        .load_segment(segment)
+        .map(drop)
+        .expect_err("one row is told of by nobody");
+    assert!(
+        matches!(refused, StorageError::CatalogDamaged { .. }),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_course_that_has_no_later_number_is_not_taken_in() {
+    let Some(nodes) = Nodes::new() else { return };
+    let one = nodes.node(1);
+    let begin = |loads| {
+        let (mut loads, mut begun) = (Some(loads), None);
+        let taken = one.catalog.follow(&mut |reading| {
+            let course = Course::new(reading, loads.take().expect("asked once"));
+            let told = (one.follower(&course), Report::of(&course));
+            begun = Some(course);
+            told
+        });
+        taken.map(|()| begun.expect("begun").number())
+    };
+    assert_eq!(begin(Loads::after(4)).expect("taken in"), 5);
+    let refused = begin(Loads::default()).expect_err("number 5 stands");
+    assert!(matches!(refused, StorageError::CourseTaken(_)), "{refused}");
+    assert_eq!(begin(Loads::after(5)).expect("taken in"), 6);
+}
+
+#[test]
+fn what_is_known_of_a_subject_and_of_some_rows_is_read_of_one_moment() {
+    let Some(nodes) = Nodes::new() else { return };
+    let one = nodes.node(1);
+    for subject in ["s1", "s2", "s3"] {
+        one.enroll(subject);
+    }
+    let references = |subject: &str| one.catalog.references(&id(subject)).expect("read");
+    assert_eq!(references("s2"), [Reference(2)]);
+    assert_eq!(references("nobody"), []);
+    let ids = one.fresh();
+    one.erase("s3");
+    let asked = [3, 9, 1].map(Reference);
+    let (head, rows) = one.catalog.load_fresh(Some(&asked)).expect("read");
+    assert_eq!(head.sequence, 4);
+    let rows: Vec<_> = rows.into_iter().map(|row| row.id).collect();
+    assert_eq!(rows, ids[..1]);
+}

@@ -1,0 +1,152 @@
+//! Segments as a node of a cluster reads and writes them: objects of a store, read through the node's cache and written in a directory before they are put. Knows no catalog.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+
+use super::SegmentObject;
+use crate::cluster::view::Edition;
+use crate::keys::secret::SecretKey;
+use crate::model::id::TenantId;
+use crate::model::signature::Dimension;
+use crate::storage::data_dir;
+use crate::storage::durable;
+use crate::storage::error::StorageError;
+use crate::storage::objects::ObjectStore;
+use crate::storage::objects::cache::Cache;
+use crate::storage::objects::key::{Home, ListedSegment, ObjectKey};
+use crate::storage::place::{RowPlanes, SEGMENT_ROWS_MAX, SegmentRows, StoredRow};
+use crate::storage::segment::format::{Plane, SegmentContext, ulid_of};
+use crate::storage::segment::writer::SegmentWriter;
+
+/// Where a node reads and writes segments. Any number of threads may call it; calls block.
+pub struct Segments {
+    store: ObjectStore,
+    cache: Cache,
+    /// For files that are not put yet.
+    staging: PathBuf,
+    /// The directory is this process's alone.
+    _lock: File,
+}
+
+/// Whose segments they are, and what opens them.
+#[derive(Clone)]
+pub struct SegmentKeys {
+    /// The tenant from its creation to its end.
+    pub home: Home,
+    /// Of its keys, one of which seals the files.
+    pub generation: u32,
+    /// Of its rows.
+    pub dimension: Dimension,
+    /// The one of that generation.
+    pub data_key: SecretKey,
+}
+
+impl SegmentKeys {
+    /// Of an edition of a tenant's gallery.
+    pub fn new(tenant: &TenantId, edition: Edition, dimension: Dimension, data_key: &SecretKey) -> Self {
+        Self {
+            home: Home {
+                tenant: tenant.clone(),
+                incarnation: edition.incarnation,
+            },
+            generation: edition.key_generation,
+            dimension,
+            data_key: data_key.clone(),
+        }
+    }
+
+    fn listed(&self, object: &SegmentObject) -> ListedSegment {
+        let key = self.key(object);
+        ListedSegment::new(key, object.rows, self.dimension, &self.data_key)
+    }
+
+    fn key(&self, object: &SegmentObject) -> ObjectKey {
+        ObjectKey {
+            home: self.home.clone(),
+            generation: self.generation,
+            ulid: object.ulid,
+        }
+    }
+}
+
+impl Segments {
+    /// Of a store and its cache. `staging` is a directory for this process alone, in which what a former one was writing is destroyed.
+    pub fn open(
+        store: &ObjectStore,
+        cache: &Cache,
+        staging: impl Into<PathBuf>,
+    ) -> Result<Self, StorageError> {
+        let staging = staging.into();
+        durable::create_dir(&staging)?;
+        let lock = data_dir::lock(&staging)?;
+        let unreadable = |e| StorageError::io("read", &staging, e);
+        for entry in fs::read_dir(&staging).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            if entry.file_name().to_str().and_then(ulid_of).is_some() {
+                durable::destroy_file(&entry.path())?;
+            }
+        }
+        Ok(Self {
+            store: store.clone(),
+            cache: cache.clone(),
+            staging,
+            _lock: lock,
+        })
+    }
+
+    /// The codes of all rows. The whole file is fetched where it is not here; one that is not in the store is an error that names it.
+    pub fn planes(&self, keys: &SegmentKeys, object: &SegmentObject) -> Result<RowPlanes, StorageError> {
+        let pin = self.cache.get(&keys.listed(object))?;
+        let plane = |plane| pin.reader().open_plane(plane);
+        Ok(RowPlanes {
+            sign: plane(Plane::Sign)?,
+            refine: plane(Plane::Refine)?,
+            scale: plane(Plane::Scale)?,
+        })
+    }
+
+    /// Rows in the clear, in the order asked for; `None` for a hole. Of a file that is not here single blocks are read.
+    pub fn exact(
+        &self,
+        keys: &SegmentKeys,
+        object: &SegmentObject,
+        rows: &[u32],
+    ) -> Result<Vec<Option<StoredRow>>, StorageError> {
+        self.cache.source(&keys.listed(object))?.rows(rows)
+    }
+
+    /// Writes rows, 1 to 65,536, into a new object. Durable when it returns; nothing lists it yet.
+    pub fn put(&self, keys: &SegmentKeys, rows: &SegmentRows) -> Result<SegmentObject, StorageError> {
+        let count = u32::try_from(rows.ids.len()).unwrap_or(u32::MAX);
+        if !(1..=SEGMENT_ROWS_MAX).contains(&count) {
+            return Err(StorageError::Limit {
+                limit: "rows of a segment",
+                max: u64::from(SEGMENT_ROWS_MAX),
+                value: rows.ids.len() as u64,
+            });
+        }
+        let context = SegmentContext::new(&keys.home.tenant, keys.dimension, &keys.data_key);
+        let mut file = SegmentWriter::create(&self.staging, &context, count)?;
+        file.push(rows, 0..rows.ids.len())?;
+        let written = file.finish()?;
+        let object = SegmentObject {
+            ulid: written.ulid,
+            rows: written.rows,
+            holes: written.holes,
+        };
+        let put = self.store.put(&keys.key(&object), &written.path);
+        // Whatever became of it: who tries again writes another file.
+        let cleared = durable::destroy_file(&written.path);
+        put.and(cleared)?;
+        Ok(object)
+    }
+
+    /// Deletes an object that is listed nowhere and never will be.
+    pub fn discard(&self, keys: &SegmentKeys, object: &SegmentObject) -> Result<(), StorageError> {
+        self.store.delete(&keys.key(object)).map(drop)
+    }
+}
+
+#[cfg(test)]
+#[path = "segments_tests.rs"]
+mod tests;
