@@ -14,6 +14,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as Location;
 use object_store::{Error as DriverError, GetOptions, GetRange, ObjectMeta, ObjectStore as Driver};
 use parking_lot::Mutex;
+use ulid::Ulid;
 
 use super::bridge::Bridge;
 use super::error::StorageError;
@@ -21,7 +22,7 @@ use crate::model::timestamp::Timestamp;
 use config::ObjectStoreConfig;
 use error::{ObjectError, from_driver};
 use key::{Home, ObjectKey};
-use versions::VersionRemover;
+use versions::{PROBES, VersionRemover};
 
 pub use kept::{CacheConfig, Objects};
 
@@ -67,6 +68,8 @@ struct Shared {
     request_max: Duration,
     /// Whether the bucket keeps what is deleted, once that was tried.
     keeps: Mutex<Option<bool>>,
+    /// Under what probes put, one at a time: what one of them could not remove the next one overwrites and removes.
+    probe: Mutex<String>,
     bridge: Bridge,
 }
 
@@ -96,6 +99,7 @@ impl ObjectStore {
             // A directory has one file of a name.
             keeps: Mutex::new(built.dir.is_some().then_some(false)),
             dir: built.dir,
+            probe: Mutex::new(format!("{PROBES}/{}", Ulid::generate())),
             bridge: Bridge::start("thenar-objects")?,
         })))
     }

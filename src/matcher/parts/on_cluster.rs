@@ -23,6 +23,7 @@ use crate::storage::cluster::segments::{SegmentKeys, Segments};
 use crate::storage::cluster::{Cluster, ListedSegment, SegmentObject, SharedCatalog, Standing};
 use crate::storage::error::StorageError;
 use crate::storage::objects::error::ObjectError;
+use crate::storage::objects::key::Home;
 use crate::storage::place::{RowId, RowPlanes, SegmentRows, StoredRow};
 use crate::storage::write::CandidateInfo;
 
@@ -171,7 +172,12 @@ impl OneGallery {
         }
         let open = || {
             let keys = self.shared.keys.keys(&self.tenant)?;
-            let segment_keys = SegmentKeys::new(&self.tenant, edition, dimension, &keys.data_key);
+            let segment_keys = SegmentKeys {
+                home: Home::of(&self.tenant, &keys.epochs.incarnation()),
+                generation: edition.key_generation,
+                dimension,
+                data_key: keys.data_key.clone(),
+            };
             let (epochs, signer) = (keys.epochs, keys.signer);
             let catalog = self
                 .shared

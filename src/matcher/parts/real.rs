@@ -40,8 +40,9 @@ use crate::storage::cluster::{Cluster, SharedCatalog, Standing};
 use crate::storage::database::testing::{Server, connect};
 use crate::storage::error::StorageError;
 use crate::storage::objects::ObjectStore;
-use crate::storage::objects::cache::Cache;
 use crate::storage::objects::config::ObjectStoreConfig;
+use crate::storage::objects::key::Home;
+use crate::storage::objects::{CacheConfig, Objects};
 use crate::storage::place::SegmentRows;
 use crate::storage::write::{Committed, Write};
 
@@ -108,7 +109,12 @@ impl Real {
         let (head, _) = writer.feed(0, 0).expect("read");
         Some(Arc::new(Self {
             written: segments(&dir, &store, "writer"),
-            segment_keys: SegmentKeys::new(&tenant(), head.edition, spec().dimension, &keys.data_key),
+            segment_keys: SegmentKeys {
+                home: Home::of(&tenant(), &incarnation),
+                generation: head.edition.key_generation,
+                dimension: spec().dimension,
+                data_key: keys.data_key.clone(),
+            },
             dir,
             server,
             address,
@@ -169,8 +175,13 @@ impl Real {
 
 fn segments(dir: &TempDir, store: &ObjectStore, name: &str) -> Segments {
     let path = |of: &str| dir.path().join(format!("{name}-{of}"));
-    let cache = Cache::open(store, path("cache"), CACHE_BYTES, 2).expect("opened");
-    Segments::open(store, &cache, path("staging")).expect("opened")
+    let cache = CacheConfig {
+        dir: path("cache"),
+        bytes_max: CACHE_BYTES,
+        fetches_max: 2,
+    };
+    let objects = Objects::of(store.clone(), &cache).expect("opened");
+    Segments::open(&objects, path("staging")).expect("opened")
 }
 
 impl Ground for Real {

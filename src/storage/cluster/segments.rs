@@ -4,15 +4,12 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 
 use super::SegmentObject;
-use crate::cluster::view::Edition;
 use crate::keys::secret::SecretKey;
-use crate::model::id::TenantId;
 use crate::model::signature::Dimension;
 use crate::storage::data_dir;
 use crate::storage::durable;
 use crate::storage::error::StorageError;
-use crate::storage::objects::ObjectStore;
-use crate::storage::objects::cache::Cache;
+use crate::storage::objects::Objects;
 use crate::storage::objects::key::{Home, ListedSegment, ObjectKey};
 use crate::storage::place::{RowPlanes, SEGMENT_ROWS_MAX, SegmentRows, StoredRow};
 use crate::storage::segment::format::{Plane, SegmentContext, ulid_of};
@@ -20,8 +17,7 @@ use crate::storage::segment::writer::SegmentWriter;
 
 /// Where a node reads and writes segments. Any number of threads may call it; calls block.
 pub struct Segments {
-    store: ObjectStore,
-    cache: Cache,
+    objects: Objects,
     /// For files that are not put yet.
     staging: PathBuf,
     /// The directory is this process's alone.
@@ -42,19 +38,6 @@ pub struct SegmentKeys {
 }
 
 impl SegmentKeys {
-    /// Of an edition of a tenant's gallery.
-    pub fn new(tenant: &TenantId, edition: Edition, dimension: Dimension, data_key: &SecretKey) -> Self {
-        Self {
-            home: Home {
-                tenant: tenant.clone(),
-                incarnation: edition.incarnation,
-            },
-            generation: edition.key_generation,
-            dimension,
-            data_key: data_key.clone(),
-        }
-    }
-
     fn listed(&self, object: &SegmentObject) -> ListedSegment {
         let key = self.key(object);
         ListedSegment::new(key, object.rows, self.dimension, &self.data_key)
@@ -70,12 +53,8 @@ impl SegmentKeys {
 }
 
 impl Segments {
-    /// Of a store and its cache. `staging` is a directory for this process alone, in which what a former one was writing is destroyed.
-    pub fn open(
-        store: &ObjectStore,
-        cache: &Cache,
-        staging: impl Into<PathBuf>,
-    ) -> Result<Self, StorageError> {
+    /// Of a store with its cache. `staging` is a directory for this process alone, in which what a former one was writing is destroyed.
+    pub fn open(objects: &Objects, staging: impl Into<PathBuf>) -> Result<Self, StorageError> {
         let staging = staging.into();
         durable::create_dir(&staging)?;
         let lock = data_dir::lock(&staging)?;
@@ -87,17 +66,16 @@ impl Segments {
             }
         }
         Ok(Self {
-            store: store.clone(),
-            cache: cache.clone(),
+            objects: objects.clone(),
             staging,
             _lock: lock,
         })
     }
 
-    /// The codes of all rows. The whole file is fetched where it is not here; one that is not in the store is an error that names it.
+    /// The codes of all rows. The whole file is fetched where it is not here and the cache has room; one that is not in the store is an error that names it.
     pub fn planes(&self, keys: &SegmentKeys, object: &SegmentObject) -> Result<RowPlanes, StorageError> {
-        let pin = self.cache.get(&keys.listed(object))?;
-        let plane = |plane| pin.reader().open_plane(plane);
+        let source = self.objects.cache().whole(&keys.listed(object))?;
+        let plane = |plane| source.reader().open_plane(plane);
         Ok(RowPlanes {
             sign: plane(Plane::Sign)?,
             refine: plane(Plane::Refine)?,
@@ -112,7 +90,7 @@ impl Segments {
         object: &SegmentObject,
         rows: &[u32],
     ) -> Result<Vec<Option<StoredRow>>, StorageError> {
-        self.cache.source(&keys.listed(object))?.rows(rows)
+        self.objects.cache().source(&keys.listed(object))?.rows(rows)
     }
 
     /// Writes rows, 1 to 65,536, into a new object. Durable when it returns; nothing lists it yet.
@@ -134,16 +112,18 @@ impl Segments {
             rows: written.rows,
             holes: written.holes,
         };
-        let put = self.store.put(&keys.key(&object), &written.path);
-        // Whatever became of it: who tries again writes another file.
-        let cleared = durable::destroy_file(&written.path);
-        put.and(cleared)?;
+        if let Err(error) = self.objects.keep(&keys.listed(&object), &written.path) {
+            // Who tries again writes another file. What stays of this one the next start destroys, or the sweeper.
+            let _ = durable::destroy_file(&written.path);
+            let _ = self.discard(keys, &object);
+            return Err(error);
+        }
         Ok(object)
     }
 
     /// Deletes an object that is listed nowhere and never will be.
     pub fn discard(&self, keys: &SegmentKeys, object: &SegmentObject) -> Result<(), StorageError> {
-        self.store.delete(&keys.key(object)).map(drop)
+        self.objects.discard(&keys.key(object))
     }
 }
 

@@ -42,7 +42,7 @@ impl Objects {
     }
 
     /// Of a store that was probed.
-    pub(in crate::storage) fn of(store: ObjectStore, cache: &CacheConfig) -> Result<Self, StorageError> {
+    pub fn of(store: ObjectStore, cache: &CacheConfig) -> Result<Self, StorageError> {
         let cache = Cache::open(&store, &cache.dir, cache.bytes_max, cache.fetches_max)?;
         Ok(Self { store, cache })
     }

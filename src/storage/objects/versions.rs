@@ -10,7 +10,6 @@ use object_store::client::{HttpClient, HttpConnector, HttpRequest, HttpRequestBo
 use object_store::path::Path as Location;
 use object_store::signer::{Method, SignedUrlOptions, Signer};
 use object_store::{ClientOptions, Error as DriverError, GetOptions, ObjectStoreExt, PutPayload};
-use ulid::Ulid;
 
 use super::beginnings::destroy_with_beginnings;
 use super::error::ObjectError;
@@ -20,7 +19,7 @@ use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
 
 /// What probes stand under.
-const PROBES: &str = "probe";
+pub(super) const PROBES: &str = "probe";
 /// The version of an object in a bucket that had no versions when it was written. There is one such: the next that is written so takes its place.
 const NO_VERSION: &str = "null";
 /// Versions of one object that are removed one after the other. A key is written once, so that there is one, or a few after answers that were lost.
@@ -58,7 +57,7 @@ impl ObjectStore {
     /// Shown: versions of S3, generations of Google, versions of Azure, while they are switched on. Not shown: what such a bucket kept before they were switched off; soft deletion, which
     /// Google and Azure have by default; locks and copies in other places.
     pub fn probe(&self) -> Result<(), StorageError> {
-        let object = format!("{PROBES}/{}", Ulid::generate());
+        let object = self.0.probe.lock();
         let versions = self.put_twice(&object);
         let removed = self.remove(&object);
         let versions = versions?;

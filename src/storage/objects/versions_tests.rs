@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use ulid::Ulid;
+
 use super::*;
 use crate::storage::objects::faults::{Fault, FaultyServer};
 use crate::storage::objects::testing::{ROWS, Yard, bucket, object_error, object_key, written};
@@ -31,6 +33,15 @@ fn a_directory_keeps_nothing_of_what_is_deleted() {
 fn a_probe_leaves_nothing_and_says_what_is_refused() {
     let server = FaultyServer::start();
     let store = ObjectStore::connect(&bucket(&server.endpoint, "palms")).expect("settings");
+    store.probe().expect("usable");
+    assert_eq!(server.len(), 0);
+    // What probes can't remove does not become more, and goes with the next one that can.
+    server.refuse(Some("DELETE"));
+    for _ in 0..2 {
+        object_error(store.probe());
+        assert_eq!(server.len(), 1);
+    }
+    server.refuse(None);
     store.probe().expect("usable");
     assert_eq!(server.len(), 0);
     server.fail(Fault::Status(403, "AccessDenied"), usize::MAX);
