@@ -6,4 +6,4 @@ pub mod segments;
 pub use super::catalog::postgres::feed::FEED_MAX;
 pub use super::catalog::postgres::heads::{Cluster, GalleryReading};
 pub use super::catalog::postgres::register::{ADDRESS_MAX, Register, Standing};
-pub use super::catalog::postgres::shared::{ListedSegment, LocatedRow, SegmentObject, SharedCatalog};
+pub use super::catalog::postgres::shared::{ListedSegment, SegmentObject, SharedCatalog};

@@ -19,7 +19,7 @@ use crate::matcher::node::NodeError;
 use crate::matcher::on_cluster::{Keyholder, unreadable};
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::link::LinkKind;
-use crate::storage::cluster::segments::{SegmentKeys, Segments};
+use crate::storage::cluster::segments::{SegmentKeys, Segments, planes};
 use crate::storage::cluster::{Cluster, ListedSegment, SegmentObject, SharedCatalog, Standing};
 use crate::storage::error::StorageError;
 use crate::storage::objects::error::ObjectError;
@@ -219,7 +219,7 @@ impl OneGallery {
         Ok((head, listed))
     }
 
-    /// Reads the codes of an object, no longer than until a deadline. What is fetched then comes into the cache all the same, sealed as it is, and is there for the next try.
+    /// Reads the codes of an object, and waits for its file until a deadline at the latest. A fetch that is late goes on, for the next try: the file is sealed, and no row of it is in memory.
     fn planes(
         &self,
         keys: &SegmentKeys,
@@ -227,20 +227,21 @@ impl OneGallery {
         deadline: Instant,
     ) -> Result<RowPlanes, CatalogError> {
         let (done, outcome) = sync_channel(1);
-        let (segments, keys) = (Arc::clone(&self.shared.segments), keys.clone());
-        let reader = thread::Builder::new().name("thenar-segment".to_owned());
-        let started = reader.spawn(move || {
+        let (keys, segments) = (keys.clone(), Arc::clone(&self.shared.segments));
+        let fetch = thread::Builder::new().name("thenar-segment".to_owned());
+        let started = fetch.spawn(move || {
             // Who gave up waiting needs no answer.
-            let _ = done.send(segments.planes(&keys, &object));
+            let _ = done.send(segments.fetch(&keys, &object));
         });
         started.map_err(|error| NodeError::Internal(format!("no thread can be started: {error}")))?;
-        match outcome.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(read) => read.map_err(|error| self.fault(&error)),
-            Err(RecvTimeoutError::Timeout) => Err(NodeError::DeadlineExceeded.into()),
+        let file = match outcome.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(fetched) => fetched.map_err(|error| self.fault(&error))?,
+            Err(RecvTimeoutError::Timeout) => return Err(NodeError::DeadlineExceeded.into()),
             Err(RecvTimeoutError::Disconnected) => {
-                Err(NodeError::Internal("a read of a segment ended early".to_owned()).into())
+                return Err(NodeError::Internal("a fetch of a segment ended early".to_owned()).into());
             }
-        }
+        };
+        planes(&file).map_err(|error| self.fault(&error))
     }
 }
 

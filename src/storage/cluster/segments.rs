@@ -10,6 +10,7 @@ use crate::storage::data_dir;
 use crate::storage::durable;
 use crate::storage::error::StorageError;
 use crate::storage::objects::Objects;
+use crate::storage::objects::cache::Source;
 use crate::storage::objects::key::{Home, ListedSegment, ObjectKey};
 use crate::storage::place::{RowPlanes, SEGMENT_ROWS_MAX, SegmentRows, StoredRow};
 use crate::storage::segment::format::{Plane, SegmentContext, ulid_of};
@@ -72,15 +73,10 @@ impl Segments {
         })
     }
 
-    /// The codes of all rows. The whole file is fetched where it is not here and the cache has room; one that is not in the store is an error that names it.
-    pub fn planes(&self, keys: &SegmentKeys, object: &SegmentObject) -> Result<RowPlanes, StorageError> {
-        let source = self.objects.cache().whole(&keys.listed(object))?;
-        let plane = |plane| source.reader().open_plane(plane);
-        Ok(RowPlanes {
-            sign: plane(Plane::Sign)?,
-            refine: plane(Plane::Refine)?,
-            scale: plane(Plane::Scale)?,
-        })
+    /// The sealed file of a segment. It is fetched where it is not here and the cache has room, and stays for as long as somebody has this; else it is read from the store. One that is not there is an error that
+    /// names it.
+    pub fn fetch(&self, keys: &SegmentKeys, object: &SegmentObject) -> Result<Source, StorageError> {
+        self.objects.cache().whole(&keys.listed(object))
     }
 
     /// Rows in the clear, in the order asked for; `None` for a hole. Of a file that is not here single blocks are read.
@@ -125,6 +121,16 @@ impl Segments {
     pub fn discard(&self, keys: &SegmentKeys, object: &SegmentObject) -> Result<(), StorageError> {
         self.objects.discard(&keys.key(object))
     }
+}
+
+/// The codes of all rows of a file.
+pub fn planes(file: &Source) -> Result<RowPlanes, StorageError> {
+    let plane = |plane| file.reader().open_plane(plane);
+    Ok(RowPlanes {
+        sign: plane(Plane::Sign)?,
+        refine: plane(Plane::Refine)?,
+        scale: plane(Plane::Scale)?,
+    })
 }
 
 #[cfg(test)]

@@ -57,8 +57,8 @@ fn what_is_put_comes_back_whether_it_fits_the_cache_or_not() {
         let read = yard.segments.exact(&keys, &object, &[19, 4, 0]).expect("read");
         let read: Vec<_> = read.into_iter().map(|row| row.map(|row| row.id)).collect();
         assert_eq!(read, [Some(ids()[19]), None, Some(ids()[0])]);
-        let planes = yard.segments.planes(&keys, &object).expect("read");
-        assert!(planes == written.planes);
+        let file = yard.segments.fetch(&keys, &object).expect("read");
+        assert!(planes(&file).expect("read") == written.planes);
     }
 }
 
@@ -67,7 +67,7 @@ fn a_segment_that_is_not_there_is_no_empty_one() {
     let (yard, keys) = (yard(0), segment_keys());
     let object = yard.segments.put(&keys, &rows(&ids())).expect("stored");
     fs::remove_file(yard.tmp.path().join("store").join(keys.key(&object).to_string())).expect("there");
-    let planes = yard.segments.planes(&keys, &object).map(drop);
+    let planes = yard.segments.fetch(&keys, &object).map(drop);
     let exact = yard.segments.exact(&keys, &object, &[0]).map(drop);
     for missing in [planes, exact] {
         let missing = missing.expect_err("it is not there");

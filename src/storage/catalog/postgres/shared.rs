@@ -79,9 +79,6 @@ pub struct ListedSegment {
     pub members: BTreeMap<u32, Reference>,
 }
 
-/// Where a row is, and the row itself where it is in the fresh part.
-pub type LocatedRow = (Place, Option<StoredRow>);
-
 /// One tenant's catalog as a node of a cluster has it. Any number of threads may call it; writes go one at a time.
 pub struct SharedCatalog {
     tenant: Arc<Tenant>,
@@ -239,22 +236,6 @@ impl SharedCatalog {
             return Err(tenant.damaged("segment", &fault));
         }
         Ok((head.of_gallery(tenant), Some(listed)))
-    }
-
-    /// Where the rows of references are, one answer each; `None` for one that was erased or never was.
-    pub fn locate(&self, references: &[Reference]) -> Result<Vec<Option<LocatedRow>>, StorageError> {
-        let numbers: Vec<u64> = references.iter().map(|reference| reference.0).collect();
-        let located = self.reader.locate(&numbers)?;
-        let place = |located| match located {
-            Located::Placed { segment, row } => (Place::Segment { segment, row }, None),
-            Located::Pending(row) => {
-                let place = Place::Pending {
-                    reference: row.id.reference,
-                };
-                (place, Some(row))
-            }
-        };
-        Ok(located.into_iter().map(|located| located.map(place)).collect())
     }
 
     /// The references of a subject, ascending; none where it is unknown.
