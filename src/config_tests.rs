@@ -233,6 +233,8 @@ fn an_object_store_needs_a_database_and_its_settings_an_object_store() {
             format!("configuration: {told}")
         );
     }
+    let inside = format!("{database}[storage.objects]\nurl = \"file:///c/d\"\ncache = \"/c\"");
+    assert!(refusal(&inside).contains("storage.objects.url: is in storage.objects.cache (/c)"));
     let text = format!("{database}[storage.objects]\nurl = \"s3://palms\"");
     let objects = loaded(&text).expect("sound").storage.objects;
     assert_eq!((objects.cache_bytes_max, objects.fetches_max), (64 << 30, 4));

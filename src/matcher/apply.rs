@@ -76,6 +76,7 @@ impl Tenant {
 
     async fn write_in_turn(self: &Arc<Self>, write: Write) -> Result<Committed, NodeError> {
         self.check()?;
+        let write = self.read_ahead(write).await?;
         let is_use = matches!(write, Write::Usage(_));
         let (reply, answer) = oneshot::channel();
         let start = {
@@ -98,6 +99,19 @@ impl Tenant {
         answer
             .await
             .unwrap_or_else(|_| Err(NodeError::Internal("the write was dropped".to_owned())))
+    }
+
+    /// Reads what an erasure needs of an object store, so that nobody but who asked for it waits, or is refused, where that is away.
+    async fn read_ahead(self: &Arc<Self>, write: Write) -> Result<Write, NodeError> {
+        let mut erase = match write {
+            Write::Erase(erase) if self.store.has_objects() => erase,
+            write => return Ok(write),
+        };
+        let store = self.store.clone();
+        let read = tokio::task::spawn_blocking(move || store.read_ahead(&mut erase).map(|()| erase)).await;
+        let read = read.map_err(|_| NodeError::Internal("a read ended early".to_owned()))?;
+        let erase = read.map_err(|error| self.storage_error(&error))?;
+        Ok(Write::Erase(erase))
     }
 
     /// A durable checkpoint of the history.

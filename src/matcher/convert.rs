@@ -5,7 +5,7 @@ use super::node::{Enrolled, Enrollment, Erased, Erasure, NodeError, PolicyChange
 use crate::model::reject::Rejected;
 use crate::model::tenant::TenantSpec;
 use crate::storage::write::{
-    EnrollAnswer, EnrollWrite, EraseAnswer, EraseWrite, PolicyWrite, ReferenceWrite, SubjectKey,
+    EnrollAnswer, EnrollWrite, EraseAnswer, EraseWrite, PolicyWrite, ReadAhead, ReferenceWrite, SubjectKey,
 };
 
 /// Whether two specs ask for the same tenant; when is no part of what.
@@ -61,6 +61,7 @@ pub(super) fn enrolled(answer: EnrollAnswer) -> Enrolled {
 
 pub(super) fn erase_write(erasure: Erasure) -> EraseWrite {
     EraseWrite {
+        ahead: ReadAhead::default(),
         request_id: erasure.request_id,
         request_digest: erasure.request_digest,
         subject: subject_key(erasure.subject),

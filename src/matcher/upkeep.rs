@@ -19,6 +19,13 @@ impl Tenant {
     /// Moves the oldest pending rows into a segment when at least `rows_min` wait.
     pub(super) fn flush(&self, rows_min: usize, rows_max: usize) -> Result<bool, NodeError> {
         self.check()?;
+        if self.residency.read().pending_count() < rows_min {
+            return Ok(false);
+        }
+        // Writes wait for a flush, and should not wait for a store that is away.
+        self.store
+            .check_objects()
+            .map_err(|error| self.storage_error(&error))?;
         let _in_order = self.apply.lock();
         if self.successor.get().is_some() {
             return Ok(false);

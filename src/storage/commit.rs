@@ -1,14 +1,10 @@
 //! Group commit: many writes, one transaction, one fsync. A write that is not possible fails alone; a disk that fails fails all.
 
-use std::collections::BTreeMap;
-
-use ulid::Ulid;
-
 use super::catalog::erase::Trace;
 use super::error::StorageError;
 use super::place::Place;
 use super::store::{Live, Shared, Store};
-use super::write::{Answers, Committed, SubjectKey, Write};
+use super::write::{Answers, Committed, EraseWrite, ReadAhead, SubjectKey, Write};
 use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::timestamp::Timestamp;
 
@@ -20,7 +16,11 @@ impl Store {
             return Ok(Answers::new());
         }
         let shared = &*self.0;
-        let ahead = shared.traces_ahead(&group)?;
+        let ahead = group.iter().filter_map(|write| match write {
+            Write::Erase(erase) => Some(erase.ahead.clone()),
+            _ => None,
+        });
+        let ahead: Vec<ReadAhead> = ahead.collect();
         shared.change(|catalog| {
             let trace = |segment, row| shared.trace_of(&ahead, (segment, row));
             let answers = catalog.commit(group, Timestamp::now(), &trace)?;
@@ -32,6 +32,26 @@ impl Store {
             }
             Ok(answers)
         })
+    }
+
+    /// Reads what the receipt of an erasure will say of rows that may be far away, before anybody is kept waiting for it, and has the write carry it. What is not read ahead is read by the commit.
+    pub fn read_ahead(&self, erase: &mut EraseWrite) -> Result<(), StorageError> {
+        let shared = &*self.0;
+        let subject = match &erase.subject {
+            SubjectKey::Id(id) => Some(id.clone()),
+            link @ SubjectKey::Link { .. } => shared.readers.subject(link)?.map(|record| record.subject_id),
+        };
+        let Some(subject) = subject else {
+            return Ok(());
+        };
+        for place in shared.readers.subject_rows(&subject)?.unwrap_or_default() {
+            if let Place::Segment { segment, row } = place {
+                let live = shared.live(segment, row)?;
+                let read = (live.entry.ulid, live.trace(row)?);
+                erase.ahead.0.insert((segment, row), read);
+            }
+        }
+        Ok(())
     }
 
     /// A checkpoint of the history; all that it is over survives a loss of power when it returns.
@@ -49,45 +69,19 @@ impl Store {
     }
 }
 
-/// What receipts may say of rows, each with the file that it was read from.
-type Ahead = BTreeMap<(u32, u32), (Ulid, Trace)>;
-
 impl Shared {
-    /// Reads what receipts will say of rows that are to be erased, where they may be far away, before anybody is kept waiting for it.
-    fn traces_ahead(&self, group: &[Write]) -> Result<Ahead, StorageError> {
-        let mut ahead = Ahead::new();
-        if !self.files.are_objects() {
-            return Ok(ahead);
-        }
-        for write in group {
-            let Write::Erase(erase) = write else { continue };
-            let subject = match &erase.subject {
-                SubjectKey::Id(id) => Some(id.clone()),
-                link @ SubjectKey::Link { .. } => self.readers.subject(link)?.map(|record| record.subject_id),
-            };
-            let Some(subject) = subject else { continue };
-            for place in self.readers.subject_rows(&subject)?.unwrap_or_default() {
-                if let Place::Segment { segment, row } = place {
-                    let live = self.live(segment, row)?;
-                    ahead.insert((segment, row), (live.entry.ulid, live.trace(row)?));
-                }
-            }
-        }
-        Ok(ahead)
-    }
-
-    /// The same in the transaction, where a row may be in another file by now.
-    fn trace_of(&self, ahead: &Ahead, (segment, row): (u32, u32)) -> Result<Trace, StorageError> {
+    /// What a receipt says of a row as it stands in its file, which may be another one than it was read from before.
+    pub(super) fn trace_of(
+        &self,
+        ahead: &[ReadAhead],
+        (segment, row): (u32, u32),
+    ) -> Result<Trace, StorageError> {
         let live = self.live(segment, row)?;
-        match ahead.get(&(segment, row)) {
+        let read = ahead.iter().find_map(|read| read.0.get(&(segment, row)));
+        match read {
             Some((ulid, trace)) if *ulid == live.entry.ulid => Ok(trace.clone()),
             _ => live.trace(row),
         }
-    }
-
-    /// What a receipt says of a row as it stands in its file.
-    pub(super) fn trace(&self, segment: u32, row: u32) -> Result<Trace, StorageError> {
-        self.live(segment, row)?.trace(row)
     }
 
     fn bury(&self, removed: &[Place]) -> Result<(), StorageError> {
@@ -102,7 +96,8 @@ impl Shared {
 
 impl Live {
     fn trace(&self, row: u32) -> Result<Trace, StorageError> {
-        self.file.part(|reader| Ok(Trace::of(&reader.sealed_row(row)?)))
+        self.file
+            .part(|reader| Ok(Trace::of(&reader.authentic_row(row)?)))
     }
 }
 

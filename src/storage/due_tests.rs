@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::testing::{House, enroll, id, reference, usage};
 use super::verify::verify;
-use super::write::{Committed, EraseWrite, SubjectKey, Write};
+use super::write::{Committed, EraseWrite, ReadAhead, SubjectKey, Write};
 use crate::model::policy::Retention;
 use crate::model::retention::Due;
 use crate::model::subject::Hand;
@@ -59,6 +59,7 @@ fn erase_due(house: &House, subject: &str, due: Due) -> Result<Committed, WriteE
         request_digest: [0; 32],
         subject: SubjectKey::Id(id(subject)),
         only_if: Some(due),
+        ahead: ReadAhead::default(),
     }))
 }
 

@@ -262,6 +262,14 @@ pub enum StorageError {
     /// A tenant whose segments are in an object store, for a server that is not told of one.
     #[error("the segments of {} are in an object store, and the configuration names none: set storage.objects.url", .0.display())]
     ObjectsUnnamed(PathBuf),
+    /// A tenant whose segments are in another object store.
+    #[error("{} names another object store than {store}: set storage.objects.url to the one that has the tenant's segments, or bring them there with all that is below its prefix", path.display())]
+    OtherObjects {
+        /// What names it.
+        path: PathBuf,
+        /// The one that is configured.
+        store: String,
+    },
     /// A tenant of which the database has rows, and this directory nothing.
     #[error(
         "the database {server} has tenant {tenant}, and {} has no directory of it: bring back its directory; nothing is known of its palms without",

@@ -2,6 +2,8 @@
 //! of rows, and does not know which segments are listed.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use ulid::Ulid;
@@ -21,6 +23,8 @@ use super::segment::writer::{SegmentWriter, WrittenSegment};
 pub(super) const SEGMENTS_DIR: &str = "segments";
 /// The directory in its place where a tenant's segments are objects: each is made there, and gone from there before it is listed.
 pub(super) const STAGING_DIR: &str = "staging";
+/// Names the store that a tenant's segments are in, if they are in one.
+const OBJECTS_FILE: &str = "objects";
 /// Of the keys of tenants whose catalogs are in a database: none is rotated yet.
 const KEY_GENERATION: u32 = 1;
 
@@ -89,6 +93,16 @@ impl SegmentFile {
     }
 }
 
+/// Makes what the directory of a tenant has of its segments, which are to be objects or not.
+pub(super) fn build(path: &Path, objects: Option<&Objects>) -> Result<(), StorageError> {
+    let Some(objects) = objects else {
+        return durable::create_dir(&path.join(SEGMENTS_DIR));
+    };
+    durable::create_dir(&path.join(STAGING_DIR))?;
+    let identity = format!("{}\n", objects.identity());
+    durable::write_file(&path.join(OBJECTS_FILE), identity.as_bytes())
+}
+
 impl SegmentFiles {
     /// Of a tenant with this directory.
     pub(super) fn new(path: &Path, context: SegmentContext, objects: Option<Kept>) -> Self {
@@ -108,6 +122,11 @@ impl SegmentFiles {
     /// Whether they are in a store.
     pub(super) fn are_objects(&self) -> bool {
         self.objects.is_some()
+    }
+
+    /// Whether the store answers, where there is one.
+    pub(super) fn check(&self) -> Result<(), StorageError> {
+        self.objects.as_ref().map_or(Ok(()), |kept| kept.objects.check())
     }
 
     /// Bytes of the file of so many rows.
@@ -197,10 +216,21 @@ impl Kept {
         objects: Option<&Objects>,
         home: impl FnOnce() -> Result<Home, StorageError>,
     ) -> Result<Option<Self>, StorageError> {
-        if !path.join(STAGING_DIR).exists() {
-            return Ok(None);
-        }
+        let mark = path.join(OBJECTS_FILE);
+        let named = match fs::read_to_string(&mark) {
+            Ok(text) => text,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(StorageError::io("read", &mark, e)),
+        };
         let objects = objects.ok_or_else(|| StorageError::ObjectsUnnamed(path.to_owned()))?;
+        if named.trim() != objects.identity().to_string() {
+            return Err(StorageError::OtherObjects {
+                path: mark,
+                store: objects.name(),
+            });
+        }
+        // Who copies a directory may leave out an empty one.
+        durable::create_dir(&path.join(STAGING_DIR))?;
         Ok(Some(Self {
             objects: objects.clone(),
             home: home()?,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 use parking_lot::RwLock;
+use ulid::Ulid;
 
 use super::catalog::import::ImportedRows;
 use super::error::{StorageError, WriteError};
@@ -43,6 +44,8 @@ pub struct Importer {
     pushed: u64,
     file: Option<Box<SegmentWriter>>,
     written: Vec<WrittenSegment>,
+    /// Every file that was begun.
+    begun: Vec<Ulid>,
 }
 
 impl Store {
@@ -70,6 +73,7 @@ impl Store {
                 pushed: 0,
                 file: None,
                 written: Vec::new(),
+                begun: Vec::new(),
             }),
         })
     }
@@ -182,6 +186,7 @@ impl Importer {
                 if error.may_be_done() {
                     // The catalog may have them; the next open will know. Until then they stay among those that no purge destroys.
                     self.written.clear();
+                    self.begun.clear();
                 }
                 return Err(error);
             }
@@ -192,21 +197,23 @@ impl Importer {
         Ok((answer, numbers))
     }
 
-    fn begin_segment(&self) -> Result<Box<SegmentWriter>, StorageError> {
+    fn begin_segment(&mut self) -> Result<Box<SegmentWriter>, StorageError> {
         let left = self.header.rows - self.pushed;
         let rows = u32::try_from(left).map_or(SEGMENT_ROWS_MAX, |left| left.min(SEGMENT_ROWS_MAX));
         // Held while the file is made, so that a purge finds it in the set or not at all.
         let mut importing = self.shared.importing.lock();
         let file = self.shared.files.create(rows)?;
         importing.insert(file.ulid());
+        self.begun.push(file.ulid());
         Ok(Box::new(file))
     }
 
     /// Lets go of the written files without destroying them.
     fn release_files(&mut self) {
         let mut importing = self.shared.importing.lock();
-        for written in self.written.drain(..) {
-            importing.remove(&written.ulid);
+        self.written.clear();
+        for ulid in self.begun.drain(..) {
+            importing.remove(&ulid);
         }
     }
 
@@ -221,12 +228,9 @@ impl Importer {
 
 impl Drop for Importer {
     fn drop(&mut self) {
-        let unfinished = self.file.take().map(|file| file.ulid());
+        drop(self.file.take());
         let written = self.written.iter().map(|written| written.ulid);
         self.shared.files.discard(written);
-        if let Some(ulid) = unfinished {
-            self.shared.importing.lock().remove(&ulid);
-        }
         self.release_files();
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use super::catalog::erase::sha256;
 use super::data_dir::DataDir;
 use super::database::Database;
 use super::database::testing::{Server, connect};
@@ -21,6 +22,7 @@ use super::place::{Place, RowId, SegmentRows};
 use super::segment::format::HEADER_LEN;
 use super::store::Store;
 use super::testing::{House, encode, exact, files, id, keys, rows, signer, spec};
+use crate::keys::encoding::to_hex;
 
 /// A tenant `acme` with its catalog in a database, and its segments in an object store that fails on request.
 struct Afar {
@@ -260,12 +262,7 @@ fn a_copy_that_is_damaged_here_is_read_from_the_store_and_brought_again() {
     let Some(afar) = Afar::new(ROOM) else { return };
     let segment = afar.flushed(3);
     assert_eq!(afar.exact(&at(segment))[0], Some(exact(1)));
-    let cached = || {
-        let mut found = stored_in(&afar.tmp.path().join("cache"));
-        found.retain(|path| path.extension().is_some_and(|kind| kind == "seg"));
-        found
-    };
-    let copy = cached().remove(0);
+    let copy = stored_in(&afar.tmp.path().join("cache")).remove(0);
     let sound = fs::read(&copy).expect("readable");
     let zeros = vec![0; sound.len() - HEADER_LEN];
     let file = fs::OpenOptions::new().write(true).open(&copy).expect("there");
@@ -406,6 +403,75 @@ fn a_server_without_the_store_leaves_the_tenant_as_it_is() {
     drop(made);
     let opened = Store::open_on(&engines, &dir, &id("other"), &keys(), signer()).expect("opened");
     assert!(!opened.0.files.are_objects());
+}
+
+#[test]
+fn another_store_is_not_taken_for_the_one_that_has_the_segments() {
+    let Some(afar) = Afar::new(ROOM) else { return };
+    afar.flushed(1);
+    let elsewhere = TempDir::new().expect("a temporary directory");
+    let other = Engines {
+        database: afar.engines.database.clone(),
+        objects: Some(objects(elsewhere.path())),
+    };
+    let Afar { house, .. } = afar;
+    let House {
+        tmp: _tmp,
+        dir,
+        store,
+    } = house;
+    drop(store);
+    let opened = Store::open_on(&other, &dir, &id("acme"), &keys(), signer()).err();
+    assert!(
+        matches!(opened, Some(StorageError::OtherObjects { .. })),
+        "{opened:?}"
+    );
+    let removed = Store::remove_on(&other, &dir, &id("acme")).err();
+    assert!(
+        matches!(removed, Some(StorageError::OtherObjects { .. })),
+        "{removed:?}"
+    );
+    assert!(other.database.commits(&id("acme")).expect("asked").is_some());
+}
+
+#[test]
+fn an_import_whose_segment_could_not_be_put_leaves_nothing_once_the_store_is_back() {
+    let Some(afar) = Afar::new(ROOM) else { return };
+    let mut importer = afar.importer("r1", 2);
+    let ids = importer
+        .reserve(&super::testing::subjects(0..2))
+        .expect("reserved");
+    // It is put, and nobody hears of it.
+    afar.server.fail(Fault::Cut, usize::MAX);
+    importer.push(rows(&ids)).expect_err("nothing is heard of it");
+    drop(importer);
+    afar.server.fail(Fault::Cut, 0);
+    assert_eq!(afar.server.len(), 1);
+    assert_eq!(afar.store.purge().expect("nobody is erased"), 0);
+    assert_eq!(afar.server.len(), 0);
+}
+
+#[test]
+fn an_erasure_that_was_read_ahead_needs_no_store_and_says_the_same() {
+    let Some(afar) = Afar::new(100) else { return };
+    let segment = afar.flushed(2);
+    let sealed = afar.sealed_row(segment, 0);
+    let super::write::Write::Erase(mut erase) = super::testing::erase("e1", "s1") else {
+        panic!("an erasure")
+    };
+    afar.store.read_ahead(&mut erase).expect("read");
+    afar.server.fail(Fault::Status(503, "SlowDown"), usize::MAX);
+    let mut answers = afar
+        .store
+        .commit(vec![super::write::Write::Erase(erase)])
+        .expect("done");
+    let (answer, _) = super::testing::erased(answers.remove(0));
+    let digest = to_hex(&sha256(&sealed));
+    assert!(answer.receipt.receipt_json.contains(&digest));
+    let super::write::Write::Erase(mut other) = super::testing::erase("e2", "s2") else {
+        panic!("an erasure")
+    };
+    afar.store.read_ahead(&mut other).expect_err("it is away");
 }
 
 #[test]

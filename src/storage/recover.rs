@@ -10,9 +10,8 @@ use parking_lot::{Mutex, RwLock};
 use super::catalog::seam::OpenCatalog;
 use super::catalog::{local, postgres};
 use super::database::{CatalogKeys, Database};
-use super::durable;
 use super::error::StorageError;
-use super::files::{SEGMENTS_DIR, STAGING_DIR, SegmentFiles};
+use super::files::{self, SegmentFiles};
 use super::on_database::Engines;
 use super::segment::format::SegmentContext;
 use super::store::{Gallery, Shared, Store, Upkeep};
@@ -23,7 +22,7 @@ use crate::model::tenant::TenantSpec;
 
 /// Makes the files of a tenant in an empty directory.
 pub(super) fn build(path: &Path, spec: &TenantSpec, data_key: &SecretKey) -> Result<(), StorageError> {
-    durable::create_dir(&path.join(SEGMENTS_DIR))?;
+    files::build(path, None)?;
     local::create(path, spec, data_key)
 }
 
@@ -34,8 +33,7 @@ pub(super) fn build_on(
     spec: &TenantSpec,
     keys: &CatalogKeys,
 ) -> Result<postgres::Incarnation, StorageError> {
-    let dir = engines.objects.as_ref().map_or(SEGMENTS_DIR, |_| STAGING_DIR);
-    durable::create_dir(&path.join(dir))?;
+    files::build(path, engines.objects.as_ref())?;
     postgres::create(&engines.database, path, spec, keys)
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::storage::files::SEGMENTS_DIR;
 use crate::storage::place::Place;
 use crate::storage::testing::{House, erase, exact, id, key, signer};
 

@@ -99,7 +99,7 @@ impl Store {
     /// Does erasures again under their numbers and with their times. Counts who was erased.
     fn catch_up(&self, erasures: &[ErasureEntry], may_miss_erasures: bool) -> Result<u64, StorageError> {
         let shared = &*self.0;
-        let trace = |segment, row| shared.trace(segment, row);
+        let trace = |segment, row| shared.trace_of(&[], (segment, row));
         shared.change(|catalog| catalog.catch_up(erasures, may_miss_erasures, Timestamp::now(), &trace))
     }
 }

@@ -188,6 +188,16 @@ impl Store {
         self.erasures_pending() > 0 || self.0.upkeep.lock().former.is_some()
     }
 
+    /// Whether its segments are in an object store.
+    pub fn has_objects(&self) -> bool {
+        self.0.files.are_objects()
+    }
+
+    /// Finds out whether the object store answers, if its segments are in one.
+    pub fn check_objects(&self) -> Result<(), StorageError> {
+        self.0.files.check()
+    }
+
     /// Holds rows that were loaded and are not dead against what the catalog counts, while nobody writes. Files of several moments, put together by hand, are each
     /// authentic, and only this tells.
     pub fn check_loaded(&self, rows: u64) -> Result<(), StorageError> {

@@ -19,8 +19,8 @@ use super::mark::Mark;
 use super::place::{Place, RowId, RowPlanes, SegmentRows};
 use super::store::{CATALOG_FILE, Live, Store};
 use super::write::{
-    Committed, EnrollAnswer, EnrollWrite, EraseAnswer, EraseWrite, ImportWrite, PolicyWrite, ReferenceWrite,
-    SubjectKey, Write,
+    Committed, EnrollAnswer, EnrollWrite, EraseAnswer, EraseWrite, ImportWrite, PolicyWrite, ReadAhead,
+    ReferenceWrite, SubjectKey, Write,
 };
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
@@ -359,6 +359,7 @@ pub(super) fn erase(request: &str, subject: &str) -> Write {
         request_digest: sha256(request.as_bytes()),
         subject: SubjectKey::Id(id::<SubjectId>(subject)),
         only_if: None,
+        ahead: ReadAhead::default(),
     })
 }
 

@@ -1,8 +1,12 @@
 //! Writes to a tenant and their answers, as values. Does nothing.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use ulid::Ulid;
 use zeroize::Zeroizing;
 
+use super::catalog::erase::Trace;
 use super::error::WriteError;
 use super::place::Place;
 use crate::model::consent::Consent;
@@ -84,7 +88,13 @@ pub struct EraseWrite {
     pub subject: SubjectKey,
     /// Only while the tenant's policy has this retention and the subject is due by it.
     pub only_if: Option<Due>,
+    /// What was read for it before.
+    pub ahead: ReadAhead,
 }
+
+/// What receipts say of rows of segments, by segment and row, each with the file that it was read from.
+#[derive(Debug, Clone, Default)]
+pub struct ReadAhead(pub(super) BTreeMap<(u32, u32), (Ulid, Trace)>);
 
 /// Another policy.
 #[derive(Debug, Clone)]

@@ -78,7 +78,7 @@ impl Joined {
         while let Some(dir) = dirs.pop() {
             for entry in std::fs::read_dir(dir).expect("a directory") {
                 let path = entry.expect("an entry").path();
-                count += usize::from(path.is_file());
+                count += usize::from(path.extension().is_some_and(|kind| kind == "seg"));
                 dirs.extend(path.is_dir().then_some(path));
             }
         }

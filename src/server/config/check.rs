@@ -1,6 +1,7 @@
 //! What the settings must be, each and together. Changes none.
 
 use std::num::NonZeroU16;
+use std::path::Path;
 
 use super::{Config, LimitError};
 use crate::front::quota::IDLE as QUOTA_IDLE;
@@ -255,7 +256,15 @@ impl Config {
             u64::MAX,
         )?;
         within("storage.objects.fetches_max", objects.fetches_max, 1, 256)?;
-        if objects.url.is_some() {
+        if let Some(url) = &objects.url {
+            let cache = objects.cache.clone().unwrap_or_else(|| self.data.join("cache"));
+            let dir = url.strip_prefix("file://").map(Path::new);
+            if dir.is_some_and(|dir| dir.starts_with(&cache) || cache.starts_with(dir)) {
+                return limit(
+                    "storage.objects.url",
+                    format!("is in storage.objects.cache ({}), or that in it", cache.display()),
+                );
+            }
             if self.catalog.address.is_none() {
                 return limit(
                     "storage.objects.url",

@@ -13,7 +13,7 @@ use crate::model::subject::Hand;
 use crate::model::usage::{Outcome, UsageKind};
 use crate::storage::catalog::erase::sha256;
 use crate::storage::testing::{enroll, id, link, reference, spec, usage};
-use crate::storage::write::{EraseWrite, PolicyWrite, SubjectKey, Write};
+use crate::storage::write::{EraseWrite, PolicyWrite, ReadAhead, SubjectKey, Write};
 
 #[path = "draft_tests/dump.rs"]
 mod dump;
@@ -182,6 +182,7 @@ fn write(request: u8, step: &Step, now: Timestamp) -> Write {
                 retention: retention(code),
                 as_of: now.plus(hours(*ahead_hours)),
             }),
+            ahead: ReadAhead::default(),
         }),
         Step::Policy { retention: code } => {
             let mut policy = spec("acme").policy;

@@ -26,7 +26,7 @@ use crate::storage::traces;
 use crate::storage::write::{Committed, EraseAnswer, EraseWrite, SubjectKey};
 
 /// What a receipt says of a sealed row.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(in crate::storage) struct Trace {
     sha256: String,
     search: SearchKey,

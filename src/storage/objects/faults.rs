@@ -110,9 +110,14 @@ impl FaultyServer {
         std::mem::take(&mut self.shared.state.lock().requests)
     }
 
-    /// Objects that are there.
+    /// Segments that are there.
     pub(in crate::storage) fn len(&self) -> usize {
-        self.shared.state.lock().objects.len()
+        let state = self.shared.state.lock();
+        state
+            .objects
+            .keys()
+            .filter(|path| path.contains("/tenants/"))
+            .count()
     }
 
     /// Changes all objects.

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use ulid::Ulid;
+
 use super::ObjectStore;
 use super::cache::Cache;
 use super::config::ObjectStoreConfig;
@@ -24,6 +26,7 @@ pub struct CacheConfig {
 #[derive(Clone)]
 pub struct Objects {
     store: ObjectStore,
+    identity: Ulid,
     cache: Cache,
 }
 
@@ -43,8 +46,28 @@ impl Objects {
 
     /// Of a store that was probed.
     pub fn of(store: ObjectStore, cache: &CacheConfig) -> Result<Self, StorageError> {
+        let identity = store.identity()?;
         let cache = Cache::open(&store, &cache.dir, cache.bytes_max, cache.fetches_max)?;
-        Ok(Self { store, cache })
+        Ok(Self {
+            store,
+            identity,
+            cache,
+        })
+    }
+
+    /// What tells the store from every other.
+    pub fn identity(&self) -> Ulid {
+        self.identity
+    }
+
+    /// What messages call it.
+    pub fn name(&self) -> String {
+        self.store.to_string()
+    }
+
+    /// Finds out whether the store answers.
+    pub(in crate::storage) fn check(&self) -> Result<(), StorageError> {
+        self.store.check()
     }
 
     /// What of it is here.

@@ -73,7 +73,7 @@ pub(in crate::storage) fn cache_config(tmp: &Path, bytes_max: u64) -> CacheConfi
     }
 }
 
-/// All files below a directory, in the order of their names.
+/// All segments below a directory, in the order of their names.
 pub(in crate::storage) fn stored_in(dir: &Path) -> Vec<PathBuf> {
     let (mut found, mut dirs) = (Vec::new(), vec![dir.to_owned()]);
     while let Some(dir) = dirs.pop() {
@@ -82,7 +82,7 @@ pub(in crate::storage) fn stored_in(dir: &Path) -> Vec<PathBuf> {
             if path.is_dir() {
                 dirs.push(path);
             } else {
-                found.push(path);
+                found.extend(path.extension().is_some_and(|kind| kind == "seg").then_some(path));
             }
         }
     }

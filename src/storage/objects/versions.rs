@@ -9,7 +9,9 @@ use object_store::aws::AmazonS3;
 use object_store::client::{HttpClient, HttpConnector, HttpRequest, HttpRequestBody, ReqwestConnector};
 use object_store::path::Path as Location;
 use object_store::signer::{Method, SignedUrlOptions, Signer};
-use object_store::{ClientOptions, Error as DriverError, GetOptions, ObjectStoreExt, PutPayload};
+use object_store::{ClientOptions, Error as DriverError, GetOptions, ObjectStoreExt, PutMode, PutPayload};
+
+use ulid::Ulid;
 
 use super::beginnings::destroy_with_beginnings;
 use super::error::ObjectError;
@@ -20,6 +22,8 @@ use crate::storage::error::StorageError;
 
 /// What probes stand under.
 pub(super) const PROBES: &str = "probe";
+/// Names the store.
+const IDENTITY: &str = "identity";
 /// The version of an object in a bucket that had no versions when it was written. There is one such: the next that is written so takes its place.
 const NO_VERSION: &str = "null";
 /// Versions of one object that are removed one after the other. A key is written once, so that there is one, or a few after answers that were lost.
@@ -79,6 +83,40 @@ impl ObjectStore {
             return Err(self.keeps_versions());
         }
         Ok(())
+    }
+
+    /// What tells this store from every other, also where it is moved as a whole: an object that whoever used it first put there.
+    pub fn identity(&self) -> Result<Ulid, StorageError> {
+        loop {
+            let found = self.ask(IDENTITY, |driver, location| async move {
+                driver.get(&location).await?.bytes().await
+            });
+            if let Some(found) = present(found)? {
+                let text = std::str::from_utf8(&found).unwrap_or_default();
+                let fault = |_| self.damaged(IDENTITY, "it names no store".to_owned());
+                return Ulid::from_string(text.trim()).map_err(fault);
+            }
+            let identity = format!("{}\n", Ulid::generate());
+            let put = self.ask(IDENTITY, |driver, location| async move {
+                let put = driver.put_opts(&location, identity.clone().into(), PutMode::Create.into());
+                match put.await {
+                    Err(DriverError::NotImplemented { .. } | DriverError::NotSupported { .. }) => {
+                        driver.put(&location, identity.into()).await
+                    }
+                    put => put,
+                }
+            });
+            match put {
+                // Read as others read it, who may have been faster.
+                Ok(_) | Err(StorageError::Object(ObjectError::Taken { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Finds out whether the store answers, by an object that is there or not.
+    pub fn check(&self) -> Result<(), StorageError> {
+        self.meta(&format!("{PROBES}/none")).map(drop)
     }
 
     /// Whether a deletion can be shown to leave nothing. Elsewhere soft deletion, which no request shows, may keep all of it.

@@ -209,6 +209,17 @@ impl SegmentReader {
         self.sealed(from..from + stride)
     }
 
+    /// The same of a block that is authentic.
+    pub(in crate::storage) fn authentic_row(&self, row: u32) -> Result<Vec<u8>, StorageError> {
+        let layout = self.blocks.layout().plane(Plane::Exact);
+        let (block, from) = (row as usize / layout.block_rows, self.row_offset(row));
+        let span = self.blocks.span(Plane::Exact, block);
+        let sealed = self.sealed(span.clone())?.into_owned();
+        self.append_sealed(Plane::Exact, block, &sealed, &mut Zeroizing::new(Vec::new()))?;
+        let bytes = sealed.get(from - span.start..from - span.start + layout.stride);
+        Ok(bytes.expect("the row is within its block").to_vec())
+    }
+
     fn append_block(&self, plane: Plane, block: usize, out: &mut Vec<u8>) -> Result<(), StorageError> {
         self.append_blocks(plane, block..block + 1, out)
     }

@@ -13,7 +13,7 @@ use crate::storage::error::WriteError;
 use crate::storage::journal::entry::ErasureEntry;
 use crate::storage::place::Place;
 use crate::storage::testing::{enroll, enrolled, erase, id, link, signer, spec, usage};
-use crate::storage::write::{Committed, EraseAnswer, EraseWrite, PolicyWrite, SubjectKey, Write};
+use crate::storage::write::{Committed, EraseAnswer, EraseWrite, PolicyWrite, ReadAhead, SubjectKey, Write};
 
 fn signed(answer: &EraseAnswer) -> ErasureReceipt {
     receipt::verify_of(&answer.receipt, signer().public_key()).expect("signed")
@@ -38,6 +38,7 @@ pub(super) fn an_erasure_takes_all_of_the_subject_and_nobody_else(rig: &impl Rig
         request_digest: [0; 32],
         subject: badge.clone(),
         only_if: None,
+        ahead: ReadAhead::default(),
     });
     catalog.one(by_link).expect("erased");
     drop(catalog);
@@ -120,6 +121,7 @@ pub(super) fn an_erasure_by_retention_looks_again(rig: &impl Rig) {
             request_digest: [0; 32],
             subject: SubjectKey::Id(id(subject)),
             only_if: Some(due),
+            ahead: ReadAhead::default(),
         })
     };
     let not_due = Err(WriteError::NotDue);

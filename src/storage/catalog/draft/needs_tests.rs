@@ -5,6 +5,7 @@ use crate::model::timestamp::Timestamp;
 use crate::model::usage::UsageKind;
 use crate::storage::testing::{enroll, erase, id, link, usage};
 use crate::storage::write::EraseWrite;
+use crate::storage::write::ReadAhead;
 
 fn linked(subject: &str, value: u8) -> Write {
     let mut write = enroll(subject, subject, &[1]);
@@ -21,6 +22,7 @@ fn erase_by_link(value: u8) -> Write {
             lookup: [value; 32],
         },
         only_if: None,
+        ahead: ReadAhead::default(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! What an administrator of the database sees of a tenant, and what is noticed of what he changes.
 
 use super::*;
+use crate::storage::write::ReadAhead;
 
 /// A gallery that has something in every table.
 fn furnished() -> Option<Kept> {
@@ -233,6 +234,7 @@ fn an_erasure_by_retention_believes_no_changed_date() {
         request_digest: [0; 32],
         subject: SubjectKey::Id(id("s1")),
         only_if: Some(due),
+        ahead: ReadAhead::default(),
     });
     let refused = commit(&mut catalog, vec![write]).expect_err("changed");
     assert!(

@@ -12,7 +12,7 @@ use crate::storage::catalog::local;
 use crate::storage::error::WriteError;
 use crate::storage::place::RowId;
 use crate::storage::testing::reference;
-use crate::storage::write::{Committed, PolicyWrite};
+use crate::storage::write::{Committed, PolicyWrite, ReadAhead};
 
 /// A write by small numbers, so that they collide: what it is, whose, of which link, and under which request.
 type Step = (u8, u8, u8, u8);
@@ -49,6 +49,7 @@ fn write(step: Step, now: Timestamp) -> Write {
             request_digest,
             subject,
             only_if,
+            ahead: ReadAhead::default(),
         })
     };
     let retention = Retention {
