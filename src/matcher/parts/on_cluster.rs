@@ -97,7 +97,10 @@ impl Register for OnCluster {
     fn beat(&self, node: NodeId, generation: u64) -> Result<Members, CatalogError> {
         let cluster = &self.0.cluster;
         cluster.beat(Standing { node, generation }).map_err(of_cluster)?;
-        Ok(cluster.nodes().map_err(of_cluster)?.members)
+        let members = cluster.nodes().map_err(of_cluster)?.members;
+        // It may have been fenced between the two, and is not one that has left.
+        members.check(node, generation)?;
+        Ok(members)
     }
 
     fn advance(&self, node: NodeId, generation: u64, to: Life) -> Result<(), CatalogError> {

@@ -89,12 +89,13 @@ pub(super) fn advance(database: &Database, who: Standing, to: Life) -> Result<()
 /// Fences a node, unless it gave a sign of life since it was seen. Says whether it is gone now by this. Of whoever looks: `by` has to be in the register itself.
 pub(super) fn fence(database: &Database, by: Standing, suspect: &Suspect) -> Result<bool, StorageError> {
     repeat(|| {
+        // The nodes' rows first: a suspect that was stopped within a transaction has its own locked, and who waits for that keeps everybody else from nothing.
         let (transaction, rows) = database.begin_all(vec![
-            statement!(LOCK),
-            standing(by.node),
             statement!(LOCK_NODE, bytes(suspect.node)),
+            standing(by.node),
+            statement!(LOCK),
         ])?;
-        let [generation, own, node] = sets(database, rows)?;
+        let [node, own, generation] = sets(database, rows)?;
         let generation = generation_of(database, generation.first())?;
         check(database, by, own.first())?;
         let mut register = of(database, generation, &node)?;
@@ -182,8 +183,8 @@ fn change<T>(
             bytes(node)
         );
         let (transaction, rows) =
-            database.begin_all(vec![statement!(LOCK), statement!(LOCK_NODE, bytes(node)), count])?;
-        let [generation, nodes, others] = sets(database, rows)?;
+            database.begin_all(vec![statement!(LOCK_NODE, bytes(node)), statement!(LOCK), count])?;
+        let [nodes, generation, others] = sets(database, rows)?;
         let generation = generation_of(database, generation.first())?;
         let mut register = of(database, generation, &nodes)?;
         let address = register.addresses.entry(node).or_default();

@@ -7,6 +7,8 @@ use super::*;
 use crate::cluster::course::{Course, Piece, Reference};
 use crate::cluster::followers::Report;
 use crate::cluster::loads::Loads;
+use crate::cluster::members::Suspect;
+use crate::cluster::placement::NodeId;
 use crate::storage::cluster::SegmentObject;
 
 #[test]
@@ -79,6 +81,37 @@ fn a_row_of_a_segment_that_is_hidden_is_noticed_when_it_is_loaded() {
         matches!(refused, StorageError::CatalogDamaged { .. }),
         "{refused}"
     );
+}
+
+#[test]
+fn who_waits_for_a_suspect_that_was_stopped_keeps_nobody_else_out() {
+    let Some(nodes) = Nodes::new() else { return };
+    let (one, _stopped) = (nodes.node(1), nodes.node(2));
+    let database = connect(&nodes.kept.address);
+    let within = statement!(
+        "SELECT 1 FROM node WHERE node = $1 FOR KEY SHARE",
+        super::super::register::bytes(NodeId(2))
+    );
+    let (transaction, _) = database.begin(within).expect("begun");
+    let members = one.cluster.nodes().expect("read").members;
+    let seen = members.current(NodeId(2)).expect("it is there");
+    let suspect = Suspect {
+        node: NodeId(2),
+        generation: seen.generation,
+        beat: seen.beat,
+    };
+    std::thread::scope(|scope| {
+        let fencing = scope.spawn(|| one.cluster.fence(one.standing, &suspect));
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        while nodes.kept.sql(waiting) == "0" {
+            assert!(!fencing.is_finished(), "it waits");
+            std::thread::yield_now();
+        }
+        nodes.node(3);
+        assert!(!fencing.is_finished(), "it still waits");
+        transaction.commit(Vec::new()).expect("done");
+        assert!(fencing.join().expect("no panic").expect("asked"));
+    });
 }
 
 #[test]
