@@ -110,8 +110,13 @@ impl FaultyServer {
         std::mem::take(&mut self.shared.state.lock().requests)
     }
 
-    /// Segments that are there.
+    /// Objects that are there.
     pub(in crate::storage) fn len(&self) -> usize {
+        self.shared.state.lock().objects.len()
+    }
+
+    /// Segments among them.
+    pub(in crate::storage) fn segments(&self) -> usize {
         let state = self.shared.state.lock();
         state
             .objects
