@@ -402,6 +402,15 @@ fn a_server_without_the_store_leaves_the_tenant_as_it_is() {
 }
 
 #[test]
+fn a_cache_that_can_t_be_written_fails_no_flush() {
+    let Some(afar) = Afar::new(ROOM) else { return };
+    fs::write(afar.tmp.path().join("cache/tenants"), b"in the way").expect("written");
+    let segment = afar.flushed(3);
+    assert_eq!(files(&afar.path().join("staging")).len(), 0);
+    assert_eq!(afar.exact(&at(segment))[1], Some(exact(2)));
+}
+
+#[test]
 fn another_store_is_not_taken_for_the_one_that_has_the_segments() {
     let Some(afar) = Afar::new(ROOM) else { return };
     afar.flushed(1);

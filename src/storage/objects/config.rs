@@ -21,7 +21,7 @@ use crate::storage::error::StorageError;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a single try of a request may take, its body of at most [`PIECE_LEN`](super::transfer::PIECE_LEN) bytes included.
+/// How long a single try of a request may take, its body of at most [`PUT_LEN_MAX`](super::transfer::PUT_LEN_MAX) bytes included.
 const TRY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a request is repeated that failed in a way which may pass.
 const RETRIES_MAX: usize = 4;

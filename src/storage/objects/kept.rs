@@ -9,6 +9,7 @@ use super::cache::Cache;
 use super::config::ObjectStoreConfig;
 use super::error::ObjectError;
 use super::key::{Home, ListedSegment, ObjectKey};
+use crate::storage::durable;
 use crate::storage::error::StorageError;
 
 /// The directory of copies, and how much of them.
@@ -79,7 +80,14 @@ impl Objects {
     /// in all three places.
     pub(in crate::storage) fn keep(&self, listed: &ListedSegment, file: &Path) -> Result<(), StorageError> {
         self.store.put(&listed.key, file)?;
-        self.cache.adopt(listed, file)
+        match self.cache.adopt(listed, file) {
+            // No copy is needed, if only nothing of it stays.
+            Err(error @ (StorageError::Io { .. } | StorageError::Full(_))) => {
+                tracing::warn!(object = %listed.key, %error, "a segment has no copy in the cache");
+                durable::destroy_file(file)
+            }
+            adopted => adopted,
+        }
     }
 
     /// A tenant's segments of which there are bytes, in the store or here.

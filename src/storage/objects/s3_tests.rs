@@ -7,7 +7,7 @@ use crate::storage::objects::error::ObjectError;
 use crate::storage::objects::moto::Moto;
 use crate::storage::objects::remote;
 use crate::storage::objects::testing::{ROWS, home, listed, object_error, written};
-use crate::storage::objects::transfer::PIECE_LEN;
+use crate::storage::objects::transfer::PUT_LEN_MAX;
 use crate::storage::testing::exact;
 
 #[test]
@@ -46,7 +46,7 @@ fn a_file_of_several_pieces_goes_to_s3_once() {
     let store = moto.store("palms", None);
     let tmp = tempfile::TempDir::new().expect("a temporary directory");
     let (key, _) = written(tmp.path(), 1);
-    let bytes: Vec<u8> = (0..PIECE_LEN + 9).map(|n| (n % 251) as u8).collect();
+    let bytes: Vec<u8> = (0..PUT_LEN_MAX + 9).map(|n| (n % 251) as u8).collect();
     let file = tmp.path().join("long");
     fs::write(&file, &bytes).expect("written");
     store.put(&key, &file).expect("stored");

@@ -14,20 +14,21 @@ use super::key::ObjectKey;
 use crate::storage::durable;
 use crate::storage::error::StorageError;
 
-/// Bytes of a piece: what a request carries, and what is sent again after a failure.
-/// Files that are longer go up in several, which S3 wants to be of 5 MiB or more.
+/// The longest file that goes up in one request, which leaves nothing where it breaks off. It takes as much memory.
+pub const PUT_LEN_MAX: u64 = 32 << 20;
+/// Bytes of a piece of longer files, and of what comes down: what is sent again after a failure. S3 wants them to be of 5 MiB or more.
 pub const PIECE_LEN: u64 = 8 << 20;
 
 impl ObjectStore {
     /// Stores a file that is finished under a key that nothing else has. Durable when it returns. What is there under the key
     /// is never overwritten: where it is this very file, as after a try whose answer was lost, that is well, and otherwise an error.
     ///
-    /// One request creates a file of one piece or refuses. For several pieces no store offers that through its driver, so that it is looked first;
+    /// One request creates a file of up to [`PUT_LEN_MAX`] bytes or refuses. For several pieces no store offers that through its driver, so that it is looked first;
     /// that nobody comes between is due to the key, which is random.
     pub fn put(&self, key: &ObjectKey, file: &Path) -> Result<(), StorageError> {
         let source = Source::open(file)?;
         let object = key.to_string();
-        let sent = if source.len <= PIECE_LEN {
+        let sent = if source.len <= PUT_LEN_MAX {
             self.create(&object, &source)
         } else if self.meta(&object)?.is_some() {
             Err(self.taken(&object))
@@ -65,7 +66,7 @@ impl ObjectStore {
         file.sync_all().map_err(failed)
     }
 
-    /// Creates an object of one piece.
+    /// Creates an object in one request.
     fn create(&self, object: &str, source: &Source) -> Result<(), StorageError> {
         let payload = PutPayload::from(source.piece(0..source.len)?);
         let created = self.ask(object, |driver, location| async move {

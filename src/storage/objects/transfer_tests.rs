@@ -25,6 +25,8 @@ fn a_file_comes_back_as_it_was_whatever_its_length() {
         PIECE_LEN + 1,
         2 * PIECE_LEN,
         2 * PIECE_LEN + 7,
+        PUT_LEN_MAX,
+        PUT_LEN_MAX + 1,
     ] {
         let key = object_key(Ulid::generate());
         let bytes = file(&yard.path("sent"), len);
@@ -40,7 +42,7 @@ fn a_file_comes_back_as_it_was_whatever_its_length() {
 #[test]
 fn nothing_is_overwritten_and_the_same_file_may_come_again() {
     let yard = Yard::new();
-    for len in [1_000, PIECE_LEN + 1] {
+    for len in [1_000, PUT_LEN_MAX + 1] {
         let key = object_key(Ulid::generate());
         let bytes = file(&yard.path("sent"), len);
         yard.store.put(&key, &yard.path("sent")).expect("stored");
