@@ -37,7 +37,10 @@ const PENDING_OF: &str = "SELECT p.reference, p.sealed FROM reference r
     JOIN pending p ON p.tenant = r.tenant AND p.reference = r.id WHERE r.tenant = $1 AND r.subject = ANY($2)";
 const EVENTS_OF: &str = select!(event, "FROM usage WHERE tenant = $1 AND subject = ANY($2)");
 const COMMITMENTS: &str = "SELECT id, commitment FROM usage WHERE tenant = $1 AND id > $2";
-const TOMBSTONES: &str = "SELECT count(*) FROM tombstone WHERE tenant = $1 AND segment IS NOT NULL";
+const TOMBSTONES: &str = select!(
+    tombstone,
+    "FROM tombstone WHERE tenant = $1 AND segment IS NOT NULL"
+);
 const ERASURES: &str = select!(erasure, ", EXISTS (SELECT 1 FROM tombstone t WHERE t.tenant = e.tenant AND t.erasure = e.id AND t.segment IS NOT NULL)
     FROM erasure e WHERE e.tenant = $1 AND e.id = ANY($2)");
 
@@ -184,9 +187,10 @@ impl Tenant {
         for row in next() {
             facts.erasures.push(self.erasure(&row)?);
         }
-        // A receipt says purged where there is no tombstone, so none may be missing.
-        if let Some(row) = next().first() {
-            head.check_tombstones(self, self.columns("tombstone", row).uint(0)?)?;
+        // A receipt says purged where there is no tombstone, so none may be missing, nor be another erasure's.
+        if is_purge {
+            let placed = self.buried(&next())?;
+            head.check_tombstones(self, placed.len() as u64)?;
         }
         Ok(())
     }

@@ -36,8 +36,10 @@ const PLACE_TOMBSTONES: &str = "UPDATE tombstone t SET segment = $2, slot = u.sl
 const CLEAR_TOMBSTONES: &str = "UPDATE tombstone t SET segment = NULL, slot = NULL, placed = u.placed
     FROM unnest($2::bigint[], $3::bytea[]) AS u(reference, placed)
     WHERE t.tenant = $1 AND t.reference = u.reference AND t.segment = $4";
-const ERASURES_OF: &str =
-    "SELECT reference, erasure FROM tombstone WHERE tenant = $1 AND reference = ANY($2)";
+const ERASURES_OF: &str = select!(
+    tombstone,
+    "FROM tombstone WHERE tenant = $1 AND reference = ANY($2)"
+);
 const ADD_SEGMENT: &str = "INSERT INTO segment (tenant, number, ulid, rows, holes, live_from, retired_from, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const REPLACE_SEGMENT: &str =
     "UPDATE segment SET ulid = $3, holes = $5, live_from = $6, retired_from = $7, mac = $8
@@ -133,6 +135,8 @@ impl Tenant {
         let references: Vec<u64> = references.collect();
         let rows = transaction.query(statement!(ERASURES_OF, self.number, ints(&references)))?;
         let erasures = rows.iter().map(|row| {
+            // What is sealed anew has to be what was written.
+            self.tombstone_row(row)?;
             let columns = self.columns("tombstone", row);
             Ok((columns.uint(0)?, columns.uint(1)?))
         });

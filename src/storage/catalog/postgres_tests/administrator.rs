@@ -207,6 +207,47 @@ fn a_tombstone_that_is_put_back_to_before_its_place_is_counted() {
 }
 
 #[test]
+fn a_tombstone_of_another_erasure_signs_no_receipt_and_gets_no_place() {
+    let Some(kept) = Kept::new() else { return };
+    let mut catalog = kept.open();
+    for (subject, seed) in [("s1", 1), ("s2", 2), ("s3", 3)] {
+        enrolled(&mut catalog, subject, seed);
+    }
+    flushed(&mut catalog, &[1, 2]);
+    let Some(Located::Pending(row)) = catalog.reader.locate(&[3]).expect("read").remove(0) else {
+        panic!("pending")
+    };
+    for (request, subject) in [("e1", "s1"), ("e2", "s2"), ("e3", "s3")] {
+        commit(&mut catalog, vec![erase(request, subject)]).expect("erased");
+    }
+    let is_noticed = |error: StorageError| {
+        let told = error.to_string();
+        assert!(told.contains("table tombstone"), "{told}");
+    };
+    // Both rows of the first two erasures are in a segment.
+    kept.sql("UPDATE tombstone SET erasure = 2 WHERE reference = 1");
+    is_noticed(
+        catalog
+            .writer
+            .mark_purged(&[1], Timestamp::now())
+            .expect_err("its row is there"),
+    );
+    kept.sql("UPDATE tombstone SET erasure = 1 WHERE reference IN (1, 3)");
+    let flush = catalog.writer.flush(&written(1), &[row.id], &mut |_| Ok(()));
+    is_noticed(flush.err().expect("it is not what was written"));
+    kept.sql("UPDATE tombstone SET erasure = 3 WHERE reference = 3");
+    let flush = catalog.writer.flush(&written(1), &[row.id], &mut |_| Ok(()));
+    assert_eq!(flush.expect("flushed").dead, [0]);
+    assert_eq!(
+        catalog
+            .writer
+            .mark_purged(&[1, 2, 3], Timestamp::now())
+            .expect("none is purged"),
+        0
+    );
+}
+
+#[test]
 fn an_altered_event_is_counted_by_its_erasure() {
     let Some(kept) = Kept::new() else { return };
     let mut catalog = kept.open();
