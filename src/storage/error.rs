@@ -403,7 +403,7 @@ impl StorageError {
         }
     }
 
-    /// Whether an engine is away, or calls something off: nothing was changed, and the same may be asked again.
+    /// Whether an engine is away, or calls something off: the catalog is as it was, and the same may be asked again.
     pub(crate) fn is_away(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Database { .. })
             || matches!(self, Self::Object(error) if error.is_away())

@@ -15,13 +15,16 @@ use super::error::StorageError;
 use super::objects::error::ObjectError;
 use super::objects::faults::{Fault, FaultyServer};
 use super::objects::moto::Moto;
-use super::objects::testing::{bucket, cache_config, objects, stored_in};
+use super::objects::testing::{bucket, cache_config, directory, objects, stored_in};
 use super::objects::{ObjectStore, Objects};
 use super::on_database::Engines;
 use super::place::{Place, RowId, SegmentRows};
 use super::segment::format::HEADER_LEN;
 use super::store::Store;
-use super::testing::{House, encode, exact, files, id, keys, rows, signer, spec};
+use super::testing::{
+    House, encode, enroll, erase, erased, exact, files, id, keys, rows, signer, spec, subjects,
+};
+use super::write::Write;
 use crate::keys::encoding::to_hex;
 
 /// A tenant `acme` with its catalog in a database, and its segments in an object store that fails on request.
@@ -62,8 +65,20 @@ impl Afar {
         })
     }
 
-    /// Closes all and opens it again.
+    /// Closes the tenant and its cache, and opens both again.
     fn reopen(self, bytes_max: u64) -> Self {
+        self.reopen_on(|database, server, tmp, former| {
+            drop(former);
+            engines(database, server, tmp, bytes_max)
+        })
+    }
+
+    /// Closes the tenant and opens it again, with the store and the cache that there are.
+    fn reopen_tenant(self) -> Self {
+        self.reopen_on(|_, _, _, former| former)
+    }
+
+    fn reopen_on(self, next: impl FnOnce(&Database, &FaultyServer, &Path, Engines) -> Engines) -> Self {
         let Self {
             house,
             engines,
@@ -72,8 +87,7 @@ impl Afar {
         let House { tmp, dir, store } = house;
         drop((store, dir));
         let database = engines.database.clone();
-        drop(engines);
-        let engines = self::engines(&database, &server, tmp.path(), bytes_max);
+        let engines = next(&database, &server, tmp.path(), engines);
         let dir = DataDir::open(tmp.path().join("data")).expect("open");
         let store = Store::open_on(&engines, &dir, &id("acme"), &keys(), signer()).expect("open");
         let house = House { tmp, dir, store };
@@ -163,7 +177,7 @@ fn an_erasure_is_purged_once_its_object_is_gone_and_not_before() {
     let error = afar.store.purge().expect_err("the old object is there");
     object_error(&error);
     assert_eq!(afar.server.segments(), 2, "the old one and the new one");
-    let afar = afar.reopen_refusing();
+    let afar = afar.reopen_tenant();
     assert!(!afar.purged(erased.erasure) && afar.store.needs_purge());
     assert_eq!(afar.exact(&at(segment)), [Some(exact(1)), None, Some(exact(3))]);
     afar.server.refuse(None);
@@ -171,27 +185,6 @@ fn an_erasure_is_purged_once_its_object_is_gone_and_not_before() {
     assert!(afar.purged(erased.erasure));
     assert_eq!(afar.server.segments(), 1);
     assert_eq!(afar.exact(&at(segment)), [Some(exact(1)), None, Some(exact(3))]);
-}
-
-impl Afar {
-    /// Closes all and opens it again, while the store deletes nothing but what a probe put.
-    fn reopen_refusing(self) -> Self {
-        let Self {
-            house,
-            engines,
-            server,
-        } = self;
-        let House { tmp, dir, store } = house;
-        drop((store, dir));
-        let dir = DataDir::open(tmp.path().join("data")).expect("open");
-        let store = Store::open_on(&engines, &dir, &id("acme"), &keys(), signer()).expect("open");
-        let house = House { tmp, dir, store };
-        Self {
-            house,
-            engines,
-            server,
-        }
-    }
 }
 
 #[test]
@@ -211,7 +204,7 @@ fn an_object_that_is_missing_is_never_an_empty_segment() {
         matches!(object_error(&read), ObjectError::Missing { .. }),
         "{read}"
     );
-    let erase = afar.store.commit(vec![super::testing::erase("e1", "s2")]);
+    let erase = afar.store.commit(vec![erase("e1", "s2")]);
     erase.expect_err("its receipt would say nothing of the row");
     let stats = afar.store.stats().expect("counted");
     assert_eq!((stats.subjects, afar.store.erasures_pending()), (3, 0));
@@ -283,7 +276,7 @@ fn whoever_was_overtaken_deletes_nothing_of_its_successor() {
     let former = House { tmp, dir, store };
     former.flushed(1);
     let copy = former.crash_copy();
-    let store = super::objects::testing::directory(&former.tmp.path().join("store"));
+    let store = directory(&former.tmp.path().join("store"));
     let successor_engines = Engines {
         database,
         objects: Some(Objects::of(store, &cache_config(copy.path(), ROOM)).expect("opened")),
@@ -342,11 +335,7 @@ fn a_tenant_that_is_dropped_leaves_no_object_and_takes_no_other_with_it() {
     afar.flushed(3);
     let store =
         Store::create_on(&afar.engines, &afar.dir, &spec("other"), &keys(), signer()).expect("created");
-    let answer = store.commit(vec![super::write::Write::Enroll(super::testing::enroll(
-        "r1",
-        "s1",
-        &[1],
-    ))]);
+    let answer = store.commit(vec![Write::Enroll(enroll("r1", "s1", &[1]))]);
     answer.expect("enrolled");
     store
         .flush(&store.pending().expect("read"), &encode)
@@ -443,9 +432,7 @@ fn another_store_is_not_taken_for_the_one_that_has_the_segments() {
 fn an_import_whose_segment_could_not_be_put_leaves_nothing_once_the_store_is_back() {
     let Some(afar) = Afar::new(ROOM) else { return };
     let mut importer = afar.importer("r1", 2);
-    let ids = importer
-        .reserve(&super::testing::subjects(0..2))
-        .expect("reserved");
+    let ids = importer.reserve(&subjects(0..2)).expect("reserved");
     // It is put, and nobody hears of it.
     afar.server.fail(Fault::Cut, usize::MAX);
     importer.push(rows(&ids)).expect_err("nothing is heard of it");
@@ -461,19 +448,16 @@ fn an_erasure_that_was_read_ahead_needs_no_store_and_says_the_same() {
     let Some(afar) = Afar::new(100) else { return };
     let segment = afar.flushed(2);
     let sealed = afar.sealed_row(segment, 0);
-    let super::write::Write::Erase(mut erase) = super::testing::erase("e1", "s1") else {
+    let Write::Erase(mut first) = erase("e1", "s1") else {
         panic!("an erasure")
     };
-    afar.store.read_ahead(&mut erase).expect("read");
+    afar.store.read_ahead(&mut first).expect("read");
     afar.server.fail(Fault::Status(503, "SlowDown"), usize::MAX);
-    let mut answers = afar
-        .store
-        .commit(vec![super::write::Write::Erase(erase)])
-        .expect("done");
-    let (answer, _) = super::testing::erased(answers.remove(0));
+    let mut answers = afar.store.commit(vec![Write::Erase(first)]).expect("done");
+    let (answer, _) = erased(answers.remove(0));
     let digest = to_hex(&sha256(&sealed));
     assert!(answer.receipt.receipt_json.contains(&digest));
-    let super::write::Write::Erase(mut other) = super::testing::erase("e2", "s2") else {
+    let Write::Erase(mut other) = erase("e2", "s2") else {
         panic!("an erasure")
     };
     afar.store.read_ahead(&mut other).expect_err("it is away");
@@ -485,7 +469,7 @@ fn a_store_that_is_away_keeps_nobody_from_opening_what_is_here() {
     let segment = afar.flushed(3);
     afar.store.load_segment(segment).expect("brought here");
     afar.server.fail(Fault::Status(503, "SlowDown"), usize::MAX);
-    let afar = afar.reopen_refusing();
+    let afar = afar.reopen_tenant();
     assert_eq!(afar.exact(&at(segment))[2], Some(exact(3)));
     afar.store.load_segment(segment).expect("it is here");
 }

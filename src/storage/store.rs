@@ -17,9 +17,8 @@ use super::database::{CatalogKeys, Database};
 use super::error::StorageError;
 use super::files::{SegmentFile, SegmentFiles};
 use super::on_database::Engines;
-use super::place::{LoadedSegment, RowPlanes, SCALE_LEN, SegmentInfo};
+use super::place::{LoadedSegment, SCALE_LEN, SegmentInfo};
 use super::recover;
-use super::segment::format::Plane;
 use super::segment::reader::SegmentReader;
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
@@ -226,11 +225,7 @@ impl Store {
     pub fn load_segment(&self, number: u32) -> Result<LoadedSegment, StorageError> {
         let live = self.0.live(number, 0)?;
         let (planes, mut dead) = live.file.whole(|reader| {
-            let planes = RowPlanes {
-                sign: reader.open_plane(Plane::Sign)?,
-                refine: reader.open_plane(Plane::Refine)?,
-                scale: reader.open_plane(Plane::Scale)?,
-            };
+            let planes = reader.codes()?;
             let dead = holes_of(reader, live.entry, &planes.scale)?;
             Ok((planes, dead))
         })?;

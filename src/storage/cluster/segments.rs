@@ -13,7 +13,7 @@ use crate::storage::objects::Objects;
 use crate::storage::objects::cache::Source;
 use crate::storage::objects::key::{Home, ListedSegment, ObjectKey};
 use crate::storage::place::{RowPlanes, SEGMENT_ROWS_MAX, SegmentRows, StoredRow};
-use crate::storage::segment::format::{Plane, SegmentContext, ulid_of};
+use crate::storage::segment::format::{SegmentContext, ulid_of};
 use crate::storage::segment::writer::SegmentWriter;
 
 /// Where a node reads and writes segments. Any number of threads may call it; calls block.
@@ -125,12 +125,7 @@ impl Segments {
 
 /// The codes of all rows of a file.
 pub fn planes(file: &Source) -> Result<RowPlanes, StorageError> {
-    let plane = |plane| file.reader().open_plane(plane);
-    Ok(RowPlanes {
-        sign: plane(Plane::Sign)?,
-        refine: plane(Plane::Refine)?,
-        scale: plane(Plane::Scale)?,
-    })
+    file.reader().codes()
 }
 
 #[cfg(test)]

@@ -87,7 +87,8 @@ impl ObjectStore {
 
     /// What tells this store from every other, also where it is moved as a whole: an object that whoever used it first put there.
     pub fn identity(&self) -> Result<Ulid, StorageError> {
-        loop {
+        // Read as others read it, who may have been faster.
+        for _ in 0..2 {
             let found = self.ask(IDENTITY, |driver, location| async move {
                 driver.get(&location).await?.bytes().await
             });
@@ -107,11 +108,15 @@ impl ObjectStore {
                 }
             });
             match put {
-                // Read as others read it, who may have been faster.
                 Ok(_) | Err(StorageError::Object(ObjectError::Taken { .. })) => {}
                 Err(error) => return Err(error),
             }
         }
+        Err(StorageError::Object(ObjectError::Unreachable {
+            store: self.to_string(),
+            object: IDENTITY.to_owned(),
+            problem: "it is not there after it was put".to_owned(),
+        }))
     }
 
     /// Finds out whether the store answers, by an object that is there or not.

@@ -11,7 +11,7 @@ use super::blocks::SegmentBlocks;
 use super::format::{HEADER_LEN, HeaderFault, Plane, SegmentContext, VERSION, file_name};
 use crate::storage::error::StorageError;
 use crate::storage::map::Map;
-use crate::storage::place::StoredRow;
+use crate::storage::place::{RowPlanes, StoredRow};
 
 /// Most bytes that are asked for at once where blocks follow one another: one request to a store of objects.
 const RUN_LEN: usize = 8 << 20;
@@ -160,6 +160,15 @@ impl SegmentReader {
         let mut out = Vec::with_capacity(layout.rows as usize * layout.plane(plane).stride);
         self.append_blocks(plane, 0..self.blocks.count(plane), &mut out)?;
         Ok(out)
+    }
+
+    /// The codes of all rows.
+    pub(in crate::storage) fn codes(&self) -> Result<RowPlanes, StorageError> {
+        Ok(RowPlanes {
+            sign: self.open_plane(Plane::Sign)?,
+            refine: self.open_plane(Plane::Refine)?,
+            scale: self.open_plane(Plane::Scale)?,
+        })
     }
 
     /// Opens the blocks that hold `count` rows from `first` on, which both stand at the edge of a block or the end.
