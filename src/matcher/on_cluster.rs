@@ -13,6 +13,7 @@ use crate::keys::epochs::Epochs;
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
+use crate::model::tenant::TenantSpec;
 use crate::storage::cluster::{Cluster, GalleryReading};
 use crate::storage::error::StorageError;
 
@@ -35,6 +36,15 @@ pub trait Keyholder: Send + Sync + 'static {
     fn secrets(&self) -> Result<BTreeMap<TenantId, SecretKey>, StorageError>;
     /// All keys of one.
     fn keys(&self, tenant: &TenantId) -> Result<TenantKeys, StorageError>;
+}
+
+/// Whoever has the tenants of a cluster: their keys, and what engines have of them.
+pub trait TenantHome: Keyholder {
+    /// Makes a tenant, of which there is nothing before: its keys, and its row. One that is there is [`StorageError::TenantExists`]; what a making that was cut off left is taken up, or removed.
+    fn create(&self, spec: &TenantSpec) -> Result<(), StorageError>;
+    /// Removes a tenant for good: noted first, then its rows, so that nothing can be listed any more, then its objects, then its keys. Where it is cut off it is done again; one of which there is
+    /// nothing is [`StorageError::TenantUnknown`].
+    fn remove(&self, tenant: &TenantId) -> Result<(), StorageError>;
 }
 
 /// The heads of galleries, for a front.
