@@ -13,7 +13,7 @@ pub const ENV_PREFIX: &str = "THENAR_";
 /// Variables with this prefix that are not settings of the server.
 const ENV_OTHERS: [&str; 3] = ["CLIENT_", "KERNEL", "LOG"];
 /// Settings that say where a key or a password comes from.
-const KEY_SOURCES: [&str; 3] = ["kek", "backup_kek", "catalog.password"];
+const KEY_SOURCES: [&str; 4] = ["kek", "backup_kek", "catalog.password", "cluster.catalog_kek"];
 /// The setting that somebody may put a password into.
 const ADDRESS: &str = "catalog.address";
 

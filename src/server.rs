@@ -16,6 +16,7 @@ mod health;
 mod init;
 mod kek;
 mod listen;
+mod nodes;
 pub mod pki;
 mod probes;
 mod receipt;

@@ -1,4 +1,4 @@
-//! Galleries whose catalogs are in a database that many nodes share, as nodes and fronts read them: heads by the tenants' secrets. Keeps no key itself.
+//! Galleries whose catalogs are in a database that many nodes share, as nodes and fronts read them: heads by the tenants' secrets, and the register. Keeps no key itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use super::error::node_error;
 use super::import::blocking;
 use super::node::NodeError;
 use super::placed::heads::{GalleryHead, Heads, HeadsRead};
+use super::placed::register::{Entry, Register, RegisterRead};
 use crate::keys::epochs::Epochs;
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
@@ -34,6 +35,10 @@ pub struct TenantKeys {
 pub trait Keyholder: Send + Sync + 'static {
     /// The catalogs' secrets of all tenants that there are.
     fn secrets(&self) -> Result<BTreeMap<TenantId, SecretKey>, StorageError>;
+    /// The catalog's secret of one; `None` where there is none.
+    fn secret(&self, tenant: &TenantId) -> Result<Option<SecretKey>, StorageError>;
+    /// The same after a look at where it is kept, since what was there before does not fit: the tenant may have been made anew.
+    fn later_secret(&self, tenant: &TenantId) -> Result<Option<SecretKey>, StorageError>;
     /// All keys of one.
     fn keys(&self, tenant: &TenantId) -> Result<TenantKeys, StorageError>;
 }
@@ -64,11 +69,65 @@ impl ClusterHeads {
 impl Heads for ClusterHeads {
     async fn read(&self, tenants: &BTreeSet<TenantId>) -> Result<HeadsRead, NodeError> {
         let (cluster, keys, tenants) = (Arc::clone(&self.cluster), Arc::clone(&self.keys), tenants.clone());
+        blocking(move || read(&cluster, &*keys, &tenants).map_err(|error| unreadable(&error))).await
+    }
+}
+
+/// Those whose secret does not open their head are read once more, by the secret that they have then.
+fn read(
+    cluster: &Cluster,
+    keys: &dyn Keyholder,
+    tenants: &BTreeSet<TenantId>,
+) -> Result<HeadsRead, StorageError> {
+    let mut secrets = BTreeMap::new();
+    for tenant in tenants {
+        if let Some(secret) = keys.secret(tenant)? {
+            secrets.insert(tenant.clone(), secret);
+        }
+    }
+    let mut read = cluster.heads(&secrets)?;
+    let is_damaged = |told: &Result<GalleryReading, StorageError>| {
+        matches!(told, Err(StorageError::CatalogDamaged { .. }))
+    };
+    let mut later = BTreeMap::new();
+    for (tenant, _) in read.iter().filter(|(_, told)| is_damaged(told)) {
+        if let Some(secret) = keys.later_secret(tenant)?
+            && secrets.get(tenant) != Some(&secret)
+        {
+            later.insert(tenant.clone(), secret);
+        }
+    }
+    if !later.is_empty() {
+        read.extend(cluster.heads(&later)?);
+    }
+    Ok(of_front(read))
+}
+
+/// The register of nodes, for a front.
+pub struct ClusterRegister(Arc<Cluster>);
+
+impl ClusterRegister {
+    /// The one in this database.
+    pub fn new(cluster: Arc<Cluster>) -> Self {
+        Self(cluster)
+    }
+}
+
+#[async_trait]
+impl Register for ClusterRegister {
+    async fn read(&self) -> Result<RegisterRead, NodeError> {
+        let cluster = Arc::clone(&self.0);
         blocking(move || {
-            let mut secrets = keys.secrets().map_err(|error| unreadable(&error))?;
-            secrets.retain(|tenant, _| tenants.contains(tenant));
-            let read = cluster.heads(&secrets).map_err(|error| unreadable(&error))?;
-            Ok(of_front(read))
+            let read = cluster.nodes().map_err(|error| unreadable(&error))?;
+            let nodes = read.members.nodes().iter().map(|(id, registered)| Entry {
+                id: *id,
+                address: read.addresses.get(id).cloned().unwrap_or_default(),
+                registered: *registered,
+            });
+            Ok(RegisterRead {
+                generation: read.members.generation(),
+                nodes: nodes.collect(),
+            })
         })
         .await
     }

@@ -74,6 +74,11 @@ impl RemoteNode {
         self.client.store(Arc::new(client(channel)));
     }
 
+    /// Whether nobody else has a clone of it.
+    pub fn is_last(&self) -> bool {
+        Arc::strong_count(&self.client) == 1
+    }
+
     fn client(&self) -> Client {
         Client::clone(&self.client.load())
     }

@@ -1,17 +1,15 @@
 //! Builds the tiers that a process runs, from the data directory up. Listens to nothing.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
-use super::config::{Config, RemoteNode as RemoteNodeConfig};
+use super::config::Config;
 use super::tls::material::{ClientSide, TlsFiles};
-use super::{Mode, ServerError, catalog, pki};
+use super::{Mode, ServerError, catalog, nodes, pki};
 use crate::engine::{DeviceStatus, Engine, EngineConfig};
 use crate::front::route::Routes;
 use crate::front::{Front, FrontConfig};
@@ -19,17 +17,9 @@ use crate::keys::keyring::Keyring;
 use crate::matcher::home::Home;
 use crate::matcher::local::{LocalNode, MatcherConfig};
 use crate::matcher::node::Node;
-use crate::matcher::remote::RemoteNode;
 use crate::storage::data_dir::DataDir;
 use crate::storage::database::Database;
 use crate::storage::journal::Journal;
-
-/// Longest time to a connection with a match node.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// How often a connection with a match node is tried, so that a node that went away is noticed.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// How long it may leave that unanswered.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a process runs.
 pub(super) struct Tiers {
@@ -95,7 +85,7 @@ pub(super) async fn tiers(
         (_, node) => {
             let routes = match (node, shown) {
                 (Some(node), _) => Routes::single(node),
-                (None, Some(shown)) => remote_routes(config, &shown)?,
+                (None, Some(shown)) => nodes::routes(config, &shown)?,
                 (None, None) => Err(ServerError::Transport(
                     "no certificate for match nodes".to_owned(),
                 ))?,
@@ -235,54 +225,6 @@ fn front_config(config: &Config) -> FrontConfig {
         guard: config.guard,
         sealed: config.sealed_probes,
     }
-}
-
-fn remote_routes(config: &Config, shown: &watch::Receiver<ClientSide>) -> Result<Routes, ServerError> {
-    let mut nodes: BTreeMap<String, Arc<dyn Node>> = BTreeMap::new();
-    for (name, remote) in &config.routes.nodes {
-        let node = RemoteNode::connect(name.clone(), channel(remote, &shown.borrow())?);
-        tokio::spawn(reconnect(node.clone(), remote.clone(), shown.clone()));
-        nodes.insert(name.clone(), Arc::new(node));
-    }
-    Ok(Routes::table(
-        config.routes.tenants.clone(),
-        nodes,
-        config.routes.default.clone(),
-    )?)
-}
-
-/// Gives the node a new channel whenever there is another certificate to show or another list; calls under way end on the former one.
-async fn reconnect(node: RemoteNode, remote: RemoteNodeConfig, mut shown: watch::Receiver<ClientSide>) {
-    while shown.changed().await.is_ok() {
-        let channel = channel(&remote, &shown.borrow_and_update());
-        match channel {
-            Ok(channel) => node.reconnect(channel),
-            Err(error) => tracing::error!(%error, "the former channel to a match node stays"),
-        }
-    }
-}
-
-fn channel(remote: &RemoteNodeConfig, shown: &ClientSide) -> Result<Channel, ServerError> {
-    let host = remote
-        .address
-        .rsplit_once(':')
-        .map_or(remote.address.as_str(), |(host, _)| host)
-        .trim_matches(['[', ']']);
-    let tls = ClientTlsConfig::new()
-        .identity(shown.identity.clone())
-        // A node that stands still lets connections begin and says nothing then.
-        .timeout(CONNECT_MAX)
-        .domain_name(remote.server_name.as_deref().unwrap_or(host));
-    let endpoint = Endpoint::from_shared(format!("https://{}", remote.address))
-        .and_then(|endpoint| endpoint.tls_config_with_verifier(tls, Arc::clone(&shown.verifier)))
-        .map_err(|error| ServerError::Transport(format!("{}: {error}", remote.address)))?;
-    Ok(endpoint
-        .connect_timeout(CONNECT_MAX)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true)
-        .connect_lazy())
 }
 
 /// The files that callers of the public API see.

@@ -52,6 +52,8 @@ pub struct Config {
     pub storage: Storage,
     /// The database that has the tenants' catalogs; none keeps them in the data directory.
     pub catalog: Catalog,
+    /// Nodes and fronts that share catalogs and segments.
+    pub cluster: Cluster,
     /// Search.
     pub engine: Engine,
     /// Upkeep of galleries.
@@ -178,6 +180,22 @@ pub struct Catalog {
     pub statement_seconds_max: u64,
 }
 
+/// Nodes and fronts that share catalogs and segments. What has no note on it is of `thenar match` and `thenar front` alike, and the same on all of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cluster {
+    /// Whether this server is one of a cluster.
+    pub enabled: bool,
+    /// Nodes that have each part of a gallery.
+    pub replicas: usize,
+    /// The key of the keyring that has the secrets of catalogs, which nodes and fronts open; `None` takes that of the server's own keyring.
+    pub catalog_kek: Option<KekSource>,
+    /// Host and port where fronts reach this node; `None` takes where it listens. Of a node.
+    pub address: Option<String>,
+    /// Codes that this node may hold, in MiB, by which it gets its share of all galleries; 0 takes `engine.resident_bytes_max`. Of a node.
+    pub weight_mib: u32,
+}
+
 /// Search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -298,6 +316,7 @@ impl Default for Config {
             backup_kek: None,
             storage: Storage::default(),
             catalog: Catalog::default(),
+            cluster: Cluster::default(),
             engine: Engine::default(),
             matcher: Matcher::default(),
             front: Front::default(),
@@ -365,6 +384,18 @@ impl Default for Objects {
             cache: None,
             cache_bytes_max: 64 << 30,
             fetches_max: 4,
+        }
+    }
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            replicas: 2,
+            catalog_kek: None,
+            address: None,
+            weight_mib: 0,
         }
     }
 }
@@ -448,6 +479,12 @@ impl Config {
     /// The key that backups are sealed with.
     pub fn backup_kek_source(&self) -> KekSource {
         self.backup_kek.clone().unwrap_or_else(|| self.kek_source())
+    }
+
+    /// The key of the keyring with the secrets of a cluster's catalogs.
+    pub fn catalog_kek_source(&self) -> KekSource {
+        let source = self.cluster.catalog_kek.clone();
+        source.unwrap_or_else(|| self.kek_source())
     }
 
     /// Where the erasure journal is.

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::mpsc;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::AbortHandle;
 
 use super::error::StorageError;
 
@@ -36,6 +37,12 @@ impl Bridge {
             let _ = done.send(work.await);
         });
         result.recv().expect("work panics only where it is wrong")
+    }
+
+    /// Lets `work` run until it ends or is aborted. Nobody waits for it.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        let runtime = self.0.as_ref().expect("there until dropped");
+        runtime.spawn(work).abort_handle()
     }
 }
 

@@ -23,6 +23,10 @@ const FORMAT_WORD: &str = "thenar";
 /// What a process locks.
 pub(super) const LOCK_FILE: &str = "LOCK";
 const TENANTS_DIR: &str = "tenants";
+/// Which node of a cluster the directory's process is.
+const NODE_FILE: &str = "NODE";
+/// Takes the place of [`NODE_FILE`] once it is durable.
+const NEXT_NODE_FILE: &str = "NODE.next";
 /// A tenant that is being created, under a name that no tenant can have.
 const NEW_PREFIX: &str = ".new-";
 /// The next generation of a tenant whose keys are rotated, and after their exchange the former one.
@@ -116,6 +120,23 @@ impl DataDir {
         };
         dir.clear_leftovers()?;
         Ok(dir)
+    }
+
+    /// Which node of a cluster the process is that holds this directory: a random number, made when it is first asked for. A copy of the directory is the same node.
+    pub fn node(&self) -> Result<Ulid, StorageError> {
+        let path = self.path.join(NODE_FILE);
+        if !path.exists() {
+            let next = self.path.join(NEXT_NODE_FILE);
+            if next.exists() {
+                // Of a start that was cut off.
+                fs::remove_file(&next).map_err(|e| StorageError::io("remove", &next, e))?;
+            }
+            durable::write_file(&next, format!("{}\n", Ulid::generate()).as_bytes())?;
+            durable::rename(&next, &path)?;
+        }
+        let text = fs::read_to_string(&path).map_err(|e| StorageError::io("read", &path, e))?;
+        let node = Ulid::from_string(text.trim_end());
+        node.map_err(|_| StorageError::damaged(&path, "it names no node".to_owned()))
     }
 
     /// The directory.

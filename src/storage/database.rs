@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, Pool, PoolError, Runtime as PoolRuntime, TimeoutType};
 use tokio::time::timeout;
+use tokio_postgres_rustls::MakeRustlsConnect;
 use zeroize::Zeroizing;
 
 use self::connect::{Connector, Target};
@@ -20,6 +21,7 @@ use crate::keys::secret::SecretKey;
 
 mod connect;
 pub(super) mod fault;
+pub mod notices;
 pub(super) mod tenants;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -85,6 +87,8 @@ pub struct Database(Arc<Shared>);
 struct Shared {
     /// Where it is, without what is secret.
     server: String,
+    /// How it is connected to.
+    to: (tokio_postgres::Config, Option<MakeRustlsConnect>),
     pool: Pool,
     answer_timeout: Duration,
     /// Where the driver runs. The server undoes what was not committed when it goes.
@@ -99,8 +103,8 @@ impl Database {
             config: to,
             tls,
         } = Target::of(config)?;
-        let manager =
-            Manager::from_connect(to, Connector { tls }, deadpool_postgres::ManagerConfig::default());
+        let (kept, connector) = ((to.clone(), tls.clone()), Connector { tls });
+        let manager = Manager::from_connect(to, connector, deadpool_postgres::ManagerConfig::default());
         let limit_ms = config.statement_timeout.as_millis();
         let limit = config.connect_timeout;
         // That a commit did not wait for its standby is told by a warning. A transaction that its client left open would keep a tenant's row locked.
@@ -128,6 +132,7 @@ impl Database {
             .map_err(|error| unreachable(&server, &error.to_string()))?;
         let database = Self(Arc::new(Shared {
             server,
+            to: kept,
             pool,
             answer_timeout: config.statement_timeout + ANSWER_SLACK,
             bridge: Bridge::start("database")?,

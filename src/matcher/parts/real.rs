@@ -58,6 +58,14 @@ impl Keyholder for Keys {
         Ok(BTreeMap::from([(tenant(), self.0.secret.clone())]))
     }
 
+    fn secret(&self, id: &TenantId) -> Result<Option<SecretKey>, StorageError> {
+        Ok((*id == tenant()).then(|| self.0.secret.clone()))
+    }
+
+    fn later_secret(&self, id: &TenantId) -> Result<Option<SecretKey>, StorageError> {
+        self.secret(id)
+    }
+
     fn keys(&self, id: &TenantId) -> Result<TenantKeys, StorageError> {
         assert_eq!(*id, tenant());
         Ok(self.0.clone())

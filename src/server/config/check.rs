@@ -4,6 +4,7 @@ use std::num::NonZeroU16;
 use std::path::Path;
 
 use super::{Config, LimitError};
+use crate::cluster::placement::REPLICAS_MAX;
 use crate::front::quota::IDLE as QUOTA_IDLE;
 use crate::model::signature::DIM_MAX;
 use crate::service::routes::CALLS_MAX;
@@ -112,6 +113,7 @@ impl Config {
         }
         self.check_catalog()?;
         self.check_objects()?;
+        self.check_cluster()?;
         self.check_front()?;
         self.check_tls()?;
         self.check_traces()?;
@@ -283,6 +285,50 @@ impl Config {
             if is_set {
                 return limit(setting, "is set and storage.objects.url is not".to_owned());
             }
+        }
+        Ok(())
+    }
+
+    fn check_cluster(&self) -> Result<(), LimitError> {
+        let cluster = &self.cluster;
+        within("cluster.replicas", cluster.replicas, 1, REPLICAS_MAX)?;
+        if !cluster.enabled {
+            for (setting, is_set) in [
+                ("cluster.catalog_kek", cluster.catalog_kek.is_some()),
+                ("cluster.address", cluster.address.is_some()),
+                ("cluster.weight_mib", cluster.weight_mib != 0),
+            ] {
+                if is_set {
+                    return limit(setting, "is set and cluster.enabled is not".to_owned());
+                }
+            }
+            return Ok(());
+        }
+        if self.storage.objects.url.is_none() {
+            return limit(
+                "cluster.enabled",
+                "needs catalog.address and storage.objects.url, where its servers find what they share"
+                    .to_owned(),
+            );
+        }
+        if self.storage.journal.is_some() {
+            return limit(
+                "storage.journal",
+                "is set and cluster.enabled too: a cluster has no erasure journal yet".to_owned(),
+            );
+        }
+        if !self.routes.nodes.is_empty() {
+            return limit(
+                "routes.nodes",
+                "is set and cluster.enabled too: the fronts of a cluster find its nodes in the catalog"
+                    .to_owned(),
+            );
+        }
+        if let Some(address) = cluster.address.as_ref().filter(|address| !is_address(address)) {
+            return limit(
+                "cluster.address",
+                format!("is {address:?}; HOST:PORT is expected"),
+            );
         }
         Ok(())
     }

@@ -1,0 +1,306 @@
+//! Promise: nodes that share catalogs and segments are one to whoever asks through any front: what was acknowledged through one is found through the other at once, and nobody is found whom it forgot, while nodes come and go.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use thenar::keys::provider::KekSource;
+use thenar::proto::v1::Decision;
+use thenar::server::config::Config;
+use thenar::server::pki::NodeKind;
+use thenar::server::{Mode, Server, migrate};
+use tokio::time::timeout;
+use tonic::Code;
+
+use crate::harness::postgres::Server as Postgres;
+use crate::harness::{Caller, PATIENCE, World, palm, policy};
+
+/// Enrolled references that make a segment.
+const FLUSH_ROWS: usize = 16;
+
+/// A database, a directory as object store, match nodes and fronts in this process.
+struct Clustered {
+    postgres: Postgres,
+    store: TempDir,
+    /// Has the authority of all certificates and the key of all keyrings.
+    home: World,
+    nodes: Vec<Running>,
+    fronts: Vec<Running>,
+}
+
+/// A server and its data directory.
+struct Running {
+    world: World,
+    server: Option<Server>,
+}
+
+impl Clustered {
+    /// `None` where PostgreSQL is not installed.
+    async fn start(nodes: usize, fronts: usize) -> Option<Self> {
+        let mut cluster = Self {
+            postgres: Postgres::start()?,
+            store: tempfile::tempdir().expect("a directory"),
+            home: World::prepare(),
+            nodes: Vec::new(),
+            fronts: Vec::new(),
+        };
+        let made = cluster.settings(&cluster.home);
+        tokio::task::spawn_blocking(move || migrate(&made))
+            .await
+            .expect("it ends")
+            .expect("made");
+        for _ in 0..nodes {
+            cluster.add_node().await;
+        }
+        for _ in 0..fronts {
+            cluster.add_front().await;
+        }
+        Some(cluster)
+    }
+
+    fn settings(&self, world: &World) -> Config {
+        let mut config = world.config();
+        config.kek = Some(KekSource::File(self.home.data().join("kek")));
+        config.cluster.enabled = true;
+        config.catalog.address = Some(self.postgres.address("postgres"));
+        config.storage.objects.url = Some(format!("file://{}", self.store.path().display()));
+        config.matcher.flush_rows = FLUSH_ROWS;
+        config.drain_seconds_max = 60;
+        config.tls.ca = Some(self.home.ca());
+        let tls = world.data().join("clustered");
+        config.tls.cert = Some(tls.join("server.pem"));
+        config.tls.key = Some(tls.join("server.key"));
+        config.tls.node_cert = Some(tls.join("node.pem"));
+        config.tls.node_key = Some(tls.join("node.key"));
+        config
+    }
+
+    /// A data directory with certificates.
+    fn world(&self, kind: NodeKind, name: &str) -> World {
+        let world = World::prepare();
+        let (pki, tls) = (self.home.pki(), world.data().join("clustered"));
+        let hosts = ["127.0.0.1".to_owned()];
+        let shown = pki.issue_server(&hosts).expect("issued");
+        shown.write(&tls, "server").expect("written");
+        let between = pki.issue_node(kind, name, &hosts).expect("issued");
+        between.write(&tls, "node").expect("written");
+        world
+    }
+
+    async fn add_node(&mut self) {
+        let world = self.world(NodeKind::Match, &format!("match-{}", self.nodes.len()));
+        let server = Server::start(self.settings(&world), Mode::Match).await;
+        let server = Some(server.expect("the node starts"));
+        self.nodes.push(Running { world, server });
+    }
+
+    async fn add_front(&mut self) {
+        let world = self.world(NodeKind::Front, &format!("front-{}", self.fronts.len()));
+        let server = Server::start(self.settings(&world), Mode::Front).await;
+        let server = Some(server.expect("the front starts"));
+        self.fronts.push(Running { world, server });
+    }
+
+    /// Hands over what a node has, and ends it.
+    async fn stop_node(&mut self, at: usize) {
+        let node = self.nodes.get_mut(at).expect("there");
+        let server = node.server.take().expect("it runs");
+        server.stop().await.expect("it stops well");
+    }
+
+    /// On the directory that it had.
+    async fn restart_node(&mut self, at: usize) {
+        let config = self.settings(&self.nodes.get(at).expect("there").world);
+        let server = Server::start(config, Mode::Match).await.expect("it starts");
+        self.nodes.get_mut(at).expect("there").server = Some(server);
+    }
+
+    async fn caller(&self, front: usize, certificate: (String, String)) -> Caller {
+        let front = self.fronts.get(front).and_then(|front| front.server.as_ref());
+        let address = front.expect("it runs").address().to_string();
+        let caller = Caller::connect(&address, &self.home.ca(), Some(certificate)).await;
+        caller.expect("let in")
+    }
+
+    async fn operator(&self, front: usize, tenant: &str) -> Caller {
+        self.caller(front, self.home.member(tenant, "operator", "ops")).await
+    }
+
+    async fn admin(&self) -> Caller {
+        self.caller(0, self.home.administrator()).await
+    }
+
+    /// Segments in the store.
+    fn objects(&self) -> Vec<PathBuf> {
+        files(self.store.path().to_owned())
+    }
+
+    async fn stop(mut self) {
+        for front in &mut self.fronts {
+            let server = front.server.take().expect("it runs");
+            server.stop().await.expect("it stops well");
+        }
+        // Where nobody is left to take over, a drain would last.
+        for node in &mut self.nodes {
+            drop(node.server.take());
+        }
+    }
+}
+
+/// Segments under a directory.
+fn files(dir: PathBuf) -> Vec<PathBuf> {
+    let (mut dirs, mut found) = (vec![dir], Vec::new());
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).into_iter().flatten() {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "seg") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+async fn found(caller: &mut Caller, seed: u64) -> Option<String> {
+    let answer = caller.identify(&palm(seed)).await.expect("answered");
+    (answer.decision() == Decision::Match).then_some(answer.subject_id)
+}
+
+/// Whether a person has no signature in a segment of a tenant any more, which the receipt says.
+async fn await_segments(caller: &mut Caller, tenant: &str, at_least: u64) {
+    let there = async {
+        loop {
+            let stats = caller.stats(tenant).await.expect("told");
+            if stats.segments >= at_least {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, there).await.expect("rows become segments");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_front_was_told_the_other_finds() {
+    let Some(cluster) = Clustered::start(2, 2).await else { return };
+    let mut admin = cluster.admin().await;
+    for tenant in ["acme", "other"] {
+        admin.create_tenant(tenant, policy(0.5)).await.expect("created");
+    }
+    let again = admin.create_tenant("acme", policy(0.5)).await;
+    again.expect("the same again is answered as the first time");
+    let mut one = cluster.operator(0, "acme").await;
+    let mut other = cluster.operator(1, "acme").await;
+    let mut elsewhere = cluster.operator(1, "other").await;
+    for seed in 0..40 {
+        let (teller, asker) = if seed % 2 == 0 { (&mut one, &mut other) } else { (&mut other, &mut one) };
+        let subject = format!("s-{seed}");
+        teller.enroll(&subject, &palm(seed)).await.expect("enrolled");
+        assert_eq!(found(asker, seed).await, Some(subject.clone()), "found at once");
+        assert_eq!(found(&mut elsewhere, seed).await, None, "of another tenant");
+        assert!(asker.verify(&subject, &palm(seed)).await.expect("compared").is_match);
+    }
+    let nearest = one.investigate(&palm(7), 5).await.expect("ranked");
+    assert_eq!(nearest.candidates.first().map(|best| best.subject_id.as_str()), Some("s-7"));
+    for seed in [3, 20] {
+        let erased = one.erase(&format!("erase-{seed}"), &format!("s-{seed}")).await;
+        erased.expect("erased");
+        for asker in [&mut one, &mut other] {
+            assert_eq!(found(asker, seed).await, None, "forgotten at once");
+        }
+    }
+    let unknown = other.subject("s-3").await.expect_err("forgotten");
+    assert_eq!(unknown.code(), Code::NotFound, "{unknown:?}");
+    let repeated = one.erase("erase-3", "s-3").await.expect("the same answer");
+    assert_eq!(repeated.subject_id, "s-3");
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_erased_leaves_the_store_and_every_cache() {
+    let Some(cluster) = Clustered::start(3, 1).await else { return };
+    let mut admin = cluster.admin().await;
+    admin.create_tenant("acme", policy(0.5)).await.expect("created");
+    let mut caller = cluster.operator(0, "acme").await;
+    let count = 3 * FLUSH_ROWS as u64;
+    for seed in 0..count {
+        caller.enroll(&format!("s-{seed}"), &palm(seed)).await.expect("enrolled");
+    }
+    await_segments(&mut admin, "acme", 1).await;
+    let before = cluster.objects();
+    let erased = caller.erase("erase", "s-0").await.expect("erased");
+    caller.await_purged(erased.erasure).await;
+    let after = cluster.objects();
+    let gone: Vec<_> = before.iter().filter(|path| !after.contains(path)).collect();
+    assert!(!gone.is_empty(), "a segment was written anew");
+    for node in &cluster.nodes {
+        for copy in files(node.world.data().join("cache")) {
+            let is_gone = gone.iter().any(|path| path.file_name() == copy.file_name());
+            assert!(!is_gone, "a node has a copy of what was purged: {}", copy.display());
+        }
+    }
+    assert_eq!(found(&mut caller, 0).await, None);
+    for seed in 1..count {
+        assert_eq!(found(&mut caller, seed).await, Some(format!("s-{seed}")));
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_come_and_go_and_everybody_is_found_all_the_while() {
+    let Some(mut cluster) = Clustered::start(2, 1).await else { return };
+    let mut admin = cluster.admin().await;
+    admin.create_tenant("acme", policy(0.5)).await.expect("created");
+    let mut caller = cluster.operator(0, "acme").await;
+    for seed in 0..40 {
+        caller.enroll(&format!("s-{seed}"), &palm(seed)).await.expect("enrolled");
+    }
+    await_segments(&mut admin, "acme", 1).await;
+    cluster.add_node().await;
+    cluster.stop_node(0).await;
+    for seed in 0..40 {
+        assert_eq!(found(&mut caller, seed).await, Some(format!("s-{seed}")));
+    }
+    caller.erase("erase", "s-1").await.expect("erased");
+    cluster.restart_node(0).await;
+    cluster.stop_node(1).await;
+    for seed in 0..40 {
+        let expected = (seed != 1).then(|| format!("s-{seed}"));
+        assert_eq!(found(&mut caller, seed).await, expected);
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_is_dropped_for_all_and_made_anew_empty() {
+    let Some(cluster) = Clustered::start(2, 2).await else { return };
+    let mut admin = cluster.admin().await;
+    admin.create_tenant("acme", policy(0.5)).await.expect("created");
+    let [mut one, mut other] = [cluster.operator(0, "acme").await, cluster.operator(1, "acme").await];
+    for seed in 0..20 {
+        one.enroll(&format!("s-{seed}"), &palm(seed)).await.expect("enrolled");
+    }
+    assert_eq!(found(&mut other, 5).await.as_deref(), Some("s-5"));
+    admin.drop_tenant("acme").await.expect("dropped");
+    for caller in [&mut one, &mut other] {
+        let refused = caller.identify(&palm(5)).await.expect_err("no such tenant");
+        assert_eq!(refused.code(), Code::NotFound, "{refused:?}");
+    }
+    assert!(cluster.objects().is_empty(), "its segments are destroyed");
+    admin.create_tenant("acme", policy(0.5)).await.expect("made anew");
+    for caller in [&mut one, &mut other] {
+        let answered = async {
+            // The other front has the keys of before until it is told that they are stale.
+            loop {
+                match caller.identify(&palm(5)).await {
+                    Ok(answer) => return answer.decision(),
+                    Err(refused) => assert_ne!(refused.code(), Code::Internal, "{refused:?}"),
+                }
+            }
+        };
+        let decision = timeout(PATIENCE, answered).await.expect("served again");
+        assert_eq!(decision, Decision::NoMatch, "nobody is enrolled");
+    }
+    cluster.stop().await;
+}
