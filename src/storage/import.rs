@@ -31,9 +31,27 @@ pub enum ImportStart {
     New(Importer),
 }
 
+/// Where the rows of an import go.
+pub(super) trait Target: Send + Sync {
+    /// Refuses early who is enrolled already; the commit finds those who are enrolled meanwhile.
+    fn first_known(&self, subject_ids: &[SubjectId]) -> Result<Option<SubjectId>, StorageError>;
+    /// Gives out so many reference numbers and subject handles; the last ones before them.
+    fn reserve(&self, count: u64) -> Result<(u64, u64), StorageError>;
+    /// Begins a segment of so many rows.
+    fn begin(&self, rows: u32) -> Result<SegmentWriter, StorageError>;
+    /// Makes a full segment durable where it is to stay.
+    fn finish(&self, file: SegmentWriter) -> Result<WrittenSegment, StorageError>;
+    /// Lists all segments in one transaction. Their numbers in order; none where the request was answered before.
+    fn commit(&self, imported: &ImportedRows<'_>) -> Result<(ImportAnswer, Vec<u32>), StorageError>;
+    /// Destroys segments that are not listed.
+    fn discard(&self, written: &[Ulid]);
+    /// Lets go of all segments that were begun: they are destroyed, or listed, or may be.
+    fn release(&self, begun: &[Ulid]);
+}
+
 /// Takes in rows. Nothing of them is seen before [`Importer::commit`]; dropped, it leaves nothing.
 pub struct Importer {
-    shared: Arc<Shared>,
+    target: Box<dyn Target>,
     header: ImportWrite,
     /// The last erasure before it began. Who is erased later is not brought back by rows that were sent before.
     erasure: u64,
@@ -51,30 +69,18 @@ pub struct Importer {
 impl Store {
     /// Begins an import of exactly `header.rows` rows.
     pub fn import(&self, header: ImportWrite) -> Result<ImportStart, StorageError> {
-        if header.rows > IMPORT_ROWS_MAX {
-            return Err(StorageError::Limit {
-                limit: "rows of an import",
-                max: IMPORT_ROWS_MAX,
-                value: header.rows,
-            });
-        }
+        Importer::check(&header)?;
         self.0.writer.lock().check()?;
         let erasure = self.0.state.lock().last_erasure;
         let asked = (&header.request_id, Some(&header.request_digest));
         let answered = self.0.readers.imported(asked.0, asked.1)?;
         Ok(match answered {
             Some(answer) => ImportStart::Replayed(answer),
-            None => ImportStart::New(Importer {
-                shared: Arc::clone(&self.0),
+            None => ImportStart::New(Importer::new(
+                Box::new(InStore(Arc::clone(&self.0))),
                 header,
                 erasure,
-                subjects: IndexMap::new(),
-                outstanding: VecDeque::new(),
-                pushed: 0,
-                file: None,
-                written: Vec::new(),
-                begun: Vec::new(),
-            }),
+            )),
         })
     }
 
@@ -85,6 +91,33 @@ impl Store {
 }
 
 impl Importer {
+    /// Refuses what no import may announce.
+    pub(super) fn check(header: &ImportWrite) -> Result<(), StorageError> {
+        if header.rows > IMPORT_ROWS_MAX {
+            return Err(StorageError::Limit {
+                limit: "rows of an import",
+                max: IMPORT_ROWS_MAX,
+                value: header.rows,
+            });
+        }
+        Ok(())
+    }
+
+    /// Of rows that go to a target. `erasure` is the last one before it began.
+    pub(super) fn new(target: Box<dyn Target>, header: ImportWrite, erasure: u64) -> Self {
+        Self {
+            target,
+            header,
+            erasure,
+            subjects: IndexMap::new(),
+            outstanding: VecDeque::new(),
+            pushed: 0,
+            file: None,
+            written: Vec::new(),
+            begun: Vec::new(),
+        }
+    }
+
     /// Gives new subjects their handles and references. One that is enrolled already, or came before in this import,
     /// is [`WriteError::SubjectExists`]; the import can then only be dropped.
     pub fn reserve(&mut self, subject_ids: &[SubjectId]) -> Result<Vec<RowId>, StorageError> {
@@ -93,8 +126,10 @@ impl Importer {
         if all > self.header.rows {
             return Err(self.row_count(all));
         }
-        self.refuse_known(subject_ids)?;
-        let (reference, handle) = self.shared.writer.lock().reserve(count)?;
+        if let Some(known) = self.target.first_known(subject_ids)? {
+            return Err(exists(&known));
+        }
+        let (reference, handle) = self.target.reserve(count)?;
         let ids: Vec<RowId> = (1..=count)
             .map(|n| RowId {
                 reference: reference + n,
@@ -108,17 +143,6 @@ impl Importer {
         }
         self.outstanding.extend(&ids);
         Ok(ids)
-    }
-
-    /// Refuses early who is enrolled already; the commit finds those who are enrolled meanwhile.
-    fn refuse_known(&self, subject_ids: &[SubjectId]) -> Result<(), StorageError> {
-        if self.shared.state.lock().subjects == 0 {
-            return Ok(());
-        }
-        match self.shared.readers.first_known(subject_ids)? {
-            Some(known) => Err(exists(&known)),
-            None => Ok(()),
-        }
     }
 
     /// Writes rows, which come in the order of their reservation.
@@ -146,7 +170,7 @@ impl Importer {
             self.pushed += (end - next) as u64;
             next = end;
             if file.room() == 0 {
-                self.written.push(self.shared.files.finish(*file)?);
+                self.written.push(self.target.finish(*file)?);
             } else {
                 self.file = Some(file);
             }
@@ -166,55 +190,30 @@ impl Importer {
             rows: self.subjects.as_slice(),
             segments: &self.written,
         };
-        let shared = &*self.shared;
-        let claimed = shared.change(|catalog| {
-            catalog.import(&imported, Timestamp::now(), &mut |entries| {
-                let lives = entries
-                    .iter()
-                    .map(|entry| shared.map(*entry, Arc::new(RwLock::default())))
-                    .collect::<Result<Vec<_>, _>>()?;
-                shared.publish(lives);
-                Ok(())
-            })
-        });
-        let (answer, numbers) = match claimed {
-            Ok((answer, entries)) => (
-                answer,
-                entries.iter().map(|entry| entry.number).collect::<Vec<_>>(),
-            ),
+        match self.target.commit(&imported) {
+            Ok((answer, numbers)) => {
+                if numbers.len() == self.written.len() {
+                    self.written.clear();
+                }
+                Ok((answer, numbers))
+            }
             Err(error) => {
                 if error.may_be_done() {
                     // The catalog may have them; the next open will know. Until then they stay among those that no purge destroys.
                     self.written.clear();
                     self.begun.clear();
                 }
-                return Err(error);
+                Err(error)
             }
-        };
-        if numbers.len() == self.written.len() {
-            self.release_files();
         }
-        Ok((answer, numbers))
     }
 
     fn begin_segment(&mut self) -> Result<Box<SegmentWriter>, StorageError> {
         let left = self.header.rows - self.pushed;
         let rows = u32::try_from(left).map_or(SEGMENT_ROWS_MAX, |left| left.min(SEGMENT_ROWS_MAX));
-        // Held while the file is made, so that a purge finds it in the set or not at all.
-        let mut importing = self.shared.importing.lock();
-        let file = self.shared.files.create(rows)?;
-        importing.insert(file.ulid());
+        let file = self.target.begin(rows)?;
         self.begun.push(file.ulid());
         Ok(Box::new(file))
-    }
-
-    /// Lets go of the written files without destroying them.
-    fn release_files(&mut self) {
-        let mut importing = self.shared.importing.lock();
-        self.written.clear();
-        for ulid in self.begun.drain(..) {
-            importing.remove(&ulid);
-        }
     }
 
     fn row_count(&self, found: u64) -> StorageError {
@@ -229,9 +228,63 @@ impl Importer {
 impl Drop for Importer {
     fn drop(&mut self) {
         drop(self.file.take());
-        let written = self.written.iter().map(|written| written.ulid);
-        self.shared.files.discard(written);
-        self.release_files();
+        let written: Vec<Ulid> = self.written.iter().map(|written| written.ulid).collect();
+        self.target.discard(&written);
+        self.target.release(&self.begun);
+    }
+}
+
+/// Segments of a store.
+struct InStore(Arc<Shared>);
+
+impl Target for InStore {
+    fn first_known(&self, subject_ids: &[SubjectId]) -> Result<Option<SubjectId>, StorageError> {
+        if self.0.state.lock().subjects == 0 {
+            return Ok(None);
+        }
+        self.0.readers.first_known(subject_ids)
+    }
+
+    fn reserve(&self, count: u64) -> Result<(u64, u64), StorageError> {
+        self.0.writer.lock().reserve(count)
+    }
+
+    fn begin(&self, rows: u32) -> Result<SegmentWriter, StorageError> {
+        // Held while the file is made, so that a purge finds it in the set or not at all.
+        let mut importing = self.0.importing.lock();
+        let file = self.0.files.create(rows)?;
+        importing.insert(file.ulid());
+        Ok(file)
+    }
+
+    fn finish(&self, file: SegmentWriter) -> Result<WrittenSegment, StorageError> {
+        self.0.files.finish(file)
+    }
+
+    fn commit(&self, imported: &ImportedRows<'_>) -> Result<(ImportAnswer, Vec<u32>), StorageError> {
+        let shared = &*self.0;
+        let (answer, entries) = shared.change(|catalog| {
+            catalog.import(imported, Timestamp::now(), &mut |entries| {
+                let lives = entries
+                    .iter()
+                    .map(|entry| shared.map(*entry, Arc::new(RwLock::default())))
+                    .collect::<Result<Vec<_>, _>>()?;
+                shared.publish(lives);
+                Ok(())
+            })
+        })?;
+        Ok((answer, entries.iter().map(|entry| entry.number).collect()))
+    }
+
+    fn discard(&self, written: &[Ulid]) {
+        self.0.files.discard(written.iter().copied());
+    }
+
+    fn release(&self, begun: &[Ulid]) {
+        let mut importing = self.0.importing.lock();
+        for ulid in begun {
+            importing.remove(ulid);
+        }
     }
 }
 

@@ -122,7 +122,8 @@ impl Clustered {
     }
 
     async fn operator(&self, front: usize, tenant: &str) -> Caller {
-        self.caller(front, self.home.member(tenant, "operator", "ops")).await
+        self.caller(front, self.home.member(tenant, "operator", "ops"))
+            .await
     }
 
     async fn admin(&self) -> Caller {
@@ -183,7 +184,9 @@ async fn await_segments(caller: &mut Caller, tenant: &str, at_least: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_front_was_told_the_other_finds() {
-    let Some(cluster) = Clustered::start(2, 2).await else { return };
+    let Some(cluster) = Clustered::start(2, 2).await else {
+        return;
+    };
     let mut admin = cluster.admin().await;
     for tenant in ["acme", "other"] {
         admin.create_tenant(tenant, policy(0.5)).await.expect("created");
@@ -194,15 +197,28 @@ async fn what_one_front_was_told_the_other_finds() {
     let mut other = cluster.operator(1, "acme").await;
     let mut elsewhere = cluster.operator(1, "other").await;
     for seed in 0..40 {
-        let (teller, asker) = if seed % 2 == 0 { (&mut one, &mut other) } else { (&mut other, &mut one) };
+        let (teller, asker) = if seed % 2 == 0 {
+            (&mut one, &mut other)
+        } else {
+            (&mut other, &mut one)
+        };
         let subject = format!("s-{seed}");
         teller.enroll(&subject, &palm(seed)).await.expect("enrolled");
         assert_eq!(found(asker, seed).await, Some(subject.clone()), "found at once");
         assert_eq!(found(&mut elsewhere, seed).await, None, "of another tenant");
-        assert!(asker.verify(&subject, &palm(seed)).await.expect("compared").is_match);
+        assert!(
+            asker
+                .verify(&subject, &palm(seed))
+                .await
+                .expect("compared")
+                .is_match
+        );
     }
     let nearest = one.investigate(&palm(7), 5).await.expect("ranked");
-    assert_eq!(nearest.candidates.first().map(|best| best.subject_id.as_str()), Some("s-7"));
+    assert_eq!(
+        nearest.candidates.first().map(|best| best.subject_id.as_str()),
+        Some("s-7")
+    );
     for seed in [3, 20] {
         let erased = one.erase(&format!("erase-{seed}"), &format!("s-{seed}")).await;
         erased.expect("erased");
@@ -219,13 +235,18 @@ async fn what_one_front_was_told_the_other_finds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_erased_leaves_the_store_and_every_cache() {
-    let Some(cluster) = Clustered::start(3, 1).await else { return };
+    let Some(cluster) = Clustered::start(3, 1).await else {
+        return;
+    };
     let mut admin = cluster.admin().await;
     admin.create_tenant("acme", policy(0.5)).await.expect("created");
     let mut caller = cluster.operator(0, "acme").await;
     let count = 3 * FLUSH_ROWS as u64;
     for seed in 0..count {
-        caller.enroll(&format!("s-{seed}"), &palm(seed)).await.expect("enrolled");
+        caller
+            .enroll(&format!("s-{seed}"), &palm(seed))
+            .await
+            .expect("enrolled");
     }
     await_segments(&mut admin, "acme", 1).await;
     let before = cluster.objects();
@@ -237,7 +258,11 @@ async fn what_was_erased_leaves_the_store_and_every_cache() {
     for node in &cluster.nodes {
         for copy in files(node.world.data().join("cache")) {
             let is_gone = gone.iter().any(|path| path.file_name() == copy.file_name());
-            assert!(!is_gone, "a node has a copy of what was purged: {}", copy.display());
+            assert!(
+                !is_gone,
+                "a node has a copy of what was purged: {}",
+                copy.display()
+            );
         }
     }
     assert_eq!(found(&mut caller, 0).await, None);
@@ -249,12 +274,17 @@ async fn what_was_erased_leaves_the_store_and_every_cache() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_come_and_go_and_everybody_is_found_all_the_while() {
-    let Some(mut cluster) = Clustered::start(2, 1).await else { return };
+    let Some(mut cluster) = Clustered::start(2, 1).await else {
+        return;
+    };
     let mut admin = cluster.admin().await;
     admin.create_tenant("acme", policy(0.5)).await.expect("created");
     let mut caller = cluster.operator(0, "acme").await;
     for seed in 0..40 {
-        caller.enroll(&format!("s-{seed}"), &palm(seed)).await.expect("enrolled");
+        caller
+            .enroll(&format!("s-{seed}"), &palm(seed))
+            .await
+            .expect("enrolled");
     }
     await_segments(&mut admin, "acme", 1).await;
     cluster.add_node().await;
@@ -274,12 +304,19 @@ async fn nodes_come_and_go_and_everybody_is_found_all_the_while() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_is_dropped_for_all_and_made_anew_empty() {
-    let Some(cluster) = Clustered::start(2, 2).await else { return };
+    let Some(cluster) = Clustered::start(2, 2).await else {
+        return;
+    };
     let mut admin = cluster.admin().await;
     admin.create_tenant("acme", policy(0.5)).await.expect("created");
-    let [mut one, mut other] = [cluster.operator(0, "acme").await, cluster.operator(1, "acme").await];
+    let [mut one, mut other] = [
+        cluster.operator(0, "acme").await,
+        cluster.operator(1, "acme").await,
+    ];
     for seed in 0..20 {
-        one.enroll(&format!("s-{seed}"), &palm(seed)).await.expect("enrolled");
+        one.enroll(&format!("s-{seed}"), &palm(seed))
+            .await
+            .expect("enrolled");
     }
     assert_eq!(found(&mut other, 5).await.as_deref(), Some("s-5"));
     admin.drop_tenant("acme").await.expect("dropped");

@@ -14,7 +14,7 @@ use crate::storage::objects::cache::Source;
 use crate::storage::objects::key::{Home, ListedSegment, ObjectKey};
 use crate::storage::place::{RowPlanes, SEGMENT_ROWS_MAX, SegmentRows, StoredRow};
 use crate::storage::segment::format::{SegmentContext, ulid_of};
-use crate::storage::segment::writer::SegmentWriter;
+use crate::storage::segment::writer::{SegmentWriter, WrittenSegment};
 
 /// Where a node reads and writes segments. Any number of threads may call it; calls block.
 pub struct Segments {
@@ -99,9 +99,32 @@ impl Segments {
                 value: rows.ids.len() as u64,
             });
         }
-        let context = SegmentContext::new(&keys.home.tenant, keys.dimension, &keys.data_key);
-        let mut file = SegmentWriter::create(&self.staging, &context, count)?;
+        let mut file = self.begin(keys, count)?;
         file.push(rows, 0..rows.ids.len())?;
+        let written = self.finish(keys, file)?;
+        Ok(SegmentObject {
+            ulid: written.ulid,
+            rows: written.rows,
+            holes: written.holes,
+        })
+    }
+
+    /// Begins a file of so many rows, which is destroyed unless it is finished.
+    pub(in crate::storage) fn begin(
+        &self,
+        keys: &SegmentKeys,
+        rows: u32,
+    ) -> Result<SegmentWriter, StorageError> {
+        let context = SegmentContext::new(&keys.home.tenant, keys.dimension, &keys.data_key);
+        SegmentWriter::create(&self.staging, &context, rows)
+    }
+
+    /// Makes an object of a file. Durable when it returns; nothing lists it yet.
+    pub(in crate::storage) fn finish(
+        &self,
+        keys: &SegmentKeys,
+        file: SegmentWriter,
+    ) -> Result<WrittenSegment, StorageError> {
         let written = file.finish()?;
         let object = SegmentObject {
             ulid: written.ulid,
@@ -114,7 +137,7 @@ impl Segments {
             let _ = self.discard(keys, &object);
             return Err(error);
         }
-        Ok(object)
+        Ok(written)
     }
 
     /// Deletes an object that is listed nowhere and never will be.

@@ -20,17 +20,18 @@ use crate::cluster::followers::{Follower, Report, Write as Waiting};
 use crate::cluster::placement::NodeId;
 use crate::cluster::view::{self, Reading, Segment};
 use crate::model::checkpoint::SignedCheckpoint;
-use crate::model::id::SubjectId;
+use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::LinkKind;
 use crate::model::timestamp::Timestamp;
 use crate::storage::catalog::erase::Trace;
+use crate::storage::catalog::import::ImportedRows;
 use crate::storage::catalog::seam::{ReadCatalog, WriteCatalog};
 use crate::storage::catalog::segments::{Located, Tombstone};
 use crate::storage::database::transaction::statement;
 use crate::storage::error::StorageError;
 use crate::storage::place::{Place, RowId, StoredRow};
 use crate::storage::segment::writer::WrittenSegment;
-use crate::storage::write::{Answers, CandidateInfo, Write};
+use crate::storage::write::{Answers, CandidateInfo, ImportAnswer, Write};
 
 const FRESH: &str = select!(place, ", p.epoch, p.sealed FROM reference r
     LEFT JOIN pending p ON p.tenant = r.tenant AND p.reference = r.id WHERE r.tenant = $1 AND r.segment IS NULL ORDER BY r.id");
@@ -267,6 +268,30 @@ impl SharedCatalog {
     ) -> Result<Answers, StorageError> {
         let trace = |segment, row| Ok(Trace::of(&sealed(segment, row)?));
         self.writer.lock().commit(group, now, &trace)
+    }
+
+    /// The last erasure by now.
+    pub fn last_erasure(&self) -> Result<u64, StorageError> {
+        Ok(self.tenant.head()?.state.last_erasure)
+    }
+
+    /// The answer to an import, for as long as it is remembered; of another content than this digest's it is an error.
+    pub fn imported(
+        &self,
+        request: &RequestId,
+        digest: Option<&[u8; 32]>,
+    ) -> Result<Option<ImportAnswer>, StorageError> {
+        self.reader.imported(request, digest)
+    }
+
+    /// Takes in the rows of segments that are objects, all or none, as live ones; gives their numbers. None, with the answer, where the request was done before.
+    pub(in crate::storage) fn import(
+        &self,
+        imported: &ImportedRows<'_>,
+    ) -> Result<(ImportAnswer, Vec<u32>), StorageError> {
+        let mut writer = self.writer.lock();
+        let (answer, entries) = writer.import(imported, Timestamp::now(), &mut |_| Ok(()))?;
+        Ok((answer, entries.iter().map(|entry| entry.number).collect()))
     }
 
     /// Signs for the history as far as it is.
