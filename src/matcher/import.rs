@@ -1,6 +1,7 @@
 //! Import: many new subjects, all or none. Rows are taken as they come and begin to count in one transaction at the end; where they break off, what came is kept for a while.
 
 mod batch;
+pub(super) mod filling;
 pub(super) mod kept;
 
 use std::sync::Arc;

@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use half::f16;
 use zeroize::Zeroizing;
 
+use super::filling::Filling;
 use super::imported;
 use super::kept::Progress;
-use crate::engine::code::Codes;
 use crate::matcher::error::engine_error;
-use crate::matcher::load::planes_of;
 use crate::matcher::node::{ImportChunk, Imported, NodeError};
 use crate::matcher::tenant::Tenant;
 use crate::model::id::{RequestId, SubjectId};
-use crate::model::reject::Rejected;
 use crate::storage::import::Importer;
-use crate::storage::place::{RowId, SEGMENT_ROWS_MAX, SegmentRows};
+use crate::storage::place::RowId;
 
 /// An import under way. Dropped before its commit it leaves nothing behind.
 pub(super) struct Batch {
@@ -24,9 +21,7 @@ pub(super) struct Batch {
     pub(super) progress: Arc<Progress>,
     /// What the request's header comes to.
     pub(super) digest: [u8; 32],
-    /// Half-precision rows of the segment being filled.
-    exact: Zeroizing<Vec<u16>>,
-    ids: Vec<RowId>,
+    filling: Filling,
     /// First row and count of each segment's codes in the gallery, none of which counts yet.
     placed: Vec<(u32, u32)>,
 }
@@ -41,47 +36,27 @@ impl Batch {
     ) -> Self {
         Self {
             importer: Some(importer),
-            tenant,
             progress: Arc::new(Progress::new(request, announced)),
             digest,
-            exact: Zeroizing::new(Vec::new()),
-            ids: Vec::new(),
+            filling: Filling::new(tenant.spec.dimension),
+            tenant,
             placed: Vec::new(),
         }
     }
 
     /// Takes a chunk whole, or fails, which ends the import.
     pub(super) fn push(mut self: Box<Self>, chunk: ImportChunk) -> Result<Box<Self>, NodeError> {
-        let dimension = self.tenant.spec.dimension.get();
         let values = Zeroizing::new(chunk.values);
-        if values.len() != chunk.subject_ids.len() * dimension {
-            return Err(Rejected::new(
-                "rows",
-                format!(
-                    "{} coordinates came for {} rows of dimension {dimension}",
-                    values.len(),
-                    chunk.subject_ids.len()
-                ),
-            )
-            .into());
-        }
-        let (taken, announced) = (
-            self.progress.taken() + chunk.subject_ids.len() as u64,
-            self.progress.announced,
-        );
-        if taken > announced {
-            return Err(Rejected::new(
-                "header.rows",
-                format!("{announced} rows were announced and more came"),
-            )
-            .into());
-        }
+        let came = (values.len(), chunk.subject_ids.len());
+        let taken = self
+            .filling
+            .check(came, self.progress.taken(), self.progress.announced)?;
         let ids = self.reserve(&chunk.subject_ids)?;
-        for (id, row) in ids.into_iter().zip(values.chunks_exact(dimension)) {
-            self.ids.push(id);
-            self.exact
-                .extend(row.iter().map(|&value| f16::from_f32(value).to_bits()));
-            if self.ids.len() == SEGMENT_ROWS_MAX as usize {
+        for (id, row) in ids
+            .into_iter()
+            .zip(values.chunks_exact(self.tenant.spec.dimension.get()))
+        {
+            if self.filling.push(id, row) {
                 self.write_segment()?;
             }
         }
@@ -104,16 +79,8 @@ impl Batch {
 
     fn write_segment(&mut self) -> Result<(), NodeError> {
         let tenant = Arc::clone(&self.tenant);
-        let exact = std::mem::replace(&mut self.exact, Zeroizing::new(Vec::new()));
-        let ids = std::mem::take(&mut self.ids);
-        let rows: &[f16] = bytemuck::cast_slice(&exact);
-        let codes = Codes::encode(tenant.spec.dimension, rows);
-        let count = u32::try_from(ids.len()).expect("a segment's rows are numbered in 32 bits");
-        let rows = SegmentRows {
-            planes: planes_of(&codes),
-            exact: Zeroizing::new(exact.iter().flat_map(|bits| bits.to_le_bytes()).collect()),
-            ids,
-        };
+        let (codes, rows) = self.filling.take();
+        let count = u32::try_from(rows.ids.len()).expect("a segment's rows are numbered in 32 bits");
         self.importer()?
             .push(rows)
             .map_err(|error| tenant.storage_error(&error))?;
@@ -130,7 +97,7 @@ impl Batch {
 
     /// From here on the rows count, or none of them.
     pub(super) fn commit(mut self: Box<Self>) -> Result<Imported, NodeError> {
-        if !self.ids.is_empty() {
+        if !self.filling.is_empty() {
             self.write_segment()?;
         }
         let tenant = Arc::clone(&self.tenant);
