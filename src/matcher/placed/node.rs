@@ -1,6 +1,6 @@
 //! A whole cluster as one match node, as a front uses it: identifications go to all who hold parts, everything else to one node. Keeps no gallery.
 //!
-//! *One node* is the first owner of the tenant's fresh part that is not known to be out of reach. The next owner is asked where a node does not know the tenant, by which it says that it did
+//! *One node* is the first owner of the tenant's fresh part that left no call unanswered lately. The next owner is asked where a node does not know the tenant, by which it says that it did
 //! nothing, and where it can't serve it or is out of reach, provided that the request may be repeated: what only reads, and what is done once for a request id or by its nature. These may
 //! not, since the first node may have done them unheard, or have met a failure with an outcome that it does not know:
 //!
@@ -8,7 +8,7 @@
 //! * recording an event, which has no identity: it would stand in the history twice;
 //! * an import, whose rows come once.
 //!
-//! They are told as out of reach; after some such calls the node is asked last.
+//! They are told as out of reach; the next ones go to another node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -120,7 +120,7 @@ impl Nodes {
         let (now, owners) = (Instant::now(), self.owners(gallery, Part::Fresh));
         let known = |id: &NodeId| Some((*id, self.peers.get(id)?));
         let mut owners: Vec<(NodeId, &Peer)> = owners.iter().filter_map(known).collect();
-        owners.sort_by_key(|(_, peer)| !peer.record.lock().is_well(tenant, now));
+        owners.sort_by_key(|(_, peer)| peer.record.lock().doubts(tenant, now));
         owners
     }
 

@@ -147,10 +147,11 @@ impl Record {
         }
     }
 
-    /// Whether nothing speaks against asking it for a tenant. Whoever asks this does not look.
-    pub(super) fn is_well(&self, tenant: &TenantId, now: Instant) -> bool {
+    /// What speaks against asking it for a tenant what may be asked of nobody else after it: the least comes first. One call that was left unanswered is enough. Whoever asks this does not look.
+    pub(super) fn doubts(&self, tenant: &TenantId, now: Instant) -> (bool, u32) {
         let is_past = |fault: &Fault| fault.until <= now;
-        self.look_at.is_none() && self.faults.get(tenant).is_none_or(is_past)
+        let is_well = self.look_at.is_none() && self.faults.get(tenant).is_none_or(is_past);
+        (!is_well, self.misses)
     }
 
     fn took(&mut self, took: Duration) {

@@ -69,7 +69,7 @@ async fn an_error_for_a_tenant_is_remembered_for_that_tenant_and_for_longer_each
     for _ in 0..9 {
         record.failed(&tenant(), Instant::now());
         assert_eq!(record.standing(&tenant(), Instant::now()), Standing::Poor);
-        assert!(!record.is_well(&tenant(), Instant::now()));
+        assert_eq!(record.doubts(&tenant(), Instant::now()), (true, 0));
         assert_eq!(record.standing(&other, Instant::now()), Standing::Well);
         tokio::time::advance(wait.saturating_sub(millis(1))).await;
         assert_eq!(record.standing(&tenant(), Instant::now()), Standing::Poor);
@@ -108,4 +108,19 @@ async fn so_many_tenants_with_errors_are_remembered() {
         Standing::Poor
     );
     assert_eq!(record.faults.len(), 1, "the others' time is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_call_without_an_answer_is_a_doubt_and_any_word_takes_it_back() {
+    let mut record = Record::new();
+    let doubts = |record: &Record| record.doubts(&tenant(), Instant::now());
+    assert_eq!(doubts(&record), (false, 0));
+    record.missed(Instant::now());
+    assert_eq!(doubts(&record), (false, 1));
+    assert_eq!(record.standing(&tenant(), Instant::now()), Standing::Well);
+    record.lost(millis(50), Instant::now());
+    record.missed(Instant::now());
+    assert_eq!(doubts(&record), (true, 3));
+    record.spoke();
+    assert_eq!(doubts(&record), (false, 0));
 }
