@@ -181,7 +181,7 @@ pub(in crate::storage) fn open(
     migrate::check(database)?;
     let epochs = EpochKeys::open(&dir.join(EPOCHS_FILE), &keys.data_key)?;
     let tenant = Tenant::find(database, id, &keys.secret, Arc::new(epochs), signer)?;
-    let (head, listed, tombstones) = tenant.take_up(None)?;
+    let (head, listed, tombstones) = tenant.take_up()?;
     if listed
         .iter()
         .any(|(_, state)| !matches!(state, Segment::Live { .. }))

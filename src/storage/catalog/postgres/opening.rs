@@ -17,17 +17,12 @@ const SEGMENTS: &str = select!(segment, "FROM segment WHERE tenant = $1 ORDER BY
 pub(super) type TakenUp = (Head, Vec<(SegmentEntry, Segment)>, Vec<Tombstone>);
 
 impl Tenant {
-    /// Counts the rows against the tenant's row, and makes a change of it: so a tenant in the making is made.
-    pub(super) fn take_up(&self, standing: Option<Standing>) -> Result<TakenUp, StorageError> {
+    /// For a process that is alone from now on: counts the rows against the tenant's row, and makes a change of it. So a tenant in the making is made.
+    pub(super) fn take_up(&self) -> Result<TakenUp, StorageError> {
         repeat(|| {
-            let (transaction, mut head) = if let Some(standing) = standing {
-                let (transaction, head, _) = self.begin(standing)?;
-                (transaction, head)
-            } else {
-                let seen = self.seen();
-                let (transaction, rows) = self.database.begin(head::lock(self.number))?;
-                (transaction, self.look(Head::of(self, rows.first())?, seen)?)
-            };
+            let seen = self.seen();
+            let (transaction, rows) = self.database.begin(head::lock(self.number))?;
+            let mut head = self.look(Head::of(self, rows.first())?, seen)?;
             let rows = transaction.query_all(vec![
                 head::counts(self.number),
                 statement!(SEGMENTS, self.number),
@@ -41,6 +36,19 @@ impl Tenant {
             head.state.commits += 1;
             transaction.commit(vec![head.update(self)]).map_err(uncommitted)?;
             Ok((head, segments, tombstones))
+        })
+    }
+
+    /// For a node of a cluster: waits for a transaction of its former registration, and makes a tenant that is in the making. Counts nothing, since many nodes open a tenant, and again after each
+    /// registration: the fresh part and each segment are counted whenever they are loaded.
+    pub(super) fn join(&self, standing: Standing) -> Result<Head, StorageError> {
+        repeat(|| {
+            let (transaction, mut head, _) = self.begin(standing)?;
+            if head.state.commits == 0 {
+                head.state.commits = 1;
+                transaction.commit(vec![head.update(self)]).map_err(uncommitted)?;
+            }
+            Ok(head)
         })
     }
 }

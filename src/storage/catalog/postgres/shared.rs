@@ -97,7 +97,7 @@ impl SharedCatalog {
     ) -> Result<Self, StorageError> {
         // An epoch may end between the reading of the head and that of its key.
         let writer = while_epochs_end(|| {
-            let (head, _, _) = tenant.take_up(Some(standing))?;
+            let head = tenant.join(standing)?;
             tenant.writer(head, Mode::Shared(standing))
         })?;
         Ok(Self {
@@ -381,7 +381,7 @@ impl SharedCatalog {
 impl SharedCatalog {
     /// For the behaviours of all engines.
     pub(in crate::storage) fn into_seam(self) -> crate::storage::catalog::seam::OpenCatalog {
-        let (head, listed, tombstones) = self.tenant.take_up(Some(self.standing)).expect("read");
+        let (head, listed, tombstones) = self.tenant.take_up().expect("read");
         crate::storage::catalog::seam::OpenCatalog {
             spec: head.spec,
             segments: listed.into_iter().map(|(entry, _)| entry).collect(),

@@ -257,7 +257,7 @@ fn an_epoch_whose_end_was_cut_off_is_ended() {
     enrolled(&mut kept.open(), "s1", 1);
     let (database, epochs) = (connect(&kept.address), Arc::new(CutOff(kept.epochs())));
     let tenant = Tenant::find(&database, &id("acme"), &keys().secret, epochs, signer()).expect("found");
-    let (head, _, _) = tenant.take_up(None).expect("taken up");
+    let (head, _, _) = tenant.take_up().expect("taken up");
     let mut writer = tenant.writer(head, Mode::Alone).expect("opened");
     assert!(writer.forget_copies().expect("done"));
     let left = || [1, 2].map(|epoch| kept.epochs().read(epoch).expect("read").is_some());
