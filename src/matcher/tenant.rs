@@ -13,6 +13,7 @@ use super::import::kept::Imports;
 use super::load::Resident;
 use super::node::NodeError;
 use super::residency::Residency;
+use super::upkeep::Rest;
 use crate::engine::{Engine, GalleryId};
 use crate::model::id::TenantId;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus, TransformId};
@@ -49,6 +50,8 @@ pub(super) struct Tenant {
     pub(super) reopen_wanted: AtomicBool,
     /// An erasure, or the generation before, waits for its files to be cleaned.
     pub(super) purge_wanted: AtomicBool,
+    /// Of its upkeep.
+    pub(super) rest: Mutex<Rest>,
 }
 
 impl Tenant {
@@ -74,6 +77,7 @@ impl Tenant {
             successor: OnceLock::new(),
             reopen_wanted: AtomicBool::new(false),
             purge_wanted,
+            rest: Mutex::default(),
         })
     }
 

@@ -124,11 +124,6 @@ impl SegmentFiles {
         self.objects.is_some()
     }
 
-    /// Whether the store answers, where there is one.
-    pub(super) fn check(&self) -> Result<(), StorageError> {
-        self.objects.as_ref().map_or(Ok(()), |kept| kept.objects.check())
-    }
-
     /// Bytes of the file of so many rows.
     pub(super) fn file_len(&self, rows: u32) -> u64 {
         Layout::new(self.context.dimension, rows).file_len()

@@ -25,8 +25,20 @@ impl Store {
         references: &[u64],
         encode: &dyn Fn(&[u8], usize) -> RowPlanes,
     ) -> Result<FlushOutcome, StorageError> {
+        self.flush_in_order(references, encode, |claim| claim())
+    }
+
+    /// The same for a caller who has an order of changes of his own: once the segment is where it is to stay, which may take long, `in_order` is called, and makes it count by what it is given, or
+    /// leaves that and the segment is destroyed.
+    pub fn flush_in_order<T, E: From<StorageError>>(
+        &self,
+        references: &[u64],
+        encode: &dyn Fn(&[u8], usize) -> RowPlanes,
+        in_order: impl FnOnce(&mut dyn FnMut() -> Result<FlushOutcome, StorageError>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let shared = &*self.0;
-        let _upkeep = shared.upkeep.lock();
+        // Who is erased from now on may be in the file: nothing is called purged before it counts or is gone.
+        let _moving = shared.moving.lock();
         let count = check_references(references)?;
         shared.writer.lock().check()?;
         let (ids, exact) = shared.pending_rows(references)?;
@@ -36,19 +48,23 @@ impl Store {
         let mut file = shared.files.create(count)?;
         file.push(&rows, 0..rows.ids.len())?;
         let written = shared.files.finish(file)?;
-        let unclaimed = Unclaimed::new(&shared.files, written.ulid);
-
-        let claimed = shared.change(|catalog| {
-            catalog.flush(&written, &rows.ids, &mut |flushed| {
-                let buried = Arc::new(RwLock::new(flushed.buried.clone()));
-                shared.publish([shared.map(flushed.entry, buried)?]);
-                Ok(())
+        let mut unclaimed = Some(Unclaimed::new(&shared.files, written.ulid));
+        in_order(&mut || {
+            let again = || StorageError::Rows("a segment is made to count once".to_owned());
+            let unclaimed = unclaimed.take().ok_or_else(again)?;
+            let _upkeep = shared.upkeep.lock();
+            let claimed = shared.change(|catalog| {
+                catalog.flush(&written, &rows.ids, &mut |flushed| {
+                    let buried = Arc::new(RwLock::new(flushed.buried.clone()));
+                    shared.publish([shared.map(flushed.entry, buried)?]);
+                    Ok(())
+                })
+            });
+            let flushed = unclaimed.settle(claimed)?;
+            Ok(FlushOutcome {
+                segment: flushed.entry.number,
+                dead: flushed.dead,
             })
-        });
-        let flushed = unclaimed.settle(claimed)?;
-        Ok(FlushOutcome {
-            segment: flushed.entry.number,
-            dead: flushed.dead,
         })
     }
 }

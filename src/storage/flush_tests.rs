@@ -45,6 +45,55 @@ fn a_row_erased_before_the_flush_is_a_hole() {
 }
 
 #[test]
+fn writes_go_on_before_a_segment_counts_and_a_purge_waits_for_it() {
+    let house = House::new();
+    for seed in 1..=3 {
+        house.enroll(&format!("s{seed}"), seed);
+    }
+    std::thread::scope(|scope| {
+        let mut purge = None;
+        let flushed = house.store.flush_in_order(&[1, 2, 3], &encode, |claim| {
+            house.enroll("s4", 4);
+            house.erase("s2");
+            purge = Some(scope.spawn(|| house.store.purge()));
+            claim()
+        });
+        assert_eq!(flushed.expect("flushed").dead, [1]);
+        let purged = purge.expect("begun").join().expect("it ends");
+        assert_eq!(purged.expect("purged"), 1);
+    });
+    assert_eq!(house.store.pending().expect("read"), [4]);
+    for house in [&house, &house.crash()] {
+        let segment = house.store.segments()[0].number;
+        let places = [0, 1, 2].map(|row| Place::Segment { segment, row });
+        assert_eq!(house.exact(&places), [Some(exact(1)), None, Some(exact(3))]);
+        let dead = house.store.load_segment(segment).expect("authentic").dead;
+        assert_eq!(dead, [1]);
+        assert_eq!(house.store.erasures_pending(), 0);
+    }
+}
+
+#[test]
+fn a_segment_that_is_not_made_to_count_leaves_nothing() {
+    let house = House::new();
+    for seed in 1..=3 {
+        house.enroll(&format!("s{seed}"), seed);
+    }
+    let left = house
+        .store
+        .flush_in_order(&[1, 2, 3], &encode, |_| Ok::<_, StorageError>(7));
+    assert_eq!(left.expect("as the caller says"), 7);
+    assert!(house.store.segments().is_empty());
+    assert_eq!(house.store.pending().expect("read"), [1, 2, 3]);
+    let again = house.store.flush_in_order(&[1, 2, 3], &encode, |claim| {
+        claim()?;
+        claim()
+    });
+    assert!(matches!(again, Err(StorageError::Rows(_))), "once");
+    assert_eq!(house.store.segments().len(), 1, "the first time counts");
+}
+
+#[test]
 fn a_row_erased_during_the_flush_is_dead_and_purged_later() {
     let house = House::new();
     for seed in 1..=3 {

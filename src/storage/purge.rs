@@ -34,6 +34,7 @@ impl Store {
     /// end of that is. The generation before is destroyed once nobody reads it.
     pub fn purge(&self) -> Result<usize, StorageError> {
         let shared = &*self.0;
+        let _moving = shared.moving.lock();
         let mut upkeep = shared.upkeep.lock();
         shared.writer.lock().check()?;
         if upkeep.next.is_some() {
@@ -49,6 +50,7 @@ impl Store {
     /// Refuses every later change, after the purge, flush or write under way: what holds this store any longer must not
     /// touch files that are made under the tenant's name after it was dropped.
     pub fn close(&self) {
+        let _moving = self.0.moving.lock();
         let mut upkeep = self.0.upkeep.lock();
         self.0.writer.lock().poison("the tenant was dropped");
         if let Err(error) = release_former(&mut upkeep.former) {

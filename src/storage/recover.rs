@@ -111,6 +111,7 @@ fn assemble(
         state: Mutex::new(catalog.writer.state()),
         writer: Mutex::new(catalog.writer),
         gallery: ArcSwap::default(),
+        moving: Mutex::default(),
         upkeep: Mutex::new(Upkeep::default()),
         importing: Mutex::default(),
     };

@@ -36,7 +36,7 @@ pub struct Store(pub(super) Arc<Shared>);
 
 /// What the clones of a store share.
 ///
-/// Locks are taken in this order: `upkeep`, `writer`, the rest. The gallery changes under `writer` alone.
+/// Locks are taken in this order: `moving`, `upkeep`, `writer`, the rest. The gallery changes under `writer` alone.
 pub(super) struct Shared {
     pub(super) spec: TenantSpec,
     pub(super) files: SegmentFiles,
@@ -50,7 +50,9 @@ pub(super) struct Shared {
     pub(super) gallery: ArcSwap<Gallery>,
     /// The writer's counters after its last transaction, for those who don't want to wait for it.
     pub(super) state: Mutex<State>,
-    /// Flushes and purges go one at a time.
+    /// Flushes and purges go one at a time, from the first row that they read.
+    pub(super) moving: Mutex<()>,
+    /// Held while the list of segments moves otherwise than by an import.
     pub(super) upkeep: Mutex<Upkeep>,
     /// Files of imports that have not ended.
     pub(super) importing: Mutex<BTreeSet<Ulid>>,
@@ -190,11 +192,6 @@ impl Store {
     /// Whether its segments are in an object store.
     pub fn has_objects(&self) -> bool {
         self.0.files.are_objects()
-    }
-
-    /// Finds out whether the object store answers, if its segments are in one.
-    pub fn check_objects(&self) -> Result<(), StorageError> {
-        self.0.files.check()
     }
 
     /// Holds rows that were loaded and are not dead against what the catalog counts, while nobody writes. Files of several moments, put together by hand, are each

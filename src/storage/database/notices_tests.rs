@@ -7,7 +7,7 @@ use super::*;
 use crate::storage::database::testing::{Server, connect};
 
 /// Longest wait for what comes at once.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn hear(database: &Database) -> (Listening, Receiver<Option<TenantId>>) {
     let (told, heard) = channel();

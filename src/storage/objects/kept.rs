@@ -66,9 +66,9 @@ impl Objects {
         self.store.to_string()
     }
 
-    /// Finds out whether the store answers.
-    pub(in crate::storage) fn check(&self) -> Result<(), StorageError> {
-        self.store.check()
+    /// The store itself.
+    pub fn store(&self) -> &ObjectStore {
+        &self.store
     }
 
     /// What of it is here.

@@ -119,11 +119,6 @@ impl ObjectStore {
         }))
     }
 
-    /// Finds out whether the store answers, by an object that is there or not.
-    pub fn check(&self) -> Result<(), StorageError> {
-        self.meta(&format!("{PROBES}/none")).map(drop)
-    }
-
     /// Whether a deletion can be shown to leave nothing. Elsewhere soft deletion, which no request shows, may keep all of it.
     fn shows_versions(&self) -> bool {
         self.0.dir.is_some() || self.0.remover.is_some()
