@@ -3,18 +3,18 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use half::f16;
 use parking_lot::Mutex;
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::oneshot;
 use tokio::task::block_in_place;
 use zeroize::Zeroizing;
 
 use super::error::{engine_error, write_error};
 use super::node::NodeError;
 use super::tenant::Tenant;
+use super::writes::{answered, committed_group, request_of};
 use crate::engine::code::Codes;
 use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::id::RequestId;
@@ -22,28 +22,8 @@ use crate::model::signature::Signature;
 use crate::storage::error::StorageError;
 use crate::storage::place::Place;
 use crate::storage::write::{Committed, Write};
+use crate::telemetry::traces;
 use crate::telemetry::traces::Stage;
-use crate::telemetry::{self, traces};
-
-/// Most writes of one tenant that wait for a transaction.
-pub(super) const WRITES_WAITING_MAX: usize = 16_384;
-/// Most writes of one transaction.
-pub(super) const WRITES_PER_COMMIT_MAX: usize = 1_024;
-
-/// Writes that wait, and whether somebody is at work on them.
-#[derive(Default)]
-pub(super) struct WriteQueue(Mutex<Waiting>);
-
-#[derive(Default)]
-struct Waiting {
-    jobs: Vec<Job>,
-    draining: bool,
-}
-
-struct Job {
-    write: Write,
-    reply: oneshot::Sender<Result<Committed, NodeError>>,
-}
 
 /// Half-precision little-endian bytes of a protected signature: the form that is stored and scored.
 pub(super) fn exact_bytes(signature: &Signature) -> Zeroizing<Vec<u8>> {
@@ -78,27 +58,13 @@ impl Tenant {
         self.check()?;
         let write = self.read_ahead(write).await?;
         let is_use = matches!(write, Write::Usage(_));
-        let (reply, answer) = oneshot::channel();
-        let start = {
-            let mut waiting = self.writes.0.lock();
-            if waiting.jobs.len() >= WRITES_WAITING_MAX {
-                return Err(NodeError::Exhausted {
-                    limit: "writes waiting for one tenant",
-                    value: WRITES_WAITING_MAX as u64,
-                    retry_after: Duration::from_millis(100),
-                });
-            }
-            waiting.jobs.push(Job { write, reply });
-            !std::mem::replace(&mut waiting.draining, true)
-        };
+        let (answer, start) = self.writes.push(write)?;
         // A use that comes alone is recorded here, so that it waits for no thread to wake; what came meanwhile is done elsewhere.
         if start && !(is_use && in_place(|| self.commit_waiting()) == Some(false)) {
             let tenant = Arc::clone(self);
             tokio::task::spawn_blocking(move || while tenant.commit_waiting() {});
         }
-        answer
-            .await
-            .unwrap_or_else(|_| Err(NodeError::Internal("the write was dropped".to_owned())))
+        answered(answer).await
     }
 
     /// Reads what an erasure needs of an object store, so that nobody but who asked for it waits, or is refused, where that is away.
@@ -129,33 +95,14 @@ impl Tenant {
 
     /// Commits the next group of those that wait. Whether others wait then; otherwise whoever comes next begins.
     fn commit_waiting(&self) -> bool {
-        let jobs: Vec<Job> = {
-            let mut waiting = self.writes.0.lock();
-            let count = waiting.jobs.len().min(WRITES_PER_COMMIT_MAX);
-            waiting.jobs.drain(..count).collect()
-        };
-        let (writes, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.write, job.reply)).unzip();
+        let (writes, replies) = self.writes.next_group();
         let answers = catch_unwind(AssertUnwindSafe(|| self.apply(writes))).unwrap_or_else(|_| {
             // What of it reached the catalog and the gallery is unknown until they are loaded again.
             self.fail("a change ended early by a defect; restart the server");
             Err(self.unavailable("a change ended early by a defect; restart the server"))
         });
-        match answers {
-            Ok(answers) => {
-                for (reply, answer) in replies.into_iter().zip(answers) {
-                    // A caller that went away needs no answer; its write is done all the same.
-                    let _ = reply.send(answer);
-                }
-            }
-            Err(error) => {
-                for reply in replies {
-                    let _ = reply.send(Err(error.clone()));
-                }
-            }
-        }
-        let mut waiting = self.writes.0.lock();
-        waiting.draining = !waiting.jobs.is_empty();
-        waiting.draining
+        replies.answer(answers);
+        self.writes.goes_on()
     }
 
     /// One group: codes are placed where no search counts them yet, the catalog commits, then
@@ -189,9 +136,7 @@ impl Tenant {
                 return Err(self.storage_error(&error));
             }
         };
-        metrics::histogram!(telemetry::COMMIT_SECONDS).record(started.elapsed());
-        #[expect(clippy::cast_precision_loss, reason = "a group has few members")]
-        metrics::histogram!(telemetry::COMMIT_WRITES).record(members.len() as f64);
+        committed_group(started, members.len());
         let mut next = first;
         let mut answers = Vec::with_capacity(committed.len());
         let mut erased = Vec::new();
@@ -334,14 +279,12 @@ struct Member {
 
 impl Member {
     fn of(write: &Write) -> Self {
-        let (request, rows) = match write {
-            Write::Enroll(enroll) => (&enroll.request_id, enroll.references.len()),
-            Write::Erase(erase) => (&erase.request_id, 0),
-            Write::Policy(policy) => (&policy.request_id, 0),
-            Write::Usage(event) => (&event.request_id, 0),
+        let rows = match write {
+            Write::Enroll(enroll) => enroll.references.len(),
+            Write::Erase(_) | Write::Policy(_) | Write::Usage(_) => 0,
         };
         Self {
-            request: request.clone(),
+            request: request_of(write).clone(),
             rows,
         }
     }

@@ -3,9 +3,10 @@
 use super::apply::exact_bytes;
 use super::node::{Enrolled, Enrollment, Erased, Erasure, NodeError, PolicyChange, SubjectRef};
 use crate::model::reject::Rejected;
+use crate::model::signature::Dimension;
 use crate::model::tenant::TenantSpec;
 use crate::storage::write::{
-    EnrollAnswer, EnrollWrite, EraseAnswer, EraseWrite, PolicyWrite, ReadAhead, ReferenceWrite, SubjectKey,
+    Committed, EnrollWrite, EraseAnswer, EraseWrite, PolicyWrite, ReadAhead, ReferenceWrite, SubjectKey,
 };
 
 /// Whether two specs ask for the same tenant; when is no part of what.
@@ -17,19 +18,19 @@ pub(super) fn same_tenant(known: &TenantSpec, asked: &TenantSpec) -> bool {
     *known == asked
 }
 
-pub(super) fn enroll_write(spec: &TenantSpec, enrollment: Enrollment) -> Result<EnrollWrite, NodeError> {
+pub(super) fn enroll_write(of_tenant: Dimension, enrollment: Enrollment) -> Result<EnrollWrite, NodeError> {
     let references = enrollment
         .references
         .iter()
         .map(|reference| {
             let dimension = reference.signature.dimension();
-            if dimension != spec.dimension {
+            if dimension != of_tenant {
                 return Err(Rejected::new(
                     "signatures",
                     format!(
                         "one has {} coordinates; the tenant's dimension is {}",
                         dimension.get(),
-                        spec.dimension.get()
+                        of_tenant.get()
                     ),
                 ));
             }
@@ -51,11 +52,17 @@ pub(super) fn enroll_write(spec: &TenantSpec, enrollment: Enrollment) -> Result<
     })
 }
 
-pub(super) fn enrolled(answer: EnrollAnswer) -> Enrolled {
-    Enrolled {
-        subject_id: answer.subject_id,
-        references: answer.references,
-        sequence: answer.sequence,
+/// The answer to an enrolment.
+pub(super) fn enrolled(done: Committed) -> Result<Enrolled, NodeError> {
+    match done {
+        Committed::Enrolled { answer, .. } => Ok(Enrolled {
+            subject_id: answer.subject_id,
+            references: answer.references,
+            sequence: answer.sequence,
+        }),
+        _ => Err(NodeError::Internal(
+            "an enrolment was answered as something else".to_owned(),
+        )),
     }
 }
 
@@ -74,6 +81,27 @@ pub(super) fn policy_write(change: PolicyChange) -> PolicyWrite {
         request_id: change.request_id,
         request_digest: change.request_digest,
         policy: change.policy,
+    }
+}
+
+/// The answer to an erasure.
+pub(super) fn erased_now(done: Committed) -> Result<Erased, NodeError> {
+    match done {
+        Committed::Erased {
+            erasure,
+            subject_id,
+            purged,
+            receipt,
+            ..
+        } => Ok(Erased {
+            erasure,
+            subject_id,
+            purged,
+            receipt,
+        }),
+        _ => Err(NodeError::Internal(
+            "an erasure was answered as something else".to_owned(),
+        )),
     }
 }
 

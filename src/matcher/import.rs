@@ -39,13 +39,7 @@ impl Tenant {
         if let Some(successor) = self.successor.get() {
             return Box::pin(Arc::clone(successor).import(header, chunks)).await;
         }
-        if header.rows == 0 || header.rows > IMPORT_ROWS_MAX {
-            return Err(Rejected::new(
-                "header.rows",
-                format!("{} is not from 1 to {IMPORT_ROWS_MAX}", header.rows),
-            )
-            .into());
-        }
+        check_rows(&header)?;
         let first_row = header.first_row;
         let tenant = Arc::clone(&self);
         let begun = match blocking(move || tenant.begin_import(header)).await? {
@@ -55,7 +49,13 @@ impl Tenant {
         let mut batch = kept::resumed(&mut slot, begun, first_row)?;
         self.imports.began(&batch.progress);
         loop {
-            match self.next_rows(&mut chunks, &batch).await {
+            let came = (batch.progress.taken(), batch.progress.announced);
+            let next = tokio::select! {
+                biased;
+                () = self.imports.closed() => Err(self.import_closed()),
+                next = next_rows(&mut chunks, came) => next,
+            };
+            match next {
                 Ok(Some(chunk)) => batch = blocking(move || batch.push(chunk)).await?,
                 Ok(None) => return blocking(move || batch.commit()).await,
                 Err(error) => {
@@ -72,39 +72,6 @@ impl Tenant {
         self.unavailable("the server stops, or the tenant is dropped; nothing was imported")
     }
 
-    /// `None` when all rows have come.
-    async fn next_rows(
-        &self,
-        chunks: &mut ImportStream,
-        batch: &Batch,
-    ) -> Result<Option<ImportChunk>, NodeError> {
-        let broken_off = |reason| NodeError::ImportBrokenOff { reason };
-        let next = tokio::select! {
-            biased;
-            () = self.imports.closed() => {
-                return Err(self.import_closed());
-            }
-            next = tokio::time::timeout(CHUNK_WAIT_MAX, chunks.next()) => next,
-        };
-        match next {
-            Ok(Some(chunk)) => chunk.map(Some),
-            Ok(None) => {
-                let (taken, announced) = (batch.progress.taken(), batch.progress.announced);
-                if taken == announced {
-                    Ok(None)
-                } else {
-                    Err(broken_off(format!(
-                        "{announced} rows were announced and {taken} came"
-                    )))
-                }
-            }
-            Err(_) => Err(broken_off(format!(
-                "no rows came for {} s",
-                CHUNK_WAIT_MAX.as_secs()
-            ))),
-        }
-    }
-
     /// How far an import has come.
     pub(super) async fn import_progress(
         self: Arc<Self>,
@@ -115,17 +82,10 @@ impl Tenant {
             return Ok(progress);
         }
         blocking(move || {
-            let found = self
-                .store
-                .imported(&request)
-                .map_err(|error| self.import_error(&request, error))?;
-            Ok(
-                found.map_or_else(ImportProgress::default, |answer| ImportProgress {
-                    rows_taken: answer.rows,
-                    rows: answer.rows,
-                    done: Some(imported(answer)),
-                }),
-            )
+            let found = self.store.imported(&request);
+            found
+                .map(progress_of)
+                .map_err(|error| self.import_error(&request, error))
         })
         .await
     }
@@ -135,14 +95,7 @@ impl Tenant {
         let (request, digest) = (header.request_id.clone(), header.request_digest);
         let start = self
             .store
-            .import(ImportWrite {
-                request_id: header.request_id,
-                rows,
-                request_digest: header.request_digest,
-                hand: header.hand,
-                capture: header.capture,
-                consent: header.consent,
-            })
+            .import(import_write(header))
             .map_err(|error| self.import_error(&request, error))?;
         Ok(match start {
             ImportStart::Replayed(answer) => Begun::Replayed(imported(answer)),
@@ -160,11 +113,64 @@ impl Tenant {
     }
 }
 
-fn imported(answer: ImportAnswer) -> Imported {
+/// Another one is under way.
+pub(super) fn one_import() -> NodeError {
+    NodeError::Exhausted {
+        limit: "imports of one tenant at a time",
+        value: 1,
+        retry_after: Duration::from_secs(5),
+    }
+}
+
+/// Refuses what no import may announce.
+pub(super) fn check_rows(header: &ImportHeader) -> Result<(), NodeError> {
+    if header.rows == 0 || header.rows > IMPORT_ROWS_MAX {
+        let problem = format!("{} is not from 1 to {IMPORT_ROWS_MAX}", header.rows);
+        return Err(Rejected::new("header.rows", problem).into());
+    }
+    Ok(())
+}
+
+/// `None` when all rows have come: as many as were announced.
+pub(super) async fn next_rows(
+    chunks: &mut ImportStream,
+    (taken, announced): (u64, u64),
+) -> Result<Option<ImportChunk>, NodeError> {
+    let broken_off = |reason| Err(NodeError::ImportBrokenOff { reason });
+    match tokio::time::timeout(CHUNK_WAIT_MAX, chunks.next()).await {
+        Ok(Some(chunk)) => chunk.map(Some),
+        Ok(None) if taken == announced => Ok(None),
+        Ok(None) => broken_off(format!("{announced} rows were announced and {taken} came")),
+        Err(_) => broken_off(format!("no rows came for {} s", CHUNK_WAIT_MAX.as_secs())),
+    }
+}
+
+/// What is to be written of an import.
+pub(super) fn import_write(header: ImportHeader) -> ImportWrite {
+    ImportWrite {
+        request_id: header.request_id,
+        rows: header.rows,
+        request_digest: header.request_digest,
+        hand: header.hand,
+        capture: header.capture,
+        consent: header.consent,
+    }
+}
+
+pub(super) fn imported(answer: ImportAnswer) -> Imported {
     Imported {
         rows: answer.rows,
         sequence: answer.sequence,
     }
+}
+
+/// Of an import that is done, or of which nothing is known.
+pub(super) fn progress_of(answer: Option<ImportAnswer>) -> ImportProgress {
+    answer.map_or_else(ImportProgress::default, |answer| ImportProgress {
+        rows_taken: answer.rows,
+        rows: answer.rows,
+        done: Some(imported(answer)),
+    })
 }
 
 enum Begun {

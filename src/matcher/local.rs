@@ -37,7 +37,7 @@ use crate::storage::data_dir::DataDir;
 use crate::storage::error::StorageError;
 use crate::storage::journal::{Journal, JournalLock};
 use crate::storage::store::Store;
-use crate::storage::write::{Committed, Write};
+use crate::storage::write::Write;
 
 /// How a node keeps its files.
 #[derive(Debug, Clone)]
@@ -374,13 +374,8 @@ impl Node for Arc<LocalNode> {
     async fn enroll(&self, enrollment: Enrollment) -> Result<Enrolled, NodeError> {
         let tenant = self.live(&enrollment.tenant)?;
         tenant.check_transform(&enrollment.transform)?;
-        let write = convert::enroll_write(&tenant.spec, enrollment)?;
-        match tenant.write(Write::Enroll(write)).await? {
-            Committed::Enrolled { answer, .. } => Ok(convert::enrolled(answer)),
-            _ => Err(NodeError::Internal(
-                "an enrolment was answered as something else".to_owned(),
-            )),
-        }
+        let write = convert::enroll_write(tenant.spec.dimension, enrollment)?;
+        convert::enrolled(tenant.write(Write::Enroll(write)).await?)
     }
 
     async fn import(&self, header: ImportHeader, chunks: ImportStream) -> Result<Imported, NodeError> {
@@ -397,23 +392,8 @@ impl Node for Arc<LocalNode> {
 
     async fn erase(&self, erasure: Erasure) -> Result<Erased, NodeError> {
         let tenant = self.live(&erasure.tenant)?;
-        match tenant.write(Write::Erase(convert::erase_write(erasure))).await? {
-            Committed::Erased {
-                erasure,
-                subject_id,
-                purged,
-                receipt,
-                ..
-            } => Ok(Erased {
-                erasure,
-                subject_id,
-                purged,
-                receipt,
-            }),
-            _ => Err(NodeError::Internal(
-                "an erasure was answered as something else".to_owned(),
-            )),
-        }
+        let write = Write::Erase(convert::erase_write(erasure));
+        convert::erased_now(tenant.write(write).await?)
     }
 
     async fn erasure(&self, tenant: &TenantId, erasure: u64) -> Result<Erased, NodeError> {

@@ -150,6 +150,52 @@ impl PartsNode {
         self.common.tasks.wait().await;
     }
 
+    /// Has the node look at once how a gallery goes on: whoever wrote to it calls this, here or elsewhere. One of which nothing is here may have been made a moment ago, or be gone.
+    pub fn nudge(&self, tenant: &TenantId) {
+        match self.common.gallery(tenant) {
+            Some(gallery) => gallery.nudge(),
+            None => self.common.look.notify_one(),
+        }
+    }
+
+    /// Waits until all is here that is to be here of a gallery, as far as is known after a look at all of them, but no longer than until a moment. Where nothing of it is to be here there is
+    /// nothing to wait for.
+    pub async fn settled(&self, tenant: &TenantId, until: Instant) {
+        let settle = async {
+            let mut looks = self.common.looks();
+            let mut looked = 0;
+            loop {
+                if let Some(gallery) = self.common.gallery(tenant) {
+                    let mut moves = gallery.moves();
+                    while !gallery.is_settled() && moves.changed().await.is_ok() {}
+                    return;
+                }
+                // The first one may have been under way already.
+                if looked == 2 {
+                    return;
+                }
+                looked += 1;
+                self.common.look.notify_one();
+                // The sender lives as long as this node.
+                let _ = looks.changed().await;
+            }
+        };
+        // What is not here then comes later: whoever is asked for it says so.
+        let _ = timeout_at(until, settle).await;
+    }
+
+    /// Bytes that the codes of a gallery take here.
+    pub fn resident_bytes(&self, tenant: &TenantId) -> u64 {
+        let gallery = self.common.gallery(tenant);
+        let stretches = gallery
+            .map(|gallery| gallery.held.stretches())
+            .unwrap_or_default();
+        let bytes = stretches
+            .iter()
+            .map(|stretch| self.common.engine.resident_bytes(stretch.gallery()));
+        bytes.sum()
+    }
+
     /// Begins a question (R3). Where the node has not come so far, it looks at once, and the question waits for that.
     async fn begin(
         &self,
@@ -160,6 +206,9 @@ impl PartsNode {
     ) -> Result<Arc<Asked>, PartError> {
         let latest = Instant::now() + CATCH_UP_MAX;
         let until = deadline.map_or(latest, |deadline| latest.min(Instant::from_std(deadline)));
+        if self.common.gallery(tenant).is_none() {
+            self.settled(tenant, until).await;
+        }
         let Some(gallery) = self.common.gallery(tenant) else {
             return Err(PartError::Refused(behind(scope)));
         };

@@ -239,7 +239,7 @@ async fn what_still_holds_the_former_generation_reads_it_to_the_end_and_enrols_n
     });
     assert!(compared.expect("answered") > 0.99);
     // They passed the door before it and waited in its queue.
-    let write = convert::enroll_write(&former.spec, first().enrollment(21)).expect("sound");
+    let write = convert::enroll_write(former.spec.dimension, first().enrollment(21)).expect("sound");
     let usage = write.usage.clone();
     let (enrolled, recorded) = tokio::join!(
         former.write(Write::Enroll(write)),

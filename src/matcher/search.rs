@@ -246,12 +246,17 @@ fn score_each(
     places: &[Place],
     mut each: impl FnMut(RowId, f32),
 ) -> Result<(), NodeError> {
-    for StoredRow { id, exact } in rows.read(places)?.into_iter().flatten() {
-        let bits = exact_values(&exact);
-        let row: &[f16] = bytemuck::cast_slice(&bits);
-        each(id, canonical::score(probe, row));
+    for row in rows.read(places)?.into_iter().flatten() {
+        each(row.id, score_of(probe, &row));
     }
     Ok(())
+}
+
+/// The canonical score of a row.
+pub(super) fn score_of(probe: &[f32], row: &StoredRow) -> f32 {
+    let bits = exact_values(&row.exact);
+    let row: &[f16] = bytemuck::cast_slice(&bits);
+    canonical::score(probe, row)
 }
 
 /// Who rows are of, one answer a row; `None` for a subject that was erased meanwhile.

@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwapOption;
 use parking_lot::{Mutex, RwLock};
 
-use super::apply::WriteQueue;
 use super::convert;
 use super::error::{is_damage, node_error};
 use super::import::kept::Imports;
@@ -14,12 +13,14 @@ use super::load::Resident;
 use super::node::NodeError;
 use super::residency::Residency;
 use super::upkeep::Rest;
+use super::writes::WriteQueue;
 use crate::engine::{Engine, GalleryId};
 use crate::model::id::TenantId;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus, TransformId};
 use crate::storage::error::StorageError;
 use crate::storage::journal::Journal;
 use crate::storage::store::Store;
+use crate::storage::write::Committed;
 
 /// A tenant that was loaded.
 pub(super) struct Tenant {
@@ -38,7 +39,7 @@ pub(super) struct Tenant {
     /// Held while a change goes from catalog to gallery, so that both see changes in one order.
     pub(super) apply: Mutex<()>,
     /// Writes that wait for the next transaction.
-    pub(super) writes: WriteQueue,
+    pub(super) writes: WriteQueue<Committed>,
     /// Why it can't be served any more, once something was found damaged.
     fault: ArcSwapOption<String>,
     /// The import under way, or the one that is kept.

@@ -376,6 +376,7 @@ pub(super) fn erased(answer: Result<Committed, WriteError>) -> (EraseAnswer, Vec
     match answer {
         Ok(Committed::Erased {
             erasure,
+            sequence,
             subject_id,
             purged,
             receipt,
@@ -384,6 +385,7 @@ pub(super) fn erased(answer: Result<Committed, WriteError>) -> (EraseAnswer, Vec
         }) => {
             let answer = EraseAnswer {
                 erasure,
+                sequence,
                 subject_id,
                 purged,
                 receipt,

@@ -138,6 +138,8 @@ pub enum Committed {
     Erased {
         /// Number of the erasure.
         erasure: u64,
+        /// Number of the change, which others wait for.
+        sequence: u64,
         /// Who.
         subject_id: SubjectId,
         /// Whether all files are clean already.
@@ -171,6 +173,8 @@ pub struct EnrollAnswer {
 pub struct EraseAnswer {
     /// Number of the erasure.
     pub erasure: u64,
+    /// Number of the change.
+    pub sequence: u64,
     /// Who was forgotten.
     pub subject_id: SubjectId,
     /// Whether all files are clean.

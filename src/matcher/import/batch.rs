@@ -52,10 +52,7 @@ impl Batch {
             .filling
             .check(came, self.progress.taken(), self.progress.announced)?;
         let ids = self.reserve(&chunk.subject_ids)?;
-        for (id, row) in ids
-            .into_iter()
-            .zip(values.chunks_exact(self.tenant.spec.dimension.get()))
-        {
+        for (id, row) in ids.into_iter().zip(values.chunks_exact(self.filling.dimension())) {
             if self.filling.push(id, row) {
                 self.write_segment()?;
             }

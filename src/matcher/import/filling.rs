@@ -27,6 +27,11 @@ impl Filling {
         }
     }
 
+    /// Coordinates of a row.
+    pub(in crate::matcher) fn dimension(&self) -> usize {
+        self.dimension.get()
+    }
+
     pub(in crate::matcher) fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::Batch;
-use super::blocking;
+use super::{blocking, one_import};
 use crate::matcher::node::{ImportProgress, NodeError};
 use crate::matcher::tenant::Tenant;
 use crate::model::id::RequestId;
@@ -67,11 +67,7 @@ impl Progress {
 impl Imports {
     /// The place for an import that begins or goes on; a tenant has one at a time.
     pub(super) fn try_begin(&self) -> Result<Slot<'_>, NodeError> {
-        self.slot.try_lock().map_err(|_| NodeError::Exhausted {
-            limit: "imports of one tenant at a time",
-            value: 1,
-            retry_after: Duration::from_secs(5),
-        })
+        self.slot.try_lock().map_err(|_| one_import())
     }
 
     /// Waits for the end of the import under way and lets go of the one that is kept; the next begins when the guard is gone.

@@ -79,7 +79,7 @@ impl Asked {
             return Ok(());
         };
         let rows: Vec<u32> = wanted.iter().map(|(row, _)| *row).collect();
-        let read = self.catalog.exact(segment, &rows).map_err(unreadable)?;
+        let read = self.catalog.exact(segment, &rows).map_err(told)?;
         if read.len() != rows.len() {
             let problem = format!("{} rows of segment {segment} came for {}", read.len(), rows.len());
             return Err(NodeError::Internal(problem));
@@ -149,7 +149,7 @@ impl Searched for Asked {
 
     /// Nobody is unknown here: others may have the rows of a subject that has none in these parts.
     fn places_of(&self, subject: &SubjectId) -> Result<Option<Vec<Place>>, NodeError> {
-        let references = self.catalog.references(subject).map_err(unreadable)?;
+        let references = self.catalog.references(subject).map_err(told)?;
         let in_all = |reference| {
             let places = self.stretches.iter();
             places.filter_map(move |stretch| stretch.place_of(reference))
@@ -181,12 +181,12 @@ impl Searched for Asked {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        self.catalog.describe(ids, links).map_err(unreadable)
+        self.catalog.describe(ids, links).map_err(told)
     }
 }
 
 /// Why a question could not be answered.
-pub(super) fn unreadable(error: CatalogError) -> NodeError {
+pub(super) fn told(error: CatalogError) -> NodeError {
     match error {
         CatalogError::Node(error) => error,
         CatalogError::Fenced(fenced) => NodeError::NodeUnavailable {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -30,6 +30,10 @@ pub(super) struct Common {
     loads: Arc<Semaphore>,
     flushes: Arc<Semaphore>,
     galleries: RwLock<Galleries>,
+    /// Asks for a round at once.
+    pub(super) look: Notify,
+    /// Told after each look at all galleries.
+    looked: watch::Sender<()>,
 }
 
 /// The galleries of which the node has something, or is to have.
@@ -58,6 +62,8 @@ impl Common {
             tasks: TaskTracker::new(),
             generation: Mutex::default(),
             galleries: RwLock::default(),
+            look: Notify::new(),
+            looked: watch::Sender::new(()),
         })
     }
 
@@ -128,6 +134,13 @@ impl Common {
             self.tasks.spawn(Arc::clone(&gallery).run());
             galleries.by_tenant.insert(tenant, gallery);
         }
+        drop(galleries);
+        self.looked.send_replace(());
+    }
+
+    /// To hear of each look at all galleries.
+    pub(super) fn looks(&self) -> watch::Receiver<()> {
+        self.looked.subscribe()
     }
 
     /// Forgets a gallery of which the node is to have nothing, and has nothing. Its task ends.

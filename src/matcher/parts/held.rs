@@ -352,7 +352,6 @@ impl Held {
     }
 
     /// All stretches that are in sight.
-    #[cfg(test)]
     pub(super) fn stretches(&self) -> Vec<Arc<Stretch>> {
         let state = self.0.lock();
         let fresh = state.fresh.iter().flatten();

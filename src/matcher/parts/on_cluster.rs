@@ -1,6 +1,8 @@
 //! A node's register and galleries where they really are: catalogs in a database that many nodes share, segments in an object store. Decides nothing, and searches nothing.
 
-use std::collections::{BTreeMap, HashMap};
+pub(in crate::matcher) mod opened;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
@@ -8,22 +10,22 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use self::opened::{Opened, Slot, listed_of};
 use super::catalog::{CatalogError, GalleryCatalog, ListedGallery, Register, SegmentCopy};
 use crate::cluster::course::{Change, Reference};
 use crate::cluster::followers::{Follower, Report};
 use crate::cluster::members::{Life, Members, Suspect};
 use crate::cluster::placement::NodeId;
-use crate::cluster::view::{Edition, Head, Reading};
+use crate::cluster::view::{Head, Reading};
 use crate::matcher::error::node_error;
 use crate::matcher::node::NodeError;
 use crate::matcher::on_cluster::{Keyholder, unreadable};
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::link::LinkKind;
 use crate::storage::cluster::segments::{SegmentKeys, Segments, planes};
-use crate::storage::cluster::{Cluster, ListedSegment, SegmentObject, SharedCatalog, Standing};
+use crate::storage::cluster::{Cluster, ListedSegment, SegmentObject, Standing};
 use crate::storage::error::StorageError;
 use crate::storage::objects::error::ObjectError;
-use crate::storage::objects::key::Home;
 use crate::storage::place::{RowId, RowPlanes, SegmentRows, StoredRow};
 use crate::storage::write::CandidateInfo;
 
@@ -41,6 +43,8 @@ struct Shared {
     standing: Mutex<Option<Standing>>,
     /// The galleries by the last reading in which each was whole.
     galleries: Mutex<HashMap<TenantId, Known>>,
+    /// Catalogs that are open.
+    slots: Mutex<HashMap<TenantId, Arc<Slot>>>,
 }
 
 struct Known {
@@ -53,18 +57,8 @@ struct Known {
 struct OneGallery {
     shared: Arc<Shared>,
     tenant: TenantId,
-    /// The catalog as it was opened last.
-    opened: Mutex<Option<Arc<Opened>>>,
-}
-
-/// A catalog that was opened for a registration and an edition.
-struct Opened {
-    standing: Standing,
-    edition: Edition,
-    catalog: SharedCatalog,
-    keys: SegmentKeys,
-    /// The objects of segments as they were last listed.
-    objects: Mutex<BTreeMap<u32, SegmentObject>>,
+    /// The catalog as it was opened last, for whoever leaves a gallery that is not there any more.
+    slot: Arc<Slot>,
 }
 
 impl OnCluster {
@@ -82,6 +76,7 @@ impl OnCluster {
             address: address.into(),
             standing: Mutex::default(),
             galleries: Mutex::default(),
+            slots: Mutex::default(),
         }))
     }
 }
@@ -119,17 +114,11 @@ impl Register for OnCluster {
         let mut read = self.0.cluster.heads(&secrets).map_err(of_cluster)?;
         let mut known = self.0.galleries.lock();
         known.retain(|tenant, _| read.contains_key(tenant));
+        self.0.slots.lock().retain(|tenant, _| read.contains_key(tenant));
         for (tenant, told) in read.drain() {
             match told {
                 Ok(told) => {
-                    let listed = ListedGallery {
-                        tenant: tenant.clone(),
-                        gallery: told.gallery,
-                        dimension: told.dimension,
-                        transform: told.transform,
-                        head: *told.reading.head(),
-                        view: told.reading.view().clone(),
-                    };
+                    let listed = listed_of(&tenant, told);
                     let is_faulty = false;
                     known.insert(tenant, Known { listed, is_faulty });
                 }
@@ -151,7 +140,7 @@ impl Register for OnCluster {
         Arc::new(OneGallery {
             shared: Arc::clone(&self.0),
             tenant: tenant.clone(),
-            opened: Mutex::default(),
+            slot: self.0.slot(tenant),
         })
     }
 }
@@ -159,44 +148,7 @@ impl Register for OnCluster {
 impl OneGallery {
     /// The catalog for the node's registration and the gallery's edition as both are now; opened where it is not.
     fn opened(&self) -> Result<Arc<Opened>, CatalogError> {
-        let unknown = || NodeError::TenantUnknown(self.tenant.clone());
-        let (edition, dimension) = {
-            let galleries = self.shared.galleries.lock();
-            let listed = &galleries.get(&self.tenant).ok_or_else(unknown)?.listed;
-            (listed.head.edition, listed.dimension)
-        };
-        let standing = (*self.shared.standing.lock()).ok_or_else(unknown)?;
-        // Whoever comes meanwhile waits for the opening, which ends by itself.
-        let mut here = self.opened.lock();
-        if let Some(opened) = &*here
-            && (opened.standing, opened.edition) == (standing, edition)
-        {
-            return Ok(Arc::clone(opened));
-        }
-        let open = || {
-            let keys = self.shared.keys.keys(&self.tenant)?;
-            let segment_keys = SegmentKeys {
-                home: Home::of(&self.tenant, &keys.epochs.incarnation()),
-                generation: edition.key_generation,
-                dimension,
-                data_key: keys.data_key.clone(),
-            };
-            let (epochs, signer) = (keys.epochs, keys.signer);
-            let catalog = self
-                .shared
-                .cluster
-                .open(standing, &self.tenant, &keys.secret, epochs, signer)?;
-            Ok(Opened {
-                standing,
-                edition,
-                catalog,
-                keys: segment_keys,
-                objects: Mutex::default(),
-            })
-        };
-        let opened = Arc::new(open().map_err(|error| self.fault(&error))?);
-        *here = Some(Arc::clone(&opened));
-        Ok(opened)
+        self.shared.opened(&self.tenant, &self.slot)
     }
 
     /// Does something with the catalog.
@@ -259,7 +211,7 @@ impl GalleryCatalog for OneGallery {
 
     /// Also of a gallery that is not there any more, whose catalog was opened when it was followed.
     fn leave(&self, follower: Follower) -> Result<(), CatalogError> {
-        let opened = self.opened.lock().clone();
+        let opened = self.slot.lock().clone();
         opened.map_or(Ok(()), |opened| {
             let left = opened.catalog.leave(follower);
             left.map_err(|error| self.fault(&error))
@@ -371,6 +323,7 @@ fn of_tenant(tenant: &TenantId, error: &StorageError) -> CatalogError {
     };
     let node = match error {
         StorageError::Fenced(fenced) => return (*fenced).into(),
+        StorageError::TenantUnknown(tenant) => NodeError::TenantUnknown(tenant.clone()),
         StorageError::FeedCut { after, .. } => return CatalogError::FeedCut { after: *after },
         StorageError::Object(ObjectError::Missing { .. } | ObjectError::Damaged { .. }) => {
             NodeError::TenantUnavailable {

@@ -76,8 +76,8 @@ fn a_segment_is_read_by_its_list_and_one_that_is_missing_is_named() {
     let deadline = Instant::now() + Duration::from_mins(1);
     let told = gallery.segment(segment, deadline).map(drop);
     assert!(
-        matches!(told, Err(CatalogError::Node(NodeError::TenantUnknown(_)))),
-        "no gallery was listed"
+        matches!(told, Err(CatalogError::Node(NodeError::NodeUnavailable { .. }))),
+        "the node is not registered"
     );
     let generation = register.register(node, 1).expect("registered");
     assert_eq!(register.galleries().expect("read").len(), 1);

@@ -36,7 +36,7 @@ use crate::model::signature::Signature;
 use crate::model::subject::Hand;
 use crate::model::timestamp::Timestamp;
 use crate::storage::cluster::segments::{SegmentKeys, Segments};
-use crate::storage::cluster::{Cluster, SharedCatalog, Standing};
+use crate::storage::cluster::{Cluster, SegmentObject, SharedCatalog, Standing};
 use crate::storage::database::testing::{Server, connect};
 use crate::storage::error::StorageError;
 use crate::storage::objects::ObjectStore;
@@ -175,8 +175,8 @@ impl Real {
     fn commit(&self, write: Write) -> Option<Committed> {
         // Whoever is silent is taken for gone.
         self.cluster.beat(self.standing).expect("it lives");
-        let sealed = |segment, row| Ok(format!("{segment}/{row}").into_bytes());
-        let committed = self.writer.commit(vec![write], Timestamp::now(), &sealed);
+        let sealed = |object: &SegmentObject, row| Ok(format!("{}/{row}", object.ulid).into_bytes());
+        let committed = self.writer.commit(&[write], Timestamp::now(), &sealed);
         committed.expect("the server works").remove(0).ok()
     }
 }
@@ -242,7 +242,7 @@ impl Ground for Real {
             capture: capture(),
         };
         asked.references = signatures.iter().map(reference).collect();
-        let write = enroll_write(&spec(), asked).expect("of its dimension");
+        let write = enroll_write(spec().dimension, asked).expect("of its dimension");
         // Nobody has more references than a palm may have.
         if let Some(Committed::Enrolled { answer, .. }) = self.commit(Write::Enroll(write)) {
             let mut people = history.last().clone();

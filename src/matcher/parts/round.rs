@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -17,6 +17,9 @@ use crate::cluster::placement::Part;
 use crate::cluster::suspect::Watch;
 use crate::matcher::import::blocking;
 use crate::model::id::TenantId;
+
+/// However often somebody asks for a round, there is a pause between two that are asked for.
+const ASKED_EVERY_MIN: Duration = Duration::from_millis(20);
 
 /// One task a node.
 pub(super) struct Rounds {
@@ -46,11 +49,18 @@ impl Rounds {
     pub(super) async fn run(mut self) {
         let mut ticks = interval(self.common.config.round);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let stop = self.common.stop.clone();
+        let common = Arc::clone(&self.common);
+        let mut asked = interval(ASKED_EVERY_MIN);
+        asked.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let is_asked = async {
+                common.look.notified().await;
+                asked.tick().await;
+            };
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = common.stop.cancelled() => return,
                 _ = ticks.tick() => {}
+                () = is_asked => {}
             }
             let round = blocking(move || {
                 let outcome = self.round();

@@ -127,11 +127,12 @@ fn forget(
     };
     let answer = EraseAnswer {
         erasure: receipt.erasure,
+        sequence: state.next_sequence(),
         subject_id,
         purged: false,
         receipt: rules.signer.sign(&receipt),
     };
-    tables.insert_erasure(&answer, state.next_sequence(), &rows)?;
+    tables.insert_erasure(&answer, &rows)?;
     state.erasures_open += 1;
     Ok((answer, rows.into_iter().map(|held| held.place).collect()))
 }
@@ -271,6 +272,7 @@ fn remove_subject(
 fn committed(answer: EraseAnswer, removed: Vec<Place>, replayed: bool) -> Committed {
     Committed::Erased {
         erasure: answer.erasure,
+        sequence: answer.sequence,
         subject_id: answer.subject_id,
         purged: answer.purged,
         receipt: answer.receipt,

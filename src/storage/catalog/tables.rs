@@ -190,12 +190,7 @@ pub(in crate::storage) trait Tables {
     fn erasure(&self, erasure: u64) -> Result<Option<EraseAnswer>, StorageError>;
 
     /// Adds an erasure, with a tombstone of each reference: where it was, or of one that gets a place once a flush that is under way is done.
-    fn insert_erasure(
-        &mut self,
-        answer: &EraseAnswer,
-        sequence: u64,
-        buried: &[HeldReference],
-    ) -> Result<(), StorageError>;
+    fn insert_erasure(&mut self, answer: &EraseAnswer, buried: &[HeldReference]) -> Result<(), StorageError>;
 
     /// Whether a segment holds a row of an erasure.
     fn is_held(&self, erasure: u64) -> Result<bool, StorageError>;

@@ -9,6 +9,7 @@ use crate::model::signature::Dimension;
 use crate::storage::data_dir;
 use crate::storage::durable;
 use crate::storage::error::StorageError;
+use crate::storage::files::SegmentFile;
 use crate::storage::objects::Objects;
 use crate::storage::objects::cache::Source;
 use crate::storage::objects::key::{Home, ListedSegment, ObjectKey};
@@ -87,6 +88,20 @@ impl Segments {
         rows: &[u32],
     ) -> Result<Vec<Option<StoredRow>>, StorageError> {
         self.objects.cache().source(&keys.listed(object))?.rows(rows)
+    }
+
+    /// A row as it stands in its object, sealed and found authentic.
+    pub fn sealed(
+        &self,
+        keys: &SegmentKeys,
+        object: &SegmentObject,
+        row: u32,
+    ) -> Result<Vec<u8>, StorageError> {
+        let file = SegmentFile::Kept {
+            listed: keys.listed(object),
+            objects: self.objects.clone(),
+        };
+        file.part(|reader| reader.authentic_row(row))
     }
 
     /// Writes rows, 1 to 65,536, into a new object. Durable when it returns; nothing lists it yet.

@@ -39,8 +39,6 @@ pub(in crate::storage::catalog) struct Event {
 pub(in crate::storage::catalog) struct Erasure {
     /// As it is now.
     pub(in crate::storage::catalog) answer: EraseAnswer,
-    /// The change that it was.
-    pub(in crate::storage::catalog) sequence: u64,
     /// Whether a segment holds a row of it.
     pub(in crate::storage::catalog) is_held: bool,
 }

@@ -312,16 +312,10 @@ impl Tables for Draft<'_> {
         Ok(found.map(|erasure| erasure.answer.clone()))
     }
 
-    fn insert_erasure(
-        &mut self,
-        answer: &EraseAnswer,
-        sequence: u64,
-        buried: &[HeldReference],
-    ) -> Result<(), StorageError> {
+    fn insert_erasure(&mut self, answer: &EraseAnswer, buried: &[HeldReference]) -> Result<(), StorageError> {
         let number = answer.erasure;
         let row = Erasure {
             answer: answer.clone(),
-            sequence,
             is_held: buried
                 .iter()
                 .any(|held| matches!(held.place, Place::Segment { .. })),

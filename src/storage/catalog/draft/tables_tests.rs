@@ -196,11 +196,12 @@ fn change_all(draft: &mut Draft<'_>) -> Result<(), StorageError> {
     };
     let answer = EraseAnswer {
         erasure: 5,
+        sequence: 1,
         subject_id: id("s1"),
         purged: false,
         receipt: receipt.clone(),
     };
-    draft.insert_erasure(&answer, 1, &draft.references(8)?)?;
+    draft.insert_erasure(&answer, &draft.references(8)?)?;
     draft.insert_request(&id("r2"), kept(8))?;
     draft.prune_requests(Timestamp(1), 1)?;
     draft.touch_all(Timestamp(9))?;

@@ -176,6 +176,7 @@ fn erasure(row: &Row<'_>) -> rusqlite::Result<(u64, Erasure)> {
     let number = uint(row, 0)?;
     let answer = EraseAnswer {
         erasure: number,
+        sequence: uint(row, 3)?,
         subject_id: parsed(row, 1)?,
         purged: row.get(2)?,
         receipt: SignedReceipt {
@@ -186,7 +187,6 @@ fn erasure(row: &Row<'_>) -> rusqlite::Result<(u64, Erasure)> {
     };
     let erasure = Erasure {
         answer,
-        sequence: uint(row, 3)?,
         is_held: false,
     };
     Ok((number, erasure))

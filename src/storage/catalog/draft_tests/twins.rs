@@ -268,7 +268,7 @@ impl Twins {
                 assert_eq!(answer.purged, signed(&answer.receipt).purged_at.is_some());
                 (
                     answer.subject_id.clone(),
-                    it.sequence,
+                    it.answer.sequence,
                     receipt_of(&answer.receipt),
                 )
             });
@@ -379,13 +379,14 @@ fn plain(answer: &Result<Committed, WriteError>) -> (String, Option<ErasureRecei
     match answer {
         Ok(Committed::Erased {
             erasure,
+            sequence,
             subject_id,
             purged,
             receipt,
             removed,
             replayed,
         }) => {
-            let rest = (erasure, subject_id, purged, removed, replayed);
+            let rest = (erasure, sequence, subject_id, purged, removed, replayed);
             (format!("{rest:?}"), Some(receipt_of(receipt)))
         }
         other => (format!("{other:?}"), None),

@@ -20,7 +20,7 @@ pub(in crate::storage) fn find(conn: &Connection, erasure: u64) -> rusqlite::Res
         return Ok(None);
     };
     conn.prepare_cached(
-        "SELECT id, subject_id, purged, receipt, signature, public_key FROM erasure WHERE id = ?",
+        "SELECT id, subject_id, purged, receipt, signature, public_key, sequence FROM erasure WHERE id = ?",
     )?
     .query_row([erasure], answer)
     .optional()
@@ -29,6 +29,7 @@ pub(in crate::storage) fn find(conn: &Connection, erasure: u64) -> rusqlite::Res
 fn answer(row: &Row<'_>) -> rusqlite::Result<EraseAnswer> {
     Ok(EraseAnswer {
         erasure: uint(row, 0)?,
+        sequence: uint(row, 6)?,
         subject_id: parsed(row, 1)?,
         purged: row.get(2)?,
         receipt: SignedReceipt {
@@ -95,7 +96,6 @@ pub(super) fn open(conn: &Connection) -> rusqlite::Result<Vec<u64>> {
 pub(super) fn insert(
     conn: &Connection,
     answer: &EraseAnswer,
-    sequence: u64,
     buried: &[HeldReference],
 ) -> rusqlite::Result<()> {
     conn.prepare_cached(
@@ -106,7 +106,7 @@ pub(super) fn insert(
         int(answer.erasure),
         answer.subject_id.as_str(),
         answer.purged,
-        int(sequence),
+        int(answer.sequence),
         answer.receipt.receipt_json,
         answer.receipt.signature,
         answer.receipt.public_key,

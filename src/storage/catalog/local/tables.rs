@@ -172,13 +172,8 @@ impl Tables for LocalTables<'_> {
         Ok(erasure::find(self.conn, erasure)?)
     }
 
-    fn insert_erasure(
-        &mut self,
-        answer: &EraseAnswer,
-        sequence: u64,
-        buried: &[HeldReference],
-    ) -> Result<(), StorageError> {
-        Ok(erasure::insert(self.conn, answer, sequence, buried)?)
+    fn insert_erasure(&mut self, answer: &EraseAnswer, buried: &[HeldReference]) -> Result<(), StorageError> {
+        Ok(erasure::insert(self.conn, answer, buried)?)
     }
 
     fn is_held(&self, erasure: u64) -> Result<bool, StorageError> {

@@ -310,7 +310,7 @@ impl Tenant {
             let lookup = self.erased_lookup(&erasure.answer.subject_id);
             ids.push(int(erasure.answer.erasure));
             purged.push(erasure.answer.purged);
-            sequences.push(int(erasure.sequence));
+            sequences.push(int(erasure.answer.sequence));
             sealed.push(self.seal_erasure(&lookup, erasure));
             lookups.push(lookup.to_vec());
         }

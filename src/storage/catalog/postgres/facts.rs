@@ -197,13 +197,9 @@ impl Tenant {
 
     /// An erasure, and whether a segment holds a row of it.
     fn erasure(&self, row: &Row) -> Result<Erasure, StorageError> {
-        let (answer, sequence) = self.erasure_row(row)?;
+        let answer = self.erasure_row(row)?;
         let is_held = self.columns("erasure", row).get(5)?;
-        Ok(Erasure {
-            answer,
-            sequence,
-            is_held,
-        })
+        Ok(Erasure { answer, is_held })
     }
 
     /// An event that names a subject. One that is not what was written is told of as such: its erasure counts it, and goes on.

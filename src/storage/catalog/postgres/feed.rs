@@ -72,7 +72,7 @@ impl Tenant {
             let rows = changes.tombstones_added.iter().filter_map(of);
             let rows =
                 rows.map(|held: crate::storage::catalog::tables::HeldReference| Reference(held.reference));
-            feed.insert(erasure.sequence, Change::Erased(rows.collect()));
+            feed.insert(erasure.answer.sequence, Change::Erased(rows.collect()));
         }
         self.tell(transaction, feed)
     }

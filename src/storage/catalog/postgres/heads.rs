@@ -20,10 +20,11 @@ use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 use crate::model::signature::Dimension;
-use crate::model::tenant::{TenantSpec, TransformId};
+use crate::model::tenant::{TenantSpec, TenantStats, TransformId};
 use crate::storage::database::Database;
 use crate::storage::database::transaction::statement;
 use crate::storage::error::StorageError;
+use crate::storage::segment::format::Layout;
 
 /// Segments of these tenants, each with its tenant.
 const SEGMENTS: &str = select!(
@@ -57,6 +58,15 @@ pub struct GalleryReading {
     pub transform: TransformId,
     /// Its head, and its list of segments.
     pub reading: Reading,
+}
+
+/// A tenant as its head tells of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figures {
+    /// The tenant as it is now.
+    pub spec: TenantSpec,
+    /// Its figures; resident bytes are the caller's to add.
+    pub stats: TenantStats,
 }
 
 impl Cluster {
@@ -124,6 +134,48 @@ impl Cluster {
         &self,
         tenants: &BTreeMap<TenantId, SecretKey>,
     ) -> Result<HashMap<TenantId, Result<GalleryReading, StorageError>>, StorageError> {
+        self.each(tenants, |known, head, segments| {
+            Ok(GalleryReading {
+                gallery: Gallery::of(&known.owner.id, head.spec.created_at),
+                dimension: head.spec.dimension,
+                transform: head.spec.transform.clone(),
+                reading: known.owner.reading(head, segments)?,
+            })
+        })
+    }
+
+    /// The tenants themselves and their figures, likewise.
+    pub fn figures(
+        &self,
+        tenants: &BTreeMap<TenantId, SecretKey>,
+    ) -> Result<HashMap<TenantId, Result<Figures, StorageError>>, StorageError> {
+        self.each(tenants, |known, head, segments| {
+            let mut segment_bytes = 0;
+            for row in segments {
+                let (entry, _) = known.owner.segment_row(row)?;
+                segment_bytes += Layout::new(head.spec.dimension, entry.rows).file_len();
+            }
+            Ok(Figures {
+                spec: head.spec.clone(),
+                stats: TenantStats {
+                    subjects: head.state.subjects,
+                    references: head.state.references,
+                    pending: head.state.pending,
+                    segments: head.segments,
+                    segment_bytes,
+                    resident_bytes: 0,
+                    sequence: head.state.sequence,
+                },
+            })
+        })
+    }
+
+    /// What is made of each of these tenants' heads and segments, all of one moment after the call.
+    fn each<T>(
+        &self,
+        tenants: &BTreeMap<TenantId, SecretKey>,
+        make: impl Fn(&Known, &Head, &[Row]) -> Result<T, StorageError>,
+    ) -> Result<HashMap<TenantId, Result<T, StorageError>>, StorageError> {
         let seen = self.seen(tenants.keys());
         let names: Vec<String> = tenants.keys().map(|id| id.as_str().to_owned()).collect();
         let rows = self
@@ -146,18 +198,22 @@ impl Cluster {
                 continue;
             };
             let seen = seen.get(id);
-            told.insert(id.clone(), self.gallery((id, secret), row, &mut by_tenant, seen));
+            let made = self.look((id, secret), row, seen).and_then(|(known, head)| {
+                let segments = by_tenant.remove(&known.owner.number).unwrap_or_default();
+                make(&known, &head, &segments)
+            });
+            told.insert(id.clone(), made);
         }
         Ok(told)
     }
 
-    fn gallery(
+    /// A head, which is not older than what was seen.
+    fn look(
         &self,
         (id, secret): (&TenantId, &SecretKey),
         row: &Row,
-        segments: &mut HashMap<i64, Vec<Row>>,
         seen: Option<&(Arc<Known>, u64)>,
-    ) -> Result<GalleryReading, StorageError> {
+    ) -> Result<(Arc<Known>, Head), StorageError> {
         let known = self.known(id, secret, row)?;
         let head = Head::of(&known.owner, Some(row))?;
         let commits = head.state.commits;
@@ -170,13 +226,7 @@ impl Cluster {
             return Err(known.owner.damaged("tenant", &fault));
         }
         self.owners.lock().insert(id.clone(), Arc::clone(&known));
-        let segments = segments.remove(&known.owner.number).unwrap_or_default();
-        Ok(GalleryReading {
-            gallery: Gallery::of(id, head.spec.created_at),
-            dimension: head.spec.dimension,
-            transform: head.spec.transform.clone(),
-            reading: known.owner.reading(&head, &segments)?,
-        })
+        Ok((known, head))
     }
 
     /// Its keys, made ready once an incarnation. Remembered once its head was found authentic, which its number is bound to.

@@ -162,7 +162,7 @@ impl PostgresReader {
         Ok(links)
     }
 
-    fn erasures(&self, rows: &[Row]) -> Result<Vec<(EraseAnswer, u64)>, StorageError> {
+    fn erasures(&self, rows: &[Row]) -> Result<Vec<EraseAnswer>, StorageError> {
         rows.iter().map(|row| self.0.erasure_row(row)).collect()
     }
 
@@ -391,16 +391,13 @@ impl ReadCatalog for PostgresReader {
             return Ok(None);
         };
         let [rows] = self.read([statement!(ERASURE, self.0.number, erasure)])?;
-        Ok(self.erasures(&rows)?.pop().map(|(answer, _)| answer))
+        Ok(self.erasures(&rows)?.pop())
     }
 
     fn erasures_of(&self, subject: &SubjectId) -> Result<Vec<u64>, StorageError> {
         let lookup = self.0.erased_lookup(subject).to_vec();
         let [rows] = self.read([statement!(ERASURES_OF, self.0.number, lookup)])?;
-        let numbers = self
-            .erasures(&rows)?
-            .into_iter()
-            .map(|(answer, _)| answer.erasure);
+        let numbers = self.erasures(&rows)?.into_iter().map(|answer| answer.erasure);
         Ok(numbers.collect())
     }
 
@@ -419,7 +416,7 @@ impl ReadCatalog for PostgresReader {
         ])?;
         let spec = self.0.look(Head::of(&self.0, head.first())?, seen)?.spec;
         let erasures = self.erasures(&rows)?;
-        let entries = erasures.into_iter().map(|(answer, sequence)| {
+        let entries = erasures.into_iter().map(|answer| {
             let receipt =
                 serde_json::from_str::<crate::model::erasure::ErasureReceipt>(&answer.receipt.receipt_json);
             let receipt = receipt.map_err(|_| self.0.damaged("erasure", "a receipt can't be read"))?;
@@ -427,7 +424,7 @@ impl ReadCatalog for PostgresReader {
                 tenant: spec.id.clone(),
                 created_at: spec.created_at,
                 erasure: answer.erasure,
-                sequence,
+                sequence: answer.sequence,
                 subject_id: answer.subject_id,
                 erased_at: receipt.erased_at,
             })

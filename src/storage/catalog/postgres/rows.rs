@@ -385,24 +385,24 @@ impl Owner {
             subject_id: answer.subject_id.clone(),
             receipt: answer.receipt.clone(),
         };
-        let clear: &[&[u8]] = clear![answer.erasure, lookup[..], answer.purged, erasure.sequence];
+        let clear: &[&[u8]] = clear![answer.erasure, lookup[..], answer.purged, answer.sequence];
         self.seal_cell("erasure", clear, &cell)
     }
 
     /// Of `select!(erasure)`.
-    pub(super) fn erasure_row(&self, row: &Row) -> Result<(EraseAnswer, u64), StorageError> {
+    pub(super) fn erasure_row(&self, row: &Row) -> Result<EraseAnswer, StorageError> {
         let columns = self.columns("erasure", row);
         let (erasure, lookup): (u64, &[u8]) = (columns.uint(0)?, columns.get(1)?);
         let (purged, sequence): (bool, u64) = (columns.get(2)?, columns.uint(3)?);
         let clear: &[&[u8]] = clear![erasure, lookup[..], purged, sequence];
         let cell: ErasureCell = self.open_cell("erasure", clear, columns.get(4)?)?;
-        let answer = EraseAnswer {
+        Ok(EraseAnswer {
             erasure,
+            sequence,
             subject_id: cell.subject_id,
             purged,
             receipt: cell.receipt,
-        };
-        Ok((answer, sequence))
+        })
     }
 }
 

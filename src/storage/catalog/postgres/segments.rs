@@ -271,6 +271,25 @@ impl Tenant {
         left.ok_or_else(|| self.damaged(table, "more rows went than its counters say that there are"))
     }
 
+    /// Those of these segments that are listed, as they are within the transaction.
+    pub(super) fn entries(
+        &self,
+        transaction: &Transaction,
+        segments: &BTreeSet<u32>,
+    ) -> Result<BTreeMap<u32, SegmentEntry>, StorageError> {
+        if segments.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let numbers: Vec<i64> = segments.iter().map(|number| i64::from(*number)).collect();
+        let sql = select!(segment, "FROM segment WHERE tenant = $1 AND number = ANY($2)");
+        let rows = transaction.query(statement!(sql, self.number, numbers))?;
+        let entries = rows.iter().map(|row| {
+            let (entry, _) = self.segment_row(row)?;
+            Ok((entry.number, entry))
+        });
+        entries.collect()
+    }
+
     /// A segment as it is listed within the transaction.
     pub(super) fn listed(
         &self,
@@ -306,7 +325,7 @@ impl Tenant {
         }
         let sql = select!(erasure, " FROM erasure WHERE tenant = $1 AND id > $2");
         let erased = transaction.query(statement!(sql, self.number, int(imported.erasure)))?;
-        let erased = erased.iter().map(|row| Ok(self.erasure_row(row)?.0.subject_id));
+        let erased = erased.iter().map(|row| Ok(self.erasure_row(row)?.subject_id));
         imported.refuse_erased(&erased.collect::<Result<_, StorageError>>()?)?;
         let entries = imported
             .segments

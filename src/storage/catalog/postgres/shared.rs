@@ -26,12 +26,14 @@ use crate::model::timestamp::Timestamp;
 use crate::storage::catalog::erase::Trace;
 use crate::storage::catalog::import::ImportedRows;
 use crate::storage::catalog::seam::{ReadCatalog, WriteCatalog};
-use crate::storage::catalog::segments::{Located, Tombstone};
+use crate::storage::catalog::segments::{Located, SegmentEntry, Tombstone};
 use crate::storage::database::transaction::statement;
 use crate::storage::error::StorageError;
 use crate::storage::place::{Place, RowId, StoredRow};
 use crate::storage::segment::writer::WrittenSegment;
 use crate::storage::write::{Answers, CandidateInfo, ImportAnswer, Write};
+
+pub mod reads;
 
 const FRESH: &str = select!(place, ", p.epoch, p.sealed FROM reference r
     LEFT JOIN pending p ON p.tenant = r.tenant AND p.reference = r.id WHERE r.tenant = $1 AND r.segment IS NULL ORDER BY r.id");
@@ -53,6 +55,9 @@ const MEMBERS: &str = select!(
     UNION ALL SELECT r.id, r.subject, w.segment, w.slot, w.placed FROM warming w
     JOIN reference r ON r.tenant = w.tenant AND r.id = w.reference WHERE w.tenant = $1 AND w.segment = $2"
 );
+
+/// Gives a sealed row as it stands in an object.
+pub type SealedRow<'a> = dyn Fn(&SegmentObject, u32) -> Result<Vec<u8>, StorageError> + 'a;
 
 /// A segment's object as whoever wrote it has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,16 +263,25 @@ impl SharedCatalog {
         self.reader.first_known(subjects)
     }
 
-    /// Does a group of writes, one answer a write, from the catalog as it is. `sealed` gives a sealed row (segment, row) as it stands in its object. Where
-    /// [`StorageError::Uncertain`] comes, the same group again is answered.
+    /// Does a group of writes, one answer a write, from the catalog as it is. `sealed` gives a sealed row as it stands in the object that holds its segment now, where an erasure
+    /// did not read it ahead. Where [`StorageError::Uncertain`] comes, the same group again is answered, but for events: they are recorded twice.
     pub fn commit(
         &self,
-        group: Vec<Write>,
+        group: &[Write],
         now: Timestamp,
-        sealed: &dyn Fn(u32, u32) -> Result<Vec<u8>, StorageError>,
+        sealed: &SealedRow<'_>,
     ) -> Result<Answers, StorageError> {
-        let trace = |segment, row| Ok(Trace::of(&sealed(segment, row)?));
-        self.writer.lock().commit(group, now, &trace)
+        let ahead = group.iter().filter_map(|write| match write {
+            Write::Erase(erase) => Some(&erase.ahead.0),
+            _ => None,
+        });
+        let ahead: BTreeMap<&(u32, u32), &(Ulid, Trace)> = ahead.flatten().collect();
+        let known = ahead.keys().map(|(segment, _)| *segment).collect();
+        let trace = |entry: &SegmentEntry, row| match ahead.get(&(entry.number, row)) {
+            Some((ulid, trace)) if *ulid == entry.ulid => Ok(trace.clone()),
+            _ => Ok(Trace::of(&sealed(&SegmentObject::from(*entry), row)?)),
+        };
+        self.writer.lock().commit_shared(group, now, &known, &trace)
     }
 
     /// The last erasure by now.

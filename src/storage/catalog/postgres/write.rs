@@ -5,6 +5,8 @@
 //! refuses from then on: what its process holds of the tenant in memory is not what the tenant is. The *nodes of a cluster* go on from the row as they find it, and
 //! write into the feed what they change of the gallery; each of their transactions begins with whether the node is still who it thinks (rule W2).
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::feed::Told;
@@ -17,6 +19,7 @@ use crate::model::timestamp::Timestamp;
 use crate::storage::catalog::code::int;
 use crate::storage::catalog::draft::Draft;
 use crate::storage::catalog::draft::needs::Needs;
+use crate::storage::catalog::erase::Trace;
 use crate::storage::catalog::group::{self, Rules};
 use crate::storage::catalog::import::ImportedRows;
 use crate::storage::catalog::seam::{Before, Flushed, LOCATED_MAX, NextGeneration, TraceOf, WriteCatalog};
@@ -55,6 +58,24 @@ pub(super) struct PostgresWriter {
     head: Head,
     /// Why every write is refused.
     poison: Option<Poison>,
+}
+
+/// What rules run within, beside the rows that were read for them.
+struct Within<'a> {
+    tenant: &'a Tenant,
+    transaction: &'a Transaction,
+    head: &'a Head,
+}
+
+impl Within<'_> {
+    /// What the rules need of it.
+    fn rules<'a>(&'a self, trace: &'a TraceOf<'a>) -> Rules<'a> {
+        Rules {
+            spec: &self.head.spec,
+            signer: &self.tenant.signer,
+            trace,
+        }
+    }
 }
 
 /// Why a writer goes on no more.
@@ -163,7 +184,7 @@ impl PostgresWriter {
         &mut self,
         needs: impl Fn(&Head) -> Needs,
         told: Told,
-        mut rules: impl FnMut(&mut Draft<'_>, &mut State, &Tenant, &Head) -> Result<T, StorageError>,
+        mut rules: impl FnMut(&mut Draft<'_>, &mut State, &Within<'_>) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         let is_shared = matches!(self.mode, Mode::Shared(_));
         self.transact(
@@ -175,7 +196,12 @@ impl PostgresWriter {
                 let seal = |reference, exact: &[u8]| epoch.seal(reference, exact);
                 let mut draft = Draft::new(&needs, facts, &seal);
                 let mut state = head.state;
-                let done = rules(&mut draft, &mut state, tenant, head)?;
+                let within = Within {
+                    tenant,
+                    transaction,
+                    head,
+                };
+                let done = rules(&mut draft, &mut state, &within)?;
                 head.state = state;
                 let mut changes = draft.changes();
                 if is_shared {
@@ -186,6 +212,40 @@ impl PostgresWriter {
                 Ok(done)
             },
             |_| Ok(false),
+        )
+    }
+}
+
+impl PostgresWriter {
+    /// As [`WriteCatalog::commit`], of writes that stay the caller's, and of segments that other nodes exchange: `trace` is told which object has a segment now. `known` are segments that it
+    /// will be asked of.
+    pub(super) fn commit_shared(
+        &mut self,
+        group: &[Write],
+        now: Timestamp,
+        known: &BTreeSet<u32>,
+        trace: &dyn Fn(&SegmentEntry, u32) -> Result<Trace, StorageError>,
+    ) -> Result<Answers, StorageError> {
+        if group.is_empty() {
+            return Ok(Answers::new());
+        }
+        self.draft(
+            |head| Needs::of(group, &head.state),
+            Told::Each,
+            |draft, state, within| {
+                let (tenant, transaction) = (within.tenant, within.transaction);
+                let listed = RefCell::new(tenant.entries(transaction, known)?);
+                let trace = |segment, row| {
+                    let found = listed.borrow().get(&segment).copied();
+                    let entry = match found {
+                        Some(entry) => entry,
+                        None => tenant.listed(transaction, segment)?.0,
+                    };
+                    listed.borrow_mut().insert(segment, entry);
+                    trace(&entry, row)
+                };
+                group::commit(draft, state, &within.rules(&trace), group, now)
+            },
         )
     }
 }
@@ -238,8 +298,8 @@ impl WriteCatalog for PostgresWriter {
         self.draft(
             |head| Needs::of(&group, &head.state),
             Told::Each,
-            |draft, state, tenant, head| {
-                let rules = tenant.rules(head, trace);
+            |draft, state, within| {
+                let rules = within.rules(trace);
                 group::commit(draft, state, &rules, &group, now)
             },
         )
@@ -249,7 +309,9 @@ impl WriteCatalog for PostgresWriter {
         self.draft(
             |_| Needs::of_checkpoint(),
             Told::Each,
-            |draft, state, tenant, head| chain::checkpoint(draft, state, (&head.spec, &tenant.signer)),
+            |draft, state, within| {
+                chain::checkpoint(draft, state, (&within.head.spec, &within.tenant.signer))
+            },
         )
     }
 
@@ -326,8 +388,8 @@ impl WriteCatalog for PostgresWriter {
         self.draft(
             |_| Needs::of_purge(erasures),
             Told::Each,
-            |draft, state, tenant, _| {
-                let by = (&tenant.id, &tenant.signer);
+            |draft, state, within| {
+                let by = (&within.tenant.id, &within.tenant.signer);
                 erase::mark_purged(draft, state, by, erasures, now)
             },
         )
@@ -343,8 +405,8 @@ impl WriteCatalog for PostgresWriter {
         self.draft(
             |_| Needs::of_catch_up(erasures),
             Told::Anew,
-            |draft, state, tenant, head| {
-                let rules = tenant.rules(head, trace);
+            |draft, state, within| {
+                let rules = within.rules(trace);
                 erase::catch_up(draft, state, &rules, (erasures, may_miss_erasures), now)
             },
         )
@@ -362,15 +424,6 @@ impl Tenant {
         let rows = self.database.read(vec![head::select(self.number)])?;
         let row = rows.first().and_then(|rows| rows.first());
         self.look(Head::of(self, row)?, seen)
-    }
-
-    /// What the rules need of it.
-    fn rules<'a>(&'a self, head: &'a Head, trace: &'a TraceOf<'a>) -> Rules<'a> {
-        Rules {
-            spec: &head.spec,
-            signer: &self.signer,
-            trace,
-        }
     }
 
     /// Seals what is pending anew, whatever epochs it is of.

@@ -57,8 +57,8 @@ impl Nodes {
 
 impl Node {
     pub(super) fn write(&self, write: Write) -> Result<Committed, StorageError> {
-        let sealed = |segment, row| Ok(format!("{segment}/{row}").into_bytes());
-        let mut answers = self.catalog.commit(vec![write], Timestamp::now(), &sealed)?;
+        let sealed = |object: &SegmentObject, row| Ok(format!("{}/{row}", object.ulid).into_bytes());
+        let mut answers = self.catalog.commit(&[write], Timestamp::now(), &sealed)?;
         Ok(answers.remove(0).expect("it is possible"))
     }
 
