@@ -1,6 +1,7 @@
 //! One match node: which rows sit where (residency), changes (apply) and search (scan, then exact rescore). Sees protected signatures only; knows nothing of TLS, roles or policies.
 
 mod apply;
+pub mod cluster_home;
 mod convert;
 mod error;
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod build;
 mod catalog;
+mod cluster;
 mod collector;
 pub mod config;
 mod counted;
@@ -53,7 +54,6 @@ use crate::front::error::FrontError;
 use crate::front::route::RouteError;
 use crate::keys::error::KeyError;
 use crate::keys::receipt::ReceiptError;
-use crate::matcher::local::LocalNode;
 use crate::matcher::node::NodeError;
 use crate::storage::data_dir::DataDir;
 use crate::storage::error::StorageError;
@@ -137,7 +137,7 @@ const RELEASE_MAX: Duration = Duration::from_secs(5);
 pub struct Server {
     address: SocketAddr,
     metrics_address: Option<SocketAddr>,
-    node: Option<Arc<LocalNode>>,
+    node: Option<build::Here>,
     /// Held to the end.
     directory: Option<DataDir>,
     released: CancellationToken,
@@ -157,10 +157,7 @@ impl Server {
     /// Builds every layer from the bottom up, loads all tenants, then listens. Returns once it is ready.
     pub async fn start(config: Config, mode: Mode) -> Result<Self, ServerError> {
         config.check()?;
-        let bound = match mode {
-            Mode::Serve | Mode::Front => config.listen.address,
-            Mode::Match => config.matching.address,
-        };
+        let bound = listens_at(&config, mode);
         // Bound first, so that a port in use is told before minutes of loading.
         let socket = TcpListener::bind(bound)
             .await
@@ -180,19 +177,19 @@ impl Server {
             Mode::Front => Some(Rotation::load(build::node_tls(&config), client_side)?),
             Mode::Serve | Mode::Match => None,
         };
-        let tiers = build::tiers(&config, mode, shown_to_nodes.as_ref().map(Rotation::made)).await?;
+        let tiers = build::tiers(
+            &config,
+            mode,
+            address,
+            shown_to_nodes.as_ref().map(Rotation::made),
+        )
+        .await?;
         let health = health::Health::new(mode).await;
         if let Some(devices) = tiers.devices.clone() {
             tokio::spawn(health.clone().follow(devices));
         }
         let stop = CancellationToken::new();
-        let retention = match &tiers.served {
-            build::Served::Front(front) => {
-                let every = Duration::from_secs(config.front.retention_seconds);
-                Some(retention::spawn(Arc::clone(front), every, stop.clone()))
-            }
-            build::Served::Match(_) => None,
-        };
+        let retention = retention_of(&config, &tiers.served, &stop);
         let backend = tiers.backend();
         let listener = listen::spawn(&config, socket, &tiers, &health, &shown, traces, &stop)?;
         let reload = watch::Sender::new(());
@@ -200,16 +197,19 @@ impl Server {
         if let Some(shown) = shown_to_nodes {
             tokio::spawn(shown.run(reload.subscribe(), stop.clone()));
         }
-        health.ready().await;
-        is_ready.send_replace(true);
-        let database = tiers
-            .database
-            .map(|database| catalog::Watch::start(database, health.clone(), is_ready.clone()));
+        if (tiers.may_serve)() {
+            health.ready().await;
+            is_ready.send_replace(true);
+        }
+        let may_serve = tiers.may_serve;
+        let watched = tiers.database;
+        let database = watched
+            .map(|database| catalog::Watch::start(database, may_serve, health.clone(), is_ready.clone()));
         tracing::info!(%address, ?mode, backend, "ready");
         Ok(Self {
             address,
             metrics_address,
-            node: tiers.local,
+            node: tiers.here,
             directory: tiers.directory,
             released: tiers.released,
             health,
@@ -240,7 +240,7 @@ impl Server {
         self.reload.send_replace(());
     }
 
-    /// Drains: reports not serving, accepts nobody new, lets requests in flight finish for as long as
+    /// Drains: reports not serving, hands over what other nodes are to have, accepts nobody new, lets requests in flight finish for as long as
     /// the configuration allows, then ends the upkeep and lets go of the data directory.
     pub async fn stop(self) -> Result<(), ServerError> {
         if let Some(database) = self.database {
@@ -248,9 +248,13 @@ impl Server {
         }
         self.health.not_ready().await;
         self.is_ready.send_replace(false);
+        let until = tokio::time::Instant::now() + self.drain_max;
+        if let Some(node) = &self.node {
+            node.hand_over(self.drain_max * 3 / 4).await;
+        }
         self.stop.cancel();
         let mut listener = self.listener;
-        let outcome = if let Ok(ended) = tokio::time::timeout(self.drain_max, &mut listener).await {
+        let outcome = if let Ok(ended) = tokio::time::timeout_at(until, &mut listener).await {
             ended.unwrap_or_else(|error| Err(ServerError::Transport(error.to_string())))
         } else {
             tracing::warn!(
@@ -268,7 +272,7 @@ impl Server {
             tracing::error!(%error, "the retention ended early");
         }
         if let Some(node) = self.node {
-            node.drain().await;
+            node.end().await;
         }
         if let Some(exporter) = self.exporter {
             exporter.flush().await;
@@ -284,6 +288,24 @@ impl Server {
         drop(self.probes);
         tracing::info!("stopped");
         outcome
+    }
+}
+
+fn listens_at(config: &Config, mode: Mode) -> SocketAddr {
+    match mode {
+        Mode::Serve | Mode::Front => config.listen.address,
+        Mode::Match => config.matching.address,
+    }
+}
+
+/// What erases who is due, of a front.
+fn retention_of(config: &Config, served: &build::Served, stop: &CancellationToken) -> Option<JoinHandle<()>> {
+    match served {
+        build::Served::Front(front) => {
+            let every = Duration::from_secs(config.front.retention_seconds);
+            Some(retention::spawn(Arc::clone(front), every, stop.clone()))
+        }
+        build::Served::Match { .. } => None,
     }
 }
 

@@ -26,6 +26,7 @@ pub mod journal;
 mod map;
 mod mark;
 pub mod objects;
+pub mod on_cluster;
 pub mod on_database;
 pub mod place;
 mod purge;

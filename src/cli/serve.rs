@@ -51,7 +51,13 @@ pub async fn run(args: &Args, mode: Mode) -> Result<(), CliError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(CliError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(CliError::Runtime)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(CliError::Runtime)?;
-    let server = local::start(args.config.as_deref(), &args.overrides(), mode).await?;
+    let overrides = args.overrides();
+    let server = tokio::select! {
+        server = local::start(args.config.as_deref(), &overrides, mode) => server?,
+        // What is being loaded is not waited for.
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     if let Some(path) = &args.address_file {
         write_whole(path, &server.address().to_string()).map_err(|e| CliError::file(path, e))?;
     }

@@ -1,11 +1,11 @@
-//! Keys of epochs, in one small file that lies apart from what they seal: once a key is gone from it, no copy of what it sealed opens. Knows no rows.
+//! Keys of epochs, in one small text that lies apart from what they seal: once a key is gone from it, no copy of what it sealed opens. Knows no rows.
 //!
-//! The file is replaced whole, and what it held before is overwritten, as the keyring's is. One process at a time changes it.
+//! The text is replaced whole, and what it held before is gone then, as the keyring's is. It is in a file, which one process at a time changes, or where many machines share it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::cells::INCARNATION_LEN;
@@ -13,7 +13,9 @@ use super::encoding::{from_hex, to_hex};
 use super::envelope::Envelope;
 use super::error::KeyError;
 use super::file;
+use super::held::{Done, Form, Held};
 use super::secret::SecretKey;
+use super::text::{FileText, TextStore};
 
 const FORMAT: u32 = 1;
 /// The epoch that a tenant begins with.
@@ -27,12 +29,10 @@ pub fn incarnation_of(path: &Path) -> Result<[u8; INCARNATION_LEN], KeyError> {
     };
     let parsed: EpochFile =
         serde_json::from_str(&file::read(path)?).map_err(|error| damaged(error.to_string()))?;
-    from_hex(&parsed.body.incarnation)
-        .and_then(|bytes| bytes.as_slice().try_into().ok())
-        .ok_or_else(|| damaged("it names no incarnation".to_owned()))
+    incarnation_in(&parsed.body).ok_or_else(|| damaged("it names no incarnation".to_owned()))
 }
 
-/// What the file holds, as JSON: the body and a keyed digest of the body's JSON.
+/// What the text holds, as JSON: the body and a keyed digest of the body's JSON.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EpochFile {
@@ -43,7 +43,7 @@ struct EpochFile {
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+pub(super) struct Body {
     /// Of the tenant, in hexadecimal.
     incarnation: String,
     /// Wrapped keys by epoch.
@@ -69,13 +69,14 @@ pub trait Epochs: Send + Sync {
     fn end_before(&self, epoch: u64) -> Result<(), KeyError>;
 }
 
-/// Keys of epochs in a file, which one process at a time changes.
+/// Keys of epochs in a text.
 pub struct EpochKeys {
-    path: PathBuf,
-    envelope: Envelope,
+    held: Held<EpochForm>,
     incarnation: [u8; INCARNATION_LEN],
-    body: Mutex<Body>,
 }
+
+/// Wraps the keys of one tenant's epochs.
+struct EpochForm(Envelope);
 
 impl EpochKeys {
     /// Makes the file, with a key of the first epoch. One that is there already is refused.
@@ -84,51 +85,39 @@ impl EpochKeys {
         data_key: &SecretKey,
         incarnation: [u8; INCARNATION_LEN],
     ) -> Result<Self, KeyError> {
-        let envelope = envelope(data_key);
+        Self::create_in(Arc::new(FileText::new(path)), data_key, incarnation)
+    }
+
+    /// The same wherever texts are kept.
+    pub fn create_in(
+        store: Arc<dyn TextStore>,
+        data_key: &SecretKey,
+        incarnation: [u8; INCARNATION_LEN],
+    ) -> Result<Self, KeyError> {
+        let form = EpochForm::new(data_key);
         let mut body = Body {
             incarnation: to_hex(&incarnation),
             keys: BTreeMap::new(),
         };
-        let first = body.wrapped(&envelope, FIRST_EPOCH, &SecretKey::random());
+        let first = form.wrap(&body, FIRST_EPOCH, &SecretKey::random());
         body.keys.insert(FIRST_EPOCH, first);
-        file::create(path, &whole(&envelope, &body))?;
-        Ok(Self {
-            path: path.to_owned(),
-            envelope,
-            incarnation,
-            body: Mutex::new(body),
-        })
+        let held = Held::create(store, form, body)?;
+        Ok(Self { held, incarnation })
     }
 
     /// Reads the file, authenticates it and clears away what a crash left beside it.
     pub fn open(path: &Path, data_key: &SecretKey) -> Result<Self, KeyError> {
-        let envelope = envelope(data_key);
-        let (body, incarnation) = read(path, &envelope)?;
-        file::clear(path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            envelope,
-            incarnation,
-            body: Mutex::new(body),
-        })
+        let keys = Self::open_in(Arc::new(FileText::new(path)), data_key)?;
+        keys.held.store().settle()?;
+        Ok(keys)
     }
 
-    fn change(&self, body: &mut Body, change: impl FnOnce(&mut Body)) -> Result<(), KeyError> {
-        let mut changed = body.clone();
-        change(&mut changed);
-        file::replace(&self.path, &whole(&self.envelope, &changed))?;
-        *body = changed;
-        Ok(())
-    }
-
-    fn unwrap(&self, body: &Body, epoch: u64, wrapped: &str) -> Result<SecretKey, KeyError> {
-        let place = ["epoch", &body.incarnation, &epoch.to_string()];
-        self.envelope
-            .unwrap(wrapped, &place)
-            .map_err(|_| KeyError::Damaged {
-                path: self.path.clone(),
-                problem: format!("the key of epoch {epoch} does not open"),
-            })
+    /// Reads the keys wherever texts are kept, and authenticates them. Clears nothing away.
+    pub fn open_in(store: Arc<dyn TextStore>, data_key: &SecretKey) -> Result<Self, KeyError> {
+        let held = Held::open(store, EpochForm::new(data_key))?;
+        let incarnation = held.with(incarnation_in);
+        let incarnation = incarnation.expect("it was looked for when the text was read");
+        Ok(Self { held, incarnation })
     }
 }
 
@@ -138,89 +127,107 @@ impl Epochs for EpochKeys {
     }
 
     fn path(&self) -> &Path {
-        &self.path
+        self.held.store().path()
     }
 
+    /// What another machine has begun meanwhile is read; what one has ended may be given until something is read again.
     fn read(&self, epoch: u64) -> Result<Option<SecretKey>, KeyError> {
-        let body = self.body.lock();
-        let wrapped = body.keys.get(&epoch);
-        wrapped
-            .map(|wrapped| self.unwrap(&body, epoch, wrapped))
-            .transpose()
+        self.held.find(|body| {
+            let wrapped = body.keys.get(&epoch);
+            wrapped
+                .map(|wrapped| self.held.form().unwrap(body, epoch, wrapped, self.path()))
+                .transpose()
+        })
     }
 
     fn begin(&self, after: u64) -> Result<(u64, SecretKey), KeyError> {
-        let mut body = self.body.lock();
-        let last = body.keys.keys().next_back().copied().unwrap_or_default();
-        let epoch = last.max(after) + 1;
-        let key = SecretKey::random();
-        self.change(&mut body, |body| {
-            let wrapped = body.wrapped(&self.envelope, epoch, &key);
+        self.held.change(|body| {
+            let last = body.keys.keys().next_back().copied().unwrap_or_default();
+            let (epoch, key) = (last.max(after) + 1, SecretKey::random());
+            let wrapped = self.held.form().wrap(body, epoch, &key);
             body.keys.insert(epoch, wrapped);
-        })?;
-        Ok((epoch, key))
+            Ok(Done::Changed((epoch, key)))
+        })
     }
 
     fn end_before(&self, epoch: u64) -> Result<(), KeyError> {
-        let mut body = self.body.lock();
-        let first = body.keys.keys().next().copied();
-        if first.is_none_or(|first| first >= epoch) {
-            return Ok(());
+        self.held.change(|body| {
+            let first = body.keys.keys().next().copied();
+            if first.is_none_or(|first| first >= epoch) {
+                return Ok(Done::Same(()));
+            }
+            body.keys.retain(|of, _| *of >= epoch);
+            Ok(Done::Changed(()))
+        })
+    }
+}
+
+impl EpochForm {
+    fn new(data_key: &SecretKey) -> Self {
+        Self(Envelope::new(&data_key.derive(&[b"epochs"])))
+    }
+
+    fn wrap(&self, body: &Body, epoch: u64, key: &SecretKey) -> String {
+        self.0
+            .wrap(key, &["epoch", &body.incarnation, &epoch.to_string()])
+    }
+
+    fn unwrap(&self, body: &Body, epoch: u64, wrapped: &str, path: &Path) -> Result<SecretKey, KeyError> {
+        let place = ["epoch", &body.incarnation, &epoch.to_string()];
+        self.0.unwrap(wrapped, &place).map_err(|_| KeyError::Damaged {
+            path: path.to_owned(),
+            problem: format!("the key of epoch {epoch} does not open"),
+        })
+    }
+}
+
+impl Form for EpochForm {
+    type Body = Body;
+
+    fn parse(&self, text: &str, store: &dyn TextStore) -> Result<Body, KeyError> {
+        let damaged = |problem: &str| KeyError::Damaged {
+            path: store.path().to_owned(),
+            problem: problem.to_owned(),
+        };
+        let EpochFile {
+            format,
+            body,
+            hmac_sha256,
+        } = serde_json::from_str(text).map_err(|_| damaged("it holds no keys of epochs"))?;
+        if format != FORMAT {
+            return Err(KeyError::Format {
+                path: store.path().to_owned(),
+                found: format,
+                expected: FORMAT,
+            });
         }
-        self.change(&mut body, |body| body.keys.retain(|of, _| *of >= epoch))
+        if !self.0.verify(body.json().as_bytes(), &hmac_sha256) {
+            return Err(damaged(
+                "its content does not fit its digest (hmac_sha256), or the tenant's data key is another one",
+            ));
+        }
+        incarnation_in(&body).ok_or_else(|| damaged("it names no incarnation"))?;
+        Ok(body)
+    }
+
+    fn text(&self, body: &Body) -> String {
+        let file = EpochFile {
+            format: FORMAT,
+            hmac_sha256: self.0.digest(body.json().as_bytes()),
+            body: body.clone(),
+        };
+        serde_json::to_string(&file).expect("numbers are valid JSON keys")
     }
 }
 
 impl Body {
-    fn wrapped(&self, envelope: &Envelope, epoch: u64, key: &SecretKey) -> String {
-        envelope.wrap(key, &["epoch", &self.incarnation, &epoch.to_string()])
-    }
-
-    fn text(&self) -> String {
+    fn json(&self) -> String {
         serde_json::to_string(self).expect("numbers are valid JSON keys")
     }
 }
 
-fn envelope(data_key: &SecretKey) -> Envelope {
-    Envelope::new(&data_key.derive(&[b"epochs"]))
-}
-
-fn read(path: &Path, envelope: &Envelope) -> Result<(Body, [u8; INCARNATION_LEN]), KeyError> {
-    let damaged = |problem: &str| KeyError::Damaged {
-        path: path.to_owned(),
-        problem: problem.to_owned(),
-    };
-    let text = file::read(path)?;
-    let EpochFile {
-        format,
-        body,
-        hmac_sha256,
-    } = serde_json::from_str(&text).map_err(|_| damaged("it holds no keys of epochs"))?;
-    if format != FORMAT {
-        return Err(KeyError::Format {
-            path: path.to_owned(),
-            found: format,
-            expected: FORMAT,
-        });
-    }
-    if !envelope.verify(body.text().as_bytes(), &hmac_sha256) {
-        return Err(damaged(
-            "its content does not fit its digest (hmac_sha256), or the tenant's data key is another one",
-        ));
-    }
-    let incarnation = from_hex(&body.incarnation).and_then(|bytes| bytes.as_slice().try_into().ok());
-    let incarnation = incarnation.ok_or_else(|| damaged("it names no incarnation"))?;
-    Ok((body, incarnation))
-}
-
-/// The text of the file.
-fn whole(envelope: &Envelope, body: &Body) -> String {
-    let file = EpochFile {
-        format: FORMAT,
-        hmac_sha256: envelope.digest(body.text().as_bytes()),
-        body: body.clone(),
-    };
-    serde_json::to_string(&file).expect("numbers are valid JSON keys")
+fn incarnation_in(body: &Body) -> Option<[u8; INCARNATION_LEN]> {
+    from_hex(&body.incarnation)?.as_slice().try_into().ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Tests of the keys of epochs: kept until their epoch is over, and gone from the disk then; a crash in between is mended, a foreign file refused.
 
 use std::fs;
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 

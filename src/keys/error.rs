@@ -16,6 +16,40 @@ pub enum KeyError {
         /// What the system says.
         source: io::Error,
     },
+    /// A store that machines share does not do what it is asked. What it did by then may be done.
+    #[error("{}: {problem}", path.display())]
+    Store {
+        /// What is kept there.
+        path: PathBuf,
+        /// What the store says.
+        problem: String,
+        /// Whether the same may succeed when it is done again.
+        passing: bool,
+    },
+    /// Others changed the text in every try. Nothing was changed.
+    #[error("{} was changed by others in each of {tries} tries; repeat it", path.display())]
+    Contended {
+        /// What is kept there.
+        path: PathBuf,
+        /// How often it was tried.
+        tries: usize,
+    },
+    /// A text that is longer than a store takes.
+    #[error("{} would take {len} bytes, and holds at most {max}; fewer tenants have to share it", path.display())]
+    TooLong {
+        /// What is kept there.
+        path: PathBuf,
+        /// Its length.
+        len: usize,
+        /// The most.
+        max: usize,
+    },
+    /// No keyring where the tenants' keys are to be.
+    #[error(
+        "there is no keyring in {}, and the database has tenants: name the bucket and the prefix that have it (storage.objects.url), or bring it back from a backup; nothing opens without it",
+        .0.display()
+    )]
+    KeyringMissing(PathBuf),
     /// Other users may read the key file.
     #[error("{path} has mode {mode:03o}, so others can read or change it; run `chmod 600 {path}`")]
     Exposed {
@@ -98,6 +132,11 @@ pub enum KeyError {
 }
 
 impl KeyError {
+    /// Whether what keeps it is out of reach: the same may be asked again.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Store { passing: true, .. } | Self::Contended { .. })
+    }
+
     /// An I/O error at `path`.
     pub(in crate::keys) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

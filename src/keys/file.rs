@@ -48,6 +48,12 @@ pub(super) fn clear(path: &Path) -> Result<(), KeyError> {
     Ok(())
 }
 
+/// Overwrites and removes the file, and what a crash left beside it.
+pub(super) fn destroy(path: &Path) -> Result<(), KeyError> {
+    clear(path)?;
+    wipe(path)
+}
+
 /// Puts `text` in the place of the present content; durable, and the old content gone, when it returns.
 pub(super) fn replace(path: &Path, text: &str) -> Result<(), KeyError> {
     let new = aside(path, "new");

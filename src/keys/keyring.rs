@@ -1,23 +1,25 @@
-//! The keyring: every tenant's keys, wrapped by the key-encryption key, in one file. Keys are unwrapped when asked for; none is kept in the clear.
+//! The keyring: every tenant's keys, wrapped by the key-encryption key, in one text: a file, or what many machines share. Keys are unwrapped when asked for; none is kept in the clear.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
-use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
+use self::body::{Body, TenantKeys};
 use super::envelope::Envelope;
 use super::error::KeyError;
 use super::file;
+use super::held::{Done, Form, Held};
 use super::receipt::ReceiptSigner;
 use super::secret::SecretKey;
+use super::text::{FIRST_VERSION, FileText, TextStore};
 use crate::model::id::TenantId;
+
+mod body;
 
 /// Version of the file's format.
 pub const KEYRING_FORMAT: u32 = 1;
-
-/// What the signer's seed is bound to.
-const SIGNER_PLACE: [&str; 1] = ["receipt signer"];
 
 /// What a key of a tenant is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -81,111 +83,138 @@ impl Renewable {
     }
 }
 
-/// What the file holds, as JSON: the body and a keyed digest of the body's JSON.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyringFile {
-    format: u32,
-    body: Body,
-    hmac_sha256: String,
-}
-
-/// Wrapped keys. The maps are ordered, so that one content has one text and one digest.
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    signer: String,
-    tenants: BTreeMap<TenantId, BTreeMap<Purpose, String>>,
-}
-
-impl Body {
-    fn text(&self) -> String {
-        serde_json::to_string(self).expect("ids and names are valid JSON keys")
-    }
-}
-
-/// The keys of one data directory. Every change is durable before it returns.
+/// The keys of one data directory, or of all machines that share a text. Every change is durable before it returns.
 pub struct Keyring {
-    path: PathBuf,
-    envelope: Envelope,
     signer: ReceiptSigner,
-    body: RwLock<Body>,
+    held: Held<Envelope>,
 }
 
 impl Keyring {
     /// Makes a keyring with a new key to sign receipts. One that is there already is refused.
     pub fn create(path: &Path, kek: &SecretKey) -> Result<Self, KeyError> {
+        Self::create_in(Arc::new(FileText::new(path)), kek)
+    }
+
+    /// The same wherever texts are kept.
+    pub fn create_in(store: Arc<dyn TextStore>, kek: &SecretKey) -> Result<Self, KeyError> {
         let envelope = Envelope::new(kek);
         let signer = SecretKey::random();
-        let body = Body {
-            signer: envelope.wrap(&signer, &SIGNER_PLACE),
-            tenants: BTreeMap::new(),
-        };
-        file::create(path, &whole(&envelope, &body))?;
+        let body = Body::new(&envelope, &signer);
         Ok(Self {
-            path: path.to_owned(),
-            envelope,
             signer: ReceiptSigner::new(&signer),
-            body: RwLock::new(body),
+            held: Held::create(store, envelope, body)?,
         })
     }
 
     /// Reads a keyring, authenticates all of it and clears away what a crash left beside it.
     pub fn open(path: &Path, kek: &SecretKey) -> Result<Self, KeyError> {
         let keyring = Self::read(path, kek)?;
-        file::clear(path)?;
+        keyring.held.store().settle()?;
         Ok(keyring)
     }
 
     /// The same beside a server that may be changing it: clears nothing away. Not for changes.
     pub fn read(path: &Path, kek: &SecretKey) -> Result<Self, KeyError> {
-        Self::parse(path, &file::read(path)?, kek)
+        Self::open_in(Arc::new(FileText::new(path)), kek)
+    }
+
+    /// Reads a keyring wherever texts are kept, and authenticates all of it. Clears nothing away.
+    pub fn open_in(store: Arc<dyn TextStore>, kek: &SecretKey) -> Result<Self, KeyError> {
+        Self::of(Held::open(store, Envelope::new(kek))?)
+    }
+
+    /// Reads the keyring that machines share, or makes it where there is none: of two that make it at once both have the same one. Where the tenants that it is to have keys of are there already (`has_tenants`), none is made.
+    pub fn open_shared(
+        store: Arc<dyn TextStore>,
+        kek: &SecretKey,
+        has_tenants: bool,
+    ) -> Result<Self, KeyError> {
+        if store.version()?.is_none() {
+            if has_tenants {
+                return Err(KeyError::KeyringMissing(store.path().to_owned()));
+            }
+            let envelope = Envelope::new(kek);
+            let first = envelope.text(&Body::new(&envelope, &SecretKey::random()));
+            // Who was slower reads what the other one made.
+            store.create(&first)?;
+        }
+        Self::open_in(store, kek)
     }
 
     /// Reads the text of a keyring, which errors call by `path`. Where no file has that name it can't be changed.
     pub fn parse(path: &Path, text: &str, kek: &SecretKey) -> Result<Self, KeyError> {
-        let damaged = |problem: String| KeyError::Damaged {
-            path: path.to_owned(),
-            problem,
-        };
-        let format = serde_json::from_str::<FormatOnly>(text).map_err(|error| damaged(error.to_string()))?;
-        if format.format != KEYRING_FORMAT {
-            return Err(KeyError::Format {
-                path: path.to_owned(),
-                found: format.format,
-                expected: KEYRING_FORMAT,
-            });
-        }
-        let parsed: KeyringFile = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
-        let envelope = Envelope::new(kek);
-        let signer = envelope
-            .unwrap(&parsed.body.signer, &SIGNER_PLACE)
-            .map_err(|_| KeyError::WrongKek {
-                path: path.to_owned(),
-            })?;
-        let authentic = envelope.verify(parsed.body.text().as_bytes(), &parsed.hmac_sha256);
-        // One content has one text, so that no byte of the file is free.
-        if !authentic || text != whole(&envelope, &parsed.body) {
-            return Err(damaged(
-                "its content does not fit its digest (hmac_sha256)".to_owned(),
-            ));
-        }
+        let (store, envelope) = (FileText::new(path), Envelope::new(kek));
+        let body = envelope.parse(text, &store)?;
+        Self::of(Held::of(Arc::new(store), envelope, body, FIRST_VERSION))
+    }
+
+    fn of(held: Held<Envelope>) -> Result<Self, KeyError> {
+        let seed = held.with(|body| body::signer(held.form(), body, held.store()))?;
         Ok(Self {
-            path: path.to_owned(),
-            envelope,
-            signer: ReceiptSigner::new(&signer),
-            body: RwLock::new(parsed.body),
+            signer: ReceiptSigner::new(&seed),
+            held,
         })
     }
 
-    /// A tenant's key, if it has one.
+    /// Reads what other machines have changed, and nothing where they have not. Gives the version that is in memory then: it is another one after each change.
+    pub fn refresh(&self) -> Result<u64, KeyError> {
+        self.held.refresh()
+    }
+
+    /// A tenant's key, if it has one. Where machines share the keyring it is read again before that is denied; a key that another one destroyed meanwhile is given until this one reads again.
     pub fn get(&self, tenant: &TenantId, purpose: Purpose) -> Result<Option<SecretKey>, KeyError> {
-        let body = self.body.read();
-        body.tenants
-            .get(tenant)
-            .and_then(|keys| keys.get(&purpose))
-            .map(|wrapped| self.unwrap(wrapped, tenant, purpose))
-            .transpose()
+        self.held.find(|body| {
+            let wrapped = body.key(tenant, purpose);
+            wrapped
+                .map(|wrapped| self.unwrap(wrapped, tenant, purpose))
+                .transpose()
+        })
+    }
+
+    /// The keys of one purpose of all tenants that have one and are not being dropped, as they are in memory.
+    pub fn all(&self, purpose: Purpose) -> Result<BTreeMap<TenantId, SecretKey>, KeyError> {
+        self.held.with(|body| {
+            let there = body
+                .tenants
+                .iter()
+                .filter(|(_, keys)| !keys.contains_key(&Purpose::Dropped));
+            let found = there.filter_map(|(tenant, keys)| Some((tenant, keys.get(&purpose)?)));
+            found
+                .map(|(tenant, wrapped)| Ok((tenant.clone(), self.unwrap(wrapped, tenant, purpose)?)))
+                .collect()
+        })
+    }
+
+    /// Has exactly these keys of one purpose from now on, and of other tenants none. `keys` is asked for them after the keyring was read, and again where another machine was faster, so that whoever
+    /// is late writes nothing that is older than what was there.
+    pub fn mirror(
+        &self,
+        purpose: Purpose,
+        keys: impl Fn() -> Result<BTreeMap<TenantId, SecretKey>, KeyError>,
+    ) -> Result<(), KeyError> {
+        self.held.change(|body| {
+            let (wanted, mut is_same) = (keys()?, true);
+            for (tenant, keys) in &mut body.tenants {
+                if !wanted.contains_key(tenant) && keys.remove(&purpose).is_some() {
+                    is_same = false;
+                }
+            }
+            body.tenants.retain(|_, keys| !keys.is_empty());
+            for (tenant, key) in &wanted {
+                let keys = body.tenants.entry(tenant.clone()).or_default();
+                let known = keys.get(&purpose);
+                let known = known.map(|wrapped| self.unwrap(wrapped, tenant, purpose));
+                if known.transpose()?.as_ref() != Some(key) {
+                    keys.insert(purpose, self.wrap(key, tenant, purpose));
+                    is_same = false;
+                }
+            }
+            Ok(if is_same {
+                Done::Same(())
+            } else {
+                Done::Changed(())
+            })
+        })
     }
 
     /// A tenant's key. When it has none, all of the keys that it lacks are made in one durable change, so that a tenant costs one.
@@ -193,130 +222,160 @@ impl Keyring {
         if let Some(key) = self.get(tenant, purpose)? {
             return Ok(key);
         }
-        let mut body = self.body.write();
-        let mut changed = body.clone();
-        let keys = changed.tenants.entry(tenant.clone()).or_default();
-        for purpose in Purpose::ALL.into_iter().chain([purpose]) {
-            keys.entry(purpose)
-                .or_insert_with(|| self.wrap(&SecretKey::random(), tenant, purpose));
-        }
-        let wrapped = keys.get(&purpose).expect("made above").clone();
-        file::replace(&self.path, &whole(&self.envelope, &changed))?;
-        *body = changed;
-        drop(body);
+        let wrapped = self.held.change(|body| {
+            let keys = body.tenants.entry(tenant.clone()).or_default();
+            if let Some(wrapped) = keys.get(&purpose) {
+                return Ok(Done::Same(wrapped.clone()));
+            }
+            for purpose in Purpose::ALL.into_iter().chain([purpose]) {
+                keys.entry(purpose)
+                    .or_insert_with(|| self.wrap(&SecretKey::random(), tenant, purpose));
+            }
+            Ok(Done::Changed(keys.get(&purpose).expect("made above").clone()))
+        })?;
         self.unwrap(&wrapped, tenant, purpose)
     }
 
     /// The key that is to take the place of a tenant's present one, made when there is none: durable when it
     /// returns, it says from then on that a rotation is under way. `None` for a tenant without keys.
     pub fn begin_rotation(&self, tenant: &TenantId, of: Renewable) -> Result<Option<SecretKey>, KeyError> {
-        let mut body = self.body.write();
-        let mut changed = body.clone();
-        let Some(keys) = changed.tenants.get_mut(tenant) else {
-            return Ok(None);
-        };
-        if let Some(wrapped) = keys.get(&of.next()) {
-            return self.unwrap(wrapped, tenant, of.next()).map(Some);
-        }
-        let key = SecretKey::random();
-        keys.insert(of.next(), self.wrap(&key, tenant, of.next()));
-        file::replace(&self.path, &whole(&self.envelope, &changed))?;
-        *body = changed;
-        Ok(Some(key))
+        self.held.change(|body| {
+            let Some(keys) = body.tenants.get_mut(tenant) else {
+                return Ok(Done::Same(None));
+            };
+            if let Some(wrapped) = keys.get(&of.next()) {
+                return Ok(Done::Same(Some(self.unwrap(wrapped, tenant, of.next())?)));
+            }
+            let key = SecretKey::random();
+            keys.insert(of.next(), self.wrap(&key, tenant, of.next()));
+            Ok(Done::Changed(Some(key)))
+        })
     }
 
-    /// Whether a rotation was begun and not ended.
+    /// Whether a rotation was begun and not ended, by what is in memory.
     pub fn is_rotating(&self, tenant: &TenantId, of: Renewable) -> bool {
-        let body = self.body.read();
-        body.tenants
-            .get(tenant)
-            .is_some_and(|keys| keys.contains_key(&of.next()))
+        self.held.with(|body| body.key(tenant, of.next()).is_some())
     }
 
     /// Ends a rotation: `next` is the present key, and the former is gone for good, from the disk too, when it returns.
     /// Where the next key is another one, or none, it changes nothing: that rotation was ended before.
     pub fn end_rotation(&self, tenant: &TenantId, of: Renewable, next: &SecretKey) -> Result<(), KeyError> {
-        let mut body = self.body.write();
-        let mut changed = body.clone();
-        let Some(keys) = changed.tenants.get_mut(tenant) else {
-            return Ok(());
-        };
-        let Some(wrapped) = keys.remove(&of.next()) else {
-            return Ok(());
-        };
-        if self.unwrap(&wrapped, tenant, of.next())? != *next {
-            return Ok(());
-        }
-        keys.insert(of.present(), self.wrap(next, tenant, of.present()));
-        file::replace(&self.path, &whole(&self.envelope, &changed))?;
-        *body = changed;
-        Ok(())
+        self.held.change(|body| {
+            let Some(keys) = body.tenants.get_mut(tenant) else {
+                return Ok(Done::Same(()));
+            };
+            let Some(wrapped) = keys.remove(&of.next()) else {
+                return Ok(Done::Same(()));
+            };
+            if self.unwrap(&wrapped, tenant, of.next())? != *next {
+                return Ok(Done::Same(()));
+            }
+            keys.insert(of.present(), self.wrap(next, tenant, of.present()));
+            Ok(Done::Changed(()))
+        })
     }
 
-    /// Notes that a tenant that has keys is being dropped; durable when it returns.
-    pub fn begin_drop(&self, tenant: &TenantId) -> Result<(), KeyError> {
-        let mut body = self.body.write();
-        let mut changed = body.clone();
-        let Some(keys) = changed.tenants.get_mut(tenant) else {
-            return Ok(());
-        };
-        keys.entry(Purpose::Dropped)
-            .or_insert_with(|| self.wrap(&SecretKey::random(), tenant, Purpose::Dropped));
-        file::replace(&self.path, &whole(&self.envelope, &changed))?;
-        *body = changed;
-        Ok(())
+    /// Whether a tenant is being dropped, by what is in memory.
+    pub fn is_dropped(&self, tenant: &TenantId) -> bool {
+        self.held
+            .with(|body| body.key(tenant, Purpose::Dropped).is_some())
+    }
+
+    /// Notes that a tenant that has keys is being dropped; durable when it returns. Gives the mark of the drop, which is the same for all who drop it; `None` for a tenant without keys.
+    pub fn begin_drop(&self, tenant: &TenantId) -> Result<Option<SecretKey>, KeyError> {
+        self.held.change(|body| {
+            let Some(keys) = body.tenants.get_mut(tenant) else {
+                return Ok(Done::Same(None));
+            };
+            if let Some(wrapped) = keys.get(&Purpose::Dropped) {
+                return Ok(Done::Same(Some(self.unwrap(
+                    wrapped,
+                    tenant,
+                    Purpose::Dropped,
+                )?)));
+            }
+            let mark = SecretKey::random();
+            keys.insert(Purpose::Dropped, self.wrap(&mark, tenant, Purpose::Dropped));
+            Ok(Done::Changed(Some(mark)))
+        })
     }
 
     /// Destroys what a drop that was cut off left of a tenant's keys. Only for a tenant that is not there.
     pub fn end_drop(&self, tenant: &TenantId) -> Result<(), KeyError> {
-        let body = self.body.read();
-        let is_dropped = body
-            .tenants
-            .get(tenant)
-            .is_some_and(|keys| keys.contains_key(&Purpose::Dropped));
-        drop(body);
-        if is_dropped { self.destroy(tenant) } else { Ok(()) }
+        self.destroy_where(tenant, |keys| Ok(keys.contains_key(&Purpose::Dropped)))
     }
 
-    /// Destroys a tenant's keys for good: the file without them is durable and the old one is overwritten
+    /// Ends the drop that has this mark: destroys the tenant's keys for good, as [`Keyring::destroy`] does. Where another machine ended it, those of a tenant that was made anew since stay.
+    pub fn end_drop_of(&self, tenant: &TenantId, mark: &SecretKey) -> Result<(), KeyError> {
+        self.destroy_where(tenant, |keys| match keys.get(&Purpose::Dropped) {
+            None => Ok(false),
+            Some(wrapped) => Ok(self.unwrap(wrapped, tenant, Purpose::Dropped)? == *mark),
+        })
+    }
+
+    /// Destroys a tenant's keys for good: the text without them is durable and the old one is overwritten
     /// when it returns. A tenant without keys is no error.
     pub fn destroy(&self, tenant: &TenantId) -> Result<(), KeyError> {
-        let mut body = self.body.write();
-        let mut changed = body.clone();
-        if changed.tenants.remove(tenant).is_some() {
-            file::replace(&self.path, &whole(&self.envelope, &changed))?;
-            *body = changed;
-        }
-        Ok(())
+        self.destroy_where(tenant, |_| Ok(true))
+    }
+
+    /// Destroys a tenant's keys where these are such, and none of a tenant that was made anew after they were seen first.
+    fn destroy_where(
+        &self,
+        tenant: &TenantId,
+        are_such: impl Fn(&TenantKeys) -> Result<bool, KeyError>,
+    ) -> Result<(), KeyError> {
+        let mut seen: Option<TenantKeys> = None;
+        self.held.change(|body| {
+            let Some(keys) = body.tenants.get(tenant) else {
+                return Ok(Done::Same(()));
+            };
+            let are_same = seen.as_ref().is_none_or(|seen| share_a_key(seen, keys));
+            if !are_same || !are_such(keys)? {
+                return Ok(Done::Same(()));
+            }
+            seen = body.tenants.remove(tenant);
+            Ok(Done::Changed(()))
+        })
     }
 
     /// The text of a keyring with the same signer and the keys of some tenants, wrapped by another key-encryption key.
     pub fn rewrapped(&self, kek: &SecretKey, keeps: impl Fn(&TenantId) -> bool) -> Result<String, KeyError> {
+        let (body, envelope) = self.held.with(|body| self.rewrapped_body(body, kek, keeps))?;
+        Ok(envelope.text(&body))
+    }
+
+    fn rewrapped_body(
+        &self,
+        body: &Body,
+        kek: &SecretKey,
+        keeps: impl Fn(&TenantId) -> bool,
+    ) -> Result<(Body, Envelope), KeyError> {
         let envelope = Envelope::new(kek);
-        let body = self.body.read();
-        let signer = self
-            .envelope
-            .unwrap(&body.signer, &SIGNER_PLACE)
-            .map_err(|_| KeyError::WrongKek {
-                path: self.path.clone(),
-            })?;
-        let mut tenants = BTreeMap::new();
+        let signer = body::signer(self.held.form(), body, self.held.store())?;
+        let mut made = Body::new(&envelope, &signer);
         for (tenant, keys) in body.tenants.iter().filter(|(tenant, _)| keeps(tenant)) {
-            let mut rewrapped = BTreeMap::new();
+            let mut rewrapped = TenantKeys::new();
             for (purpose, wrapped) in keys {
                 let key = self.unwrap(wrapped, tenant, *purpose)?;
                 let place = ["tenant", tenant.as_str(), purpose.as_str()];
                 rewrapped.insert(*purpose, envelope.wrap(&key, &place));
             }
-            tenants.insert(tenant.clone(), rewrapped);
+            made.tenants.insert(tenant.clone(), rewrapped);
         }
-        let signer = envelope.wrap(&signer, &SIGNER_PLACE);
-        Ok(whole(&envelope, &Body { signer, tenants }))
+        Ok((made, envelope))
     }
 
-    /// Wraps all keys by another key-encryption key; durable when it returns. What was wrapped by the old one is overwritten.
+    /// Wraps all keys by another key-encryption key; durable when it returns. What was wrapped by the old one is overwritten. Not while others use it.
     pub fn rewrap(self, kek: &SecretKey) -> Result<(), KeyError> {
-        file::replace(&self.path, &self.rewrapped(kek, |_| true)?)
+        let (store, version) = (self.held.store(), self.held.refresh()?);
+        if store.replace(version, &self.rewrapped(kek, |_| true)?)? {
+            return Ok(());
+        }
+        Err(KeyError::Contended {
+            path: store.path().to_owned(),
+            tries: 1,
+        })
     }
 
     /// Writes such a keyring as a new file; durable when it returns. One that is there already is refused.
@@ -335,33 +394,25 @@ impl Keyring {
     }
 
     fn wrap(&self, key: &SecretKey, tenant: &TenantId, purpose: Purpose) -> String {
-        self.envelope
+        self.held
+            .form()
             .wrap(key, &["tenant", tenant.as_str(), purpose.as_str()])
     }
 
     fn unwrap(&self, wrapped: &str, tenant: &TenantId, purpose: Purpose) -> Result<SecretKey, KeyError> {
-        self.envelope
+        self.held
+            .form()
             .unwrap(wrapped, &["tenant", tenant.as_str(), purpose.as_str()])
             .map_err(|_| KeyError::Damaged {
-                path: self.path.clone(),
+                path: self.held.store().path().to_owned(),
                 problem: format!("the {} key of tenant {tenant} does not open", purpose.as_str()),
             })
     }
 }
 
-#[derive(Deserialize)]
-struct FormatOnly {
-    format: u32,
-}
-
-/// The text of the file.
-fn whole(envelope: &Envelope, body: &Body) -> String {
-    let file = KeyringFile {
-        format: KEYRING_FORMAT,
-        hmac_sha256: envelope.digest(body.text().as_bytes()),
-        body: body.clone(),
-    };
-    serde_json::to_string(&file).expect("ids and names are valid JSON keys")
+/// Whether these are of one tenant: no rotation exchanges all of its keys at once.
+fn share_a_key(one: &TenantKeys, other: &TenantKeys) -> bool {
+    one.iter().any(|(purpose, key)| other.get(purpose) == Some(key))
 }
 
 #[cfg(test)]

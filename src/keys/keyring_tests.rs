@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use super::*;
 
@@ -48,10 +49,9 @@ fn tenant(id: &str) -> TenantId {
 }
 
 fn wrapped(keyring: &Keyring, id: &str) -> Vec<String> {
-    keyring.body.read().tenants[&tenant(id)]
-        .values()
-        .cloned()
-        .collect()
+    keyring
+        .held
+        .with(|body| body.tenants[&tenant(id)].values().cloned().collect())
 }
 
 #[test]
@@ -258,17 +258,16 @@ fn a_failed_write_changes_nothing() {
 fn ten_thousand_tenants_fit() {
     let fixture = Fixture::new();
     let keyring = fixture.create();
-    {
-        let mut body = keyring.body.write();
+    let filled = keyring.held.change(|body| {
         for i in 0..10_000 {
             let id = tenant(&format!("t{i}"));
-            let keys = Purpose::ALL.map(|purpose| {
-                let place = ["tenant", id.as_str(), purpose.as_str()];
-                (purpose, keyring.envelope.wrap(&SecretKey::random(), &place))
-            });
+            let keys =
+                Purpose::ALL.map(|purpose| (purpose, keyring.wrap(&SecretKey::random(), &id, purpose)));
             body.tenants.insert(id, BTreeMap::from(keys));
         }
-    }
+        Ok(Done::Changed(()))
+    });
+    filled.expect("written");
     let last = keyring
         .get_or_create(&tenant("last"), Purpose::Data)
         .expect("made");
@@ -283,7 +282,7 @@ fn ten_thousand_tenants_fit() {
             .expect("opens")
             .is_some()
     );
-    assert_eq!(reopened.body.read().tenants.len(), 10_001);
+    assert_eq!(reopened.held.with(|body| body.tenants.len()), 10_001);
 }
 
 #[test]
@@ -351,7 +350,9 @@ fn a_rotation_is_durable_from_its_beginning_and_leaves_no_trace_of_the_former_ke
     assert_eq!(begin(&keyring), None, "there is nothing to rotate");
     let former = keyring.get_or_create(&acme, Purpose::Data).expect("made");
     let transform = keyring.get(&acme, Purpose::Transform).expect("opens");
-    let former_wrapped = keyring.body.read().tenants[&acme][&Purpose::Data].clone();
+    let former_wrapped = keyring
+        .held
+        .with(|body| body.tenants[&acme][&Purpose::Data].clone());
     let next = begin(&keyring).expect("made");
     assert!(next != former);
 
@@ -384,7 +385,7 @@ fn a_rotation_is_durable_from_its_beginning_and_leaves_no_trace_of_the_former_ke
     keyring
         .end_rotation(&tenant("nobody"), Renewable::Data, &next)
         .expect("nothing to end");
-    assert_eq!(keyring.body.read().tenants.len(), 1);
+    assert_eq!(keyring.held.with(|body| body.tenants.len()), 1);
 }
 
 #[test]

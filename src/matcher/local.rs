@@ -299,7 +299,7 @@ impl LocalNode {
             tenant.close("the tenant was dropped");
         }
         let mark = self.keyring().begin_drop(id).map_err(keys);
-        let removed = mark.and_then(|()| self.home.remove(id).map_err(|error| node_error(id, &error)));
+        let removed = mark.and_then(|_| self.home.remove(id).map_err(|error| node_error(id, &error)));
         if let Err(error) = removed {
             if self.home.has_left(id) {
                 let reason = format!("it is half dropped, drop it again: {error}");

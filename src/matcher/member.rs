@@ -43,6 +43,7 @@ use crate::model::subject::SubjectRecord;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus, TransformId};
 use crate::model::usage::UsageEvent;
 use crate::storage::cluster::Figures;
+use crate::storage::database::notices::Listening;
 use crate::storage::error::StorageError;
 use crate::storage::write::{Committed, Write};
 
@@ -68,6 +69,8 @@ pub struct MemberNode {
     shared: Arc<Shared>,
     /// The tenants that were written to.
     seats: Mutex<HashMap<TenantId, Arc<Seat>>>,
+    /// What other nodes tell.
+    _listening: Listening,
 }
 
 /// What the work on tenants needs of the node.
@@ -86,8 +89,9 @@ impl Drop for MemberNode {
 impl MemberNode {
     /// Of these.
     pub fn new(of: MemberParts) -> Self {
-        let stop = CancellationToken::new();
+        let (stop, parts) = (CancellationToken::new(), Arc::clone(&of.parts));
         Self {
+            _listening: of.cluster.listen(move |tenant| parts.nudge(tenant)),
             shared: Arc::new(Shared { of, stop }),
             seats: Mutex::default(),
         }
@@ -227,6 +231,7 @@ impl Shared {
             Err(error) => return Err(self.of.cluster.fault(&spec.id, &error)),
         }
         self.of.cluster.make(&spec.id)?;
+        self.of.cluster.notify(&spec.id);
         self.tenant(&spec.id)
     }
 
@@ -239,6 +244,7 @@ impl Shared {
             },
             removed => removed,
         };
+        self.of.cluster.notify(tenant);
         removed.map_err(|error| self.of.cluster.fault(tenant, &error))
     }
 }

@@ -1,5 +1,6 @@
 //! Builds the tiers that a process runs, from the data directory up. Listens to nothing.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::Config;
 use super::tls::material::{ClientSide, TlsFiles};
-use super::{Mode, ServerError, catalog, nodes, pki};
+use super::{Mode, ServerError, catalog, cluster, nodes, pki};
 use crate::engine::{DeviceStatus, Engine, EngineConfig};
 use crate::front::route::Routes;
 use crate::front::{Front, FrontConfig};
 use crate::keys::keyring::Keyring;
 use crate::matcher::home::Home;
 use crate::matcher::local::{LocalNode, MatcherConfig};
+use crate::matcher::member::MemberNode;
 use crate::matcher::node::Node;
+use crate::matcher::placed::holder::Holder;
 use crate::storage::data_dir::DataDir;
 use crate::storage::database::Database;
 use crate::storage::journal::Journal;
@@ -24,13 +27,15 @@ use crate::storage::journal::Journal;
 /// What a process runs.
 pub(super) struct Tiers {
     /// The match node of this process.
-    pub(super) local: Option<Arc<LocalNode>>,
+    pub(super) here: Option<Here>,
     /// What the listener serves.
     pub(super) served: Served,
     /// The GPUs of this process.
     pub(super) devices: Option<DeviceWatch>,
     /// What has its catalogs, where that is no file.
     pub(super) database: Option<Database>,
+    /// Whether it may be ready while its database answers.
+    pub(super) may_serve: Box<dyn Fn() -> bool + Send + Sync>,
     /// Keeps others from the directory of a front alone; a node holds its own.
     pub(super) directory: Option<DataDir>,
     /// Cancelled once nothing of this process holds the data directory.
@@ -45,24 +50,72 @@ pub(super) enum Served {
     /// The public API.
     Front(Arc<Front>),
     /// The internal API.
-    Match(Arc<dyn Node>),
+    Match {
+        /// For all but parts of galleries.
+        node: Arc<dyn Node>,
+        /// For these, of a node that has such.
+        holder: Option<Arc<dyn Holder>>,
+    },
+}
+
+/// A match node in this process.
+pub(super) enum Here {
+    /// All tenants of its data directory.
+    Local(Arc<LocalNode>),
+    /// Parts of galleries that the nodes of a cluster share.
+    Member(Arc<MemberNode>),
+}
+
+impl Here {
+    fn backend(&self) -> String {
+        match self {
+            Self::Local(node) => node.backend(),
+            Self::Member(node) => node.backend(),
+        }
+    }
+
+    /// Hands over what others are to have, while requests are still answered; in the end what takes as long as that may.
+    pub(super) async fn hand_over(&self, longest: Duration) {
+        if let Self::Member(node) = self
+            && tokio::time::timeout(longest, node.parts().drain()).await.is_err()
+        {
+            tracing::warn!(
+                "the other nodes have not taken over all parts within drain_seconds_max ({longest:?})"
+            );
+        }
+    }
+
+    /// Ends what goes on by itself, once nothing is asked any more.
+    pub(super) async fn end(&self) {
+        match self {
+            Self::Local(node) => node.drain().await,
+            Self::Member(node) => {
+                node.stop();
+                node.parts().stop().await;
+            }
+        }
+    }
 }
 
 impl Tiers {
     /// Name of the backend that searches in this process.
     pub(super) fn backend(&self) -> String {
-        self.local
+        self.here
             .as_ref()
-            .map_or_else(|| "remote".to_owned(), Node::backend)
+            .map_or_else(|| "remote".to_owned(), Here::backend)
     }
 }
 
-/// Builds and loads. `shown` is what a front shows to the match nodes; only a front has it.
+/// Builds and loads, for what listens at `bound`. `shown` is what a front shows to the match nodes; only a front has it.
 pub(super) async fn tiers(
     config: &Config,
     mode: Mode,
+    bound: SocketAddr,
     shown: Option<watch::Receiver<ClientSide>>,
 ) -> Result<Tiers, ServerError> {
+    if config.cluster.enabled {
+        return cluster::tiers(config, mode, bound, shown).await;
+    }
     let opened = config.clone();
     let Opened {
         keyring,
@@ -81,7 +134,7 @@ pub(super) async fn tiers(
         );
     }
     let served = match (mode, node) {
-        (Mode::Match, Some(node)) => Served::Match(node),
+        (Mode::Match, Some(node)) => Served::Match { node, holder: None },
         (_, node) => {
             let routes = match (node, shown) {
                 (Some(node), _) => Routes::single(node),
@@ -96,10 +149,11 @@ pub(super) async fn tiers(
         }
     };
     Ok(Tiers {
-        local,
+        here: local.map(Here::Local),
         served,
         devices,
         database,
+        may_serve: Box::new(|| true),
         directory,
         released,
     })
@@ -148,7 +202,7 @@ fn open(config: &Config, mode: Mode) -> Result<Opened, ServerError> {
     })
 }
 
-fn engine_config(config: &Config) -> EngineConfig {
+pub(super) fn engine_config(config: &Config) -> EngineConfig {
     let engine = &config.engine;
     let defaults = EngineConfig::default();
     EngineConfig {
@@ -215,7 +269,7 @@ pub(super) fn trust_domain(config: &Config) -> Result<String, ServerError> {
     }
 }
 
-fn front_config(config: &Config) -> FrontConfig {
+pub(super) fn front_config(config: &Config) -> FrontConfig {
     FrontConfig {
         answers_max: config.front.answers_max,
         answers_ttl: Duration::from_secs(config.front.answers_seconds_max),

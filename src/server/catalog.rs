@@ -11,7 +11,7 @@ use super::health::Health;
 use crate::keys::provider::KekSource;
 use crate::storage::database::{self, Database, DatabaseConfig, Outcome};
 use crate::storage::objects::config::ObjectStoreConfig;
-use crate::storage::objects::{CacheConfig, Objects};
+use crate::storage::objects::{CacheConfig, ObjectStore, Objects};
 use crate::storage::on_database::Engines;
 
 /// How often the server looks whether its database answers.
@@ -31,26 +31,55 @@ pub(super) fn engines(config: &Config) -> Result<Option<Engines>, ServerError> {
     let Some(database) = connect(config)? else {
         return Ok(None);
     };
-    let settings = &config.storage.objects;
-    let open = |url: &String| {
-        let to = ObjectStoreConfig {
-            region: settings.region.clone(),
-            endpoint: settings.endpoint.clone(),
-            allow_http: settings.allow_http,
-            ..ObjectStoreConfig::new(url)
-        };
-        let cache = CacheConfig {
-            dir: settings
-                .cache
-                .clone()
-                .unwrap_or_else(|| config.data.join("cache")),
-            bytes_max: settings.cache_bytes_max,
-            fetches_max: settings.fetches_max,
-        };
-        Objects::open(&to, &cache)
-    };
-    let objects = settings.url.as_ref().map(open).transpose()?;
+    let objects = store(config).map(|to| Objects::open(&to, &cache(config)));
+    let objects = objects.transpose()?;
     Ok(Some(Engines { database, objects }))
+}
+
+/// The database and the object store that the servers of a cluster share, for one that keeps copies of objects.
+pub(super) fn shared_engines(config: &Config) -> Result<(Database, Objects), ServerError> {
+    let (database, store) = shared_addresses(config)?;
+    Ok((database, Objects::open(&store, &cache(config))?))
+}
+
+/// The same for one that keeps none.
+pub(super) fn shared_store(config: &Config) -> Result<(Database, ObjectStore), ServerError> {
+    let (database, to) = shared_addresses(config)?;
+    let store = ObjectStore::connect(&to)?;
+    store.probe()?;
+    Ok((database, store))
+}
+
+fn shared_addresses(config: &Config) -> Result<(Database, ObjectStoreConfig), ServerError> {
+    let missing = |setting| LimitError {
+        setting,
+        problem: "is not set, and cluster.enabled is".to_owned(),
+    };
+    let to = store(config).ok_or_else(|| missing("storage.objects.url"))?;
+    let database = connect(config)?.ok_or_else(|| missing("catalog.address"))?;
+    Ok((database, to))
+}
+
+/// The object store that is configured, if one is.
+fn store(config: &Config) -> Option<ObjectStoreConfig> {
+    let settings = &config.storage.objects;
+    let url = settings.url.as_ref()?;
+    Some(ObjectStoreConfig {
+        region: settings.region.clone(),
+        endpoint: settings.endpoint.clone(),
+        allow_http: settings.allow_http,
+        ..ObjectStoreConfig::new(url)
+    })
+}
+
+fn cache(config: &Config) -> CacheConfig {
+    let settings = &config.storage.objects;
+    let dir = settings.cache.clone();
+    CacheConfig {
+        dir: dir.unwrap_or_else(|| config.data.join("cache")),
+        bytes_max: settings.cache_bytes_max,
+        fetches_max: settings.fetches_max,
+    }
 }
 
 /// Connects to the database that is configured, if one is.
@@ -91,14 +120,19 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Tells health and probes from now on whether the database answers; both say that all is ready now.
-    pub(super) fn start(database: Database, health: Health, is_ready: watch::Sender<bool>) -> Self {
+    /// Tells health and probes from now on whether the database answers and the server may serve.
+    pub(super) fn start(
+        database: Database,
+        may_serve: Box<dyn Fn() -> bool + Send + Sync>,
+        health: Health,
+        is_ready: watch::Sender<bool>,
+    ) -> Self {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             tokio::select! {
                 () = stopped.cancelled() => {}
-                () = follow(database, health, is_ready) => {}
+                () = follow(database, &*may_serve, health, is_ready) => {}
             }
         });
         Self {
@@ -116,10 +150,14 @@ impl Watch {
     }
 }
 
-async fn follow(database: Database, health: Health, is_ready: watch::Sender<bool>) {
+async fn follow(
+    database: Database,
+    may_serve: &(dyn Fn() -> bool + Send + Sync),
+    health: Health,
+    is_ready: watch::Sender<bool>,
+) {
     let mut rounds = tokio::time::interval(CHECK_INTERVAL);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut answered = true;
     loop {
         rounds.tick().await;
         let asked = database.clone();
@@ -130,19 +168,22 @@ async fn follow(database: Database, health: Health, is_ready: watch::Sender<bool
                 continue;
             }
         };
-        match (&answer, answered) {
-            (Err(error), true) => {
-                tracing::error!(%error, "not ready until the database is back");
-                is_ready.send_replace(false);
-                health.not_ready().await;
-            }
-            (Ok(()), false) => {
-                tracing::info!("ready: the database is back");
-                health.ready().await;
-                is_ready.send_replace(true);
-            }
-            _ => {}
+        let is_well = answer.is_ok() && may_serve();
+        if is_well == *is_ready.borrow() {
+            continue;
         }
-        answered = answer.is_ok();
+        match answer {
+            Err(error) => tracing::error!(%error, "not ready until the database is back"),
+            Ok(()) if is_well => tracing::info!("ready again"),
+            Ok(()) => tracing::error!(
+                "not ready until this server is joined with the match nodes of its cluster again"
+            ),
+        }
+        if is_well {
+            health.ready().await;
+        } else {
+            health.not_ready().await;
+        }
+        is_ready.send_replace(is_well);
     }
 }

@@ -45,7 +45,7 @@ impl PerConnection {
                 streams: config.listen.streams_per_connection_max,
                 resets_unseen: RESETS_UNSEEN_MAX,
             },
-            Served::Match(_) => Self {
+            Served::Match { .. } => Self {
                 streams: u32::try_from(IN_FLIGHT_MAX).expect("some thousands"),
                 resets_unseen: IN_FLIGHT_MAX,
             },
@@ -98,10 +98,13 @@ pub(super) fn spawn(
             let ends = caller::ends(trust_domain, revocations);
             (routes::public(rooms, limits), look, ends)
         }
-        Served::Match(node) => {
+        Served::Match { node, holder } => {
             let look = routes::fronts(Arc::clone(&trust_domain), revocations.clone());
             let ends = caller::ends_of_fronts(Arc::clone(&trust_domain), revocations.clone());
-            let room = MatchRoom::new(Arc::clone(node));
+            let room = match holder {
+                Some(holder) => MatchRoom::with_parts(Arc::clone(node), Arc::clone(holder)),
+                None => MatchRoom::new(Arc::clone(node)),
+            };
             (
                 routes::internal(room, trust_domain, revocations, traces),
                 look,

@@ -407,6 +407,7 @@ impl StorageError {
     pub(crate) fn is_away(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Database { .. })
             || matches!(self, Self::Object(error) if error.is_away())
+            || matches!(self, Self::Keys(error) if error.is_away())
     }
 
     /// Whether what was asked for may be done all the same.

@@ -34,6 +34,7 @@ mod kept;
 pub mod key;
 pub mod remote;
 pub mod sweep;
+pub mod text;
 pub mod transfer;
 pub mod versions;
 
@@ -144,21 +145,27 @@ impl ObjectStore {
 
     /// All segments of a tenant that are there, in the order of their names. What has no key's name is passed over: it is not ours.
     pub fn list(&self, home: &Home) -> Result<Vec<ObjectInfo>, StorageError> {
-        let prefix = self.0.prefix.clone();
-        let metas: Vec<ObjectMeta> = self.ask(&home.to_string(), |driver, location| async move {
-            driver.list(Some(&location)).try_collect().await
-        })?;
-        let mut listed: Vec<ObjectInfo> = metas
+        let listed = self.list_under(&home.to_string())?;
+        let mut listed: Vec<ObjectInfo> = listed
             .iter()
-            .filter_map(|meta| {
-                let parts: Vec<_> = meta.location.prefix_match(&prefix)?.collect();
-                let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
-                Some(info(ObjectKey::parse(&parts.join("/"))?, meta))
-            })
+            .filter_map(|(name, meta)| Some(info(ObjectKey::parse(name)?, meta)))
             .filter(|info| info.key.home == *home)
             .collect();
         listed.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(listed)
+    }
+
+    /// All objects whose names begin with this one and a slash, by their names under the prefix, in no order.
+    fn list_under(&self, name: &str) -> Result<Vec<(String, ObjectMeta)>, StorageError> {
+        let metas: Vec<ObjectMeta> = self.ask(name, |driver, location| async move {
+            driver.list(Some(&location)).try_collect().await
+        })?;
+        let named = metas.into_iter().filter_map(|meta| {
+            let parts: Vec<_> = meta.location.prefix_match(&self.0.prefix)?.collect();
+            let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+            Some((parts.join("/"), meta))
+        });
+        Ok(named.collect())
     }
 
     /// What is known of an object by its name under the prefix.

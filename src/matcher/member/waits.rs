@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -32,6 +33,8 @@ pub(super) struct Waits {
     waiting: Mutex<Queue>,
     /// Somebody came.
     came: Notify,
+    /// The last of them of whom the other nodes were told.
+    notified: AtomicU64,
 }
 
 #[derive(Default)]
@@ -58,6 +61,7 @@ impl Waits {
             node: Arc::clone(node),
             waiting: Mutex::default(),
             came: Notify::new(),
+            notified: AtomicU64::new(0),
         })
     }
 
@@ -115,7 +119,15 @@ impl Waits {
         let mut pause = PAUSE_MIN;
         while let Some(asked) = self.asked() {
             let waits = Arc::clone(&self);
-            let told = blocking(move || Ok(waits.ask(&asked)));
+            let told = blocking(move || {
+                let told = waits.ask(&asked);
+                let newest = asked.iter().map(|(number, ..)| *number).max().unwrap_or_default();
+                // Once for all who came since: they look at once then.
+                if told.len() < asked.len() && waits.notified.fetch_max(newest, Ordering::Relaxed) < newest {
+                    waits.node.of.cluster.notify(&waits.tenant);
+                }
+                Ok(told)
+            });
             match told.await {
                 Ok(told) => self.tell(told),
                 Err(error) => {

@@ -26,6 +26,15 @@ const OF_TENANT: [&str; 14] = [
     "DELETE FROM tenant WHERE tenant = $1",
 ];
 
+/// A tenant as a database has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TenantRow {
+    /// Which of those that had this name.
+    pub incarnation: [u8; INCARNATION_LEN],
+    /// Whether it is made; else it is in the making, and no head of it is read.
+    pub is_made: bool,
+}
+
 /// Which tenant's rows are meant.
 pub(in crate::storage) enum Rows {
     /// Those of one incarnation, whatever was written to it.
@@ -87,6 +96,28 @@ impl Database {
                 commits.ok_or_else(|| misread(self, "its table `tenant` has no numbers of changes"))
             })
             .transpose()
+    }
+
+    /// What a tenant's row says in the clear; `None` where it has none.
+    pub fn row(&self, id: &TenantId) -> Result<Option<TenantRow>, StorageError> {
+        let select = statement!(
+            "SELECT incarnation, commits FROM tenant WHERE name = $1",
+            id.as_str().to_owned()
+        );
+        let rows = self.read(vec![select])?;
+        let row = rows.first().and_then(|rows| rows.first());
+        row.map(|row| {
+            let incarnation = row.try_get::<_, &[u8]>(0).ok();
+            let incarnation = incarnation.and_then(|bytes| bytes.try_into().ok());
+            match (incarnation, row.try_get::<_, i64>(1).ok()) {
+                (Some(incarnation), Some(commits)) => Ok(TenantRow {
+                    incarnation,
+                    is_made: commits > 0,
+                }),
+                _ => Err(misread(self, "its table `tenant` has no incarnations")),
+            }
+        })
+        .transpose()
     }
 
     /// Removes a tenant's rows, all or none; `false` where there are none.

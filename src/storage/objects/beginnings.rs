@@ -45,7 +45,9 @@ fn destroy_beginnings(dir: &Path, of: Option<&str>) -> Result<(), StorageError> 
             continue;
         };
         let is_beginning = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        if is_beginning && ulid_of(object).is_some() && of.is_none_or(|of| of == object) {
+        // Of all that may be in a directory only what has a segment's name is ours.
+        let is_meant = of.map_or_else(|| ulid_of(object).is_some(), |of| of == object);
+        if is_beginning && is_meant {
             destroy_beginning(dir, object, &name)?;
         }
     }

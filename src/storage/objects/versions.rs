@@ -151,33 +151,45 @@ impl ObjectStore {
     /// rule of the bucket has to. Where one is left, or may be by what probes found, and nobody stated for how long, that is an error.
     /// What has to be shown to be gone is deleted by [`ObjectStore::delete_proven`].
     pub fn delete(&self, key: &ObjectKey) -> Result<Option<Timestamp>, StorageError> {
-        let left = self.destroy(key)?;
+        let left = self.destroy(&key.to_string())?;
         self.told(&[left]).map(|deleted| deleted.remnants_until)
     }
 
     /// The same for any number of objects, between two probes, by which it is known that the bucket kept nothing meanwhile, or that it may have. Where the first one finds that it keeps what is deleted, and nobody
     /// stated for how long, nothing is deleted. On an error some are, and the call may be repeated.
     pub fn delete_proven(&self, keys: &[ObjectKey]) -> Result<Deleted, StorageError> {
-        // A directory has one file of a name, at any time.
-        let is_to_probe = self.0.dir.is_none() && !keys.is_empty();
+        let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        self.delete_names_proven(&names)
+    }
+
+    /// The same for objects of any names under the prefix, one after the other.
+    pub(super) fn delete_names_proven(&self, names: &[String]) -> Result<Deleted, StorageError> {
+        let is_to_probe = !names.is_empty();
         if is_to_probe {
-            self.probe()?;
+            self.probe_bucket()?;
         }
-        let left: Vec<Left> = keys
+        let left: Vec<Left> = names
             .iter()
-            .map(|key| self.destroy(key))
+            .map(|name| self.destroy(name))
             .collect::<Result<_, _>>()?;
         if is_to_probe {
-            self.probe()?;
+            self.probe_bucket()?;
         }
         self.told(&left)
     }
 
-    fn destroy(&self, key: &ObjectKey) -> Result<Left, StorageError> {
-        let object = key.to_string();
+    /// Probes what is no directory: one has one file of a name, at any time.
+    pub(super) fn probe_bucket(&self) -> Result<(), StorageError> {
+        if self.0.dir.is_some() {
+            return Ok(());
+        }
+        self.probe()
+    }
+
+    fn destroy(&self, object: &str) -> Result<Left, StorageError> {
         match &self.0.dir {
-            Some(dir) => destroy_with_beginnings(&dir.join(&object)).map(|()| Left::Nothing),
-            None => self.delete_versions(&object),
+            Some(dir) => destroy_with_beginnings(&dir.join(object)).map(|()| Left::Nothing),
+            None => self.delete_versions(object),
         }
     }
 

@@ -22,6 +22,7 @@ use crate::model::id::TenantId;
 use crate::model::signature::Dimension;
 use crate::model::tenant::{TenantSpec, TenantStats, TransformId};
 use crate::storage::database::Database;
+use crate::storage::database::notices::Listening;
 use crate::storage::database::transaction::statement;
 use crate::storage::error::StorageError;
 use crate::storage::segment::format::Layout;
@@ -113,6 +114,33 @@ impl Cluster {
         incarnation: &Incarnation,
     ) -> Result<(), StorageError> {
         create_row(&self.database, spec, secret, incarnation)
+    }
+
+    /// Ends the making of a tenant: from now on it is listed. One that is made already stays as it is.
+    pub(in crate::storage) fn make(
+        &self,
+        id: &TenantId,
+        secret: &SecretKey,
+        epochs: Arc<dyn Epochs>,
+        signer: ReceiptSigner,
+    ) -> Result<(), StorageError> {
+        let tenant = Tenant::find(&self.database, id, secret, epochs, signer)?;
+        tenant.take_up().map(drop)
+    }
+
+    /// Tells the other nodes that something of a tenant changed, as a hint.
+    pub fn notify(&self, tenant: &TenantId) -> Result<(), StorageError> {
+        self.database.notify(tenant)
+    }
+
+    /// Calls `heard`, which must not block, whenever a node tells of a tenant.
+    pub fn listen(&self, heard: impl Fn(&TenantId) + Send + Sync + 'static) -> Listening {
+        self.database.listen(move |tenant| {
+            // What was missed is looked for once a round.
+            if let Some(tenant) = tenant {
+                heard(tenant);
+            }
+        })
     }
 
     /// Opens a tenant for a node.

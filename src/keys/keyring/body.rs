@@ -1,0 +1,108 @@
+//! The text of a keyring: wrapped keys and a digest of all of them. Knows no place where it is kept.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{KEYRING_FORMAT, Purpose};
+use crate::keys::envelope::Envelope;
+use crate::keys::error::KeyError;
+use crate::keys::held::Form;
+use crate::keys::secret::SecretKey;
+use crate::keys::text::TextStore;
+use crate::model::id::TenantId;
+
+/// What the signer's seed is bound to.
+const SIGNER_PLACE: [&str; 1] = ["receipt signer"];
+
+/// A tenant's wrapped keys.
+pub(super) type TenantKeys = BTreeMap<Purpose, String>;
+
+/// What the text holds, as JSON: the body and a keyed digest of the body's JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyringFile {
+    format: u32,
+    body: Body,
+    hmac_sha256: String,
+}
+
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: u32,
+}
+
+/// Wrapped keys. The maps are ordered, so that one content has one text and one digest.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::keys) struct Body {
+    pub(super) signer: String,
+    pub(super) tenants: BTreeMap<TenantId, TenantKeys>,
+}
+
+impl Body {
+    /// Of no tenant.
+    pub(super) fn new(envelope: &Envelope, signer: &SecretKey) -> Self {
+        Self {
+            signer: envelope.wrap(signer, &SIGNER_PLACE),
+            tenants: BTreeMap::new(),
+        }
+    }
+
+    /// A wrapped key.
+    pub(super) fn key(&self, tenant: &TenantId, purpose: Purpose) -> Option<&String> {
+        self.tenants.get(tenant)?.get(&purpose)
+    }
+
+    fn json(&self) -> String {
+        serde_json::to_string(self).expect("ids and names are valid JSON keys")
+    }
+}
+
+impl Form for Envelope {
+    type Body = Body;
+
+    fn parse(&self, text: &str, store: &dyn TextStore) -> Result<Body, KeyError> {
+        let path = || store.path().to_owned();
+        let damaged = |problem: String| KeyError::Damaged {
+            path: path(),
+            problem,
+        };
+        let format = serde_json::from_str::<FormatOnly>(text).map_err(|error| damaged(error.to_string()))?;
+        if format.format != KEYRING_FORMAT {
+            return Err(KeyError::Format {
+                path: path(),
+                found: format.format,
+                expected: KEYRING_FORMAT,
+            });
+        }
+        let parsed: KeyringFile = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+        signer(self, &parsed.body, store)?;
+        let authentic = self.verify(parsed.body.json().as_bytes(), &parsed.hmac_sha256);
+        // One content has one text, so that no byte of the file is free.
+        if !authentic || text != self.text(&parsed.body) {
+            return Err(damaged(
+                "its content does not fit its digest (hmac_sha256)".to_owned(),
+            ));
+        }
+        Ok(parsed.body)
+    }
+
+    fn text(&self, body: &Body) -> String {
+        let file = KeyringFile {
+            format: KEYRING_FORMAT,
+            hmac_sha256: self.digest(body.json().as_bytes()),
+            body: body.clone(),
+        };
+        serde_json::to_string(&file).expect("ids and names are valid JSON keys")
+    }
+}
+
+/// The seed of the signer.
+pub(super) fn signer(envelope: &Envelope, body: &Body, store: &dyn TextStore) -> Result<SecretKey, KeyError> {
+    envelope
+        .unwrap(&body.signer, &SIGNER_PLACE)
+        .map_err(|_| KeyError::WrongKek {
+            path: store.path().to_owned(),
+        })
+}

@@ -1,0 +1,317 @@
+//! Who has the tenants of a cluster: a keyring that its nodes share, and what database and object store have of each. Any node makes and drops them; loads nothing, and searches nothing.
+//!
+//! *Making*: keys, keys of epochs, a row that nobody lists; then it is looked whether the keys are there still, and only then is it listed. *Dropping*: a mark beside the keys, rows, segments, keys of epochs, keys. Each step may be done again, and by
+//! another node. A drop that comes while a tenant is made either finds its row, or is found by its maker, who then takes the row back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::on_cluster::{Keyholder, TenantHome, TenantKeys};
+use crate::keys::epochs::EpochKeys;
+use crate::keys::error::KeyError;
+use crate::keys::keyring::{Keyring, Purpose};
+use crate::keys::secret::SecretKey;
+use crate::model::id::TenantId;
+use crate::model::tenant::TenantSpec;
+use crate::storage::cluster::Cluster;
+use crate::storage::database::{CatalogKeys, Database};
+use crate::storage::error::StorageError;
+use crate::storage::objects::Objects;
+use crate::storage::on_cluster::{ClusterEngines, Incarnation};
+
+/// How often a tenant is begun to be made where makings that were cut off stand in the way.
+const TRIES: usize = 8;
+
+/// The tenants of a cluster, as a node has them. Calls block.
+pub struct ClusterHome {
+    keyring: Arc<Keyring>,
+    /// Has the catalogs' secrets for fronts.
+    catalogs: Arc<Keyring>,
+    engines: ClusterEngines,
+    /// The keys of epochs that were read, of the tenant's last incarnation: one for all who use them here, so that they see at once what one of them changes.
+    epochs: Mutex<HashMap<TenantId, (Incarnation, Arc<EpochKeys>)>>,
+    secrets: Mutex<Secrets>,
+}
+
+/// The catalogs' secrets by a version of the keyring.
+#[derive(Default)]
+struct Secrets {
+    version: Option<u64>,
+    of: BTreeMap<TenantId, SecretKey>,
+    /// Whether the keyring could not be read last time, which was told.
+    is_behind: bool,
+}
+
+impl ClusterHome {
+    /// Over the keyring that all nodes of the cluster share, its database and its object store. `catalogs` is the keyring that fronts read.
+    pub fn new(
+        keyring: Arc<Keyring>,
+        catalogs: Arc<Keyring>,
+        cluster: Arc<Cluster>,
+        database: &Database,
+        objects: &Objects,
+    ) -> Self {
+        Self {
+            keyring,
+            catalogs,
+            engines: ClusterEngines::new(database, cluster, objects),
+            epochs: Mutex::default(),
+            secrets: Mutex::default(),
+        }
+    }
+
+    /// Gives fronts the catalogs' secrets as the keyring has them now.
+    fn publish(&self) -> Result<(), KeyError> {
+        self.catalogs.mirror(Purpose::Catalog, || {
+            self.keyring.refresh()?;
+            self.keyring.all(Purpose::Catalog)
+        })
+    }
+
+    /// The keys of the tenant's catalog and segments, by what is in memory; `None` where it lacks one, or is being dropped.
+    fn catalog_keys(&self, id: &TenantId) -> Result<Option<CatalogKeys>, StorageError> {
+        let get = |purpose| self.keyring.get(id, purpose);
+        let (Some(secret), Some(data_key)) = (get(Purpose::Catalog)?, get(Purpose::Data)?) else {
+            return Ok(None);
+        };
+        let is_dropped = self.keyring.is_dropped(id);
+        Ok((!is_dropped).then_some(CatalogKeys { secret, data_key }))
+    }
+
+    /// The keys of epochs of this incarnation, read once.
+    fn epochs(
+        &self,
+        id: &TenantId,
+        incarnation: Incarnation,
+        data_key: &SecretKey,
+    ) -> Result<Arc<EpochKeys>, StorageError> {
+        if let Some(epochs) = self.known_epochs(id, incarnation) {
+            return Ok(epochs);
+        }
+        let read = Arc::new(self.engines.epochs(id, &incarnation, data_key)?);
+        let mut known = self.epochs.lock();
+        // Whoever read them meanwhile has them for all.
+        if let Some((of, epochs)) = known.get(id)
+            && *of == incarnation
+        {
+            return Ok(Arc::clone(epochs));
+        }
+        known.insert(id.clone(), (incarnation, Arc::clone(&read)));
+        Ok(read)
+    }
+
+    fn known_epochs(&self, id: &TenantId, incarnation: Incarnation) -> Option<Arc<EpochKeys>> {
+        let known = self.epochs.lock();
+        let (of, epochs) = known.get(id)?;
+        (*of == incarnation).then(|| Arc::clone(epochs))
+    }
+
+    /// Ends the making of one whose row there is, or takes the row away where nobody has its keys. Says whether it is there.
+    fn take_up(
+        &self,
+        id: &TenantId,
+        incarnation: Incarnation,
+        keys: &CatalogKeys,
+    ) -> Result<bool, StorageError> {
+        let made = self
+            .epochs(id, incarnation, &keys.data_key)
+            .and_then(|epochs| self.engines.end_making(id, keys, epochs, self.keyring.signer()));
+        match made {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_away() || error.may_be_done() => Err(error),
+            // It was made with keys that a drop has destroyed since, or is gone.
+            Err(_) => Ok(!self.engines.give_up_making(id, &incarnation)?),
+        }
+    }
+
+    /// Ends the drop that has this mark, if nobody did.
+    fn end_drop(&self, id: &TenantId, mark: &SecretKey) -> Result<(), StorageError> {
+        loop {
+            let found = self.engines.incarnations(id)?;
+            // Looked for before: while the drop's mark stands nobody makes the tenant anew, so that all of these are to go.
+            self.keyring.refresh()?;
+            if found.is_empty() || self.keyring.get(id, Purpose::Dropped)?.as_ref() != Some(mark) {
+                break;
+            }
+            for incarnation in &found {
+                self.engines.remove(id, incarnation)?;
+            }
+        }
+        self.keyring.end_drop_of(id, mark)?;
+        Ok(())
+    }
+
+    /// Ends the making of what this node began to make.
+    fn end_making(
+        &self,
+        id: &TenantId,
+        incarnation: Incarnation,
+        keys: &CatalogKeys,
+    ) -> Result<(), StorageError> {
+        self.keyring.refresh()?;
+        let are_there = self
+            .catalog_keys(id)?
+            .is_some_and(|now| now.secret == keys.secret);
+        if are_there && self.take_up(id, incarnation, keys)? {
+            return Ok(());
+        }
+        // It was dropped while it was made.
+        self.engines.give_up_making(id, &incarnation)?;
+        Err(StorageError::TenantUnknown(id.clone()))
+    }
+}
+
+impl Keyholder for ClusterHome {
+    /// Where the keyring can't be reached those that were known last: a tenant that was made meanwhile is unknown here until it can, and one that was dropped has no rows.
+    fn secrets(&self) -> Result<BTreeMap<TenantId, SecretKey>, StorageError> {
+        let version = self.keyring.refresh();
+        let mut secrets = self.secrets.lock();
+        match version {
+            Err(error) if error.is_away() && secrets.version.is_some() => {
+                if !secrets.is_behind {
+                    tracing::warn!(%error, "the keyring of the cluster can't be read: tenants that are made from now on are not known here");
+                    secrets.is_behind = true;
+                }
+            }
+            Err(error) => return Err(error.into()),
+            Ok(version) => {
+                secrets.is_behind = false;
+                if secrets.version != Some(version) {
+                    // Whoever made or dropped a tenant may have died before.
+                    self.publish()?;
+                    secrets.of = self.keyring.all(Purpose::Catalog)?;
+                    secrets.version = Some(version);
+                    // Keys of epochs are there while their tenant has others.
+                    self.epochs
+                        .lock()
+                        .retain(|tenant, _| secrets.of.contains_key(tenant));
+                }
+            }
+        }
+        Ok(secrets.of.clone())
+    }
+
+    fn secret(&self, id: &TenantId) -> Result<Option<SecretKey>, StorageError> {
+        Ok(self.secrets()?.remove(id))
+    }
+
+    fn later_secret(&self, id: &TenantId) -> Result<Option<SecretKey>, StorageError> {
+        self.secret(id)
+    }
+
+    fn keys(&self, id: &TenantId) -> Result<TenantKeys, StorageError> {
+        let unknown = || StorageError::TenantUnknown(id.clone());
+        let row = self.engines.row(id)?.ok_or_else(unknown)?;
+        // After the row, so that they are not older than it.
+        self.keyring.refresh()?;
+        let CatalogKeys { secret, data_key } = self.catalog_keys(id)?.ok_or_else(unknown)?;
+        Ok(TenantKeys {
+            epochs: self.epochs(id, row.incarnation, &data_key)?,
+            secret,
+            data_key,
+            signer: self.keyring.signer(),
+        })
+    }
+}
+
+impl TenantHome for ClusterHome {
+    /// Fronts know of it when this returns.
+    fn create(&self, spec: &TenantSpec) -> Result<(), StorageError> {
+        let made = self.make(spec);
+        if matches!(made, Ok(()) | Err(StorageError::TenantExists(_))) {
+            self.publish()?;
+        }
+        made
+    }
+
+    fn remove(&self, id: &TenantId) -> Result<(), StorageError> {
+        self.drop(id)?;
+        Ok(self.publish()?)
+    }
+}
+
+impl ClusterHome {
+    fn make(&self, spec: &TenantSpec) -> Result<(), StorageError> {
+        let id = &spec.id;
+        for _ in 0..TRIES {
+            self.keyring.refresh()?;
+            if let Some(mark) = self.keyring.get(id, Purpose::Dropped)? {
+                self.end_drop(id, &mark)?;
+            }
+            let keys = CatalogKeys {
+                secret: self.keyring.get_or_create(id, Purpose::Catalog)?,
+                data_key: self.keyring.get_or_create(id, Purpose::Data)?,
+            };
+            if let Some(row) = self.engines.row(id)? {
+                if row.is_made || self.take_up(id, row.incarnation, &keys)? {
+                    return Err(StorageError::TenantExists(id.clone()));
+                }
+                continue;
+            }
+            match self.engines.begin_making(spec, &keys) {
+                // Somebody was faster; the next look says whether he has made it.
+                Err(StorageError::InTheMaking { .. }) => {}
+                begun => return self.end_making(id, begun?, &keys),
+            }
+        }
+        Err(StorageError::InTheMaking {
+            server: self.engines.server().to_owned(),
+            tenant: id.clone(),
+        })
+    }
+
+    fn drop(&self, id: &TenantId) -> Result<(), StorageError> {
+        for _ in 0..2 {
+            if let Some(mark) = self.keyring.begin_drop(id)? {
+                return self.end_drop(id, &mark);
+            }
+            let Some(row) = self.engines.row(id)? else {
+                return Err(StorageError::TenantUnknown(id.clone()));
+            };
+            // One that was made and has no keys may be somebody else's, unless it was made just now.
+            if !row.is_made && self.engines.give_up_making(id, &row.incarnation)? {
+                return Ok(());
+            }
+        }
+        Err(StorageError::CatalogKey {
+            server: self.engines.server().to_owned(),
+            tenant: id.clone(),
+        })
+    }
+}
+
+/// The catalogs' secrets as a front has them, which opens no catalog but heads.
+pub struct CatalogSecrets(Arc<Keyring>);
+
+impl CatalogSecrets {
+    /// Of the keyring that match nodes keep for fronts.
+    pub fn new(catalogs: Arc<Keyring>) -> Self {
+        Self(catalogs)
+    }
+}
+
+impl Keyholder for CatalogSecrets {
+    fn secrets(&self) -> Result<BTreeMap<TenantId, SecretKey>, StorageError> {
+        self.0.refresh()?;
+        Ok(self.0.all(Purpose::Catalog)?)
+    }
+
+    fn secret(&self, tenant: &TenantId) -> Result<Option<SecretKey>, StorageError> {
+        Ok(self.0.get(tenant, Purpose::Catalog)?)
+    }
+
+    fn later_secret(&self, tenant: &TenantId) -> Result<Option<SecretKey>, StorageError> {
+        self.0.refresh()?;
+        self.secret(tenant)
+    }
+
+    fn keys(&self, _tenant: &TenantId) -> Result<TenantKeys, StorageError> {
+        Err(StorageError::NotBuilt("opening a tenant's catalog at a front"))
+    }
+}
+
+#[cfg(test)]
+#[path = "cluster_home_tests.rs"]
+mod tests;
