@@ -30,6 +30,9 @@ pub struct Report {
     pub segments: BTreeSet<u32>,
     /// Whether it has the fresh part. Nobody waits for it but a node that drains.
     pub fresh: bool,
+    /// Up to this change of the catalog, of whatever kind, it has nothing on its disk of an object that was not listed any more, nor writes rows that were read before.
+    #[serde(default)]
+    pub tidy: u64,
 }
 
 impl Report {
@@ -47,6 +50,7 @@ impl Report {
             since: course.view().since(),
             segments: held.iter().copied().filter_map(segment).collect(),
             fresh: held.contains(&Piece::Fresh),
+            tidy: 0,
         }
     }
 
@@ -58,9 +62,9 @@ impl Report {
         }
     }
 
-    /// All rise from one report of a course to the next: of the same two, the erasures that a load held back.
-    fn order(&self) -> (u64, u64, u64) {
-        (self.applied, self.turn, self.wiped)
+    /// All rise from one report of a course to the next: of the same two, the erasures that a load held back; of the same three, what is on the disk.
+    fn order(&self) -> (u64, u64, u64, u64) {
+        (self.applied, self.turn, self.wiped, self.tidy)
     }
 }
 
@@ -191,6 +195,12 @@ impl Followers {
             Segment::Warming | Segment::Live { .. } => false,
             Segment::Retired { until, .. } => self.standing(members).all(|(_, report)| until <= report.since),
         }
+    }
+
+    /// Who may still have something on its disk of an object that was not listed any more by this change of the catalog, or write rows that were read before. A purge waits for them.
+    pub fn untidy(&self, members: &Members, commits: u64) -> BTreeSet<NodeId> {
+        let untidy = self.standing(members).filter(|(_, report)| report.tidy < commits);
+        untidy.map(|(now, _)| now.node).collect()
     }
 
     /// Those who stand, and how far they are: a node that drains looks for its heirs.

@@ -38,6 +38,7 @@ fn report(applied: u64, segments: &[u32]) -> Report {
         since: 0,
         segments: segments.iter().copied().collect(),
         fresh: false,
+        tidy: 0,
     }
 }
 
@@ -281,6 +282,32 @@ fn reports_are_ordered_by_what_was_held_then() {
     later.turn = 3;
     later.segments.clear();
     assert!(!tell(&later));
+}
+
+#[test]
+fn a_purge_waits_for_who_follows_and_is_not_tidy() {
+    let (mut members, mut followers) = two();
+    assert_eq!(followers.untidy(&members, 8), BTreeSet::from([A, B]));
+    let tell = |followers: &mut Followers, tidy| {
+        let tidied = Report {
+            tidy,
+            ..report(5, &[])
+        };
+        let told = followers.report(&members, follower(A, 1, 1), tidied);
+        told.expect("it is current");
+    };
+    // Nothing else is news in it.
+    tell(&mut followers, 8);
+    assert_eq!(followers.untidy(&members, 8), BTreeSet::from([B]));
+    assert_eq!(followers.untidy(&members, 9), BTreeSet::from([A, B]));
+    tell(&mut followers, 7);
+    assert_eq!(
+        followers.untidy(&members, 8),
+        BTreeSet::from([B]),
+        "one that is late is no step back"
+    );
+    fence(&mut members, B);
+    assert_eq!(followers.untidy(&members, 8), BTreeSet::new());
 }
 
 #[test]

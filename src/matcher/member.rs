@@ -366,6 +366,7 @@ impl Node for MemberNode {
         let mut write = convert::erase_write(erasure);
         let cluster = self.shared.of.cluster.clone();
         let ahead = blocking(move || {
+            let _reading = cluster.segments().copies().begin(&opened.keys.home);
             let read = opened
                 .catalog
                 .read_ahead(&mut write, cluster.segments(), &opened.keys);

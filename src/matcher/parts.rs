@@ -10,6 +10,7 @@ mod gallery;
 mod held;
 mod loading;
 mod owners;
+mod purge;
 mod round;
 mod stretch;
 mod upkeep;
@@ -72,6 +73,8 @@ pub struct PartsConfig {
     pub flush_rows: usize,
     /// Most flushes under way, of all galleries together; at least 1.
     pub flushes_max: usize,
+    /// How long erasures wait for more of them, so that one purge does for all; a fraction of what is promised.
+    pub purge_after: Duration,
     /// How often it gives a sign of life, and looks at nodes and galleries.
     pub round: Duration,
 }
@@ -87,6 +90,7 @@ impl Default for PartsConfig {
             let_go_after: Duration::from_secs(5),
             flush_rows: 16_384,
             flushes_max: 2,
+            purge_after: Duration::from_secs(10),
             round: Duration::from_secs(1),
         }
     }
@@ -278,6 +282,10 @@ mod tests;
 #[cfg(test)]
 #[path = "parts/random_tests.rs"]
 mod random_tests;
+
+#[cfg(test)]
+#[path = "parts/purge_tests.rs"]
+mod purge_tests;
 
 #[cfg(test)]
 #[path = "parts/real_tests.rs"]

@@ -23,6 +23,7 @@ pub(super) fn compare(cluster: &OnCluster, query: &CompareQuery) -> Result<f32, 
     for tried in 1..=READINGS_MAX {
         in_time(query.deadline)?;
         let find = |opened: &Opened| {
+            let _reading = cluster.segments().copies().begin(&opened.keys.home);
             let Some(rows) = opened.catalog.rows_of(&query.subject_id)? else {
                 return Ok(None);
             };
@@ -52,7 +53,7 @@ fn rows_in_the_clear(
 ) -> Result<Option<Vec<StoredRow>>, StorageError> {
     let mut found = rows.pending;
     let numbers: BTreeSet<u32> = rows.placed.keys().copied().collect();
-    let objects = opened.objects(&numbers, anew)?;
+    let objects = opened.objects(segments, &numbers, anew)?;
     for (number, wanted) in rows.placed {
         let Some(object) = objects.get(&number) else {
             return Ok(None);

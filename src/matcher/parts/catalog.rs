@@ -3,6 +3,7 @@
 //! All calls block, and come to an end by themselves. Each is one transaction, or one reading of one moment. Those of a node begin with the question whether its generation still
 //! counts (rule W2): where it does not, they change nothing and are [`CatalogError::Fenced`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ use crate::model::id::{SubjectId, TenantId};
 use crate::model::link::LinkKind;
 use crate::model::signature::Dimension;
 use crate::model::tenant::TransformId;
+use crate::storage::cluster::copies::Use;
 use crate::storage::place::{RowId, RowPlanes, SegmentRows, StoredRow};
 use crate::storage::write::CandidateInfo;
 
@@ -53,6 +55,19 @@ pub struct ListedGallery {
     pub head: Head,
     /// Its list of segments, of the same reading.
     pub view: View,
+    /// Erasures that are not purged, of the same reading.
+    pub erasures_open: u64,
+    /// [`Report::tidy`] of this node by now, where erasures are open, and 0 where none is.
+    pub tidy: u64,
+}
+
+/// A purge that has begun: all rows of these erasures are out of the objects that are listed, but for those that were passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purging {
+    /// The erasures that were open.
+    pub erasures: Vec<u64>,
+    /// The changes of the catalog after it.
+    pub commits: u64,
 }
 
 /// The register of nodes, and the list of galleries.
@@ -65,8 +80,10 @@ pub trait Register: Send + Sync + 'static {
     fn advance(&self, node: NodeId, generation: u64, to: Life) -> Result<(), CatalogError>;
     /// [`Members::fence`], by a node that has to count itself.
     fn fence(&self, node: NodeId, generation: u64, suspect: &Suspect) -> Result<bool, CatalogError>;
-    /// All galleries.
+    /// All galleries. What is on this node's disk of objects that none of them lists any more is destroyed.
     fn galleries(&self) -> Result<Vec<ListedGallery>, CatalogError>;
+    /// Lets go of what is on this node's disk of all galleries but these.
+    fn keep_only(&self, tenants: &BTreeSet<TenantId>);
     /// What is needed of one of them; looks nothing up.
     fn open(&self, tenant: &TenantId) -> Arc<dyn GalleryCatalog>;
 }
@@ -94,8 +111,22 @@ pub trait GalleryCatalog: Send + Sync + 'static {
     /// The references that a segment had when it went live, but for those that are erased. Answered as long as somebody follows whose view has that version of the list, whatever became of
     /// the segment.
     fn members(&self, segment: u32) -> Result<Vec<Reference>, CatalogError>;
+    /// Destroys what is on this node's disk of the gallery; false where somebody still reads or writes something of it. To be called before [`GalleryCatalog::leave`], when no load is under way.
+    fn clear(&self) -> Result<bool, CatalogError>;
+    /// Rows are about to be read in order to be written. While that goes on, and until it is known what came of it, the node is not tidy.
+    fn begin_writing(&self) -> Result<Option<Use>, CatalogError>;
     /// The first step of a flush (F1): writes rows of the fresh part into a segment, and lists it. False where they have moved on since they were read, and nothing was changed.
-    fn warm(&self, rows: &SegmentRows) -> Result<bool, CatalogError>;
+    fn warm(&self, rows: &SegmentRows, writing: Option<Use>) -> Result<bool, CatalogError>;
+    /// Whether this node wrote something and does not know yet whether it is listed.
+    fn has_loose_ends(&self) -> bool;
+    /// Finds out what became of that.
+    fn tie_up(&self) -> Result<(), CatalogError>;
+    /// The first step of a purge: writes objects of live segments anew without the rows that are erased. A segment that another node writes anew is passed over, and one that can't be written does not keep the others.
+    fn rewrite(&self) -> Result<(), CatalogError>;
+    /// The second one: no copy of a pending row that was erased opens any more. `None` where another node did the same at once, or nothing is erased.
+    fn forget_copies(&self) -> Result<Option<Purging>, CatalogError>;
+    /// The last one: destroys former objects, and says so in receipts. False while a node may still have something of them.
+    fn purge(&self, purging: &Purging) -> Result<bool, CatalogError>;
     /// The second one. False where it may not be taken yet; true, too, where it was.
     fn go_live(&self, segment: u32) -> Result<bool, CatalogError>;
     /// Cuts the feed as far as nobody needs it (E1).

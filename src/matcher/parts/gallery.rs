@@ -15,6 +15,7 @@ use super::catalog::{CatalogError, GalleryCatalog, ListedGallery};
 use super::common::Common;
 use super::held::{Appended, Begun, Facts, Held, Standing};
 use super::owners::{Owners, current};
+use super::purge::Purge;
 use super::stretch::Stretch;
 use crate::cluster::course::{Change, Course, CourseError, Piece, Reference};
 use crate::cluster::followers::{Follower, Report};
@@ -71,6 +72,7 @@ pub(super) struct Gallery {
     /// Told after each step.
     moved: watch::Sender<()>,
     pub(super) diary: Mutex<Diary>,
+    pub(super) purge: Mutex<Purge>,
 }
 
 /// What the gallery's task remembers from one step to the next.
@@ -99,13 +101,20 @@ impl Gallery {
             is_kept_up: AtomicBool::new(false),
             moved: watch::Sender::new(()),
             diary: Mutex::default(),
+            purge: Mutex::default(),
         })
     }
 
     /// Says what the node is to have, and has the task look where that is news, or where it has not done all yet.
     pub(super) fn aim(&self, target: Option<Target>) {
-        *self.target.lock() = target;
-        if !self.is_settled() {
+        let tidy = |target: &Option<Target>| target.as_ref().map(|target| target.listed.tidy);
+        let is_tidier = {
+            let mut former = self.target.lock();
+            let is_tidier = tidy(&former) < tidy(&target);
+            *former = target;
+            is_tidier
+        };
+        if is_tidier || !self.is_settled() {
             self.nudge();
         }
     }
@@ -232,7 +241,7 @@ impl Gallery {
         self.advance()?;
         let has_all = self.fetch(target);
         self.held.clean()?;
-        self.report()?;
+        self.report(target.listed.tidy)?;
         let is_as_listed = |course: &Course| {
             course.edition() == target.listed.head.edition && course.applied() >= target.listed.head.sequence
         };
@@ -259,6 +268,11 @@ impl Gallery {
                 return Ok(());
             };
             if self.held.is_loading() {
+                return Ok(());
+            }
+            // Who is gone is waited for by no purge, and destroys what is not listed when it is back.
+            let is_standing = self.common.generation() == Some(former.generation);
+            if is_standing && !self.catalog.clear()? {
                 return Ok(());
             }
             self.catalog.leave(former)?;
@@ -444,10 +458,17 @@ impl Gallery {
     }
 
     /// Says how far it has come, where that is news.
-    fn report(&self) -> Result<(), Trouble> {
-        let Some((follower, report)) = self.held.report() else {
+    fn report(&self, tidy: u64) -> Result<(), Trouble> {
+        let Some((follower, mut report)) = self.held.report() else {
             return Ok(());
         };
+        let told = self
+            .diary
+            .lock()
+            .reported
+            .as_ref()
+            .map_or(0, |(_, told)| told.tidy);
+        report.tidy = tidy.max(told);
         let news = Some((follower, report));
         if self.diary.lock().reported == news {
             return Ok(());

@@ -41,6 +41,10 @@ pub(super) trait Ground: Send + Sync + 'static {
     fn go_live(&self, segment: u32) -> bool;
     /// Whether an erasure still waits for somebody (W3).
     fn erasure_waits(&self, sequence: u64) -> bool;
+    /// Whether all who were erased are out of all objects and copies, where that is done at all.
+    fn is_purged(&self) -> bool {
+        true
+    }
     /// Takes a node for gone, whatever its beat.
     fn fence_now(&self, node: NodeId) -> bool;
     /// [`super::truth::History::scores`].

@@ -2,16 +2,17 @@
 
 pub(in crate::matcher) mod opened;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use ulid::Ulid;
 
 use self::opened::{Opened, Slot, listed_of};
-use super::catalog::{CatalogError, GalleryCatalog, ListedGallery, Register, SegmentCopy};
+use super::catalog::{CatalogError, GalleryCatalog, ListedGallery, Purging, Register, SegmentCopy};
 use crate::cluster::course::{Change, Reference};
 use crate::cluster::followers::{Follower, Report};
 use crate::cluster::members::{Life, Members, Suspect};
@@ -22,12 +23,16 @@ use crate::matcher::node::NodeError;
 use crate::matcher::on_cluster::{Keyholder, unreadable};
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::link::LinkKind;
+use crate::storage::cluster::copies::Use;
 use crate::storage::cluster::segments::{SegmentKeys, Segments, planes};
 use crate::storage::cluster::{Cluster, ListedSegment, SegmentObject, Standing};
 use crate::storage::error::StorageError;
 use crate::storage::objects::error::ObjectError;
+use crate::storage::objects::key::{Home, ObjectKey};
 use crate::storage::place::{RowId, RowPlanes, SegmentRows, StoredRow};
 use crate::storage::write::CandidateInfo;
+
+mod writing;
 
 /// What a node has of a cluster. Clones share everything.
 #[derive(Clone)]
@@ -49,6 +54,7 @@ struct Shared {
 
 struct Known {
     listed: ListedGallery,
+    home: Home,
     /// Whether the last reading had a fault of it, which was told.
     is_faulty: bool,
 }
@@ -111,6 +117,8 @@ impl Register for OnCluster {
     /// One that can't be read now is as it was when it could: what is here of it stays, and whoever asks for it is told by its catalog.
     fn galleries(&self) -> Result<Vec<ListedGallery>, CatalogError> {
         let secrets = self.0.keys.secrets().map_err(of_cluster)?;
+        let copies = self.0.segments.copies();
+        let look = copies.look();
         let mut read = self.0.cluster.heads(&secrets).map_err(of_cluster)?;
         let mut known = self.0.galleries.lock();
         known.retain(|tenant, _| read.contains_key(tenant));
@@ -118,9 +126,24 @@ impl Register for OnCluster {
         for (tenant, told) in read.drain() {
             match told {
                 Ok(told) => {
-                    let listed = listed_of(&tenant, told);
+                    let generation = told.reading.head().edition.key_generation;
+                    let key = |ulid: &Ulid| ObjectKey {
+                        home: told.home.clone(),
+                        generation,
+                        ulid: *ulid,
+                    };
+                    let objects = told.objects.iter().map(key).collect();
+                    let tidy = copies.tidy_up(&look, &told.home, &objects, told.commits);
+                    let home = told.home.clone();
+                    let mut listed = listed_of(&tenant, told);
+                    listed.tidy = if listed.erasures_open > 0 { tidy } else { 0 };
                     let is_faulty = false;
-                    known.insert(tenant, Known { listed, is_faulty });
+                    let gallery = Known {
+                        listed,
+                        home,
+                        is_faulty,
+                    };
+                    known.insert(tenant, gallery);
                 }
                 Err(error) => match known.get_mut(&tenant) {
                     Some(known) if known.is_faulty => {}
@@ -134,6 +157,17 @@ impl Register for OnCluster {
             }
         }
         Ok(known.values().map(|known| known.listed.clone()).collect())
+    }
+
+    fn keep_only(&self, tenants: &BTreeSet<TenantId>) {
+        let homes = {
+            let known = self.0.galleries.lock();
+            let kept = known.iter().filter(|(tenant, _)| tenants.contains(*tenant));
+            kept.map(|(_, known)| known.home.clone()).collect()
+        };
+        if let Err(error) = self.0.segments.copies().keep_only(&homes) {
+            tracing::warn!(%error, "copies of galleries that are no longer the node's can't be destroyed; the next round tries again");
+        }
     }
 
     fn open(&self, tenant: &TenantId) -> Arc<dyn GalleryCatalog> {
@@ -160,7 +194,7 @@ impl OneGallery {
         of_tenant(&self.tenant, error)
     }
 
-    /// What lists a segment now. One that is not listed is an error.
+    /// What lists a segment now. One that is not listed is an error. Within a use.
     fn listed(&self, opened: &Opened, number: u32) -> Result<(Head, ListedSegment), CatalogError> {
         let (head, listed) = opened
             .catalog
@@ -170,6 +204,7 @@ impl OneGallery {
             tenant: self.tenant.clone(),
             reason: format!("segment {number} is not in its list of segments"),
         })?;
+        self.shared.segments.know(&opened.keys, &listed.object);
         opened.objects.lock().insert(number, listed.object);
         Ok((head, listed))
     }
@@ -178,15 +213,17 @@ impl OneGallery {
     fn planes(
         &self,
         keys: &SegmentKeys,
-        object: SegmentObject,
+        (object, reading): (SegmentObject, Use),
         deadline: Instant,
     ) -> Result<RowPlanes, CatalogError> {
         let (done, outcome) = sync_channel(1);
         let (keys, segments) = (keys.clone(), Arc::clone(&self.shared.segments));
         let fetch = thread::Builder::new().name("thenar-segment".to_owned());
         let started = fetch.spawn(move || {
+            let fetched = segments.fetch(&keys, &object);
+            drop(reading);
             // Who gave up waiting needs no answer.
-            let _ = done.send(segments.fetch(&keys, &object));
+            let _ = done.send(fetched);
         });
         started.map_err(|error| NodeError::Internal(format!("no thread can be started: {error}")))?;
         let file = match outcome.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -237,8 +274,9 @@ impl GalleryCatalog for OneGallery {
 
     fn segment(&self, number: u32, deadline: Instant) -> Result<(Head, SegmentCopy), CatalogError> {
         let opened = self.opened()?;
+        let reading = self.begin(&opened);
         let (head, listed) = self.listed(&opened, number)?;
-        let planes = self.planes(&opened.keys, listed.object, deadline)?;
+        let planes = self.planes(&opened.keys, (listed.object, reading), deadline)?;
         let mut references = vec![0; listed.object.rows as usize];
         for (row, reference) in listed.members {
             if let Some(whose) = references.get_mut(row as usize) {
@@ -249,25 +287,51 @@ impl GalleryCatalog for OneGallery {
     }
 
     fn members(&self, segment: u32) -> Result<Vec<Reference>, CatalogError> {
-        let (_, listed) = self.listed(&*self.opened()?, segment)?;
+        let opened = self.opened()?;
+        let _reading = self.begin(&opened);
+        let (_, listed) = self.listed(&opened, segment)?;
         Ok(listed.members.into_values().collect())
     }
 
-    /// The object is put first. One that was not listed after all is deleted where that is certain, and is otherwise one that nobody lists.
-    fn warm(&self, rows: &SegmentRows) -> Result<bool, CatalogError> {
-        let (opened, segments) = (self.opened()?, &self.shared.segments);
-        let object = segments.put(&opened.keys, rows);
-        let object = object.map_err(|error| self.fault(&error))?;
-        match opened.catalog.warm(object, &rows.ids) {
-            Ok(_) => Ok(true),
-            Err(StorageError::RowsMoved(_)) => {
-                if let Err(error) = segments.discard(&opened.keys, &object) {
-                    tracing::warn!(tenant = %self.tenant, %error, "an object that nobody lists can't be deleted, and stays");
-                }
-                Ok(false)
+    fn clear(&self) -> Result<bool, CatalogError> {
+        self.clear_copies()
+    }
+
+    fn begin_writing(&self) -> Result<Option<Use>, CatalogError> {
+        Ok(Some(self.begin(&*self.opened()?)))
+    }
+
+    fn warm(&self, rows: &SegmentRows, writing: Option<Use>) -> Result<bool, CatalogError> {
+        self.warm_rows(rows, writing)
+    }
+
+    fn has_loose_ends(&self) -> bool {
+        let opened = self.slot.lock().clone();
+        opened.is_some_and(|opened| !opened.loose.lock().is_empty())
+    }
+
+    fn tie_up(&self) -> Result<(), CatalogError> {
+        self.tie_up_loose();
+        Ok(())
+    }
+
+    fn rewrite(&self) -> Result<(), CatalogError> {
+        self.rewrite_buried()
+    }
+
+    fn forget_copies(&self) -> Result<Option<Purging>, CatalogError> {
+        self.with(|opened| {
+            let erasures = opened.catalog.erasures_open()?;
+            if erasures.is_empty() || !opened.catalog.forget_copies()? {
+                return Ok(None);
             }
-            Err(error) => Err(self.fault(&error)),
-        }
+            let commits = opened.catalog.commits()?;
+            Ok(Some(Purging { erasures, commits }))
+        })
+    }
+
+    fn purge(&self, purging: &Purging) -> Result<bool, CatalogError> {
+        self.destroy_former(purging)
     }
 
     fn go_live(&self, segment: u32) -> Result<bool, CatalogError> {
@@ -281,6 +345,7 @@ impl GalleryCatalog for OneGallery {
 
     fn exact(&self, segment: u32, rows: &[u32]) -> Result<Vec<Option<StoredRow>>, CatalogError> {
         let opened = self.opened()?;
+        let _reading = self.begin(&opened);
         let known = opened.objects.lock().get(&segment).copied();
         if let Some(object) = known {
             match self.shared.segments.exact(&opened.keys, &object, rows) {

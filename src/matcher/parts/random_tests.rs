@@ -237,6 +237,9 @@ pub(super) async fn live_through<G: Ground>(ground: Arc<G>, seed: u64, steps: us
                 .all(|node| world.catalog.life(*node) == Some(Life::Serving))
         })
         .await;
+    world
+        .until("all who were erased are purged", || world.catalog.is_purged())
+        .await;
     ends.store(true, Ordering::Relaxed);
     askers.join_all().await;
     for (_, probe) in &fate.people {

@@ -1,7 +1,7 @@
 //! For tests: a tenant whose catalog is in a PostgreSQL database and whose segments are in an object store, and what others than its nodes do to it. Checks nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -36,7 +36,7 @@ use crate::model::signature::Signature;
 use crate::model::subject::Hand;
 use crate::model::timestamp::Timestamp;
 use crate::storage::cluster::segments::{SegmentKeys, Segments};
-use crate::storage::cluster::{Cluster, SegmentObject, SharedCatalog, Standing};
+use crate::storage::cluster::{Cluster, GalleryReading, SegmentObject, SharedCatalog, Standing};
 use crate::storage::database::testing::{Server, connect};
 use crate::storage::error::StorageError;
 use crate::storage::objects::ObjectStore;
@@ -139,27 +139,98 @@ impl Real {
 
     /// The files of all objects.
     pub(super) fn object_files(&self) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        let mut dirs = vec![self.dir.path().join("store")];
-        while let Some(dir) = dirs.pop() {
-            for entry in std::fs::read_dir(dir).expect("readable") {
-                let path = entry.expect("readable").path();
-                if path.is_dir() {
-                    dirs.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "seg") {
-                    found.push(path);
-                }
-            }
-        }
+        let mut found = files(&self.dir.path().join("store"));
+        found.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
         found
     }
 
     /// The list of segments.
     pub(super) fn segments(&self) -> BTreeMap<u32, Segment> {
+        self.read().reading.view().segments().clone()
+    }
+
+    /// The gallery as it is listed.
+    pub(super) fn read(&self) -> GalleryReading {
         let secrets = self.keys.secrets().expect("there");
         let mut read = self.cluster.heads(&secrets).expect("read");
-        let told = read.remove(&tenant()).expect("known").expect("whole");
-        told.reading.view().segments().clone()
+        read.remove(&tenant()).expect("known").expect("whole")
+    }
+
+    /// What is not listed and still in the store, or in a directory of a node that was not stopped: of these numbers.
+    pub(super) fn remnants(&self, nodes: std::ops::Range<u64>) -> Vec<PathBuf> {
+        let listed = self.read().objects;
+        let of_nodes = nodes.flat_map(|number| {
+            [self.path(number, "cache"), self.path(number, "staging")]
+                .iter()
+                .flat_map(|dir| files(dir))
+                .collect::<Vec<_>>()
+        });
+        let mut found: Vec<PathBuf> = of_nodes.chain(self.object_files()).collect();
+        found.retain(|file| {
+            let name = file
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            let is_file = name != "LOCK" && name != "CACHE";
+            is_file && !listed.iter().any(|ulid| name == format!("{ulid}.seg"))
+        });
+        found
+    }
+
+    fn path(&self, number: u64, of: &str) -> PathBuf {
+        self.dir.path().join(format!("node-{number}-{of}"))
+    }
+
+    /// Whoever purges writes all objects anew, and dies before anything is deleted.
+    pub(super) fn die_in_a_purge(&self) {
+        let (keys, writer) = (&self.segment_keys, &self.writer);
+        for segment in writer.buried().expect("read") {
+            let (_, listed) = writer.load_segment(segment).expect("read");
+            let listed = listed.expect("listed");
+            let (former, dead) = (listed.object, &listed.dead);
+            let object = self
+                .written
+                .rewrite(keys, &former, dead, |ulid| writer.intend(ulid));
+            let object = object.expect("stored");
+            writer
+                .replace(segment, former.ulid, object, dead)
+                .expect("replaced");
+        }
+    }
+
+    /// A node puts an object of all fresh rows, and is gone before it is listed.
+    pub(super) fn die_in_a_flush(&self) {
+        let standing = self
+            .cluster
+            .register(NodeId(2_000), 0, "nowhere")
+            .expect("registered");
+        let (secret, keys) = (&self.keys.0.secret, &self.keys.0);
+        let (epochs, signer) = (Arc::clone(&keys.epochs), keys.signer.clone());
+        let catalog = self.cluster.open(standing, &tenant(), secret, epochs, signer);
+        let catalog = catalog.expect("opened");
+        let (_, fresh) = catalog.load_fresh(None).expect("read");
+        let exact: Vec<u8> = fresh.iter().flat_map(|row| row.exact.to_vec()).collect();
+        let exact = Zeroizing::new(exact);
+        let planes = encode_planes(spec().dimension, &exact);
+        let ids = fresh.iter().map(|row| row.id).collect();
+        let rows = SegmentRows { planes, exact, ids };
+        let put = self
+            .written
+            .put(&self.segment_keys, &rows, |ulid| catalog.intend(ulid));
+        let object = put.expect("stored");
+        assert!(self.fence_now(NodeId(2_000)));
+        let late = catalog.warm(object, &rows.ids).expect_err("it is gone");
+        assert!(matches!(late, StorageError::Fenced(_)), "{late}");
+    }
+
+    /// Whom a purge that ended so many changes ago waits for.
+    pub(super) fn untidy(&self, commits: u64) -> BTreeSet<NodeId> {
+        self.writer.untidy(commits).expect("read")
+    }
+
+    /// A sign of life of whoever writes.
+    pub(super) fn beat(&self) {
+        self.cluster.beat(self.standing).expect("it lives");
     }
 
     /// Rows that are in no segment.
@@ -179,6 +250,23 @@ impl Real {
         let committed = self.writer.commit(&[write], Timestamp::now(), &sealed);
         committed.expect("the server works").remove(0).ok()
     }
+}
+
+/// All files below a directory.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).expect("readable") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found
 }
 
 fn segments(dir: &TempDir, store: &ObjectStore, name: &str) -> Segments {
@@ -287,10 +375,16 @@ impl Ground for Real {
             Zeroizing::new(fresh.iter().flat_map(|row| row.exact.to_vec()).collect());
         let planes = encode_planes(spec().dimension, &exact);
         let rows = SegmentRows { planes, exact, ids };
-        let object = self.written.put(&self.segment_keys, &rows).expect("stored");
+        let keys = &self.segment_keys;
+        let object = self.written.put(keys, &rows, |ulid| self.writer.intend(ulid));
+        let object = object.expect("stored");
         match self.writer.warm(object, &rows.ids) {
             Ok((segment, _)) => Some(segment),
-            Err(StorageError::RowsMoved(_)) => None,
+            Err(StorageError::RowsMoved(_)) => {
+                assert!(self.writer.abandon(object.ulid).expect("given up"));
+                self.written.discard(keys, object.ulid).expect("deleted");
+                None
+            }
             Err(error) => panic!("{error}"),
         }
     }
@@ -321,6 +415,11 @@ impl Ground for Real {
 
     fn scores(&self, from: u64, to: u64, probe: &Signature, threshold: f32) -> [Scores; 2] {
         self.history.lock().scores(from, to, probe, threshold)
+    }
+
+    fn is_purged(&self) -> bool {
+        self.beat();
+        self.read().erasures_open == 0
     }
 
     fn disturb(&self, _rng: &mut ChaCha12Rng) {}

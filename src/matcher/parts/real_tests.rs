@@ -15,7 +15,7 @@ use crate::cluster::view::Segment;
 use crate::model::signature::Signature;
 
 /// Nodes that serve.
-async fn nodes(ground: &Arc<Real>, count: u128) -> Arc<World<Real>> {
+pub(super) async fn nodes(ground: &Arc<Real>, count: u128) -> Arc<World<Real>> {
     let world = World::on(Arc::clone(ground));
     for id in 1..=count {
         world.join(id);
@@ -24,7 +24,7 @@ async fn nodes(ground: &Arc<Real>, count: u128) -> Arc<World<Real>> {
     world
 }
 
-fn people(ground: &Real, seed: u64, count: usize) -> Vec<Signature> {
+pub(super) fn people(ground: &Real, seed: u64, count: usize) -> Vec<Signature> {
     let mut rng = ChaCha12Rng::seed_from_u64(seed);
     let people: Vec<Signature> = (0..count).map(|_| random(&mut rng)).collect();
     for (number, person) in people.iter().enumerate() {
@@ -33,7 +33,7 @@ fn people(ground: &Real, seed: u64, count: usize) -> Vec<Signature> {
     people
 }
 
-async fn ask_for_all(world: &World<Real>, people: &[Signature]) {
+pub(super) async fn ask_for_all(world: &World<Real>, people: &[Signature]) {
     for person in people {
         world.ask(person).await.expect("all is there");
     }

@@ -158,7 +158,15 @@ impl Rounds {
             gallery.is_some_and(|gallery| gallery.is_settled())
         };
         let is_complete = is_as_before && targets.keys().all(is_settled);
+        let theirs = targets.keys().cloned();
+        let here = self
+            .common
+            .all()
+            .into_iter()
+            .map(|gallery| gallery.tenant.clone());
+        let kept = theirs.chain(here).collect();
         self.common.aim(targets);
+        self.common.register.keep_only(&kept);
         is_complete
     }
 

@@ -1,4 +1,4 @@
-//! Flushes of the fresh part, by the node that owns it first: rows become a segment, which counts once its owners have it. Whoever else does it at once is no harm, since each step is a
+//! Flushes of the fresh part, by the node that owns it first: rows become a segment, which counts once its owners have it; and when it is time for a purge. Whoever else does it at once is no harm, since each step is a
 //! transaction that finds what was done; and whoever dies between the steps leaves them to the next one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,42 +27,69 @@ pub(super) async fn run(common: Arc<Common>) {
             _ = ticks.tick() => {}
         }
         for gallery in common.all() {
-            if let Some(listed) = gallery.needs_upkeep()
+            if let Some((listed, is_first)) = gallery.needs_upkeep()
                 && let Some(permit) = common.may_flush()
                 && gallery.begin_upkeep()
             {
                 common
                     .tasks
-                    .spawn_blocking(move || gallery.keep_up(&listed, permit));
+                    .spawn_blocking(move || gallery.keep_up(&listed, is_first, permit));
             }
         }
     }
 }
 
 impl Gallery {
-    /// The gallery as it was listed, where this node owns its fresh part first and there is something to do.
-    fn needs_upkeep(&self) -> Option<Arc<ListedGallery>> {
+    /// The gallery as it was listed, where there is something to do, and whether this node owns its fresh part first.
+    fn needs_upkeep(&self) -> Option<(Arc<ListedGallery>, bool)> {
         let target = self.target()?;
         let is_first = target.owners.is_first(target.listed.gallery, Part::Fresh);
         let needs = || {
             let is_full = self.held.fresh_rows() >= self.common.config.flush_rows.max(1);
-            is_full || warming(&target.listed).next().is_some()
+            is_full || warming(&target.listed).next().is_some() || self.needs_purge(&target.listed)
         };
-        (is_first && needs()).then_some(target.listed)
+        let is_to_do = is_first && needs() || self.catalog.has_loose_ends();
+        is_to_do.then_some((target.listed, is_first))
     }
 
     /// One round; blocks.
-    fn keep_up(&self, listed: &ListedGallery, permit: OwnedSemaphorePermit) {
-        match catch_unwind(AssertUnwindSafe(|| self.flush(listed))) {
-            // Who is fenced hears of it in the next round, which says so.
-            Ok(Ok(()) | Err(CatalogError::Fenced(_))) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(tenant = %self.tenant, %error, "the fresh part of a gallery can't be flushed now; the next round tries again");
+    fn keep_up(&self, listed: &ListedGallery, is_first: bool, permit: OwnedSemaphorePermit) {
+        self.tell(catch_unwind(AssertUnwindSafe(|| self.catalog.tie_up())));
+        if is_first {
+            self.tell(catch_unwind(AssertUnwindSafe(|| self.flush(listed))));
+            // A flush that fails keeps no erased row in the objects.
+            if self.needs_purge(listed) {
+                self.tell(catch_unwind(AssertUnwindSafe(|| {
+                    let _writing = self.catalog.begin_writing()?;
+                    if self.follows() {
+                        self.purge(listed)
+                    } else {
+                        Ok(())
+                    }
+                })));
             }
-            Err(_) => tracing::error!(tenant = %self.tenant, "a flush ended early by a defect"),
         }
         self.end_upkeep();
         drop(permit);
+    }
+
+    fn tell(&self, outcome: std::thread::Result<Result<(), CatalogError>>) {
+        match outcome {
+            // Who is fenced hears of it in the next round, which says so.
+            Ok(Ok(()) | Err(CatalogError::Fenced(_))) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(tenant = %self.tenant, %error, "a gallery can't be flushed or purged now; the next round tries again");
+            }
+            Err(_) => {
+                tracing::error!(tenant = %self.tenant, "the upkeep of a gallery ended early by a defect");
+            }
+        }
+    }
+
+    /// Whether the catalog knows that this node may have rows, which it does until what is being written has ended.
+    fn follows(&self) -> bool {
+        let here = self.held.follower();
+        here.is_some_and(|here| Some(here.generation) == self.common.generation())
     }
 
     /// Goes on with the flush that is under way, or begins one. One at a time: until its segment is live its rows are among the fresh ones.
@@ -75,6 +102,10 @@ impl Gallery {
             }
         }
         if is_under_way {
+            return Ok(());
+        }
+        let writing = self.catalog.begin_writing()?;
+        if !self.follows() {
             return Ok(());
         }
         let deadline = Instant::now() + self.common.config.load_max;
@@ -93,7 +124,7 @@ impl Gallery {
         let planes = encode_planes(listed.dimension, &exact);
         let rows = SegmentRows { planes, exact, ids };
         // Where others were faster, the next round finds what they did.
-        self.catalog.warm(&rows).map(drop)
+        self.catalog.warm(&rows, writing).map(drop)
     }
 }
 

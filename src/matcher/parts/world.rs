@@ -162,6 +162,7 @@ pub(super) fn config() -> PartsConfig {
         round: Duration::from_millis(10),
         retry_after: Duration::from_millis(5),
         let_go_after: Duration::from_millis(30),
+        purge_after: Duration::from_millis(20),
         ..PartsConfig::default()
     }
 }

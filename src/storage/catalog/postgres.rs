@@ -35,6 +35,7 @@ pub(in crate::storage) mod feed;
 mod followers;
 mod head;
 pub(in crate::storage) mod heads;
+mod loose;
 pub(in crate::storage) mod migrate;
 mod opening;
 mod read;

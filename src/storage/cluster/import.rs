@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ulid::Ulid;
 
+use super::SharedCatalog;
 use super::segments::{SegmentKeys, Segments};
-use super::{SegmentObject, SharedCatalog};
 use crate::model::id::{RequestId, SubjectId};
 use crate::storage::catalog::import::ImportedRows;
 use crate::storage::error::StorageError;
@@ -59,23 +59,39 @@ impl Target for InCluster {
     }
 
     fn finish(&self, file: SegmentWriter) -> Result<WrittenSegment, StorageError> {
-        self.segments.finish(&self.keys, file)
+        let intend = |ulid| self.catalog.intend(ulid);
+        let object = self.segments.finish(&self.keys, file, intend)?;
+        Ok(object.written())
     }
 
+    /// One of unknown outcome is done again: it is answered then, without segments.
     fn commit(&self, imported: &ImportedRows<'_>) -> Result<(ImportAnswer, Vec<u32>), StorageError> {
-        self.catalog.import(imported)
+        let (answer, numbers) = match self.catalog.import(imported) {
+            Err(StorageError::Uncertain(_)) => self.catalog.import(imported)?,
+            done => done?,
+        };
+        if !numbers.is_empty() {
+            for written in imported.segments {
+                self.segments.settle(&self.keys, written.ulid);
+            }
+        }
+        Ok((answer, numbers))
     }
 
+    /// Given up first, so that nobody lists them any more. What is listed after all, by a commit that was told twice, stays.
     fn discard(&self, written: &[Ulid]) {
         for ulid in written {
-            let object = SegmentObject {
-                ulid: *ulid,
-                rows: 0,
-                holes: 0,
+            let given_up = match self.catalog.abandon(*ulid) {
+                Ok(true) | Err(StorageError::Fenced(_)) => self.segments.discard(&self.keys, *ulid),
+                Ok(false) => {
+                    self.segments.settle(&self.keys, *ulid);
+                    Ok(())
+                }
+                Err(error) => Err(error),
             };
-            if let Err(error) = self.segments.discard(&self.keys, &object) {
+            if let Err(error) = given_up {
                 let tenant = &self.keys.home.tenant;
-                tracing::warn!(%tenant, %error, "objects of an import that is not done can't be deleted, and stay");
+                tracing::warn!(%tenant, %error, "objects of an import that is not done can't be deleted, and stay for a later purge");
                 // Each that fails takes its time.
                 return;
             }

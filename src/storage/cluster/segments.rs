@@ -1,11 +1,17 @@
 //! Segments as a node of a cluster reads and writes them: objects of a store, read through the node's cache and written in a directory before they are put. Knows no catalog.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::PathBuf;
 
+use ulid::Ulid;
+
 use super::SegmentObject;
+use super::copies::Copies;
+use crate::cluster::course::Reference;
 use crate::keys::secret::SecretKey;
 use crate::model::signature::Dimension;
+use crate::storage::catalog::segments::Tombstone;
 use crate::storage::data_dir;
 use crate::storage::durable;
 use crate::storage::error::StorageError;
@@ -14,12 +20,14 @@ use crate::storage::objects::Objects;
 use crate::storage::objects::cache::Source;
 use crate::storage::objects::key::{Home, ListedSegment, ObjectKey};
 use crate::storage::place::{RowPlanes, SEGMENT_ROWS_MAX, SegmentRows, StoredRow};
+use crate::storage::purge::copy_without;
 use crate::storage::segment::format::{SegmentContext, ulid_of};
-use crate::storage::segment::writer::{SegmentWriter, WrittenSegment};
+use crate::storage::segment::writer::SegmentWriter;
 
 /// Where a node reads and writes segments. Any number of threads may call it; calls block.
 pub struct Segments {
     objects: Objects,
+    copies: Copies,
     /// For files that are not put yet.
     staging: PathBuf,
     /// The directory is this process's alone.
@@ -41,15 +49,16 @@ pub struct SegmentKeys {
 
 impl SegmentKeys {
     fn listed(&self, object: &SegmentObject) -> ListedSegment {
-        let key = self.key(object);
+        let key = self.key(object.ulid);
         ListedSegment::new(key, object.rows, self.dimension, &self.data_key)
     }
 
-    fn key(&self, object: &SegmentObject) -> ObjectKey {
+    /// Under what an object is kept.
+    pub fn key(&self, ulid: Ulid) -> ObjectKey {
         ObjectKey {
             home: self.home.clone(),
             generation: self.generation,
-            ulid: object.ulid,
+            ulid,
         }
     }
 }
@@ -69,6 +78,7 @@ impl Segments {
         }
         Ok(Self {
             objects: objects.clone(),
+            copies: Copies::of(objects.cache()),
             staging,
             _lock: lock,
         })
@@ -104,8 +114,23 @@ impl Segments {
         file.part(|reader| reader.authentic_row(row))
     }
 
-    /// Writes rows, 1 to 65,536, into a new object. Durable when it returns; nothing lists it yet.
-    pub fn put(&self, keys: &SegmentKeys, rows: &SegmentRows) -> Result<SegmentObject, StorageError> {
+    /// What there is of copies here.
+    pub fn copies(&self) -> &Copies {
+        &self.copies
+    }
+
+    /// An object is what holds a listed segment, as was read within a [`Use`](super::copies::Use).
+    pub fn know(&self, keys: &SegmentKeys, object: &SegmentObject) {
+        self.copies.know(keys.key(object.ulid));
+    }
+
+    /// Writes rows, 1 to 65,536, into a new object. `intend` is told of it before it is put. Durable when it returns; nothing lists it yet, and it is to be settled ([`Segments::settle`]) or discarded.
+    pub fn put(
+        &self,
+        keys: &SegmentKeys,
+        rows: &SegmentRows,
+        intend: impl FnOnce(Ulid) -> Result<(), StorageError>,
+    ) -> Result<SegmentObject, StorageError> {
         let count = u32::try_from(rows.ids.len()).unwrap_or(u32::MAX);
         if !(1..=SEGMENT_ROWS_MAX).contains(&count) {
             return Err(StorageError::Limit {
@@ -116,12 +141,28 @@ impl Segments {
         }
         let mut file = self.begin(keys, count)?;
         file.push(rows, 0..rows.ids.len())?;
-        let written = self.finish(keys, file)?;
-        Ok(SegmentObject {
-            ulid: written.ulid,
-            rows: written.rows,
-            holes: written.holes,
-        })
+        self.finish(keys, file, intend)
+    }
+
+    /// Writes the rows of an object into a new one, but for these, which become holes; else as [`Segments::put`] does.
+    pub fn rewrite(
+        &self,
+        keys: &SegmentKeys,
+        object: &SegmentObject,
+        gone: &BTreeMap<u32, Reference>,
+        intend: impl FnOnce(Ulid) -> Result<(), StorageError>,
+    ) -> Result<SegmentObject, StorageError> {
+        let gone = gone.iter().map(|(row, reference)| Tombstone {
+            reference: reference.0,
+            // Rows are what counts within one segment.
+            segment: 0,
+            row: *row,
+        });
+        let gone: Vec<Tombstone> = gone.collect();
+        let former = self.fetch(keys, object)?;
+        let file = self.begin(keys, object.rows)?;
+        let file = copy_without(former.reader(), &gone, None, file)?;
+        self.finish(keys, file, intend)
     }
 
     /// Begins a file of so many rows, which is destroyed unless it is finished.
@@ -134,30 +175,50 @@ impl Segments {
         SegmentWriter::create(&self.staging, &context, rows)
     }
 
-    /// Makes an object of a file. Durable when it returns; nothing lists it yet.
+    /// Makes an object of a file, as [`Segments::put`] does.
     pub(in crate::storage) fn finish(
         &self,
         keys: &SegmentKeys,
         file: SegmentWriter,
-    ) -> Result<WrittenSegment, StorageError> {
+        intend: impl FnOnce(Ulid) -> Result<(), StorageError>,
+    ) -> Result<SegmentObject, StorageError> {
         let written = file.finish()?;
         let object = SegmentObject {
             ulid: written.ulid,
             rows: written.rows,
             holes: written.holes,
         };
+        let key = keys.key(object.ulid);
+        if let Err(error) = intend(object.ulid) {
+            durable::destroy_file(&written.path)?;
+            return Err(error);
+        }
+        self.copies.make(key.clone());
         if let Err(error) = self.objects.keep(&keys.listed(&object), &written.path) {
             // Who tries again writes another file. What stays of this one the next start destroys, or the sweeper.
             let _ = durable::destroy_file(&written.path);
-            let _ = self.discard(keys, &object);
+            let _ = self.discard(keys, object.ulid);
             return Err(error);
         }
-        Ok(written)
+        Ok(object)
     }
 
-    /// Deletes an object that is listed nowhere and never will be.
-    pub fn discard(&self, keys: &SegmentKeys, object: &SegmentObject) -> Result<(), StorageError> {
-        self.objects.discard(&keys.key(object))
+    /// An object that was put is listed.
+    pub fn settle(&self, keys: &SegmentKeys, ulid: Ulid) {
+        self.copies.settle(&keys.key(ulid));
+    }
+
+    /// Deletes an object that is listed nowhere and never will be, here and in the store.
+    pub fn discard(&self, keys: &SegmentKeys, ulid: Ulid) -> Result<(), StorageError> {
+        let key = keys.key(ulid);
+        self.copies.settle(&key);
+        self.objects.discard(&key)
+    }
+
+    /// Destroys objects that are listed no more, and finds out that the store kept nothing of them.
+    pub fn destroy(&self, keys: &SegmentKeys, ulids: &[Ulid]) -> Result<(), StorageError> {
+        let keys: Vec<ObjectKey> = ulids.iter().map(|ulid| keys.key(*ulid)).collect();
+        self.objects.destroy(&keys)
     }
 }
 

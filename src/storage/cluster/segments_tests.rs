@@ -52,7 +52,7 @@ fn files(yard: &Yard) -> usize {
 fn what_is_put_comes_back_whether_it_fits_the_cache_or_not() {
     for cache_bytes in [1 << 20, 0] {
         let (yard, keys, written) = (yard(cache_bytes), segment_keys(), rows(&ids()));
-        let object = yard.segments.put(&keys, &written).expect("stored");
+        let object = yard.segments.put(&keys, &written, |_| Ok(())).expect("stored");
         assert_eq!((object.rows, object.holes, files(&yard)), (20, 1, 0));
         let read = yard.segments.exact(&keys, &object, &[19, 4, 0]).expect("read");
         let read: Vec<_> = read.into_iter().map(|row| row.map(|row| row.id)).collect();
@@ -65,8 +65,17 @@ fn what_is_put_comes_back_whether_it_fits_the_cache_or_not() {
 #[test]
 fn a_segment_that_is_not_there_is_no_empty_one() {
     let (yard, keys) = (yard(0), segment_keys());
-    let object = yard.segments.put(&keys, &rows(&ids())).expect("stored");
-    fs::remove_file(yard.tmp.path().join("store").join(keys.key(&object).to_string())).expect("there");
+    let object = yard
+        .segments
+        .put(&keys, &rows(&ids()), |_| Ok(()))
+        .expect("stored");
+    fs::remove_file(
+        yard.tmp
+            .path()
+            .join("store")
+            .join(keys.key(object.ulid).to_string()),
+    )
+    .expect("there");
     let planes = yard.segments.fetch(&keys, &object).map(drop);
     let exact = yard.segments.exact(&keys, &object, &[0]).map(drop);
     for missing in [planes, exact] {

@@ -249,8 +249,13 @@ impl Cache {
     ///
     /// What can't be destroyed stays, given to nobody and counted; to forget it again, or to need its room, is to try again. [`Cache::is_gone`] says what came of it.
     pub fn forget(&self, key: &ObjectKey) -> Result<(), StorageError> {
+        self.0.state.lock().forgotten.add(key);
+        self.let_go(key)
+    }
+
+    /// Destroys the file of a key that is here, at once or when the last pin goes. Until it is gone nobody is given it; after that it may be fetched again, unless it is forgotten.
+    pub(in crate::storage) fn let_go(&self, key: &ObjectKey) -> Result<(), StorageError> {
         let mut state = self.0.state.lock();
-        state.forgotten.add(key);
         loop {
             match state.slots.get_mut(key).map(|slot| &mut slot.stage) {
                 None => return Ok(()),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use ulid::Ulid;
 
 use super::{Known, OnCluster, Shared, of_cluster, of_tenant};
 use crate::cluster::view::Edition;
@@ -15,6 +16,7 @@ use crate::matcher::parts::catalog::{CatalogError, ListedGallery};
 use crate::model::id::TenantId;
 use crate::model::signature::Dimension;
 use crate::model::tenant::TransformId;
+use crate::storage::cluster::copies::Use;
 use crate::storage::cluster::segments::{SegmentKeys, Segments};
 use crate::storage::cluster::{Figures, GalleryReading, SegmentObject, SharedCatalog, Standing};
 use crate::storage::database::notices::Listening;
@@ -35,6 +37,8 @@ pub(in crate::matcher) struct Opened {
     pub(in crate::matcher) keys: SegmentKeys,
     /// The objects of segments as they were last listed.
     pub(super) objects: Mutex<BTreeMap<u32, SegmentObject>>,
+    /// Objects that were put and may be listed or not, each kept from being tidy.
+    pub(super) loose: Mutex<Vec<(Ulid, Use)>>,
 }
 
 impl Opened {
@@ -43,9 +47,10 @@ impl Opened {
         self.edition.incarnation
     }
 
-    /// The objects that hold these segments: as they were last listed, or, where they are read `anew`, as they are now.
+    /// The objects that hold these segments: as they were last listed, or, where they are read `anew`, as they are now. Within a [`Use`].
     pub(in crate::matcher) fn objects(
         &self,
+        of: &Segments,
         segments: &BTreeSet<u32>,
         anew: bool,
     ) -> Result<BTreeMap<u32, SegmentObject>, StorageError> {
@@ -59,6 +64,9 @@ impl Opened {
         }
         let missing = segments.iter().filter(|number| !found.contains_key(number));
         let read = self.catalog.objects(&missing.copied().collect())?;
+        for object in read.values() {
+            of.know(&self.keys, object);
+        }
         self.objects.lock().extend(&read);
         found.extend(read);
         Ok(found)
@@ -248,6 +256,9 @@ impl Shared {
             let opened = opened.map_err(|error| of_tenant(tenant, &error))?;
             if opened.catalog.incarnation() == opened.incarnation() {
                 let opened = Arc::new(opened);
+                if let Some(former) = &*here {
+                    self.leave_loose(former);
+                }
                 *here = Some(Arc::clone(&opened));
                 return Ok(opened);
             }
@@ -282,6 +293,7 @@ impl Shared {
             catalog: Arc::new(catalog),
             keys: segment_keys,
             objects: Mutex::default(),
+            loose: Mutex::default(),
         })
     }
 
@@ -298,9 +310,12 @@ impl Shared {
             self.galleries.lock().remove(tenant);
             return Err(NodeError::TenantUnknown(tenant.clone()).into());
         };
-        let listed = listed_of(tenant, read.map_err(|error| of_tenant(tenant, &error))?);
+        let read = read.map_err(|error| of_tenant(tenant, &error))?;
+        let home = read.home.clone();
+        let listed = listed_of(tenant, read);
         let known = Known {
             listed: listed.clone(),
+            home,
             is_faulty: false,
         };
         self.galleries.lock().insert(tenant.clone(), known);
@@ -316,7 +331,7 @@ fn unregistered() -> NodeError {
     }
 }
 
-/// A gallery as nodes list it.
+/// A gallery as nodes list it; whether the node is tidy is another question.
 pub(super) fn listed_of(tenant: &TenantId, told: GalleryReading) -> ListedGallery {
     ListedGallery {
         tenant: tenant.clone(),
@@ -325,5 +340,7 @@ pub(super) fn listed_of(tenant: &TenantId, told: GalleryReading) -> ListedGaller
         transform: told.transform,
         head: *told.reading.head(),
         view: told.reading.view().clone(),
+        erasures_open: told.erasures_open,
+        tidy: 0,
     }
 }

@@ -1,11 +1,12 @@
 //! A database as a cluster shares it: the register, and heads of many galleries in one reading. Decides nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio_postgres::Row;
+use ulid::Ulid;
 
 use super::head::{self, Head, Identity};
 use super::register::{self, Register, Standing};
@@ -25,6 +26,7 @@ use crate::storage::database::Database;
 use crate::storage::database::notices::Listening;
 use crate::storage::database::transaction::statement;
 use crate::storage::error::StorageError;
+use crate::storage::objects::key::Home;
 use crate::storage::segment::format::Layout;
 
 /// Segments of these tenants, each with its tenant.
@@ -59,6 +61,14 @@ pub struct GalleryReading {
     pub transform: TransformId,
     /// Its head, and its list of segments.
     pub reading: Reading,
+    /// What its objects' names begin with.
+    pub home: Home,
+    /// The objects that its segments are in.
+    pub objects: BTreeSet<Ulid>,
+    /// Changes of its catalog, of whatever kind.
+    pub commits: u64,
+    /// Erasures that are not purged.
+    pub erasures_open: u64,
 }
 
 /// A tenant as its head tells of it.
@@ -73,7 +83,7 @@ pub struct Figures {
 impl Cluster {
     /// Of a database whose tables are there. A part has so many owners.
     pub fn new(database: &Database, replicas: usize) -> Result<Self, StorageError> {
-        migrate::check(database)?;
+        migrate::check_shared(database)?;
         Ok(Self {
             database: database.clone(),
             replicas,
@@ -163,11 +173,18 @@ impl Cluster {
         tenants: &BTreeMap<TenantId, SecretKey>,
     ) -> Result<HashMap<TenantId, Result<GalleryReading, StorageError>>, StorageError> {
         self.each(tenants, |known, head, segments| {
+            let objects = segments
+                .iter()
+                .map(|row| Ok(known.owner.segment_row(row)?.0.ulid));
             Ok(GalleryReading {
                 gallery: Gallery::of(&known.owner.id, head.spec.created_at),
                 dimension: head.spec.dimension,
                 transform: head.spec.transform.clone(),
                 reading: known.owner.reading(head, segments)?,
+                home: Home::of(&known.owner.id, &known.incarnation),
+                objects: objects.collect::<Result<_, StorageError>>()?,
+                commits: head.state.commits,
+                erasures_open: head.state.erasures_open,
             })
         })
     }

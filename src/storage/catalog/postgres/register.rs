@@ -166,6 +166,12 @@ pub(super) fn bytes(node: NodeId) -> Vec<u8> {
     node.0.to_be_bytes().to_vec()
 }
 
+/// As a column has where a node stands.
+pub(super) fn number(life: Life) -> i16 {
+    let number = LIVES.iter().find(|(known, _)| *known == life);
+    number.expect("each has one").1
+}
+
 /// The node in a column.
 pub(super) fn node(column: &[u8]) -> Option<NodeId> {
     Some(NodeId(u128::from_be_bytes(column.try_into().ok()?)))

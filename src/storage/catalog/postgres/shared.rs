@@ -70,6 +70,18 @@ pub struct SegmentObject {
     pub holes: u32,
 }
 
+impl SegmentObject {
+    /// As whoever writes files has it; there is no file of it.
+    pub(in crate::storage) fn written(self) -> WrittenSegment {
+        WrittenSegment {
+            ulid: self.ulid,
+            path: std::path::PathBuf::new(),
+            rows: self.rows,
+            holes: self.holes,
+        }
+    }
+}
+
 /// A segment as the catalog lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedSegment {
@@ -87,11 +99,11 @@ pub struct ListedSegment {
 
 /// One tenant's catalog as a node of a cluster has it. Any number of threads may call it; writes go one at a time.
 pub struct SharedCatalog {
-    tenant: Arc<Tenant>,
-    standing: Standing,
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) standing: Standing,
     replicas: usize,
-    reader: PostgresReader,
-    writer: Mutex<PostgresWriter>,
+    pub(super) reader: PostgresReader,
+    pub(super) writer: Mutex<PostgresWriter>,
 }
 
 impl SharedCatalog {
@@ -303,8 +315,17 @@ impl SharedCatalog {
         &self,
         imported: &ImportedRows<'_>,
     ) -> Result<(ImportAnswer, Vec<u32>), StorageError> {
-        let mut writer = self.writer.lock();
-        let (answer, entries) = writer.import(imported, Timestamp::now(), &mut |_| Ok(()))?;
+        let standing = self.standing;
+        let (answer, entries) = self.writer.lock().transact(
+            |tenant, transaction, head| {
+                let told = tenant.import(transaction, head, imported, Timestamp::now(), true)?;
+                for entry in &told.1 {
+                    tenant.take_loose(transaction, standing, entry.ulid)?;
+                }
+                Ok(told)
+            },
+            |_| Ok(false),
+        )?;
         Ok((answer, entries.iter().map(|entry| entry.number).collect()))
     }
 
@@ -319,16 +340,13 @@ impl SharedCatalog {
     }
 
     /// The first step of a flush: lists an object whose row i is that of `ids[i]`, or a hole, under a new number. Gives the number, and the rows of references that are erased already; the
-    /// same again where the object is listed, as after [`StorageError::Uncertain`]. [`StorageError::RowsMoved`] where another node was faster.
+    /// same again where the object is listed, as after [`StorageError::Uncertain`]. [`StorageError::RowsMoved`] where another node was faster, or the object is none that this node is to list
+    /// ([`SharedCatalog::intend`]).
     pub fn warm(&self, object: SegmentObject, ids: &[RowId]) -> Result<(u32, Vec<u32>), StorageError> {
-        let written = WrittenSegment {
-            ulid: object.ulid,
-            path: std::path::PathBuf::new(),
-            rows: object.rows,
-            holes: object.holes,
-        };
+        let written = object.written();
+        let by = Some(self.standing);
         let warmed = self.writer.lock().transact(
-            |tenant, transaction, head| tenant.warm(transaction, head, &written, ids),
+            |tenant, transaction, head| tenant.warm(transaction, head, &written, (ids, by)),
             |_| Ok(false),
         )?;
         Ok((warmed.entry.number, warmed.buried.into_iter().collect()))
@@ -352,7 +370,7 @@ impl SharedCatalog {
     }
 
     /// Points a segment to another object of as many rows, in which these dead rows are holes. `from` is the object that was read for it: where another one is listed by now, that is
-    /// [`StorageError::RowsMoved`].
+    /// [`StorageError::RowsMoved`], and so is an object that this node is not to list ([`SharedCatalog::intend`]). The former object is one of [`SharedCatalog::unlisted`] from then on.
     pub fn replace(
         &self,
         segment: u32,
@@ -360,21 +378,19 @@ impl SharedCatalog {
         object: SegmentObject,
         gone: &BTreeMap<u32, Reference>,
     ) -> Result<(), StorageError> {
-        let written = WrittenSegment {
-            ulid: object.ulid,
-            path: std::path::PathBuf::new(),
-            rows: object.rows,
-            holes: object.holes,
-        };
+        let written = object.written();
         let gone = gone.iter().map(|(row, reference)| Tombstone {
             reference: reference.0,
             segment,
             row: *row,
         });
         let gone: Vec<Tombstone> = gone.collect();
+        let standing = self.standing;
         self.writer.lock().transact(
             |tenant, transaction, head| {
-                tenant.replace(transaction, head, (segment, Some(from)), &written, &gone)
+                tenant.replace(transaction, head, (segment, Some(from)), &written, &gone)?;
+                tenant.take_loose(transaction, standing, object.ulid)?;
+                tenant.let_loose(transaction, from)
             },
             |()| Ok(false),
         )

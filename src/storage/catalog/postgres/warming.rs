@@ -8,6 +8,7 @@ use super::Tenant;
 use super::changes::ints;
 use super::feed::live;
 use super::head::Head;
+use super::register::Standing;
 use super::rows::select;
 use super::segments::by_reference;
 use super::shared::TOMBSTONES;
@@ -39,16 +40,19 @@ const BURIED: &str = "SELECT count(*) FROM tombstone WHERE tenant = $1 AND segme
 
 impl Tenant {
     /// Lists a segment of pending rows, row i that of `ids[i]` or a hole; they count where they were. What was erased since it was read gets a tombstone there. Rows that somebody
-    /// else flushed meanwhile are refused, with all others. An object that is listed already, as after a commit of unknown outcome, is left as it is.
+    /// else flushed meanwhile are refused, with all others; so is an object that is not `by`'s to list, where it is of a node. An object that is listed already, as after a commit of unknown outcome, is left as it is.
     pub(super) fn warm(
         &self,
         transaction: &Transaction,
         head: &mut Head,
         written: &WrittenSegment,
-        ids: &[RowId],
+        (ids, by): (&[RowId], Option<Standing>),
     ) -> Result<Flushed, StorageError> {
         if let Some(flushed) = self.warmed(transaction, written)? {
             return Ok(flushed);
+        }
+        if let Some(by) = by {
+            self.take_loose(transaction, by, written.ulid)?;
         }
         let rows = by_reference(ids);
         if (rows.len() + written.holes as usize, ids.len()) != (ids.len(), written.rows as usize) {
@@ -187,7 +191,7 @@ impl Tenant {
         if !transaction.query(statement!(sql, self.number))?.is_empty() {
             return Err(StorageError::NotBuilt("a flush in one step of what nodes follow"));
         }
-        let flushed = self.warm(transaction, head, written, ids)?;
+        let flushed = self.warm(transaction, head, written, (ids, None))?;
         self.go_live(transaction, head, flushed.entry.number)?;
         Ok(flushed)
     }

@@ -117,6 +117,13 @@ impl Node {
         self.report(course).expect("it is current");
     }
 
+    /// The first step of a flush, of an object that is this node's to list.
+    pub(super) fn warm(&self, object: SegmentObject, ids: &[RowId]) -> Result<(u32, Vec<u32>), StorageError> {
+        // One that is listed is nobody's to list again.
+        let _ = self.catalog.intend(object.ulid);
+        self.catalog.warm(object, ids)
+    }
+
     pub(super) fn fresh(&self) -> Vec<RowId> {
         let (_, rows) = self.catalog.load_fresh(None).expect("read");
         assert!(rows.iter().all(|row| *row.exact == exact(1)));
@@ -319,19 +326,16 @@ fn a_flush_has_two_steps_and_an_erasure_between_them_is_dead_in_the_segment() {
     one.load(&mut course, Piece::Fresh);
     let ids = one.fresh();
     let file = object(3);
-    let refused = one.catalog.warm(object(4), &ids).expect_err("of other rows");
+    let refused = one.warm(object(4), &ids).expect_err("of other rows");
     assert!(matches!(refused, StorageError::Rows(_)), "{refused}");
     // As after a commit of unknown outcome.
     for _ in 0..2 {
-        let (segment, dead) = one.catalog.warm(file, &ids).expect("listed");
+        let (segment, dead) = one.warm(file, &ids).expect("listed");
         assert_eq!((segment, dead), (1, Vec::new()));
     }
     let segment = 1;
     assert_eq!(one.fresh(), ids, "they count where they were");
-    let moved = other
-        .catalog
-        .warm(object(3), &ids)
-        .expect_err("they are on their way");
+    let moved = other.warm(object(3), &ids).expect_err("they are on their way");
     assert!(matches!(moved, StorageError::RowsMoved(_)), "{moved}");
     other.erase("s2");
     let listed = || {
@@ -346,10 +350,7 @@ fn a_flush_has_two_steps_and_an_erasure_between_them_is_dead_in_the_segment() {
     assert_eq!(listed().dead, BTreeMap::from([(1, Reference(2))]));
     let members = BTreeMap::from([(0, Reference(1)), (2, Reference(3))]);
     assert_eq!(listed().members, members);
-    assert_eq!(
-        other.catalog.warm(file, &ids).expect("listed"),
-        (segment, vec![1])
-    );
+    assert_eq!(other.warm(file, &ids).expect("listed"), (segment, vec![1]));
     assert!(!other.catalog.go_live(segment).expect("asked"), "nobody has it");
     one.catch_up(&mut course);
     one.load(&mut course, Piece::Segment(segment));
@@ -367,10 +368,7 @@ fn a_flush_has_two_steps_and_an_erasure_between_them_is_dead_in_the_segment() {
         feed.into_iter().map(|(_, change)| change).collect::<Vec<_>>(),
         whole_feed()
     );
-    let moved = other
-        .catalog
-        .warm(object(3), &ids)
-        .expect_err("they are in a segment");
+    let moved = other.warm(object(3), &ids).expect_err("they are in a segment");
     assert!(matches!(moved, StorageError::RowsMoved(_)), "{moved}");
     let catalog = nodes.kept.open();
     let state = catalog.writer.state();
@@ -389,7 +387,7 @@ fn a_segment_that_lost_a_row_on_its_way_does_not_go_live() {
         one.enroll(subject);
     }
     let mut course = one.follow();
-    let (segment, _) = one.catalog.warm(object(2), &one.fresh()).expect("listed");
+    let (segment, _) = one.warm(object(2), &one.fresh()).expect("listed");
     one.catch_up(&mut course);
     one.load(&mut course, Piece::Segment(segment));
     nodes.kept.sql("DELETE FROM warming WHERE reference = 1");

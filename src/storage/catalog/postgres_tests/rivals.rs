@@ -20,7 +20,7 @@ fn a_purge_that_is_late_puts_back_no_row_that_a_later_one_took_out() {
     }
     let mut course = one.follow();
     let first = object(3);
-    let (segment, _) = one.catalog.warm(first, &one.fresh()).expect("listed");
+    let (segment, _) = one.warm(first, &one.fresh()).expect("listed");
     one.catch_up(&mut course);
     one.load(&mut course, Piece::Segment(segment));
     assert!(one.catalog.go_live(segment).expect("asked"));
@@ -31,7 +31,10 @@ fn a_purge_that_is_late_puts_back_no_row_that_a_later_one_took_out() {
         BTreeMap::from([(0, Reference(1)), (1, Reference(2))]),
         BTreeMap::from([(0, Reference(1))]),
     ];
-    let replace = |from: SegmentObject, to, gone| one.catalog.replace(segment, from.ulid, to, gone);
+    let replace = |from: SegmentObject, to: SegmentObject, gone| {
+        one.catalog.intend(to.ulid).expect("recorded");
+        one.catalog.replace(segment, from.ulid, to, gone)
+    };
     let unfit = replace(first, without(1), &both).expect_err("it has one more row than it is said to");
     assert!(matches!(unfit, StorageError::CatalogDamaged { .. }), "{unfit}");
     let second = without(2);
@@ -50,7 +53,7 @@ fn a_list_that_lacks_a_segment_is_followed_by_nobody() {
     let Some(nodes) = Nodes::new() else { return };
     let one = nodes.node(1);
     one.enroll("s1");
-    one.catalog.warm(object(1), &one.fresh()).expect("listed");
+    one.warm(object(1), &one.fresh()).expect("listed");
     nodes.kept.sql("DELETE FROM segment");
     let begun = one.catalog.follow(&mut |reading| {
         let course = Course::new(reading, Loads::default());
@@ -70,7 +73,7 @@ fn a_row_of_a_segment_that_is_hidden_is_noticed_when_it_is_loaded() {
     for subject in ["s1", "s2"] {
         one.enroll(subject);
     }
-    let (segment, _) = one.catalog.warm(object(2), &one.fresh()).expect("listed");
+    let (segment, _) = one.warm(object(2), &one.fresh()).expect("listed");
     nodes.kept.sql("DELETE FROM warming WHERE reference = 1");
     let refused = one
         .catalog

@@ -1,0 +1,144 @@
+//! What a node writes of a tenant's segments: flushes and purges, each from the intent to put an object to what came of it. Decides nothing about when.
+
+use std::sync::Arc;
+
+use ulid::Ulid;
+
+use super::opened::Opened;
+use super::{OneGallery, Shared};
+use crate::cluster::view::Segment;
+use crate::matcher::parts::catalog::{CatalogError, Purging};
+use crate::model::timestamp::Timestamp;
+use crate::storage::cluster::copies::Use;
+use crate::storage::error::StorageError;
+use crate::storage::place::SegmentRows;
+
+impl OneGallery {
+    pub(super) fn begin(&self, opened: &Opened) -> Use {
+        self.shared.segments.copies().begin(&opened.keys.home)
+    }
+
+    /// The object is put first.
+    pub(super) fn warm_rows(&self, rows: &SegmentRows, writing: Option<Use>) -> Result<bool, CatalogError> {
+        let opened = self.opened()?;
+        let writing = writing.unwrap_or_else(|| self.begin(&opened));
+        let (segments, catalog) = (&self.shared.segments, &opened.catalog);
+        let mut intended = None;
+        let put = segments.put(&opened.keys, rows, |ulid| {
+            intended = Some(ulid);
+            catalog.intend(ulid)
+        });
+        let listed = put.and_then(|object| catalog.warm(object, &rows.ids));
+        self.settle(&opened, intended, writing, listed.is_ok());
+        match listed {
+            Ok(_) => Ok(true),
+            Err(StorageError::RowsMoved(_)) => Ok(false),
+            Err(error) => Err(self.fault(&error)),
+        }
+    }
+
+    pub(super) fn rewrite_buried(&self) -> Result<(), CatalogError> {
+        let opened = self.opened()?;
+        let buried = opened.catalog.buried().map_err(|error| self.fault(&error))?;
+        let mut failed = None;
+        for segment in buried {
+            if let Err(error) = self.rewrite_one(&opened, segment) {
+                failed.get_or_insert(error);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn rewrite_one(&self, opened: &Arc<Opened>, segment: u32) -> Result<(), CatalogError> {
+        let writing = self.begin(opened);
+        let (_, listed) = self.listed(opened, segment)?;
+        // One that is warming is what its owners load, and becomes live soon.
+        if listed.dead.is_empty() || !matches!(listed.state, Segment::Live { .. }) {
+            return Ok(());
+        }
+        let (segments, catalog, former) = (&self.shared.segments, &opened.catalog, listed.object);
+        let mut intended = None;
+        let put = segments.rewrite(&opened.keys, &former, &listed.dead, |ulid| {
+            intended = Some(ulid);
+            catalog.intend(ulid)
+        });
+        let replaced = put.and_then(|object| catalog.replace(segment, former.ulid, object, &listed.dead));
+        self.settle(opened, intended, writing, replaced.is_ok());
+        match replaced {
+            // Another node was faster.
+            Ok(()) | Err(StorageError::RowsMoved(_)) => Ok(()),
+            Err(error) => Err(self.fault(&error)),
+        }
+    }
+
+    /// What was about to be put is listed, or given up. Where that can't be told now, the node stays untidy until it can.
+    fn settle(&self, opened: &Opened, intended: Option<Ulid>, writing: Use, is_listed: bool) {
+        let (segments, Some(ulid)) = (&self.shared.segments, intended) else {
+            return;
+        };
+        if is_listed {
+            segments.settle(&opened.keys, ulid);
+            return;
+        }
+        match opened.catalog.abandon(ulid) {
+            Ok(false) => segments.settle(&opened.keys, ulid),
+            Ok(true) | Err(StorageError::Fenced(_)) => self.discard(opened, ulid),
+            Err(error) => {
+                tracing::warn!(tenant = %self.tenant, %error, "it is not known whether an object is listed; the next round looks again");
+                opened.loose.lock().push((ulid, writing));
+            }
+        }
+    }
+
+    /// Nobody lists it. Where it can't be deleted the next purge does.
+    fn discard(&self, opened: &Opened, ulid: Ulid) {
+        if let Err(error) = self.shared.segments.discard(&opened.keys, ulid) {
+            tracing::warn!(tenant = %self.tenant, %error, "an object that nobody lists can't be deleted, and stays for the next purge");
+        }
+    }
+
+    pub(super) fn tie_up_loose(&self) {
+        let opened = self.slot.lock().clone();
+        if let Some(opened) = opened {
+            let loose = std::mem::take(&mut *opened.loose.lock());
+            for (ulid, writing) in loose {
+                self.settle(&opened, Some(ulid), writing, false);
+            }
+        }
+    }
+
+    /// A gallery whose catalog was never opened has nothing here.
+    pub(super) fn clear_copies(&self) -> Result<bool, CatalogError> {
+        let opened = self.slot.lock().clone();
+        opened.map_or(Ok(true), |opened| {
+            let cleared = self.shared.segments.copies().clear(&opened.keys.home);
+            cleared.map_err(|error| self.fault(&error))
+        })
+    }
+
+    /// Nodes first, so that nobody reads what is destroyed then. What is unlisted after that was written before by a node that is gone, or is a former object, or has no row that was erased by then.
+    pub(super) fn destroy_former(&self, purging: &Purging) -> Result<bool, CatalogError> {
+        self.with(|opened| {
+            let catalog = &opened.catalog;
+            if !catalog.untidy(purging.commits)?.is_empty() {
+                return Ok(false);
+            }
+            let unlisted = catalog.unlisted()?;
+            self.shared.segments.destroy(&opened.keys, &unlisted)?;
+            catalog.removed(&unlisted)?;
+            catalog.mark_purged(&purging.erasures, Timestamp::now())?;
+            Ok(true)
+        })
+    }
+}
+
+impl Shared {
+    /// A registration or edition is over, by which something was put. What of it is not listed never will be; what is listed is fetched again.
+    pub(super) fn leave_loose(&self, former: &Opened) {
+        let copies = self.segments.copies();
+        for (ulid, writing) in std::mem::take(&mut *former.loose.lock()) {
+            copies.give_up(&former.keys.key(ulid));
+            drop(writing);
+        }
+    }
+}

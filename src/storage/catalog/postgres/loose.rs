@@ -1,0 +1,150 @@
+//! Objects of a tenant that are not listed and may be in the store: what a node is about to put, and what a purge put another one in the place of. Reaches no store, and lists nothing.
+//!
+//! Whoever puts an object first records it here as its own. It is listed in the transaction that takes that row away, and where the row is not its own any more, it lists nothing. A purge first takes
+//! the rows of nodes that are gone from them, and removes what is nobody's. So what it removes can't be listed by anybody, however late a writer comes; and what it was kept from removing is found by the next one.
+
+use std::collections::BTreeSet;
+
+use ulid::Ulid;
+
+use super::register::{self, Standing};
+use super::shared::SharedCatalog;
+use super::{Owner, Tenant};
+use crate::cluster::members::Life;
+use crate::cluster::placement::NodeId;
+use crate::storage::catalog::code::int;
+use crate::storage::catalog::seam::ReadCatalog;
+use crate::storage::database::transaction::{Statement, Transaction, statement};
+use crate::storage::error::StorageError;
+
+const INTEND: &str = "INSERT INTO loose (tenant, ulid, node, generation) VALUES ($1, $2, $3, $4)";
+const TAKE: &str = "DELETE FROM loose WHERE tenant = $1 AND ulid = $2 AND node = $3 AND generation = $4";
+const ABANDON: &str = "UPDATE loose SET node = NULL, generation = NULL
+    WHERE tenant = $1 AND ulid = $2 AND node = $3 AND generation = $4";
+const LISTED: &str = "SELECT 1 FROM segment WHERE tenant = $1 AND ulid = $2";
+const LET_LOOSE: &str = "INSERT INTO loose (tenant, ulid) VALUES ($1, $2)";
+/// What is of a node that is gone, by whatever registration it was, is nobody's.
+const DISOWN: &str = "UPDATE loose l SET node = NULL, generation = NULL WHERE l.tenant = $1 AND l.node IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM node n WHERE n.node = l.node AND n.generation = l.generation AND n.life <> $2)";
+/// What is listed stays, whatever anybody wrote here.
+const NOBODYS: &str = "SELECT l.ulid FROM loose l WHERE l.tenant = $1 AND l.node IS NULL
+    AND NOT EXISTS (SELECT 1 FROM segment s WHERE s.tenant = l.tenant AND s.ulid = l.ulid)";
+const REMOVED: &str = "DELETE FROM loose WHERE tenant = $1 AND node IS NULL AND ulid = ANY($2)";
+
+impl Tenant {
+    /// Takes a node's own object from those that are not listed, as it is listed. Where it is not there, or nobody's by now, nothing is to be listed.
+    pub(super) fn take_loose(
+        &self,
+        transaction: &Transaction,
+        standing: Standing,
+        ulid: Ulid,
+    ) -> Result<(), StorageError> {
+        if transaction.execute(self.of_node(TAKE, standing, ulid))? == 1 {
+            return Ok(());
+        }
+        Err(StorageError::RowsMoved(self.id.clone()))
+    }
+
+    /// An object is not listed any more.
+    pub(super) fn let_loose(&self, transaction: &Transaction, ulid: Ulid) -> Result<(), StorageError> {
+        let ulid = ulid.to_bytes().to_vec();
+        transaction
+            .execute(statement!(LET_LOOSE, self.number, ulid))
+            .map(drop)
+    }
+}
+
+impl Owner {
+    fn of_node(&self, sql: &'static str, standing: Standing, ulid: Ulid) -> Statement {
+        let (node, ulid) = (register::bytes(standing.node), ulid.to_bytes().to_vec());
+        statement!(sql, self.number, ulid, node, int(standing.generation))
+    }
+}
+
+impl SharedCatalog {
+    /// Segments with rows that are erased.
+    pub fn buried(&self) -> Result<BTreeSet<u32>, StorageError> {
+        let tombstones = self.reader.tombstones()?;
+        Ok(tombstones.iter().map(|tombstone| tombstone.segment).collect())
+    }
+
+    /// Erasures that are not purged.
+    pub fn erasures_open(&self) -> Result<Vec<u64>, StorageError> {
+        self.reader.erasures_open()
+    }
+
+    /// Changes of the catalog by now.
+    pub fn commits(&self) -> Result<u64, StorageError> {
+        Ok(self.tenant.head()?.state.commits)
+    }
+
+    /// Nodes that may still have a copy of an object which was not listed any more by this change of the catalog.
+    pub fn untidy(&self, commits: u64) -> Result<BTreeSet<NodeId>, StorageError> {
+        let watched = self.tenant.watched()?;
+        Ok(watched.followers.untidy(&watched.members, commits))
+    }
+
+    /// Records that this node is about to put an object, which it lists by [`SharedCatalog::warm`] or [`SharedCatalog::replace`], or gives up by [`SharedCatalog::abandon`]. To be called before the
+    /// object is put.
+    pub fn intend(&self, ulid: Ulid) -> Result<(), StorageError> {
+        let standing = self.standing;
+        self.writer.lock().transact(
+            |tenant, transaction, _| {
+                transaction
+                    .execute(tenant.of_node(INTEND, standing, ulid))
+                    .map(drop)
+            },
+            |()| Ok(false),
+        )
+    }
+
+    /// Gives up to list an object, also where it is not known whether it was listed. False where it was: then it stays so. An object that was given up is removed by the next purge.
+    pub fn abandon(&self, ulid: Ulid) -> Result<bool, StorageError> {
+        let standing = self.standing;
+        self.writer.lock().transact(
+            |tenant, transaction, _| {
+                transaction.execute(tenant.of_node(ABANDON, standing, ulid))?;
+                let ulid = ulid.to_bytes().to_vec();
+                Ok(transaction
+                    .query(statement!(LISTED, tenant.number, ulid))?
+                    .is_empty())
+            },
+            |_| Ok(false),
+        )
+    }
+
+    /// Objects that nobody lists nor can list any more, and that may be in the store: those of nodes that are gone, too.
+    pub fn unlisted(&self) -> Result<Vec<Ulid>, StorageError> {
+        self.writer.lock().transact(
+            |tenant, transaction, _| {
+                let gone = register::number(Life::Gone);
+                transaction.execute(statement!(DISOWN, tenant.number, gone))?;
+                let rows = transaction.query(statement!(NOBODYS, tenant.number))?;
+                let ulids = rows.iter().map(|row| {
+                    let columns = tenant.columns("loose", row);
+                    let ulid = columns.get::<&[u8]>(0)?.try_into();
+                    ulid.map(Ulid::from_bytes)
+                        .map_err(|_| columns.fault("an object's name is none"))
+                });
+                ulids.collect::<Result<Vec<_>, _>>()
+            },
+            |_| Ok(false),
+        )
+    }
+
+    /// These of [`SharedCatalog::unlisted`] are in the store no more.
+    pub fn removed(&self, ulids: &[Ulid]) -> Result<(), StorageError> {
+        let ulids: Vec<Vec<u8>> = ulids.iter().map(|ulid| ulid.to_bytes().to_vec()).collect();
+        if ulids.is_empty() {
+            return Ok(());
+        }
+        self.writer.lock().transact(
+            |tenant, transaction, _| {
+                transaction
+                    .execute(statement!(REMOVED, tenant.number, ulids.clone()))
+                    .map(drop)
+            },
+            |()| Ok(false),
+        )
+    }
+}
