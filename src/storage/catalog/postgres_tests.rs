@@ -21,6 +21,8 @@ use crate::storage::write::{Answers, EraseWrite, SubjectKey, Write};
 
 #[path = "postgres_tests/administrator.rs"]
 mod administrator;
+#[path = "postgres_tests/ahead.rs"]
+mod ahead;
 #[path = "postgres_tests/heads.rs"]
 mod heads;
 #[path = "postgres_tests/nodes.rs"]
