@@ -294,6 +294,19 @@ impl Ground {
         Arc::clone(members.get(&NodeId(number)).expect("it was started"))
     }
 
+    /// A node in the place of one that was told to stop, over the same parts.
+    pub(super) fn member_anew(&self, number: u128) -> Arc<MemberNode> {
+        let former = &self.member(number).shared.of;
+        let of = MemberParts {
+            id: former.id,
+            parts: Arc::clone(&former.parts),
+            cluster: former.cluster.clone(),
+            home: Arc::clone(&former.home),
+            engine: former.engine.clone(),
+        };
+        Arc::new(MemberNode::new(of))
+    }
+
     /// Ends a node as if it had died: it leaves nothing, and is still in the register.
     pub(super) async fn kill(&self, number: u128) {
         let node = self.member(number);
