@@ -5,11 +5,13 @@ use std::sync::Barrier;
 use std::thread;
 
 use tempfile::TempDir;
+use ulid::Ulid;
 
 use super::*;
 use crate::matcher::fixture::{spec, tenant};
 use crate::storage::database::testing::{Server, connect};
 use crate::storage::objects::config::ObjectStoreConfig;
+use crate::storage::objects::key::{Home, ObjectKey};
 use crate::storage::objects::text::{CATALOG_KEYRING, MATCH_KEYRING, open_keyring};
 use crate::storage::objects::{CacheConfig, ObjectStore};
 
@@ -88,10 +90,14 @@ impl Shared {
     /// An object as a node would have put it for the tenant's present incarnation.
     fn put_segment(&self, node: &Node) {
         let row = node.database.row(&tenant()).expect("read").expect("there");
-        let home = crate::storage::objects::key::Home::of(&tenant(), &row.incarnation);
-        let dir = self.store().join(home.to_string()).join("1");
-        std::fs::create_dir_all(&dir).expect("made");
-        let file = dir.join(format!("{}.seg", ulid::Ulid::generate()));
+        let key = ObjectKey {
+            home: Home::of(&tenant(), &row.incarnation),
+            generation: 1,
+            ulid: Ulid::generate(),
+        };
+        let file = self.store().join(key.to_string());
+        let dir = file.parent().expect("it has several parts");
+        std::fs::create_dir_all(dir).expect("made");
         std::fs::write(file, "sealed").expect("written");
     }
 }

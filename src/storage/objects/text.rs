@@ -190,14 +190,27 @@ impl ObjectText {
             }
             Err(error) => error,
         };
-        match (self.get(version), &error) {
-            (Ok(Some(there)), _) => Ok(there == text.as_bytes()),
+        let told_little = matches!(
+            error,
+            StorageError::Object(ObjectError::Taken { .. } | ObjectError::Missing { .. })
+        );
+        match self.get(version) {
+            Ok(Some(there)) => Ok(there == text.as_bytes()),
             // Somebody deleted it meanwhile, or in a directory what it was to become.
-            (Ok(None), StorageError::Object(ObjectError::Taken { .. } | ObjectError::Missing { .. })) => {
-                Ok(false)
-            }
+            Ok(None) if told_little || self.is_passed(version) => Ok(false),
             _ => Err(error),
         }
+    }
+
+    /// Whether a version can't come any more, or is there.
+    fn is_passed(&self, version: u64) -> bool {
+        let listed = self.list();
+        listed.is_ok_and(|there| {
+            there
+                .keys()
+                .next_back()
+                .is_some_and(|highest| *highest >= version)
+        })
     }
 
     /// Whether a version that was just created is the text, or was; the versions below it.
@@ -313,7 +326,7 @@ impl TextStore for ObjectText {
 
     fn replace(&self, version: u64, text: &str) -> Result<bool, KeyError> {
         self.check_len(text)?;
-        self.told(self.exchange(version + 1, text))
+        self.told(self.exchange(version.saturating_add(1), text))
     }
 
     fn settle(&self) -> Result<(), KeyError> {

@@ -35,14 +35,10 @@ fn two(tmp: &TempDir) -> [ObjectText; 2] {
 /// A server, and a text in a bucket of it.
 fn faulty() -> (FaultyServer, ObjectText) {
     let server = FaultyServer::start();
-    let text = faulty_text(&server);
-    (server, text)
-}
-
-fn faulty_text(server: &FaultyServer) -> ObjectText {
     let store = ObjectStore::connect(&bucket(&server.endpoint, "palms")).expect("settings");
     store.probe().expect("usable");
-    ObjectText::new(&store, NAME)
+    let text = ObjectText::new(&store, NAME);
+    (server, text)
 }
 
 fn now(text: &dyn TextStore) -> Option<(String, u64)> {
@@ -252,25 +248,20 @@ fn a_bucket_that_keeps_what_is_deleted_is_refused() {
 
 #[test]
 fn an_epoch_that_could_not_be_ended_is_ended_by_the_same_call_again() {
-    let (server, _) = faulty();
-    let key = SecretKey::from_bytes([1; 32]);
-    let text = || Arc::new(faulty_text(&server));
-    let keys = EpochKeys::create_in(text(), &key, [7; 16]).expect("made");
+    let (server, text) = faulty();
+    let (text, key) = (Arc::new(text), SecretKey::from_bytes([1; 32]));
+    let keys = EpochKeys::create_in(Arc::clone(&text) as _, &key, [7; 16]).expect("made");
     keys.begin(1).expect("begun");
     server.refuse(Some("DELETE"));
     keys.end_before(2).expect_err("the former text is there");
-    assert_eq!(versions(&text_of(&server)), [2, 3]);
+    assert_eq!(versions(&text), [2, 3]);
     keys.end_before(2).expect_err("still");
     server.refuse(None);
     keys.end_before(2).expect("ended");
-    assert_eq!(versions(&text_of(&server)), [3]);
+    assert_eq!(versions(&text), [3]);
     assert_eq!(keys.read(1).expect("read"), None);
-    let opened = EpochKeys::open_in(text(), &key).expect("opened");
+    let opened = EpochKeys::open_in(text, &key).expect("opened");
     assert!(opened.read(1).expect("read").is_none() && opened.read(2).expect("read").is_some());
-}
-
-fn text_of(server: &FaultyServer) -> ObjectText {
-    faulty_text(server)
 }
 
 /// Machines that make keys of tenants of their own and of one in common, and destroy every third, in a store that each opens by itself.
