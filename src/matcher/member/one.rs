@@ -1,5 +1,6 @@
 //! One palm against one subject: the subject's rows as the catalog has them now, scored one by one. Searches nobody else.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use crate::matcher::node::{CompareQuery, NodeError};
@@ -20,9 +21,15 @@ pub(super) fn compare(cluster: &OnCluster, query: &CompareQuery) -> Result<f32, 
     let tenant = &query.tenant;
     let unknown = || NodeError::SubjectUnknown(tenant.clone());
     check_dimension(&query.probe, cluster.catalog(tenant)?.dimension)?;
+    let is_stale = Cell::new(false);
     for tried in 1..=READINGS_MAX {
         in_time(query.deadline)?;
         let find = |opened: &Opened| {
+            // The tenant may have been made anew since the probe was protected: then its rows mean nothing to it.
+            is_stale.set(opened.transform != query.transform);
+            if is_stale.get() {
+                return Ok(None);
+            }
             let _reading = cluster.segments().copies().begin(&opened.keys.home);
             let Some(rows) = opened.catalog.rows_of(&query.subject_id)? else {
                 return Ok(None);
@@ -30,6 +37,11 @@ pub(super) fn compare(cluster: &OnCluster, query: &CompareQuery) -> Result<f32, 
             rows_in_the_clear(opened, cluster.segments(), rows, tried > 1).map(Some)
         };
         match cluster.find(tenant, find, Option::is_none)? {
+            None if is_stale.get() => {
+                return Err(NodeError::TransformStale {
+                    tenant: tenant.clone(),
+                });
+            }
             None => return Err(unknown()),
             Some(Some(rows)) => {
                 let scores = rows.iter().map(|row| score_of(query.probe.values(), row));
