@@ -14,9 +14,9 @@
 //! and lists again: it was the text at some moment between, where it still is the highest. A listing of a directory is of no single moment, and may miss a name that is made meanwhile together with one that is
 //! removed meanwhile; so what seems to be missing is looked for [`LOOKS`] times.
 //!
-//! *What is not covered.* A request to create that arrives long after its sender gave up: where its version is new it is a change of which nobody was told whether it was done; else an old text
-//! lies below the highest from then on, with what was destroyed since, which the next change deletes. It is the same for a machine that dies between steps 1 and 2, or 2 and 3; [`TextStore::settle`]
-//! deletes it at once. Who replaces what is destroyed meanwhile may bring it back.
+//! *What is not covered.* Whoever comes late has an old text below the highest, with what was destroyed since, until he has listed and deleted it; also after whoever destroyed it was told that it is gone. Where he dies before,
+//! or dies between steps 2 and 3, it lies there until the next change, or [`TextStore::settle`], deletes it. So does what a request creates that arrives long after its sender gave up;
+//! where its version is new, it is a change of which nobody was told whether it was done. Who replaces what is destroyed meanwhile may bring it back.
 //! A bucket that keeps what is deleted is refused, by the probes around each deletion.
 
 use std::collections::{BTreeMap, BTreeSet};
