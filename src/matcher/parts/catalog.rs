@@ -68,6 +68,8 @@ pub struct Purging {
     pub erasures: Vec<u64>,
     /// The changes of the catalog after it.
     pub commits: u64,
+    /// The last change of the gallery by then.
+    pub sequence: u64,
 }
 
 /// The register of nodes, and the list of galleries.

@@ -270,9 +270,10 @@ impl Gallery {
             if self.held.is_loading() {
                 return Ok(());
             }
-            // Who is gone is waited for by no purge, and destroys what is not listed when it is back.
+            // Who is gone is waited for by no purge, and destroys what is not listed when it is back. Who follows again by now is waited for as that.
             let is_standing = self.common.generation() == Some(former.generation);
-            if is_standing && !self.catalog.clear()? {
+            let is_leaving = is_standing && self.held.follower().is_none();
+            if is_leaving && !self.catalog.clear()? {
                 return Ok(());
             }
             self.catalog.leave(former)?;

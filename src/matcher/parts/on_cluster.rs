@@ -325,8 +325,12 @@ impl GalleryCatalog for OneGallery {
             if erasures.is_empty() || !opened.catalog.forget_copies()? {
                 return Ok(None);
             }
-            let commits = opened.catalog.commits()?;
-            Ok(Some(Purging { erasures, commits }))
+            let (commits, sequence) = opened.catalog.changes()?;
+            Ok(Some(Purging {
+                erasures,
+                commits,
+                sequence,
+            }))
         })
     }
 

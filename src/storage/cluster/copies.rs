@@ -7,10 +7,12 @@
 //! nothing of what was not listed by that reading, and never gets any.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::storage::durable;
 use crate::storage::error::StorageError;
 use crate::storage::objects::cache::Cache;
 use crate::storage::objects::key::{Home, ObjectKey};
@@ -32,7 +34,9 @@ struct State {
     uses: BTreeMap<u64, Home>,
     /// Objects that are put and not listed yet, as far as is known.
     making: HashSet<ObjectKey>,
-    /// Objects that were read to be listed.
+    /// Files that were to be put and could not be destroyed.
+    litter: Vec<PathBuf>,
+    /// Objects that were read as listed ones.
     known: HashSet<ObjectKey>,
     homes: HashMap<Home, Standing>,
 }
@@ -91,6 +95,14 @@ impl Copies {
         self.state.lock().making.insert(key);
     }
 
+    /// Destroys a file that was to be put. Where that fails it is tried again by each look, before which nothing is tidy.
+    pub(super) fn destroy(&self, file: &Path) {
+        if let Err(error) = durable::destroy_file(file) {
+            tracing::warn!(%error, "a file that was not put can't be destroyed; the next round tries again");
+            self.state.lock().litter.push(file.to_owned());
+        }
+    }
+
     /// An object that was put is listed, or never will be.
     pub(super) fn settle(&self, key: &ObjectKey) {
         self.state.lock().making.remove(key);
@@ -132,7 +144,7 @@ impl Copies {
     /// Destroys what was here and is not listed, by a reading after the look with so many changes of the catalog. Gives up to which change it is tidy now.
     pub fn tidy_up(&self, look: &Look, home: &Home, listed: &HashSet<ObjectKey>, commits: u64) -> u64 {
         let here = look.here.get(home).into_iter().flatten();
-        let mut is_clean = true;
+        let mut is_clean = self.sweep();
         for key in here.filter(|key| !listed.contains(*key) && !look.making.contains(*key)) {
             if let Err(error) = self.cache.forget(key) {
                 tracing::warn!(object = %key, %error, "a copy of an object that is not listed any more can't be destroyed; the next round tries again");
@@ -159,6 +171,13 @@ impl Copies {
             }
         }
         standing.tidy
+    }
+
+    /// Whether no file is left that was to be destroyed.
+    fn sweep(&self) -> bool {
+        let mut state = self.state.lock();
+        state.litter.retain(|file| durable::destroy_file(file).is_err());
+        state.litter.is_empty()
     }
 
     /// Lets go of all copies of a tenant's objects; false where somebody still reads or writes one.

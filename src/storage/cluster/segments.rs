@@ -190,13 +190,13 @@ impl Segments {
         };
         let key = keys.key(object.ulid);
         if let Err(error) = intend(object.ulid) {
-            durable::destroy_file(&written.path)?;
+            self.copies.destroy(&written.path);
             return Err(error);
         }
         self.copies.make(key.clone());
         if let Err(error) = self.objects.keep(&keys.listed(&object), &written.path) {
-            // Who tries again writes another file. What stays of this one the next start destroys, or the sweeper.
-            let _ = durable::destroy_file(&written.path);
+            // Who tries again writes another file. What stays of this one in the store a purge destroys.
+            self.copies.destroy(&written.path);
             let _ = self.discard(keys, object.ulid);
             return Err(error);
         }

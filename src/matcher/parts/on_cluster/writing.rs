@@ -6,6 +6,7 @@ use ulid::Ulid;
 
 use super::opened::Opened;
 use super::{OneGallery, Shared};
+use crate::cluster::followers::Write;
 use crate::cluster::view::Segment;
 use crate::matcher::parts::catalog::{CatalogError, Purging};
 use crate::model::timestamp::Timestamp;
@@ -119,8 +120,9 @@ impl OneGallery {
     /// Nodes first, so that nobody reads what is destroyed then. What is unlisted after that was written before by a node that is gone, or is a former object, or has no row that was erased by then.
     pub(super) fn destroy_former(&self, purging: &Purging) -> Result<bool, CatalogError> {
         self.with(|opened| {
-            let catalog = &opened.catalog;
-            if !catalog.untidy(purging.commits)?.is_empty() {
+            let (catalog, sequence) = (&opened.catalog, purging.sequence);
+            let keeps_rows = catalog.waits_for(&Write::Erasure { sequence })?;
+            if !keeps_rows.is_empty() || !catalog.untidy(purging.commits)?.is_empty() {
                 return Ok(false);
             }
             let unlisted = catalog.unlisted()?;

@@ -73,9 +73,10 @@ impl SharedCatalog {
         self.reader.erasures_open()
     }
 
-    /// Changes of the catalog by now.
-    pub fn commits(&self) -> Result<u64, StorageError> {
-        Ok(self.tenant.head()?.state.commits)
+    /// Changes of the catalog by now, and the last one of its gallery.
+    pub fn changes(&self) -> Result<(u64, u64), StorageError> {
+        let state = self.tenant.head()?.state;
+        Ok((state.commits, state.sequence))
     }
 
     /// Nodes that may still have a copy of an object which was not listed any more by this change of the catalog.

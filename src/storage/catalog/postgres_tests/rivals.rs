@@ -49,6 +49,63 @@ fn a_purge_that_is_late_puts_back_no_row_that_a_later_one_took_out() {
 }
 
 #[test]
+fn what_is_nobodys_is_listed_by_nobody() {
+    let Some(nodes) = Nodes::new() else { return };
+    let (one, other) = (nodes.node(1), nodes.node(2));
+    for subject in ["s1", "s2"] {
+        one.enroll(subject);
+    }
+    let [unsaid, given_up, late, listed] = [(); 4].map(|()| object(2));
+    let ids = one.fresh();
+    let refused = |node: &super::nodes::Node, object| {
+        let refused = node.catalog.warm(object, &ids).expect_err("it is not to list it");
+        matches!(refused, StorageError::RowsMoved(_))
+    };
+    assert!(refused(&one, unsaid), "it was not recorded");
+    for object in [given_up, late, listed] {
+        one.catalog.intend(object.ulid).expect("recorded");
+    }
+    assert!(refused(&other, late), "it is another node's");
+    assert!(one.catalog.abandon(given_up.ulid).expect("given up"));
+    assert!(refused(&one, given_up));
+    assert_eq!(other.catalog.unlisted().expect("read"), [given_up.ulid]);
+    let (segment, _) = one.catalog.warm(listed, &ids).expect("listed");
+    assert!(!one.catalog.abandon(listed.ulid).expect("asked"), "it is listed");
+    other
+        .catalog
+        .removed(&[given_up.ulid, late.ulid])
+        .expect("removed");
+    assert_eq!(other.catalog.unlisted().expect("read"), []);
+    // What was of a node that is gone is nobody's, and so is what another object was put in the place of.
+    one.erase("s1");
+    let without = SegmentObject {
+        holes: 1,
+        ..object(2)
+    };
+    let gone = BTreeMap::from([(0, Reference(1))]);
+    let replaced = one.catalog.replace(segment, listed.ulid, without, &gone);
+    assert!(matches!(replaced, Err(StorageError::RowsMoved(_))));
+    one.catalog.intend(without.ulid).expect("recorded");
+    let replaced = one.catalog.replace(segment, listed.ulid, without, &gone);
+    replaced.expect("replaced");
+    let suspect = Suspect {
+        node: one.standing.node,
+        generation: one.standing.generation,
+        beat: 0,
+    };
+    assert!(other.cluster.fence(other.standing, &suspect).expect("asked"));
+    let mut unlisted = other.catalog.unlisted().expect("read");
+    unlisted.sort();
+    let mut expected = [late.ulid, listed.ulid];
+    expected.sort();
+    assert_eq!(unlisted, expected);
+    let late = one.catalog.warm(late, &ids).expect_err("it is gone");
+    assert!(matches!(late, StorageError::Fenced(_)), "{late}");
+    other.catalog.removed(&unlisted).expect("removed");
+    assert_eq!(other.catalog.unlisted().expect("read"), []);
+}
+
+#[test]
 fn a_list_that_lacks_a_segment_is_followed_by_nobody() {
     let Some(nodes) = Nodes::new() else { return };
     let one = nodes.node(1);
