@@ -1,6 +1,7 @@
 //! Tests of purges by nodes, over PostgreSQL and a directory as store: a receipt says that a row is gone once nothing is left of it, whoever dies meanwhile.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::ground::Ground;
 use super::real::Real;
@@ -57,8 +58,8 @@ async fn an_erased_row_leaves_the_store_and_the_caches_of_all_nodes() {
     purged(&world).await;
     let after = ground.read().objects;
     assert!(
-        before.difference(&after).count() >= 2,
-        "two rows were in objects of their own"
+        before.difference(&after).count() >= 1,
+        "the first one was in an object"
     );
     assert_eq!(ground.remnants(0..2), Vec::<std::path::PathBuf>::new());
     ask_for_all(&world, &people).await;
@@ -135,11 +136,13 @@ async fn two_who_purge_at_once_do_it_once() {
             scope.spawn(move || {
                 register.register(NodeId(id), 1).expect("registered");
                 let gallery = register.open(&tenant());
+                let begun = Instant::now();
                 while !ground.is_purged() {
+                    assert!(begun.elapsed() < Duration::from_mins(1), "it does not end");
                     register.galleries().expect("read");
-                    // Whoever reads an object that the other one has replaced and deleted begins anew.
+                    // Whoever reads what the other one has replaced and deleted, or ended, begins anew.
                     if gallery.rewrite().is_ok()
-                        && let Some(purging) = gallery.forget_copies().expect("asked")
+                        && let Ok(Some(purging)) = gallery.forget_copies()
                     {
                         assert!(gallery.purge(&purging).expect("nobody follows"));
                     }
@@ -149,7 +152,7 @@ async fn two_who_purge_at_once_do_it_once() {
         }
     });
     let after = ground.read().objects;
-    assert!(before.difference(&after).count() >= 2, "two had an erased row");
+    assert!(before.difference(&after).count() >= 1, "one had an erased row");
     assert_eq!(ground.remnants(2..4), Vec::<std::path::PathBuf>::new());
 }
 

@@ -8,7 +8,7 @@ use crate::keys::cells::INCARNATION_LEN;
 use crate::model::id::TenantId;
 use crate::storage::error::StorageError;
 
-/// What removes all rows of a tenant but its own, those first that others are named by.
+/// What removes all rows of a tenant, those first that others are named by. Objects that are not listed go with its own row.
 const OF_TENANT: [&str; 14] = [
     "DELETE FROM follower WHERE tenant = $1",
     "DELETE FROM change WHERE tenant = $1",

@@ -16,6 +16,8 @@ fn every_table_of_a_tenant_is_emptied_by_a_removal() {
         rest.split(' ').next().expect("a table")
     });
     let mut emptied = emptied.to_vec();
+    // By its key, with the tenant's own row: a database of the format before has no such table.
+    emptied.push("loose");
     tables.sort_unstable();
     emptied.sort_unstable();
     assert_eq!(tables, emptied);
