@@ -4,6 +4,7 @@ Usage: check.py [THENAR], a built binary, which reads the settings in the manife
 """
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -14,7 +15,14 @@ import tomllib
 import yaml
 
 HERE = pathlib.Path(__file__).parent
-MANIFESTS = ("match.yaml", "front.yaml", "admin.yaml")
+# Each is for a namespace of its own.
+SPLIT = ("match.yaml", "front.yaml", "admin.yaml")
+CLUSTER = ("cluster/match.yaml", "cluster/front.yaml", "cluster/migrate.yaml")
+MANIFESTS = SPLIT + CLUSTER
+# Settings of the compose file's servers.
+FILES = ("split/match.toml", "split/front.toml", "cluster/match.toml", "cluster/front.toml")
+# Sections whose names are the operator's.
+NAMED = ("routes.nodes", "routes.tenants", "quotas.tenants")
 # Seconds that a server has to let go of its data, after the drain.
 LET_GO = 20
 faults = []
@@ -42,6 +50,8 @@ def compose():
                 need((HERE / source).exists(), f"compose: {name} mounts {source}, which is not there")
             else:
                 need(source in file["volumes"], f"compose: {name} mounts {source}, which is no volume")
+        address = service.get("environment", {}).get("THENAR_CLUSTER__ADDRESS")
+        need(address in (None, f"{name}:7444"), f"compose: fronts would look for {name} at {address}")
     ports = [(profile, port) for s in services.values() for profile in s["profiles"] for port in s.get("ports", [])]
     need(len(ports) == len(set(ports)), "compose: two services of one profile publish one port")
 
@@ -51,28 +61,67 @@ def kubernetes(name):
     for thing in objects:
         need({"apiVersion", "kind", "metadata"} <= thing.keys(), f"{name}: {thing} is no object")
     names = {(thing["kind"], thing["metadata"]["name"]) for thing in objects}
+    (adapter,) = documents("kubernetes/adapter.yaml")
+    measured = {rule["name"]["as"] for rule in adapter["rules"]["custom"]}
     for thing in objects:
         spec = thing.get("spec", {})
         if thing["kind"] == "HorizontalPodAutoscaler":
             target = spec["scaleTargetRef"]
             need((target["kind"], target["name"]) in names, f"{name}: the autoscaler follows {target}")
-        if "template" in spec:
+            for metric in spec["metrics"]:
+                asked = metric["pods"]["metric"]["name"]
+                need(asked in measured, f"{name}: adapter.yaml has no metric {asked}")
+        if thing["kind"] == "PodDisruptionBudget":
+            chosen = [t["spec"]["selector"] for t in objects if "template" in t.get("spec", {})]
+            need(spec["selector"] in chosen, f"{name}: the budget is of no pod")
+        if thing["kind"] == "Job":
+            job(name, spec)
+        elif "template" in spec:
             workload(name, spec)
+
+
+def secrets(container):
+    """The secrets that a container's variables come from, by variable."""
+    found = {variable["name"]: variable.get("valueFrom", {}).get("secretKeyRef") for variable in container.get("env", [])}
+    return {variable: (key["name"], key["key"]) for variable, key in found.items() if key}
+
+
+def supplied(name, spec):
+    """Whatever a pod mounts is there, and the README tells of each secret that it wants."""
+    pod = spec["template"]["spec"]
+    volumes = {volume["name"] for volume in pod["volumes"]}
+    volumes |= {claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates", [])}
+    for container in pod.get("initContainers", []) + pod["containers"]:
+        for mount in container["volumeMounts"]:
+            need(mount["name"] in volumes, f"{name}: {container['name']} mounts {mount['name']}")
+    told = (HERE / "README.md").read_text()
+    wanted = {(volume["secret"]["secretName"], item["key"]) for volume in pod["volumes"] for item in volume.get("secret", {}).get("items", [])}
+    wanted |= {key for container in pod["containers"] for key in secrets(container).values()}
+    for secret in {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume} | {secret for secret, _ in wanted}:
+        need(f"`{secret}`" in told, f"{name}: README does not tell of the secret {secret}")
+    for secret, key in wanted:
+        row = re.search(rf"^\| `{secret}` \|(.*)\|$", told, re.MULTILINE)
+        need(row and f"`{key}`" in row[1], f"{name}: README does not tell of {key} of the secret {secret}")
+    # Otherwise a service `thenar` gives every pod variables THENAR_..., which are no settings.
+    need(pod.get("enableServiceLinks") is False, f"{name}: services become settings")
+
+
+def job(name, spec):
+    supplied(name, spec)
+    pod = spec["template"]["spec"]
+    catalogs = [configured(name, pod)["catalog"]]
+    for other in CLUSTER[:2]:
+        (peer,) = (thing["spec"] for thing in documents(f"kubernetes/{other}") if "template" in thing.get("spec", {}))
+        catalogs.append(configured(other, peer["template"]["spec"])["catalog"])
+    need(all(catalog == catalogs[0] for catalog in catalogs), f"{name}: another database than the servers'")
+    need(catalogs[0]["password"]["env"] in secrets(pod["containers"][0]), f"{name}: nothing gives the password")
+    need(pod["restartPolicy"] in ("Never", "OnFailure"), f"{name}: a job that never ends")
 
 
 def workload(name, spec):
     pod = spec["template"]["spec"]
     need(spec["selector"]["matchLabels"] == spec["template"]["metadata"]["labels"], f"{name}: selector and labels")
-    volumes = {volume["name"] for volume in pod["volumes"]}
-    volumes |= {claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates", [])}
-    for container in pod["initContainers"] + pod["containers"]:
-        for mount in container["volumeMounts"]:
-            need(mount["name"] in volumes, f"{name}: {container['name']} mounts {mount['name']}")
-    told = (HERE / "README.md").read_text()
-    secrets = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
-    secrets |= {variable["valueFrom"]["secretKeyRef"]["name"] for variable in pod["containers"][0].get("env", []) if "valueFrom" in variable}
-    for secret in secrets:
-        need(f"`{secret}`" in told, f"{name}: README does not tell of the secret {secret}")
+    supplied(name, spec)
     for container in pod["initContainers"]:
         script = container["command"][-1]
         need(script.startswith("test -e /data/thenar/FORMAT "), f"{name}: {container['name']} makes what is there already")
@@ -81,9 +130,7 @@ def workload(name, spec):
     for probe, path in (("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
         get = server[probe]["httpGet"]
         need(get["path"] == path and get["port"] in ports, f"{name}: {probe} asks {get}")
-    # Otherwise a service `thenar` gives every pod variables THENAR_..., which are no settings.
-    need(pod.get("enableServiceLinks") is False, f"{name}: services become settings")
-    settings = configured(pod)
+    settings = configured(name, pod)
     pause = server["lifecycle"]["preStop"]["sleep"]["seconds"]
     needed = pause + settings["drain_seconds_max"] + LET_GO
     need(pause > 0 and pod["terminationGracePeriodSeconds"] >= needed, f"{name}: a drain takes {needed} s")
@@ -97,7 +144,94 @@ def workload(name, spec):
     else:
         needed = front_bytes(settings) + sum(binary(volume["emptyDir"]["sizeLimit"]) for volume in pod["volumes"] if "emptyDir" in volume)
         need(limit >= needed, f"{name}: a front may take {needed} bytes, and has {limit}")
-    lasts(name, spec, server)
+    if settings.get("cluster", {}).get("enabled"):
+        member(name, spec, server, settings)
+    else:
+        lasts(name, spec, server)
+
+
+def member(name, spec, server, settings):
+    """A server of a cluster has what it needs and keeps nothing: keyrings are in the bucket."""
+    pod = spec["template"]["spec"]
+    given = secrets(server)
+    for source in (settings["kek"], settings["cluster"]["catalog_kek"], settings["catalog"]["password"]):
+        # The key of a secret that is mounted may be read by its group, which the server refuses.
+        need(source.get("env") in given, f"{name}: no secret gives the variable of {source}")
+    mounted = {mount["mountPath"] for mount in server["volumeMounts"]}
+    authorities = pathlib.PurePosixPath(settings["catalog"]["root_certificates"])
+    need(str(authorities.parent) in mounted, f"{name}: nothing is mounted at {authorities.parent}")
+    for container in pod["initContainers"]:
+        kek = settings["kek"].get("env")
+        need(f"--kek-env {kek}" in container["command"][-1] and kek in secrets(container), f"{name}: a key of its own in the directory")
+    if server["args"][0] != "match":
+        need("volumeClaimTemplates" not in spec, f"{name}: a front keeps nothing")
+        return
+    need(pod["securityContext"].get("fsGroupChangePolicy") == "OnRootMismatch", f"{name}: each mount goes through the cache")
+    (claim,) = spec["volumeClaimTemplates"]
+    room = binary(claim["spec"]["resources"]["requests"]["storage"])
+    need(settings["storage"]["objects"]["cache_bytes_max"] <= room * 9 // 10, f"{name}: the cache does not fit on its volume")
+    address = {variable["name"]: variable.get("value") for variable in server["env"]}.get("THENAR_CLUSTER__ADDRESS")
+    want = f"$(POD_NAME).{spec['serviceName']}:{settings['matching']['address'].rpartition(':')[2]}"
+    need(address == want, f"{name}: fronts would look for the node at {address}")
+    (service,) = (t["spec"] for t in documents(f"kubernetes/{name}") if (t["kind"], t["metadata"]["name"]) == ("Service", spec["serviceName"]))
+    need(service.get("publishNotReadyAddresses"), f"{name}: a node that drains has no name")
+
+
+def alike(what, match, front):
+    """The settings of a cluster's tiers: the same database, bucket and catalog key, and another key of its own for each."""
+    for section, setting in (("cluster", "replicas"), ("cluster", "catalog_kek"), ("catalog", "address")):
+        need(match[section].get(setting) == front[section].get(setting), f"{what}: {section}.{setting} differs")
+    for setting in ("url", "region", "endpoint"):
+        stores = [tier["storage"]["objects"].get(setting) for tier in (match, front)]
+        need(stores[0] == stores[1], f"{what}: storage.objects.{setting} differs")
+    need(match["kek"] != front["kek"] and front["cluster"]["catalog_kek"] not in (match["kek"], front["kek"]), f"{what}: one key for two keyrings")
+    for tier in (match, front):
+        need("routes" not in tier, f"{what}: routes, which a cluster has not")
+
+
+def clusters():
+    """The settings of both examples of a cluster."""
+    alike("cluster/*.toml", *(tomllib.loads((HERE / f"cluster/{tier}.toml").read_text()) for tier in ("match", "front")))
+    found = {}
+    for name in CLUSTER[:2]:
+        (spec,) = (thing["spec"] for thing in documents(f"kubernetes/{name}") if "template" in thing.get("spec", {}))
+        settings = configured(name, spec["template"]["spec"])
+        (server,) = spec["template"]["spec"]["containers"]
+        given = secrets(server)
+        # By the secrets that they come from, for a variable may have any name.
+        for section in (settings, settings["cluster"]):
+            for setting in section.keys() & {"kek", "catalog_kek"}:
+                section[setting] = given.get(section[setting]["env"])
+        found[name] = settings
+    alike("kubernetes/cluster", *found.values())
+
+
+def known():
+    """Each setting of an example is one of thenar.example.toml."""
+    text = (HERE.parent / "thenar.example.toml").read_text()
+    example = tomllib.loads(text.replace("\n#: ", "\n"))
+
+    def unknown(settings, documented, path):
+        for setting, value in settings.items():
+            name = f"{path}{setting}"
+            if setting not in documented:
+                yield name
+            elif isinstance(value, dict) and isinstance(documented[setting], dict) and name not in NAMED and not setting.endswith(("kek", "password")):
+                yield from unknown(value, documented[setting], f"{name}.")
+
+    for name, text in texts():
+        for setting in unknown(tomllib.loads(text), example, ""):
+            need(False, f"{name}: there is no setting {setting}")
+
+
+def texts():
+    """The settings of all examples."""
+    for name in FILES:
+        yield name, (HERE / name).read_text()
+    for name in MANIFESTS:
+        for thing in documents(f"kubernetes/{name}"):
+            if thing["kind"] == "ConfigMap":
+                yield name, thing["data"]["thenar.toml"]
 
 
 def lasts(name, spec, server):
@@ -117,10 +251,10 @@ def lasts(name, spec, server):
     )
 
 
-def configured(pod):
-    """The settings of a pod's server: its configuration file, from whichever manifest has it."""
+def configured(name, pod):
+    """The settings of a pod's server: its configuration file, from whichever manifest beside this one has it."""
     (config,) = (volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume)
-    things = [thing for name in MANIFESTS for thing in documents(f"kubernetes/{name}")]
+    things = [thing for other in (CLUSTER if name in CLUSTER else SPLIT) for thing in documents(f"kubernetes/{other}")]
     (text,) = (t["data"]["thenar.toml"] for t in things if (t["kind"], t["metadata"]["name"]) == ("ConfigMap", config))
     return tomllib.loads(text)
 
@@ -166,9 +300,9 @@ def scrapes():
     (adapter,) = documents("kubernetes/adapter.yaml")
     (job,) = prometheus["scrape_configs"]
     need(job["job_name"] == "thenar", "kubernetes.yml: ThenarDown looks for the job thenar")
-    (rule,) = adapter["rules"]["custom"]
+    rules = adapter["rules"]["custom"]
     for thing in (thing for name in MANIFESTS for thing in documents(f"kubernetes/{name}")):
-        if "template" not in thing.get("spec", {}):
+        if "template" not in thing.get("spec", {}) or thing["kind"] == "Job":
             continue
         name, template = thing["metadata"]["name"], thing["spec"]["template"]
         meta = {"namespace": "palms", "pod_name": f"{name}-0", "pod_ip": "10.0.0.9", "pod_phase": "Running"}
@@ -182,24 +316,59 @@ def scrapes():
         targets = [target for target in found if target]
         want = {"__address__": "10.0.0.9:9464", "namespace": "palms", "pod": f"{name}-0", "instance": f"{name}-0", "tier": name.split("-")[1]}
         need(targets == [want], f"kubernetes.yml: {name} is scraped as {targets}")
-        need(rule["resources"]["overrides"].keys() <= want.keys(), f"adapter.yaml: {name} has no labels {rule['resources']['overrides']}")
-    need(
-        all('job="thenar"' in rule[query] for query in ("seriesQuery", "metricsQuery")),
-        "adapter.yaml: calls count once for each job that scrapes a pod",
-    )
+        for rule in rules:
+            need(rule["resources"]["overrides"].keys() <= want.keys(), f"adapter.yaml: {name} has no labels {rule['resources']['overrides']}")
+    source = (HERE.parent / "src/telemetry.rs").read_text()
+    for rule in rules:
+        asked = re.findall(r"(?:thenar_\w+|<<\.Series>>){(.*?)}", rule["seriesQuery"] + rule["metricsQuery"])
+        need(all('job="thenar"' in labels for labels in asked), "adapter.yaml: calls count once for each job that scrapes a pod")
+        for metric in re.findall(r"thenar_\w+", rule["seriesQuery"] + rule["metricsQuery"]):
+            need(f'"{re.sub("_(sum|count)$", "", metric)}"' in source, f"adapter.yaml: no server tells {metric}")
 
 
 def settings(thenar):
-    """The settings in the manifests as the server reads them."""
-    for name in MANIFESTS:
-        for thing in documents(f"kubernetes/{name}"):
-            if thing["kind"] != "ConfigMap":
+    """The settings of the examples as the server reads them."""
+    for name, text in texts():
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+            file.write(text)
+            file.flush()
+            done = subprocess.run([thenar, "config", "check", "--config", file.name], env={}, capture_output=True, text=True)
+        need(done.returncode == 0, f"{name}: {done.stderr.strip()}")
+
+
+def made(thenar):
+    """What cluster/init.sh makes: keys that differ and that their owner alone may read, certificates by the names of the servers. A second run changes nothing."""
+    (file,) = documents("compose.yaml")
+    mounts = (volume.split(":") for volume in file["services"]["cluster-init"]["volumes"])
+    folders = {at.removeprefix("/all/") for _, at, *_ in mounts if at.startswith("/all/")}
+    with tempfile.TemporaryDirectory() as place:
+        root = pathlib.Path(place, "all")
+        for folder in folders:
+            (root / folder).mkdir(parents=True)
+        pathlib.Path(place, "bin").mkdir()
+        pathlib.Path(place, "bin/thenar").symlink_to(pathlib.Path(thenar).resolve())
+        path = {"PATH": f"{place}/bin:{os.environ['PATH']}"}
+        there = {}
+        # The second time as if the first had been cut off at its end.
+        for again in (False, True):
+            done = subprocess.run(["sh", HERE / "cluster/init.sh", root], env=path, capture_output=True, text=True)
+            if done.returncode:
+                return need(False, f"cluster/init.sh: {done.stderr.strip()}")
+            files = {file.relative_to(root): file.read_bytes() for file in root.rglob("*") if file.is_file()}
+            need(not again or files == there, "cluster/init.sh: a second run changes what is there")
+            there = files
+            (root / "authority/done").unlink()
+        need({file.name for file in root.iterdir()} == folders, "cluster/init.sh: what it makes is on no volume")
+        keys = [root / f"keys-{tier}/kek" for tier in ("match", "front", "catalog")]
+        need(len({key.read_text() for key in keys}) == len(keys), "cluster/init.sh: one key for two keyrings")
+        need(all(re.fullmatch("[0-9a-f]{64}", key.read_text()) and key.stat().st_mode & 0o077 == 0 for key in keys), "cluster/init.sh: keys")
+        for name, service in file["services"].items():
+            if service["profiles"] != ["cluster"] or service.get("command", [""])[0] not in ("match", "front"):
                 continue
-            with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
-                file.write(thing["data"]["thenar.toml"])
-                file.flush()
-                done = subprocess.run([thenar, "config", "check", "--config", file.name], env={}, capture_output=True, text=True)
-            need(done.returncode == 0, f"{name}: {done.stderr.strip()}")
+            config = tomllib.loads((HERE / f"cluster/{service['command'][0]}.toml").read_text())
+            for setting, value in config["tls"].items():
+                at = root / name / pathlib.PurePosixPath(value).relative_to("/data") if setting != "trust_domain" else root
+                need(at.exists(), f"cluster/init.sh: {name} lacks {setting}")
 
 
 def alerts():
@@ -247,9 +416,12 @@ def dashboard():
 compose()
 for manifest in MANIFESTS:
     kubernetes(manifest)
+clusters()
+known()
 scrapes()
 if len(sys.argv) > 1:
     settings(sys.argv[1])
+    made(sys.argv[1])
 for provisioning in sorted(HERE.glob("grafana/provisioning/*/*.yaml")):
     documents(provisioning.relative_to(HERE))
 alerts()
