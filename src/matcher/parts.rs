@@ -1,5 +1,5 @@
 //! A match node that holds parts of galleries and no truth of its own: it follows the catalog, loads what it is to have, and answers a front for what it has, by the rules of
-//! `crate::cluster`. Knows neither the database, but for [`on_cluster`], nor the network: both stand behind traits. No server uses it yet.
+//! `crate::cluster`. Knows neither the database, but for [`on_cluster`], nor the network: both stand behind traits.
 
 pub mod catalog;
 pub mod on_cluster;

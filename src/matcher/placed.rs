@@ -1,5 +1,5 @@
 //! One identification over many nodes, as a front asks it: the head, the parts, one holder of each, the merged answer (rules R1, R2 and R4 of `docs/cluster.md`). Knows neither the
-//! catalog nor the network, which stand behind traits; `node.rs` makes a [`Node`](super::node::Node) of it. No server uses it yet.
+//! catalog nor the network, which stand behind traits; `node.rs` makes a [`Node`](super::node::Node) of it.
 
 pub mod budget;
 #[cfg(test)]

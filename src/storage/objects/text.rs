@@ -38,7 +38,7 @@ use crate::model::id::TenantId;
 use crate::storage::error::StorageError;
 
 /// The longest text, in bytes.
-pub const TEXT_LEN_MAX: usize = 1 << 20;
+pub const TEXT_LEN_MAX: usize = 16 << 20;
 /// How often a listing is made in which something is missing.
 const LOOKS: usize = 3;
 /// How often a text is read that is exchanged meanwhile.
