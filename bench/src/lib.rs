@@ -1,6 +1,7 @@
 //! What the benches share: seeded rows, whole searches, clocks, the machine, the peers. Judges no figure and sets no goal.
 
 pub mod calibration;
+pub mod cluster;
 pub mod contest;
 pub mod cores;
 pub mod differ;

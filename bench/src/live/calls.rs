@@ -168,12 +168,23 @@ impl Desk {
 
     /// As a scanner.
     pub async fn identify(&self, request_id: &str, palm: &[f32]) -> Answer<api::IdentifyResponse> {
-        let request = api::IdentifyRequest {
+        self.identify_within(request_id, palm, PATIENCE).await
+    }
+
+    /// As a scanner who waits so long.
+    pub async fn identify_within(
+        &self,
+        request_id: &str,
+        palm: &[f32],
+        deadline: Duration,
+    ) -> Answer<api::IdentifyResponse> {
+        let mut request = Request::new(api::IdentifyRequest {
             request_id: request_id.to_owned(),
             probe: Some(signature(palm)),
             ..Default::default()
-        };
-        let answer = self.scanner.identity().identify(timed(request)).await;
+        });
+        request.set_timeout(deadline);
+        let answer = self.scanner.identity().identify(request).await;
         answer.map(tonic::Response::into_inner)
     }
 

@@ -1,0 +1,156 @@
+//! Hits the parts of a real cluster while it is used, and holds its answers against what it acknowledged. Its exit code is 0 only when no promise was broken.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tempfile::TempDir;
+use thenar_bench::cluster::deployment::Size;
+use thenar_bench::cluster::load::Demand;
+use thenar_bench::cluster::programs::Lacking;
+use thenar_bench::cluster::run::{Plan, run};
+use thenar_bench::{Failure, exit, progress};
+
+/// The exit code where a program is not installed that the bench needs.
+const LACKING: u8 = 3;
+
+/// Starts PostgreSQL, an S3 server (moto), match nodes and fronts on this machine. While callers of two tenants enrol, identify and erase through all fronts, nodes and
+/// fronts are killed, stopped and drained, and database and store go away, at random. Everybody acknowledged has to be found at once and at the end, nobody erased may be.
+#[derive(Debug, Parser)]
+#[command(name = "bench/cluster")]
+struct Options {
+    /// How long faults go on; repairs and the search for everybody come on top.
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    seconds: u64,
+    /// End with one line of JSON.
+    #[arg(long)]
+    json: bool,
+    /// Seed of palms and chance; from the clock unless given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Match nodes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
+    nodes: u8,
+    /// Fronts.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    fronts: u8,
+    /// Nodes that own each part.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    replicas: u8,
+    /// Callers who enrol and erase.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    workers: u16,
+    /// Subjects of each of them, about.
+    #[arg(long, default_value_t = 100)]
+    subjects: usize,
+    /// Rest of each of them between two writes.
+    #[arg(long, value_name = "MS", default_value_t = 200)]
+    write_rest_ms: u64,
+    /// Identifications a second of all others together.
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: u32,
+    /// How long a caller waits, the retry through another front included.
+    #[arg(long, value_name = "MS", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    deadline_ms: u64,
+    /// Rows that make a segment.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    flush_rows: u32,
+    /// Limit of each node's copies of segments; the gallery may be larger. Without it the server's default.
+    #[arg(long, value_name = "MIB")]
+    cache_mib: Option<u32>,
+    /// A directory in the place of the S3 server.
+    #[arg(long)]
+    directory_store: bool,
+    /// Hit as many nodes at once as there are, not only as many as parts can do without.
+    #[arg(long)]
+    all_faults: bool,
+    /// Filter of the servers' logs.
+    #[arg(long, default_value = "info")]
+    log: String,
+    /// Folder to work in; a temporary one unless given. It is kept when the run fails.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// The server's program; the one beside this one unless given.
+    #[arg(long, hide = true)]
+    server: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match go(&Options::parse()) {
+        Err(failure) if failure.is::<Lacking>() => {
+            eprintln!("error: {failure}");
+            ExitCode::from(LACKING)
+        }
+        outcome => exit(outcome),
+    }
+}
+
+fn go(options: &Options) -> Result<(), Failure> {
+    let folder = match &options.folder {
+        // As long as it lives, nothing else is named like it.
+        Some(folder) => {
+            std::fs::create_dir_all(folder)?;
+            TempDir::with_prefix_in("cluster-", folder)?
+        }
+        None => TempDir::with_prefix("thenar-cluster-")?,
+    };
+    let outcome = cluster(options, &folder.path().canonicalize()?);
+    if outcome.as_ref().is_err_and(|failure| !failure.is::<Lacking>()) {
+        let kept = folder.keep();
+        progress(format!(
+            "data, logs and configurations are kept in {}",
+            kept.display()
+        ));
+    }
+    outcome
+}
+
+fn cluster(options: &Options, folder: &Path) -> Result<(), Failure> {
+    let server = options.server.clone();
+    let server = server.map_or_else(|| beside("thenar"), Ok)?;
+    let plan = plan(options);
+    progress(format!("data in {}", folder.display()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // By this thread, which ends last: processes end with the one that starts them.
+    let report = runtime.block_on(run(folder, &server, &plan))?;
+    print!("{}", report.table());
+    if options.json {
+        println!("{}", serde_json::to_string(&report)?);
+    }
+    report.fault().map_or(Ok(()), |fault| Err(fault.into()))
+}
+
+fn plan(options: &Options) -> Plan {
+    Plan {
+        size: Size {
+            nodes: options.nodes.into(),
+            fronts: options.fronts.into(),
+            replicas: options.replicas.into(),
+            flush_rows: options.flush_rows,
+            cache_mib: options.cache_mib,
+            is_directory_store: options.directory_store,
+            is_pinned: false,
+            log: options.log.clone(),
+        },
+        demand: Demand {
+            workers: options.workers.into(),
+            living_max: options.subjects,
+            write_rest: Duration::from_millis(options.write_rest_ms),
+            rate: options.rate,
+            deadline: Duration::from_millis(options.deadline_ms),
+        },
+        length: Duration::from_secs(options.seconds),
+        all_faults: options.all_faults,
+        seed: options.seed.unwrap_or_else(clock),
+    }
+}
+
+fn beside(name: &str) -> Result<PathBuf, Failure> {
+    Ok(std::env::current_exe()?.with_file_name(name))
+}
+
+fn clock() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(1, |since| u64::from(since.subsec_nanos()) ^ since.as_secs())
+}

@@ -1,0 +1,21 @@
+//! A cluster of real processes over PostgreSQL and an object store, under load while its parts are killed, stopped and drained. Linux alone. Claims nothing of what it was not told.
+
+pub mod audit;
+pub mod availability;
+pub mod deployment;
+pub mod faults;
+pub mod gallery;
+pub mod ledger;
+pub mod load;
+pub mod postgres;
+pub mod probe;
+pub mod processes;
+pub mod programs;
+pub mod report;
+pub mod run;
+pub mod settings;
+pub mod standing;
+pub mod store;
+pub mod striker;
+pub mod tally;
+pub mod verdict;

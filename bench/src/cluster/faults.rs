@@ -1,0 +1,124 @@
+//! What may happen to a part of a cluster, and for how long, by chance. Does nothing to anybody.
+
+use std::time::Duration;
+
+use rand::{Rng, RngExt};
+
+/// By then the other nodes have fenced one that gives no sign of life, on a busy machine too: eleven looks, a second apart.
+const FENCED_MS: u64 = 16_000;
+/// Longest time that somebody is away for longer than that.
+const AWAY_MS_MAX: u64 = 26_000;
+/// Longest time that is most often too short for it.
+const MIDDLE_MS_MAX: u64 = 9_000;
+/// Longest short time.
+const SHORT_MS_MAX: u64 = 3_000;
+/// Longest time without the object store.
+const STORE_MS_MAX: u64 = 8_000;
+/// Shortest and longest rest between two faults of a lane, in milliseconds. Who was hit has to be an owner for all fronts again.
+const REST_MS: [u64; 2] = [3_000, 7_000];
+/// How often somebody who was killed is killed again while it starts.
+const AGAIN: f64 = 0.2;
+
+/// What happens to whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// SIGKILL, and a new start.
+    NodeKilled(usize),
+    /// SIGSTOP, then SIGCONT.
+    NodePaused(usize),
+    /// SIGTERM, the end that follows from it, and a new start.
+    NodeDrained(usize),
+    /// SIGKILL, and a new start.
+    FrontKilled(usize),
+    /// SIGTERM, the end that follows from it, and a new start.
+    FrontDrained(usize),
+    /// Its transactions are rolled back, and it starts again.
+    DatabaseRestarted,
+    /// It ends as by a loss of power, and starts again.
+    DatabaseKilled,
+    /// SIGSTOP, then SIGCONT.
+    StorePaused,
+}
+
+impl Fault {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NodeKilled(_) => "node killed",
+            Self::NodePaused(_) => "node paused",
+            Self::NodeDrained(_) => "node drained",
+            Self::FrontKilled(_) => "front killed",
+            Self::FrontDrained(_) => "front drained",
+            Self::DatabaseRestarted => "database restarted",
+            Self::DatabaseKilled => "database killed",
+            Self::StorePaused => "store paused",
+        }
+    }
+}
+
+/// A fault and how long it lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blow {
+    /// What.
+    pub fault: Fault,
+    /// From when it has happened until its repair begins.
+    pub hold: Duration,
+    /// So long after a new start the same happens once more.
+    pub again: Option<Duration>,
+}
+
+/// Something that happens to one of these nodes; `None` where there is none.
+pub fn of_nodes(nodes: &[usize], rng: &mut impl Rng) -> Option<Blow> {
+    let node = *nodes.get(rng.random_range(0..nodes.len().max(1)))?;
+    let (fault, hold) = match rng.random_range(0..10) {
+        0..4 => (Fault::NodeKilled(node), away(rng)),
+        4..8 => (Fault::NodePaused(node), away(rng)),
+        _ => (Fault::NodeDrained(node), within(0, SHORT_MS_MAX, rng)),
+    };
+    let again = matches!(fault, Fault::NodeKilled(_)) && rng.random_bool(AGAIN);
+    Some(Blow {
+        fault,
+        hold,
+        again: again.then(|| within(0, SHORT_MS_MAX, rng)),
+    })
+}
+
+/// Something that happens to a front, the database or the store, where that can be paused.
+pub fn of_others(fronts: usize, is_store_pausable: bool, rng: &mut impl Rng) -> Blow {
+    let front = rng.random_range(0..fronts.max(1));
+    let (fault, hold_max) = match rng.random_range(0..if is_store_pausable { 10 } else { 8 }) {
+        0..3 => (Fault::FrontKilled(front), SHORT_MS_MAX),
+        3 => (Fault::FrontDrained(front), SHORT_MS_MAX),
+        4..6 => (Fault::DatabaseRestarted, 0),
+        6..8 => (Fault::DatabaseKilled, SHORT_MS_MAX),
+        _ => (Fault::StorePaused, STORE_MS_MAX),
+    };
+    Blow {
+        fault,
+        hold: within(0, hold_max, rng),
+        again: None,
+    }
+}
+
+/// Rest of a lane before its next fault.
+pub fn rest(rng: &mut impl Rng) -> Duration {
+    let [from, to] = REST_MS;
+    within(from, to, rng)
+}
+
+/// How long a node is away: sometimes long enough to be fenced.
+fn away(rng: &mut impl Rng) -> Duration {
+    match rng.random_range(0..10) {
+        0..5 => within(0, SHORT_MS_MAX, rng),
+        5..7 => within(SHORT_MS_MAX, MIDDLE_MS_MAX, rng),
+        _ => within(FENCED_MS, AWAY_MS_MAX, rng),
+    }
+}
+
+fn within(from_ms: u64, to_ms: u64, rng: &mut impl Rng) -> Duration {
+    Duration::from_millis(rng.random_range(from_ms..=to_ms))
+}
+
+#[cfg(test)]
+#[path = "faults_tests.rs"]
+mod tests;

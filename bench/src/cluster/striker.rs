@@ -1,0 +1,213 @@
+//! Hits parts of a cluster by chance and repairs each one, in lanes side by side. Judges nothing.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::deployment::Deployment;
+use super::faults::{Blow, Fault, of_nodes, of_others, rest};
+use super::probe;
+use super::processes::Tier;
+use super::standing::Part;
+use super::tally::Tally;
+use crate::{Failure, progress};
+
+/// Once the database is back, servers look for it every second. So long its absence excuses those who don't serve yet.
+const DATABASE_SEEN_MAX: Duration = Duration::from_secs(5);
+/// How often that is looked for.
+const POLL: Duration = Duration::from_millis(100);
+/// Rest before a process is started once more that did not start.
+const START_REST: Duration = Duration::from_secs(1);
+
+/// Whoever hits a cluster.
+pub struct Striker<'a> {
+    deployment: &'a Deployment,
+    tally: &'a Tally,
+    /// Until when something new happens, since the beginning.
+    end: Duration,
+    /// Nodes that may be hit, and to which nothing happens.
+    idle: RefCell<Vec<usize>>,
+    /// How often the database or the store went away or came back.
+    disturbances: Cell<u64>,
+}
+
+impl<'a> Striker<'a> {
+    /// Nobody was hit so far.
+    pub fn new(deployment: &'a Deployment, tally: &'a Tally, end: Duration) -> Self {
+        Self {
+            deployment,
+            tally,
+            end,
+            idle: RefCell::new((0..deployment.nodes()).collect()),
+            disturbances: Cell::new(0),
+        }
+    }
+
+    /// Hits and repairs until the end, and then until all is repaired. So many nodes at once at most. Not to be spawned: processes end with the thread that starts them.
+    pub async fn go(&self, nodes_at_once: usize, seed: u64) -> Result<(), Failure> {
+        let lanes = (0..=nodes_at_once).map(async |lane| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed.wrapping_add(lane as u64));
+            // The first one is of everything but nodes.
+            self.lane(lane > 0, &mut rng).await
+        });
+        join_all(lanes).await.into_iter().collect()
+    }
+
+    async fn lane(&self, is_of_nodes: bool, rng: &mut ChaCha8Rng) -> Result<(), Failure> {
+        loop {
+            tokio::time::sleep(rest(rng)).await;
+            if self.tally.now() >= self.end {
+                return Ok(());
+            }
+            let blow = if is_of_nodes {
+                let Some(blow) = of_nodes(&self.idle.borrow(), rng) else {
+                    continue;
+                };
+                blow
+            } else {
+                let is_store_pausable = self.deployment.store().is_pausable();
+                of_others(self.deployment.fronts(), is_store_pausable, rng)
+            };
+            self.strike(blow).await?;
+        }
+    }
+
+    async fn strike(&self, blow: Blow) -> Result<(), Failure> {
+        self.tally.struck(blow.fault);
+        let (at, hold) = (self.tally.now().as_secs_f64(), blow.hold.as_secs_f64());
+        progress(format!("{at:7.1} s  {:?} for {hold:.1} s", blow.fault));
+        match blow.fault {
+            Fault::NodeKilled(node) | Fault::NodePaused(node) | Fault::NodeDrained(node) => {
+                self.idle.borrow_mut().retain(|idle| *idle != node);
+                self.away(Part::Node(node), blow).await?;
+                self.idle.borrow_mut().push(node);
+            }
+            Fault::FrontKilled(front) | Fault::FrontDrained(front) => {
+                self.away(Part::Front(front), blow).await?;
+            }
+            Fault::DatabaseRestarted | Fault::DatabaseKilled => self.database(blow).await?,
+            Fault::StorePaused => {
+                let store = self.deployment.store();
+                self.disturb(Part::Store, false);
+                store.pause()?;
+                tokio::time::sleep(blow.hold).await;
+                store.resume()?;
+                self.disturb(Part::Store, true);
+            }
+        }
+        let took = self.tally.now().as_secs_f64() - at;
+        progress(format!(
+            "{:7.1} s  {:?} is over after {took:.1} s",
+            at + took,
+            blow.fault
+        ));
+        Ok(())
+    }
+
+    /// Takes a process away and brings it back until it serves.
+    async fn away(&self, part: Part, blow: Blow) -> Result<(), Failure> {
+        self.tally.set(part, false);
+        let mut tier = match part {
+            Part::Node(node) => self.deployment.node(node).await,
+            Part::Front(front) => self.deployment.front(front).await,
+            Part::Database | Part::Store => return Err("it is no process of thenar".into()),
+        };
+        match blow.fault {
+            Fault::NodePaused(_) => {
+                tier.pause()?;
+                tokio::time::sleep(blow.hold).await;
+                tier.resume()?;
+                tier.ready().await?;
+            }
+            Fault::NodeDrained(_) | Fault::FrontDrained(_) => {
+                tier.drain().await?;
+                tokio::time::sleep(blow.hold).await;
+                self.bring_up(&mut tier).await?;
+            }
+            _ => {
+                tier.kill()?;
+                tokio::time::sleep(blow.hold).await;
+                if let Some(again) = blow.again {
+                    tier.spawn()?;
+                    tokio::time::sleep(again).await;
+                    // It may have ended by itself, where the database is away.
+                    tier.end()?;
+                }
+                self.bring_up(&mut tier).await?;
+            }
+        }
+        self.tally.set(part, true);
+        Ok(())
+    }
+
+    /// Starts a process until it serves. One that finds no database or store may end; it is started again, as whoever supervises it would.
+    async fn bring_up(&self, tier: &mut Tier) -> Result<(), Failure> {
+        loop {
+            let before = self.disturbances.get();
+            tier.spawn()?;
+            let Err(failure) = tier.ready().await else {
+                return Ok(());
+            };
+            let is_excused = before != self.disturbances.get() || self.is_disturbed();
+            if !is_excused {
+                return Err(failure);
+            }
+            progress(format!(
+                "{} did not start while the database or the store was away",
+                tier.name()
+            ));
+            tier.end()?;
+            tokio::time::sleep(START_REST).await;
+        }
+    }
+
+    fn is_disturbed(&self) -> bool {
+        !self.tally.is_there(Part::Database) || !self.tally.is_there(Part::Store)
+    }
+
+    fn disturb(&self, part: Part, is_there: bool) {
+        self.disturbances.update(|count| count + 1);
+        self.tally.set(part, is_there);
+    }
+
+    async fn database(&self, blow: Blow) -> Result<(), Failure> {
+        self.disturb(Part::Database, false);
+        let database = Arc::clone(self.deployment.database());
+        // Its agent is asked, and starts it: nothing is started by the thread that waits.
+        let asked = tokio::task::spawn_blocking(move || {
+            if blow.fault == Fault::DatabaseRestarted {
+                return database.restart();
+            }
+            database.kill()?;
+            std::thread::sleep(blow.hold);
+            database.up()
+        });
+        asked.await??;
+        let back = Instant::now();
+        while back.elapsed() < DATABASE_SEEN_MAX && !self.all_serve().await {
+            tokio::time::sleep(POLL).await;
+        }
+        self.disturb(Part::Database, true);
+        Ok(())
+    }
+
+    /// Whether everybody serves whom nothing else happens to.
+    async fn all_serve(&self) -> bool {
+        for (node, metrics) in self.deployment.node_metrics().iter().enumerate() {
+            let is_hit = !self.tally.is_there(Part::Node(node));
+            if !is_hit && !probe::is_ready(metrics).await {
+                return false;
+            }
+        }
+        for metrics in self.deployment.front_metrics() {
+            if !probe::is_ready(metrics).await {
+                return false;
+            }
+        }
+        true
+    }
+}
