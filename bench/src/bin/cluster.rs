@@ -7,9 +7,11 @@ use std::time::Duration;
 use clap::Parser;
 use tempfile::TempDir;
 use thenar_bench::cluster::deployment::Size;
+use thenar_bench::cluster::grow::grow;
 use thenar_bench::cluster::load::Demand;
 use thenar_bench::cluster::programs::Lacking;
 use thenar_bench::cluster::run::{Plan, run};
+use thenar_bench::cluster::scale::scale;
 use thenar_bench::{Failure, exit, progress};
 
 /// The exit code where a program is not installed that the bench needs.
@@ -19,6 +21,7 @@ const LACKING: u8 = 3;
 /// fronts are killed, stopped and drained, and database and store go away, at random. Everybody acknowledged has to be found at once and at the end, nobody erased may be.
 #[derive(Debug, Parser)]
 #[command(name = "bench/cluster")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Options {
     /// How long faults go on; repairs and the search for everybody come on top.
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -62,9 +65,21 @@ struct Options {
     /// A directory in the place of the S3 server.
     #[arg(long)]
     directory_store: bool,
+    /// No cluster: one match node and its front, over the same database and store, to try the bench itself. With --nodes 1 --fronts 1.
+    #[arg(long)]
+    alone: bool,
     /// Hit as many nodes at once as there are, not only as many as parts can do without.
     #[arg(long)]
     all_faults: bool,
+    /// No faults: two nodes are joined by a third one, and what it takes over is told.
+    #[arg(long, conflicts_with_all = ["alone", "all_faults"])]
+    grow: bool,
+    /// No faults: throughput with one node, two and so on up to --nodes, each on a core of its own, and without a cluster; --seconds for each figure.
+    #[arg(long, conflicts_with_all = ["alone", "all_faults", "grow"])]
+    scale: bool,
+    /// Palms of both tenants together with --grow, of one with --scale.
+    #[arg(long, default_value_t = 8_192, value_parser = clap::value_parser!(u64).range(2..))]
+    palms: u64,
     /// Filter of the servers' logs.
     #[arg(long, default_value = "info")]
     log: String,
@@ -113,12 +128,36 @@ fn cluster(options: &Options, folder: &Path) -> Result<(), Failure> {
     progress(format!("data in {}", folder.display()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     // By this thread, which ends last: processes end with the one that starts them.
-    let report = runtime.block_on(run(folder, &server, &plan))?;
-    print!("{}", report.table());
-    if options.json {
-        println!("{}", serde_json::to_string(&report)?);
+    if options.grow {
+        let size = Size {
+            nodes: 2,
+            ..plan.size
+        };
+        let grown = grow(folder, &server, size, options.palms, plan.seed);
+        let report = runtime.block_on(grown)?;
+        return tell(options, &report.table(), &report, report.fault());
     }
-    report.fault().map_or(Ok(()), |fault| Err(fault.into()))
+    if options.scale {
+        let at = (folder, server.as_path());
+        let scaled = scale(at, &plan.size, options.palms, plan.length, plan.seed);
+        let report = runtime.block_on(scaled)?;
+        return tell(options, &report.table(), &report, report.fault());
+    }
+    let report = runtime.block_on(run(folder, &server, &plan))?;
+    tell(options, &report.table(), &report, report.fault())
+}
+
+fn tell(
+    options: &Options,
+    table: &str,
+    report: &impl serde::Serialize,
+    fault: Option<String>,
+) -> Result<(), Failure> {
+    print!("{table}");
+    if options.json {
+        println!("{}", serde_json::to_string(report)?);
+    }
+    fault.map_or(Ok(()), |fault| Err(fault.into()))
 }
 
 fn plan(options: &Options) -> Plan {
@@ -130,6 +169,7 @@ fn plan(options: &Options) -> Plan {
             flush_rows: options.flush_rows,
             cache_mib: options.cache_mib,
             is_directory_store: options.directory_store,
+            is_alone: options.alone,
             is_pinned: false,
             log: options.log.clone(),
         },

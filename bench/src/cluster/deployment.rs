@@ -30,7 +30,9 @@ pub struct Size {
     pub cache_mib: Option<u32>,
     /// A directory takes the place of the S3 server.
     pub is_directory_store: bool,
-    /// Each node has a core of its own, by its number.
+    /// No cluster: one match node and its front, over the same database and store. What a cluster is compared with, and what the bench itself is tried on.
+    pub is_alone: bool,
+    /// Each node has a core of its own, by its number, as far as there are cores.
     pub is_pinned: bool,
     /// Filter of the logs.
     pub log: String,
@@ -55,6 +57,14 @@ pub struct Deployment {
 impl Deployment {
     /// Starts everything; files and logs are in `folder`. To be called by the thread that ends last.
     pub async fn start(folder: &Path, thenar: &Path, size: Size) -> Result<Self, Failure> {
+        if size.is_alone && (size.nodes, size.fronts) != (1, 1) {
+            return Err("without a cluster there are one node and one front: --nodes 1 --fronts 1".into());
+        }
+        let (node_kind, front_kind) = if size.is_alone {
+            (Kind::SingleNode, Kind::SingleFront)
+        } else {
+            (Kind::Node, Kind::Front)
+        };
         let database = Arc::new(Postgres::start(&programs::postgres()?)?);
         let store = if size.is_directory_store {
             Store::directory(folder)?
@@ -70,7 +80,7 @@ impl Deployment {
             log: size.log.clone(),
         };
         let cores = size.is_pinned.then_some("0");
-        let first = Tier::make((folder, thenar), (Kind::Node, "node-1"), &common, None, cores)?;
+        let first = Tier::make((folder, thenar), (node_kind, "node-1"), &common, None, cores)?;
         migrate(thenar, &first.configuration())?;
         let mut deployment = Self {
             administrator: first.site().credentials("/admin/bench")?,
@@ -91,7 +101,7 @@ impl Deployment {
         }
         for number in 1..=deployment.size.fronts {
             let name = format!("front-{number}");
-            let front = deployment.make(Kind::Front, &name, None).await?;
+            let front = deployment.make(front_kind, &name, None).await?;
             deployment.addresses.push(front.address.clone());
             deployment.front_metrics.push(front.metrics.clone());
             deployment.fronts.push(Mutex::new(front));
@@ -123,9 +133,10 @@ impl Deployment {
 
     async fn make_node(&mut self) -> Result<(), Failure> {
         let number = self.nodes.len();
-        let core = number.to_string();
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let core = (number % cores).to_string();
         let core = self.size.is_pinned.then_some(core.as_str());
-        let name = format!("node-{}", number + 1);
+        let name = node_name(number);
         let node = self.make(Kind::Node, &name, core).await?;
         self.node_metrics.push(node.metrics.clone());
         self.nodes.push(Mutex::new(node));
@@ -172,6 +183,16 @@ impl Deployment {
         &self.store
     }
 
+    /// Where all files are, the newest node's among them, by its name.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The name of the node that was made last.
+    pub fn newest(&self) -> String {
+        node_name(self.nodes.len() - 1)
+    }
+
     /// What it was made with.
     pub fn size(&self) -> &Size {
         &self.size
@@ -211,6 +232,15 @@ impl Deployment {
         Ok(())
     }
 
+    /// Processor time of all nodes and fronts, in seconds.
+    pub async fn cpu(&self) -> Result<f64, Failure> {
+        let mut seconds = 0.0;
+        for tier in self.nodes.iter().chain(&self.fronts) {
+            seconds += tier.lock().await.cpu()?;
+        }
+        Ok(seconds)
+    }
+
     /// Puts the database's log beside the others.
     pub fn keep_logs(&self) -> Result<(), Failure> {
         Ok(std::fs::write(
@@ -218,6 +248,10 @@ impl Deployment {
             self.database.log()?,
         )?)
     }
+}
+
+fn node_name(number: usize) -> String {
+    format!("node-{}", number + 1)
 }
 
 /// Makes the tables, as an operator does it.

@@ -1,6 +1,7 @@
 //! A tenant as its callers reach it, through every front: questions with one retry, writes that are repeated until they are acknowledged. Judges no answer.
 
 use std::future::Future;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -96,7 +97,14 @@ impl Gallery {
         repeated(front, patience, enroll).await
     }
 
-    /// Erases a subject, likewise.
+    /// Imports subjects, all of them or none. Once.
+    pub async fn import(&self, numbers: Range<u64>) -> Answer<api::ImportResponse> {
+        let request = format!("{}-m-{}", self.name, numbers.start);
+        let row = |number| (subject_id(self.name, number), self.palms.reference(number));
+        self.desk(0).import(&request, numbers.map(row).collect()).await
+    }
+
+    /// Erases a subject, through one front after the other, until that is acknowledged.
     pub async fn erase(&self, number: u64, front: usize, patience: Duration) -> Written<api::EraseResponse> {
         let (request, id) = (format!("{}-x-{number}", self.name), subject_id(self.name, number));
         let erase = |front: usize| self.desk(front).erase(&request, &id);

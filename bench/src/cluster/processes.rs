@@ -35,6 +35,8 @@ pub enum Kind {
     Front,
     /// A match node without a cluster.
     SingleNode,
+    /// The front of one.
+    SingleFront,
 }
 
 /// A process with its files.
@@ -60,7 +62,15 @@ impl Tier {
         let folder = folder.join(name);
         fs::create_dir(&folder)?;
         let mut site = Site::make(&folder, thenar)?;
-        site.run_as(if kind == Kind::Front { "front" } else { "match" });
+        let node_kind = match kind {
+            Kind::Node | Kind::SingleNode => NodeKind::Match,
+            Kind::Front | Kind::SingleFront => NodeKind::Front,
+        };
+        site.run_as(if node_kind == NodeKind::Front {
+            "front"
+        } else {
+            "match"
+        });
         let mut within: Vec<String> = WITH_US.map(str::to_owned).to_vec();
         if let Some(cores) = cores {
             within.extend(["taskset", "-c", cores].map(str::to_owned));
@@ -75,11 +85,6 @@ impl Tier {
         let first = home.map_or(&site, |home| &home.site);
         let tls = site.data().join("tls/cluster");
         first.pki().issue_server(&[])?.write(&tls, "server")?;
-        let node_kind = if kind == Kind::Front {
-            NodeKind::Front
-        } else {
-            NodeKind::Match
-        };
         first
             .pki()
             .issue_node(node_kind, name, &[])?
@@ -101,6 +106,10 @@ impl Tier {
             Kind::Node => common.of_node(&own),
             Kind::Front => common.of_front(&own),
             Kind::SingleNode => common.of_single_node(&own),
+            Kind::SingleFront => {
+                let home = home.ok_or("a front needs its node")?;
+                common.of_single_front(&own, &home.address)
+            }
         };
         site.write_configuration(&text)?;
         Ok(Self {
@@ -120,13 +129,6 @@ impl Tier {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Adds to the configuration of its next start.
-    pub fn add_settings(&self, text: &str) -> Result<(), Failure> {
-        let path = self.configuration();
-        let former = fs::read_to_string(&path)?;
-        Ok(fs::write(path, format!("{former}{text}"))?)
     }
 
     /// The file of its configuration.
@@ -164,9 +166,9 @@ impl Tier {
         Err(format!("{} does not serve: {why}\n{}", self.name, self.site.log_tail()).into())
     }
 
-    /// Whether it says that it serves.
-    pub async fn is_ready(&self) -> bool {
-        probe::is_ready(&self.metrics).await
+    /// Processor time that it has used, in seconds.
+    pub fn cpu(&self) -> Result<f64, Failure> {
+        self.process.as_ref().map_or(Ok(0.0), Child::cpu)
     }
 
     /// SIGKILL.

@@ -104,7 +104,7 @@ async fn under_faults(deployment: &Deployment, plan: &Plan) -> Result<Report, Fa
 }
 
 /// Makes both tenants and connects their callers.
-async fn galleries(deployment: &Deployment, seed: u64) -> Result<Vec<Arc<Gallery>>, Failure> {
+pub async fn galleries(deployment: &Deployment, seed: u64) -> Result<Vec<Arc<Gallery>>, Failure> {
     let administrator = deployment.administrator().await?;
     let dimension = u32::try_from(DIM)?;
     let mut galleries = Vec::new();

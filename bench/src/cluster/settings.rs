@@ -74,10 +74,10 @@ impl Common {
         )
     }
 
-    /// Of a match node alone, without a cluster, over the same catalog and store: what a cluster is compared with.
+    /// Of a match node without a cluster, over the same catalog and store.
     pub fn of_single_node(&self, own: &Own<'_>) -> String {
         format!(
-            "{}[matching]\naddress = \"{}\"\n[matcher]\nflush_rows = {}\n[storage.objects]\n{}",
+            "{}[matching]\naddress = \"{}\"\n[matcher]\nflush_rows = {}\npurge_seconds_max = {PURGE_SECONDS_MAX}\n[storage.objects]\n{}",
             self.head(own),
             own.address,
             self.flush_rows,
@@ -85,19 +85,32 @@ impl Common {
         )
     }
 
-    /// What every process is told.
+    /// Of the front of such a node, which is at `node`.
+    pub fn of_single_front(&self, own: &Own<'_>, node: &str) -> String {
+        format!(
+            "{}{UNLIMITED}[listen]\naddress = \"{}\"\n[routes]\ndefault = \"node-1\"\n\
+             [routes.nodes.node-1]\naddress = \"{node}\"\nserver_name = \"localhost\"\n",
+            self.basics(own),
+            own.address,
+        )
+    }
+
+    /// What every process of a cluster is told.
     fn head(&self, own: &Own<'_>) -> String {
+        format!("{}[catalog]\naddress = {:?}\n", self.basics(own), self.catalog)
+    }
+
+    /// What every process is told.
+    fn basics(&self, own: &Own<'_>) -> String {
         let file = |name: &str| own.tls.join(name).display().to_string();
         format!(
             "data = {:?}\ndrain_seconds_max = {DRAIN_SECONDS_MAX}\nkek = {{ file = {:?} }}\n\
              [metrics]\naddress = \"{}\"\n[log]\nfilter = {:?}\n[engine]\nbackend = \"cpu\"\nlock_memory = \"off\"\n\
-             [catalog]\naddress = {:?}\n\
              [tls]\nca = {:?}\ncert = {:?}\nkey = {:?}\nnode_cert = {:?}\nnode_key = {:?}\n",
             own.data.display().to_string(),
             own.kek.display().to_string(),
             own.metrics,
             self.log,
-            self.catalog,
             own.ca.display().to_string(),
             file("server.pem"),
             file("server.key"),

@@ -74,8 +74,14 @@ fn a_front_is_told_of_the_cluster_and_has_no_routes() {
 }
 
 #[test]
-fn a_single_node_has_no_cluster() {
-    let text = common(None).of_single_node(&own());
-    assert_eq!(section(&text, "cluster"), Vec::<&str>::new());
-    assert!(!text.contains("cache_bytes_max"));
+fn a_single_node_and_its_front_have_no_cluster() {
+    let node = common(None).of_single_node(&own());
+    let front = common(None).of_single_front(&own(), "127.0.0.1:7003");
+    for text in [&node, &front] {
+        assert_eq!(section(text, "cluster"), Vec::<&str>::new());
+        assert!(!text.contains("cache_bytes_max"));
+    }
+    assert!(section(&front, "catalog").is_empty());
+    assert_eq!(section(&front, "routes"), ["default = \"node-1\""]);
+    assert!(section(&front, "routes.nodes.node-1").contains(&"address = \"127.0.0.1:7003\""));
 }

@@ -1,0 +1,244 @@
+//! How many identifications a second a cluster gives with one node, two and more, each on a core of its own, beside one match node without a cluster. Hits nobody.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use serde::Serialize;
+use thenar::client::api;
+
+use super::deployment::{Deployment, Size};
+use super::gallery::{Gallery, words};
+use super::run::galleries;
+use super::verdict::subject_id;
+use crate::machine::Machine;
+use crate::timing::Samples;
+use crate::{Failure, progress};
+
+/// Rows of one import.
+const IMPORT_ROWS: u64 = 4_096;
+/// Callers at once where as much as possible is asked.
+const CALLERS: u64 = 32;
+/// Questions before anything is measured.
+const WARM: u64 = 200;
+/// How long a caller waits.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Most of the time of an answer that merging and routing may take.
+const OVERHEAD_MAX: f64 = 0.1;
+
+/// What was measured with so many nodes.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stage {
+    /// Nodes of the cluster; 0: one match node without a cluster.
+    pub nodes: usize,
+    /// Median of the answers to one caller, in milliseconds.
+    pub one_caller_p50_ms: f64,
+    /// Identifications a second of many callers.
+    pub per_second: f64,
+    /// Processor time of nodes and fronts meanwhile, in cores.
+    pub cores_used: f64,
+    /// Questions that were not answered, or not by the palm's own subject.
+    pub wrong: u64,
+}
+
+/// The object that scripts read.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Palms of the tenant.
+    pub palms: u64,
+    /// Callers of the throughput.
+    pub callers: u64,
+    /// By the number of nodes.
+    pub stages: Vec<Stage>,
+    /// Share of the answer of a cluster of one node that it takes longer than one match node without a cluster, one caller at a time.
+    pub overhead: f64,
+    /// Whether more nodes could not show more: there are fewer cores than nodes and a front need.
+    pub is_short_of_cores: bool,
+    /// On what.
+    pub machine: Machine,
+}
+
+impl Report {
+    fn new(palms: u64, stages: Vec<Stage>) -> Result<Self, Failure> {
+        let of = |nodes| stages.iter().find(|stage| stage.nodes == nodes);
+        let (alone, one) = (of(0).ok_or("nothing alone")?, of(1).ok_or("no cluster of one")?);
+        let machine = Machine::this();
+        let most = stages.iter().map(|stage| stage.nodes).max().unwrap_or_default();
+        Ok(Self {
+            palms,
+            callers: CALLERS,
+            overhead: overhead(alone.one_caller_p50_ms, one.one_caller_p50_ms),
+            is_short_of_cores: machine.cores <= most,
+            stages,
+            machine,
+        })
+    }
+
+    /// Why the run fails; `None` where it does not.
+    pub fn fault(&self) -> Option<String> {
+        let wrong: u64 = self.stages.iter().map(|stage| stage.wrong).sum();
+        if wrong > 0 {
+            return Some(format!("{wrong} questions had no answer or a wrong one"));
+        }
+        (self.overhead > OVERHEAD_MAX).then(|| {
+            format!(
+                "merging and routing take {:.1} % of an answer, more than {:.0} %",
+                self.overhead * 100.0,
+                OVERHEAD_MAX * 100.0
+            )
+        })
+    }
+
+    /// For people.
+    pub fn table(&self) -> String {
+        let line = |stage: &Stage| {
+            let name = match stage.nodes {
+                0 => "no cluster".to_owned(),
+                1 => "1 node".to_owned(),
+                nodes => format!("{nodes} nodes"),
+            };
+            format!(
+                "{name:<12} {:8.2} ms one caller, {:8.1} a second of {CALLERS}, {:.2} cores, {} wrong\n",
+                stage.one_caller_p50_ms, stage.per_second, stage.cores_used, stage.wrong
+            )
+        };
+        let lines: String = self.stages.iter().map(line).collect();
+        let short = if self.is_short_of_cores {
+            "; there are too few cores for nodes and front to have one each"
+        } else {
+            ""
+        };
+        format!(
+            "{} palms; {}, {} cores{short}\n{lines}overhead     {:.1} % of an answer of one node (one caller, against no cluster)\n",
+            self.palms,
+            self.machine.cpu,
+            self.machine.cores,
+            self.overhead * 100.0
+        )
+    }
+}
+
+/// Measures clusters of one node to as many as `size` says, and no cluster first. Not to be spawned: processes end with the thread that starts them.
+pub async fn scale(
+    (folder, thenar): (&Path, &Path),
+    size: &Size,
+    palms: u64,
+    length: Duration,
+    seed: u64,
+) -> Result<Report, Failure> {
+    let mut stages = Vec::new();
+    for nodes in 0..=size.nodes {
+        let folder = folder.join(format!("nodes-{nodes}"));
+        std::fs::create_dir(&folder)?;
+        let size = Size {
+            nodes: nodes.max(1),
+            fronts: 1,
+            is_alone: nodes == 0,
+            is_pinned: true,
+            ..size.clone()
+        };
+        let deployment = Deployment::start(&folder, thenar, size).await?;
+        let stage = stage(&deployment, nodes, palms, length, seed).await;
+        deployment.keep_logs()?;
+        stages.push(stage?);
+    }
+    Report::new(palms, stages)
+}
+
+async fn stage(
+    deployment: &Deployment,
+    nodes: usize,
+    palms: u64,
+    length: Duration,
+    seed: u64,
+) -> Result<Stage, Failure> {
+    let galleries = galleries(deployment, seed).await?;
+    let gallery = galleries.first().ok_or("there is a tenant")?;
+    progress(format!("{palms} palms into a cluster of {nodes} nodes"));
+    for from in (0..palms).step_by(usize::try_from(IMPORT_ROWS)?) {
+        let numbers = from..palms.min(from + IMPORT_ROWS);
+        let imported = gallery.import(numbers).await;
+        imported.map_err(|status| format!("palms can't be imported: {}", words(&status)))?;
+    }
+    let asked = Arc::new(AtomicU64::new(0));
+    let ask = |callers, end| measure(gallery, palms, callers, &asked, end);
+    let wrong_warm = ask(1, End::Questions(WARM)).await.1;
+    let (times, wrong_one) = ask(1, End::After(length)).await;
+    let (cpu, begun) = (deployment.cpu().await?, Instant::now());
+    let (many, wrong_many) = ask(CALLERS, End::After(length)).await;
+    let took = begun.elapsed().as_secs_f64();
+    let cores_used = (deployment.cpu().await? - cpu) / took;
+    #[expect(clippy::cast_precision_loss, reason = "answers of a bench are far below 2^52")]
+    Ok(Stage {
+        nodes,
+        one_caller_p50_ms: times.quantile(0.5).ok_or("no answer")?,
+        per_second: many.len() as f64 / took,
+        cores_used,
+        wrong: wrong_warm + wrong_one + wrong_many,
+    })
+}
+
+/// When callers stop.
+#[derive(Clone, Copy)]
+enum End {
+    Questions(u64),
+    After(Duration),
+}
+
+/// Callers who ask one question after the other: the times of right answers, and how many were not right.
+async fn measure(
+    gallery: &Arc<Gallery>,
+    palms: u64,
+    callers: u64,
+    asked: &Arc<AtomicU64>,
+    end: End,
+) -> (Samples, u64) {
+    let begun = Instant::now();
+    let caller = async || {
+        let (mut times, mut wrong) = (Vec::new(), 0);
+        for question in 0.. {
+            let is_over = match end {
+                End::Questions(count) => question >= count,
+                End::After(length) => begun.elapsed() >= length,
+            };
+            if is_over {
+                break;
+            }
+            let turn = asked.fetch_add(1, Ordering::Relaxed);
+            // Spread over all, in no order.
+            let number = turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) % palms;
+            let palm = gallery.palms.probe(number, turn + 1);
+            let from = Instant::now();
+            let answer = gallery.identify(0, &palm, DEADLINE).await;
+            let is_right = answer.is_ok_and(|answer| {
+                answer.decision() == api::Decision::Match
+                    && answer.subject_id == subject_id(gallery.name, number)
+            });
+            if is_right {
+                times.push(from.elapsed().as_secs_f64() * 1e3);
+            } else {
+                wrong += 1;
+            }
+        }
+        (times, wrong)
+    };
+    let (mut samples, mut wrong) = (Samples::default(), 0);
+    for (times, missed) in join_all((0..callers).map(|_| caller())).await {
+        for time in times {
+            samples.push(time);
+        }
+        wrong += missed;
+    }
+    (samples, wrong)
+}
+
+/// Share of the longer time that the shorter one does not explain.
+fn overhead(alone_ms: f64, cluster_ms: f64) -> f64 {
+    ((cluster_ms - alone_ms) / cluster_ms).max(0.0)
+}
+
+#[cfg(test)]
+#[path = "scale_tests.rs"]
+mod tests;
