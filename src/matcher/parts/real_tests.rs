@@ -69,6 +69,8 @@ async fn whoever_owns_the_fresh_part_flushes_it_and_everybody_is_found_all_the_w
             ground.segments().values().all(|state| *state != Segment::Warming)
         })
         .await;
+    // The object with who was erased goes with a purge.
+    world.until("the erasure is purged", || ground.is_purged()).await;
     assert_eq!(ground.object_files().len(), listed.max(ground.segments().len()));
 }
 
