@@ -189,8 +189,23 @@ impl Front {
         if let Some(tenant) = self.tenants.get(id) {
             return Ok(tenant);
         }
-        self.tenants
-            .insert(ready(self.routes.node(id)?.tenant(id).await?)?)
+        let status = self.routes.node(id)?.tenant(id).await?;
+        self.take_in(ready(status)?).await
+    }
+
+    /// Knows a tenant as it is from now on, by the keys that there are by now: another front that shares the keyring may have made it anew.
+    async fn take_in(&self, spec: TenantSpec) -> Result<Arc<Tenant>, FrontError> {
+        let known = self.tenants.get(&spec.id);
+        if let Some(known) = known.filter(|known| known.spec == spec) {
+            return Ok(known);
+        }
+        let (tenants, keyring) = (Arc::clone(&self.tenants), Arc::clone(&self.keyring));
+        blocking(move || {
+            let read = keyring.refresh();
+            read.map_err(|error| FrontError::Keys(error.to_string()))?;
+            tenants.insert(spec)
+        })
+        .await?
     }
 
     /// The same for a caller's own tenant.

@@ -71,7 +71,7 @@ impl Front {
                 created_at: Timestamp::now(),
             })
             .await?;
-        self.learn(&status)?;
+        self.learn(&status).await?;
         Ok(self.view(status))
     }
 
@@ -167,7 +167,7 @@ impl Front {
         };
         let answer = self.routes.node(tenant.id())?.set_policy(change).await;
         let status = self.heard(&tenant, answer)?;
-        self.learn(&status)?;
+        self.learn(&status).await?;
         Ok(self.view(status))
     }
 
@@ -201,9 +201,9 @@ impl Front {
     }
 
     /// Knows the tenant as it is from now on. One that can't be read may have another policy than its status says, and is asked for again.
-    fn learn(&self, status: &TenantStatus) -> Result<(), FrontError> {
+    async fn learn(&self, status: &TenantStatus) -> Result<(), FrontError> {
         if let Ok(spec) = ready(status.clone()) {
-            self.tenants.insert(spec)?;
+            self.take_in(spec).await?;
         } else {
             self.tenants.remove(&status.id);
         }
@@ -214,7 +214,7 @@ impl Front {
     async fn refresh(&self, id: &TenantId) -> Result<TenantStatus, FrontError> {
         let _one_at_a_time = self.changing.lock().await;
         let status = self.routes.node(id)?.tenant(id).await?;
-        self.learn(&status)?;
+        self.learn(&status).await?;
         Ok(status)
     }
 

@@ -48,7 +48,7 @@ pub trait TextStore: Send + Sync {
     /// Puts a text where there is none, as [`FIRST_VERSION`]; `false` where one is.
     fn create(&self, text: &str) -> Result<bool, KeyError>;
 
-    /// Puts a text in the place of this version, as the next one; durable, and the former content gone, when it returns. `false` where another version is there by now.
+    /// Puts a text in the place of this version, which was read, as the next one; durable, and the former content gone, when it returns. `false` where another version is there by now.
     /// After an error it may be there or not.
     fn replace(&self, version: u64, text: &str) -> Result<bool, KeyError>;
 

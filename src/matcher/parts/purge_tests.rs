@@ -75,6 +75,7 @@ async fn what_others_left_that_died_is_gone_before_anything_is_said() {
     let Some(ground) = Real::new() else { return };
     let (world, people) = flushed(&ground, 12).await;
     stop_all(&world).await;
+    ground.enrol("late", people.get(..1).expect("there are some"));
     ground.die_in_a_flush();
     ground.erase("s000").expect("enrolled");
     ground.erase("s039").expect("enrolled");

@@ -31,6 +31,7 @@ fn a_row_that_was_read_ahead_is_read_again_only_where_another_object_has_it_by_n
     }
     let mut course = one.follow();
     let first = object(4);
+    one.catalog.intend(first.ulid).expect("recorded");
     let (segment, _) = one.catalog.warm(first, &one.fresh()).expect("listed");
     one.catch_up(&mut course);
     one.load(&mut course, Piece::Segment(segment));
@@ -70,6 +71,7 @@ fn a_row_that_was_read_ahead_is_read_again_only_where_another_object_has_it_by_n
         ..object(4)
     };
     let gone = BTreeMap::from([(0, Reference(1))]);
+    one.catalog.intend(second.ulid).expect("recorded");
     one.catalog
         .replace(segment, first.ulid, second, &gone)
         .expect("replaced");
