@@ -7,9 +7,10 @@ use super::authorize::{self, Method};
 use super::command::{CreateTenant, TenantView, UpdatePolicy};
 use super::error::FrontError;
 use super::identity::Caller;
-use super::tenants::{Renewal, Tenant};
+use super::tenants::Renewal;
 use super::{Front, blocking, ready, threshold};
 use crate::keys::keyring::{Keyring, Purpose, Renewable};
+use crate::keys::secret::SecretKey;
 use crate::keys::transform::Rotation;
 use crate::matcher::node::{NodeError, PolicyChange};
 use crate::model::checkpoint::SignedCheckpoint;
@@ -133,6 +134,7 @@ impl Front {
         if self.dropped.get(&question).is_some() {
             return Ok(());
         }
+        let mark = self.begin_drop(&tenant).await?;
         let answer = self.routes.node(&tenant)?.drop_tenant(&tenant).await;
         // Whatever came of it, what the front remembers of the tenant may be untrue now.
         self.tenants.remove(&tenant);
@@ -143,9 +145,19 @@ impl Front {
             Err(error) => return Err(error.into()),
         }
         let keyring = Arc::clone(&self.keyring);
-        blocking(move || destroy_keys(&keyring, &tenant)).await??;
+        blocking(move || destroy_keys(&keyring, &tenant, mark.as_ref())).await??;
         self.dropped.put(question, ());
         Ok(())
+    }
+
+    /// Where fronts share the keyring, another one may make the tenant anew before this one destroys the keys: it gets other ones then, which don't have this mark.
+    async fn begin_drop(&self, tenant: &TenantId) -> Result<Option<SecretKey>, FrontError> {
+        if !self.keyring.is_shared() {
+            return Ok(None);
+        }
+        let (keyring, tenant) = (Arc::clone(&self.keyring), tenant.clone());
+        let mark = blocking(move || keyring.begin_drop(&tenant)).await?;
+        mark.map_err(|error| FrontError::Keys(error.to_string()))
     }
 
     /// Puts another policy in the place of a tenant's. Answers that are remembered by the former are forgotten.
@@ -171,7 +183,7 @@ impl Front {
         Ok(self.view(status))
     }
 
-    /// Learns of policies that were changed at another front. What can't be learnt now is logged and left to the next time.
+    /// Learns of tenants that were made, and of policies that were changed, at another front. What can't be learnt now is logged and left to the next time.
     pub async fn refresh_policies(&self) {
         for node in self.routes.nodes() {
             let statuses = match node.tenants().await {
@@ -182,18 +194,15 @@ impl Front {
                 }
             };
             for spec in statuses.into_iter().filter_map(|status| ready(status).ok()) {
-                let is_changed = |known: Arc<Tenant>| {
-                    known.spec.transform == spec.transform && known.spec.policy != spec.policy
-                };
-                if !self.routes.leads_to(&spec.id, node)
-                    || !self.tenants.get(&spec.id).is_some_and(is_changed)
-                {
+                let known = self.tenants.get(&spec.id);
+                let is_same = known.is_some_and(|known| known.spec == spec);
+                if is_same || !self.routes.leads_to(&spec.id, node) {
                     continue;
                 }
                 match self.refresh(&spec.id).await {
-                    Ok(_) => tracing::info!(tenant = %spec.id, "the policy was changed elsewhere"),
+                    Ok(_) => tracing::info!(tenant = %spec.id, "the tenant was made or changed elsewhere"),
                     Err(error) => {
-                        tracing::warn!(tenant = %spec.id, %error, "the policy that was changed elsewhere is not learnt yet");
+                        tracing::warn!(tenant = %spec.id, %error, "a tenant that was made or changed elsewhere is not learnt yet");
                     }
                 }
             }
@@ -294,10 +303,14 @@ impl Front {
     }
 }
 
-fn destroy_keys(keyring: &Keyring, tenant: &TenantId) -> Result<(), FrontError> {
-    keyring
-        .destroy(tenant)
-        .map_err(|error| FrontError::Keys(error.to_string()))
+/// All keys of a tenant, or where its drop has a mark, those that have it.
+fn destroy_keys(keyring: &Keyring, tenant: &TenantId, mark: Option<&SecretKey>) -> Result<(), FrontError> {
+    let destroyed = match mark {
+        Some(mark) => keyring.end_drop_of(tenant, mark),
+        None if keyring.is_shared() => Ok(()),
+        None => keyring.destroy(tenant),
+    };
+    destroyed.map_err(|error| FrontError::Keys(error.to_string()))
 }
 
 /// The tenant's own keys are gone when a drop is repeated, so that its id in the clear, and a number for what is done to it,

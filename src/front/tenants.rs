@@ -329,13 +329,12 @@ impl Tenants {
             key.map_err(|error| RotationFault::Keys(error.to_string()))
         };
         let derive = |key: &SecretKey| Rotation::derive(key, spec.transform.version, spec.dimension);
-        let next = key(Purpose::TransformNext)?;
         let present = key(Purpose::Transform)?.ok_or_else(|| RotationFault::Mismatch(NO_KEYS.to_owned()))?;
         let rotation = derive(&present);
         if *rotation.id() == spec.transform {
             return Ok((rotation, None));
         }
-        if let Some(next) = next {
+        if let Some(next) = key(Purpose::TransformNext)? {
             let rotation = derive(&next);
             if *rotation.id() == spec.transform {
                 return Ok((rotation, Some(next)));

@@ -161,6 +161,21 @@ impl Keyring {
         self.held.refresh()
     }
 
+    /// Whether other machines may change it.
+    pub fn is_shared(&self) -> bool {
+        self.held.store().is_shared()
+    }
+
+    /// A tenant's key, as it is in memory.
+    pub fn known(&self, tenant: &TenantId, purpose: Purpose) -> Result<Option<SecretKey>, KeyError> {
+        self.held.with(|body| {
+            let wrapped = body.key(tenant, purpose);
+            wrapped
+                .map(|wrapped| self.unwrap(wrapped, tenant, purpose))
+                .transpose()
+        })
+    }
+
     /// A tenant's key, if it has one. Where machines share the keyring it is read again before that is denied; a key that another one destroyed meanwhile is given until this one reads again.
     pub fn get(&self, tenant: &TenantId, purpose: Purpose) -> Result<Option<SecretKey>, KeyError> {
         self.held.find(|body| {

@@ -5,6 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -19,8 +22,14 @@ use crate::storage::cluster::Cluster;
 use crate::storage::database::{CatalogKeys, Database};
 use crate::storage::error::StorageError;
 use crate::storage::objects::Objects;
+use crate::storage::objects::error::ObjectError;
+use crate::storage::objects::text::CATALOG_KEYRING;
 use crate::storage::on_cluster::{ClusterEngines, Incarnation};
 
+/// A front reads the keyring no more often for tenants that it doesn't know: for so long one that is made just then may be unknown, where it was asked for before.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Longest wait of a front for the keyring.
+const LOOK_MAX: Duration = Duration::from_secs(2);
 /// How often a tenant is begun to be made where makings that were cut off stand in the way.
 const TRIES: usize = 8;
 
@@ -40,6 +49,8 @@ pub struct ClusterHome {
 struct Secrets {
     version: Option<u64>,
     of: BTreeMap<TenantId, SecretKey>,
+    /// The version that fronts were given.
+    published: Option<u64>,
     /// Whether the keyring could not be read last time, which was told.
     is_behind: bool,
 }
@@ -68,6 +79,16 @@ impl ClusterHome {
             self.keyring.refresh()?;
             self.keyring.all(Purpose::Catalog)
         })
+    }
+
+    /// The same where whoever made or dropped a tenant may have died before. What can't be written now is written with a later look.
+    fn publish_for(&self, version: u64) {
+        match self.publish() {
+            Ok(()) => self.secrets.lock().published = Some(version),
+            Err(error) => {
+                tracing::warn!(%error, "fronts can't be given the secrets of the catalogs: tenants that were made just now are unknown to them");
+            }
+        }
     }
 
     /// The keys of the tenant's catalog and segments, by what is in memory; `None` where it lacks one, or is being dropped.
@@ -179,14 +200,17 @@ impl Keyholder for ClusterHome {
             Ok(version) => {
                 secrets.is_behind = false;
                 if secrets.version != Some(version) {
-                    // Whoever made or dropped a tenant may have died before.
-                    self.publish()?;
                     secrets.of = self.keyring.all(Purpose::Catalog)?;
                     secrets.version = Some(version);
                     // Keys of epochs are there while their tenant has others.
                     self.epochs
                         .lock()
                         .retain(|tenant, _| secrets.of.contains_key(tenant));
+                }
+                if secrets.published != Some(version) {
+                    drop(secrets);
+                    self.publish_for(version);
+                    secrets = self.secrets.lock();
                 }
             }
         }
@@ -283,27 +307,83 @@ impl ClusterHome {
 }
 
 /// The catalogs' secrets as a front has them, which opens no catalog but heads.
-pub struct CatalogSecrets(Arc<Keyring>);
+pub struct CatalogSecrets {
+    keyring: Arc<Keyring>,
+    look: Arc<Mutex<Look>>,
+}
+
+/// Looks at the keyring, one at a time.
+#[derive(Default)]
+struct Look {
+    began: Option<Instant>,
+    is_under_way: bool,
+}
 
 impl CatalogSecrets {
     /// Of the keyring that match nodes keep for fronts.
     pub fn new(catalogs: Arc<Keyring>) -> Self {
-        Self(catalogs)
+        Self {
+            keyring: catalogs,
+            look: Arc::default(),
+        }
     }
+
+    /// Reads the keyring again, for all who ask within [`LOOK_EVERY`], and waits for that no longer than [`LOOK_MAX`]: the heads of other tenants are waiting as well.
+    fn look(&self) -> Result<(), StorageError> {
+        {
+            let mut look = self.look.lock();
+            if look.is_under_way {
+                return Err(unread("it is being read, which takes long"));
+            }
+            if look.began.is_some_and(|began| began.elapsed() < LOOK_EVERY) {
+                return Ok(());
+            }
+            *look = Look {
+                began: Some(Instant::now()),
+                is_under_way: true,
+            };
+        }
+        let (done, outcome) = sync_channel(1);
+        let (keyring, look) = (Arc::clone(&self.keyring), Arc::clone(&self.look));
+        let reading = thread::Builder::new().name("thenar-keyring".to_owned());
+        let started = reading.spawn(move || {
+            let read = keyring.refresh();
+            look.lock().is_under_way = false;
+            // Who gave up waiting needs no answer.
+            let _ = done.send(read);
+        });
+        if started.is_err() {
+            self.look.lock().is_under_way = false;
+            return Err(unread("no thread can be started"));
+        }
+        match outcome.recv_timeout(LOOK_MAX) {
+            Ok(read) => Ok(read.map(drop)?),
+            Err(_) => Err(unread("it does not come in time")),
+        }
+    }
+}
+
+fn unread(problem: &str) -> StorageError {
+    StorageError::Object(ObjectError::Unreachable {
+        store: "the object store".to_owned(),
+        object: CATALOG_KEYRING.to_owned(),
+        problem: problem.to_owned(),
+    })
 }
 
 impl Keyholder for CatalogSecrets {
     fn secrets(&self) -> Result<BTreeMap<TenantId, SecretKey>, StorageError> {
-        self.0.refresh()?;
-        Ok(self.0.all(Purpose::Catalog)?)
+        self.keyring.refresh()?;
+        Ok(self.keyring.all(Purpose::Catalog)?)
     }
 
+    /// As it is in memory.
     fn secret(&self, tenant: &TenantId) -> Result<Option<SecretKey>, StorageError> {
-        Ok(self.0.get(tenant, Purpose::Catalog)?)
+        Ok(self.keyring.known(tenant, Purpose::Catalog)?)
     }
 
     fn later_secret(&self, tenant: &TenantId) -> Result<Option<SecretKey>, StorageError> {
-        self.0.refresh()?;
+        self.look()?;
         self.secret(tenant)
     }
 

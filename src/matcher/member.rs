@@ -43,7 +43,7 @@ use crate::model::subject::SubjectRecord;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus, TransformId};
 use crate::model::usage::UsageEvent;
 use crate::storage::cluster::Figures;
-use crate::storage::database::notices::Listening;
+use crate::storage::database::notices::{Listening, Notice};
 use crate::storage::error::StorageError;
 use crate::storage::write::{Committed, Write};
 
@@ -91,7 +91,12 @@ impl MemberNode {
     pub fn new(of: MemberParts) -> Self {
         let (stop, parts) = (CancellationToken::new(), Arc::clone(&of.parts));
         Self {
-            _listening: of.cluster.listen(move |tenant| parts.nudge(tenant)),
+            _listening: of.cluster.listen(move |notice| match notice {
+                Notice::Change(tenant) => parts.hear(&tenant),
+                Notice::Whole(tenant) => parts.nudge(&tenant),
+                // The next round finds it.
+                Notice::Anything => {}
+            }),
             shared: Arc::new(Shared { of, stop }),
             seats: Mutex::default(),
         }
@@ -231,7 +236,7 @@ impl Shared {
             Err(error) => return Err(self.of.cluster.fault(&spec.id, &error)),
         }
         self.of.cluster.make(&spec.id)?;
-        self.of.cluster.notify(&spec.id);
+        self.of.cluster.notify(&Notice::Whole(spec.id.clone()));
         self.tenant(&spec.id)
     }
 
@@ -244,7 +249,7 @@ impl Shared {
             },
             removed => removed,
         };
-        self.of.cluster.notify(tenant);
+        self.of.cluster.notify(&Notice::Whole(tenant.clone()));
         removed.map_err(|error| self.of.cluster.fault(tenant, &error))
     }
 }

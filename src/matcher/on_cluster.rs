@@ -73,7 +73,7 @@ impl Heads for ClusterHeads {
     }
 }
 
-/// Those whose secret does not open their head are read once more, by the secret that they have then.
+/// Those who have no secret here, or one that does not open their head, are read once more, by the secret that they have then. What is wrong with one is told of that one alone.
 fn read(
     cluster: &Cluster,
     keys: &dyn Keyholder,
@@ -86,21 +86,37 @@ fn read(
         }
     }
     let mut read = cluster.heads(&secrets)?;
-    let is_damaged = |told: &Result<GalleryReading, StorageError>| {
-        matches!(told, Err(StorageError::CatalogDamaged { .. }))
+    let misfits = |told: Option<&Result<GalleryReading, StorageError>>| {
+        matches!(
+            told,
+            Some(Err(
+                StorageError::CatalogDamaged { .. } | StorageError::CatalogKey { .. }
+            ))
+        )
     };
-    let mut later = BTreeMap::new();
-    for (tenant, _) in read.iter().filter(|(_, told)| is_damaged(told)) {
-        if let Some(secret) = keys.later_secret(tenant)?
-            && secrets.get(tenant) != Some(&secret)
-        {
-            later.insert(tenant.clone(), secret);
+    let (mut later, mut faults) = (BTreeMap::new(), HashMap::new());
+    for tenant in tenants {
+        let known = secrets.get(tenant);
+        if known.is_some() && !misfits(read.get(tenant)) {
+            continue;
+        }
+        match keys.later_secret(tenant) {
+            Ok(Some(secret)) if known != Some(&secret) => {
+                later.insert(tenant.clone(), secret);
+            }
+            // It may be there.
+            Err(error) if known.is_none() => {
+                faults.insert(tenant.clone(), Err(unreadable(&error)));
+            }
+            Ok(_) | Err(_) => {}
         }
     }
     if !later.is_empty() {
         read.extend(cluster.heads(&later)?);
     }
-    Ok(of_front(read))
+    let mut told = of_front(read);
+    told.extend(faults);
+    Ok(told)
 }
 
 /// The register of nodes, for a front.

@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod on_cluster;
 
 mod asked;
+mod beats;
 mod common;
 mod gallery;
 mod held;
@@ -77,6 +78,8 @@ pub struct PartsConfig {
     pub purge_after: Duration,
     /// How often it gives a sign of life, and looks at nodes and galleries.
     pub round: Duration,
+    /// How long a node that goes is known to, before it is gone: fronts, which look once a second, ask others by then.
+    pub drain_min: Duration,
 }
 
 impl Default for PartsConfig {
@@ -92,6 +95,7 @@ impl Default for PartsConfig {
             flushes_max: 2,
             purge_after: Duration::from_secs(10),
             round: Duration::from_secs(1),
+            drain_min: Duration::from_secs(3),
         }
     }
 }
@@ -112,12 +116,13 @@ impl PartsNode {
         engine: Engine,
         config: PartsConfig,
     ) -> Result<Self, NodeError> {
-        let scorers = Scorers::start()?;
+        let scorers = Scorers::start_for_network()?;
         let common = Common::new(node, register, engine, config);
         let drain = watch::Sender::new(false);
         let (life, known) = watch::channel(Life::Joining);
         let rounds = Rounds::new(Arc::clone(&common), drain.subscribe(), life);
         common.tasks.spawn(rounds.run());
+        common.tasks.spawn(beats::run(Arc::clone(&common), known.clone()));
         common.tasks.spawn(upkeep::run(Arc::clone(&common)));
         Ok(Self {
             common,
@@ -159,6 +164,13 @@ impl PartsNode {
         match self.common.gallery(tenant) {
             Some(gallery) => gallery.nudge(),
             None => self.common.look.notify_one(),
+        }
+    }
+
+    /// The same for what another node wrote: where nothing of the gallery is to be here, that is nothing to this node.
+    pub fn hear(&self, tenant: &TenantId) {
+        if let Some(gallery) = self.common.gallery(tenant) {
+            gallery.nudge();
         }
     }
 

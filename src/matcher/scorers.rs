@@ -12,17 +12,31 @@ use crate::telemetry::traces;
 
 /// Threads for each processor: some wait for a disk.
 const PER_PROCESSOR: usize = 2;
+/// The same where they wait for a database and an object store.
+const PER_PROCESSOR_FOR_NETWORK: usize = 16;
 
 /// Threads for work that is short. Work that may be long belongs on a thread of its own, where nobody waits behind it.
 pub(super) struct Scorers {
     pool: ThreadPool,
     /// Held by the caller that scores on its own thread.
     turn: Semaphore,
+    /// Whether one may.
+    is_inline: bool,
 }
 
 impl Scorers {
+    /// For rows that are on this machine.
     pub(super) fn start() -> Result<Self, NodeError> {
-        let threads = available_parallelism().map_or(1, usize::from) * PER_PROCESSOR;
+        Self::with(PER_PROCESSOR, true)
+    }
+
+    /// For rows that may be asked for over a network: nobody scores on its own thread, which others need.
+    pub(super) fn start_for_network() -> Result<Self, NodeError> {
+        Self::with(PER_PROCESSOR_FOR_NETWORK, false)
+    }
+
+    fn with(per_processor: usize, is_inline: bool) -> Result<Self, NodeError> {
+        let threads = available_parallelism().map_or(1, usize::from) * per_processor;
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("thenar-score-{i}"))
@@ -31,17 +45,23 @@ impl Scorers {
             .build()
             .map_err(|error| NodeError::Internal(format!("{threads} threads can't be started: {error}")))?;
         let turn = Semaphore::new(1);
-        Ok(Self { pool, turn })
+        Ok(Self {
+            pool,
+            turn,
+            is_inline,
+        })
     }
 
-    /// Runs `work`: on this thread, while no other caller does so, since to wake another takes longer; otherwise when its turn comes, unless nobody
+    /// Runs `work`: on this thread, where that may be and while no other caller does so, since to wake another takes longer; otherwise when its turn comes, unless nobody
     /// waits for it any more.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
     ) -> Result<T, NodeError> {
         let ended_early = || NodeError::Internal("scoring ended early by a defect".to_owned());
-        if let Ok(_turn) = self.turn.try_acquire() {
+        if self.is_inline
+            && let Ok(_turn) = self.turn.try_acquire()
+        {
             // Nothing of the work is used after a panic.
             return catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(ended_early()));
         }

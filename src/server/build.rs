@@ -24,6 +24,9 @@ use crate::storage::data_dir::DataDir;
 use crate::storage::database::Database;
 use crate::storage::journal::Journal;
 
+/// Longest wait for what a node does by itself, once nothing is asked of it any more.
+const END_MAX: Duration = Duration::from_secs(10);
+
 /// What a process runs.
 pub(super) struct Tiers {
     /// The match node of this process.
@@ -76,13 +79,15 @@ impl Here {
 
     /// Hands over what others are to have, while requests are still answered; in the end what takes as long as that may.
     pub(super) async fn hand_over(&self, longest: Duration) {
-        if let Self::Member(node) = self
-            && tokio::time::timeout(longest, node.parts().drain()).await.is_err()
-        {
+        let Self::Member(node) = self else { return };
+        if tokio::time::timeout(longest, node.parts().drain()).await.is_err() {
             tracing::warn!(
-                "the other nodes have not taken over all parts within drain_seconds_max ({longest:?})"
+                seconds = longest.as_secs(),
+                "the other nodes have not taken over all parts in time"
             );
         }
+        // Who waits for other nodes is told.
+        node.stop();
     }
 
     /// Ends what goes on by itself, once nothing is asked any more.
@@ -90,8 +95,9 @@ impl Here {
         match self {
             Self::Local(node) => node.drain().await,
             Self::Member(node) => {
-                node.stop();
-                node.parts().stop().await;
+                if tokio::time::timeout(END_MAX, node.parts().stop()).await.is_err() {
+                    tracing::warn!("a load or a purge that does not end goes on until the process ends");
+                }
             }
         }
     }

@@ -203,7 +203,10 @@ async fn joined(joining: Joining) -> Result<Tiers, ServerError> {
         here: Some(Here::Member(member)),
         devices: Some(devices),
         database: Some(shared.database),
-        may_serve: Box::new(move || *is_serving.borrow() == Life::Serving),
+        // Without its rounds, which end by a defect alone, a node is taken for gone soon.
+        may_serve: Box::new(move || {
+            is_serving.has_changed().is_ok() && *is_serving.borrow() == Life::Serving
+        }),
         directory: Some(shared.directory),
         released: shared.released,
     })

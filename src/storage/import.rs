@@ -45,6 +45,8 @@ pub(super) trait Target: Send + Sync {
     fn commit(&self, imported: &ImportedRows<'_>) -> Result<(ImportAnswer, Vec<u32>), StorageError>;
     /// Destroys segments that are not listed.
     fn discard(&self, written: &[Ulid]);
+    /// It is not known whether these segments are listed.
+    fn in_doubt(&self, written: &[Ulid]);
     /// Lets go of all segments that were begun: they are destroyed, or listed, or may be.
     fn release(&self, begun: &[Ulid]);
 }
@@ -200,7 +202,8 @@ impl Importer {
             Err(error) => {
                 if error.may_be_done() {
                     // The catalog may have them; the next open will know. Until then they stay among those that no purge destroys.
-                    self.written.clear();
+                    let written: Vec<Ulid> = self.written.drain(..).map(|written| written.ulid).collect();
+                    self.target.in_doubt(&written);
                     self.begun.clear();
                 }
                 Err(error)
@@ -279,6 +282,9 @@ impl Target for InStore {
     fn discard(&self, written: &[Ulid]) {
         self.0.files.discard(written.iter().copied());
     }
+
+    /// The next opening finds out.
+    fn in_doubt(&self, _written: &[Ulid]) {}
 
     fn release(&self, begun: &[Ulid]) {
         let mut importing = self.0.importing.lock();

@@ -25,7 +25,8 @@ const LOAD_LOOK: Duration = Duration::from_millis(50);
 
 /// An import under way. Dropped before its commit it leaves nothing behind.
 struct Taking {
-    importer: Importer,
+    /// There until the commit.
+    importer: Option<Importer>,
     filling: Filling,
     announced: u64,
     taken: u64,
@@ -119,7 +120,7 @@ fn begin(opened: &Opened, header: ImportHeader, faults: Faults) -> Result<Begun,
     Ok(match start.map_err(|error| faults.told(error))? {
         ImportStart::Replayed(answer) => Begun::Replayed(imported(answer)),
         ImportStart::New(importer) => Begun::New(Box::new(Taking {
-            importer,
+            importer: Some(importer),
             filling: Filling::new(opened.dimension),
             announced,
             taken: 0,
@@ -134,7 +135,7 @@ impl Taking {
         let values = Zeroizing::new(chunk.values);
         let came = (values.len(), chunk.subject_ids.len());
         let taken = self.filling.check(came, self.taken, self.announced)?;
-        let ids = self.importer.reserve(&chunk.subject_ids);
+        let ids = self.importer()?.reserve(&chunk.subject_ids);
         let ids = ids.map_err(|error| self.faults.told(error))?;
         for (id, row) in ids.into_iter().zip(values.chunks_exact(self.filling.dimension())) {
             if self.filling.push(id, row) {
@@ -145,9 +146,13 @@ impl Taking {
         Ok(self)
     }
 
+    fn importer(&mut self) -> Result<&mut Importer, NodeError> {
+        self.importer.as_mut().ok_or_else(ended)
+    }
+
     fn write_segment(&mut self) -> Result<(), NodeError> {
         let (_, rows) = self.filling.take();
-        let pushed = self.importer.push(rows);
+        let pushed = self.importer()?.push(rows);
         pushed.map_err(|error| self.faults.told(error))
     }
 
@@ -156,10 +161,27 @@ impl Taking {
         if !self.filling.is_empty() {
             self.write_segment()?;
         }
-        let Self { importer, faults, .. } = *self;
-        let (answer, segments) = importer.commit().map_err(|error| faults.told(error))?;
+        let importer = self.importer.take().ok_or_else(ended)?;
+        let (answer, segments) = importer.commit().map_err(|error| self.faults.told(error))?;
         Ok((imported(answer), segments))
     }
+}
+
+impl Drop for Taking {
+    /// What was put is deleted, which is blocking work, and a stream may end on any thread.
+    fn drop(&mut self) {
+        let Some(importer) = self.importer.take() else {
+            return;
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(importer))),
+            Err(_) => drop(importer),
+        }
+    }
+}
+
+fn ended() -> NodeError {
+    NodeError::Internal("the import has ended".to_owned())
 }
 
 impl Faults {

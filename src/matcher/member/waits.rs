@@ -17,11 +17,12 @@ use crate::matcher::import::blocking;
 use crate::matcher::node::NodeError;
 use crate::matcher::parts::on_cluster::opened::Opened;
 use crate::model::id::TenantId;
+use crate::storage::database::notices::Notice;
 
 /// Most changes of one tenant that are waited for. With one more an erasure is told to be repeated, and an enrolment waits for nobody.
 pub const WAITS_MAX: usize = 16_384;
-/// An erasure waits no longer for other nodes. It is done, and a repetition waits again.
-pub const ERASURE_WAIT_MAX: Duration = Duration::from_mins(2);
+/// An erasure waits no longer for other nodes, so that who asked is told before it gives this node up. It is done, and a repetition waits again.
+pub const ERASURE_WAIT_MAX: Duration = Duration::from_secs(20);
 /// Pauses between two questions.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
@@ -124,7 +125,8 @@ impl Waits {
                 let newest = asked.iter().map(|(number, ..)| *number).max().unwrap_or_default();
                 // Once for all who came since: they look at once then.
                 if told.len() < asked.len() && waits.notified.fetch_max(newest, Ordering::Relaxed) < newest {
-                    waits.node.of.cluster.notify(&waits.tenant);
+                    let change = Notice::Change(waits.tenant.clone());
+                    waits.node.of.cluster.notify(&change);
                 }
                 Ok(told)
             });

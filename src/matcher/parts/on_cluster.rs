@@ -120,23 +120,31 @@ impl Register for OnCluster {
         let copies = self.0.segments.copies();
         let look = copies.look();
         let mut read = self.0.cluster.heads(&secrets).map_err(of_cluster)?;
+        // Copies are destroyed before anybody has to wait for the list.
+        let mut tidy: HashMap<TenantId, u64> = HashMap::new();
+        for (tenant, told) in &read {
+            let Ok(told) = told else { continue };
+            let generation = told.reading.head().edition.key_generation;
+            let key = |ulid: &Ulid| ObjectKey {
+                home: told.home.clone(),
+                generation,
+                ulid: *ulid,
+            };
+            let objects = told.objects.iter().map(key).collect();
+            let until = copies.tidy_up(&look, &told.home, &objects, told.commits);
+            tidy.insert(tenant.clone(), until);
+        }
         let mut known = self.0.galleries.lock();
         known.retain(|tenant, _| read.contains_key(tenant));
         self.0.slots.lock().retain(|tenant, _| read.contains_key(tenant));
         for (tenant, told) in read.drain() {
             match told {
                 Ok(told) => {
-                    let generation = told.reading.head().edition.key_generation;
-                    let key = |ulid: &Ulid| ObjectKey {
-                        home: told.home.clone(),
-                        generation,
-                        ulid: *ulid,
-                    };
-                    let objects = told.objects.iter().map(key).collect();
-                    let tidy = copies.tidy_up(&look, &told.home, &objects, told.commits);
                     let home = told.home.clone();
                     let mut listed = listed_of(&tenant, told);
-                    listed.tidy = if listed.erasures_open > 0 { tidy } else { 0 };
+                    if listed.erasures_open > 0 {
+                        listed.tidy = tidy.get(&tenant).copied().unwrap_or_default();
+                    }
                     let is_faulty = false;
                     let gallery = Known {
                         listed,

@@ -47,7 +47,10 @@ impl Gallery {
         let edition = listed.head.edition;
         let under_way = self.purge.lock().under_way.clone();
         let Some((_, purging)) = under_way.filter(|(of, _)| *of == edition) else {
-            self.catalog.rewrite()?;
+            if let Err(error) = self.catalog.rewrite() {
+                // Those whose rows it holds wait; the others do not.
+                tracing::warn!(tenant = %self.tenant, %error, "a segment can't be written anew without who was erased; the next purge tries again");
+            }
             let begun = self.catalog.forget_copies()?;
             self.purge.lock().under_way = begun.map(|purging| (edition, purging));
             return Ok(());

@@ -30,6 +30,8 @@ pub(super) struct Rounds {
     life: watch::Sender<Life>,
     watch: Watch,
     since: Instant,
+    /// Since when it is known that the node goes.
+    drains: Option<Instant>,
     owners: Option<Arc<Owners>>,
 }
 
@@ -41,6 +43,7 @@ impl Rounds {
             life,
             watch: Watch::default(),
             since: Instant::now(),
+            drains: None,
             owners: None,
         }
     }
@@ -106,11 +109,14 @@ impl Rounds {
             Life::Joining if *self.drain.borrow() => Life::Gone,
             Life::Serving if *self.drain.borrow() => Life::Draining,
             Life::Joining if is_complete => Life::Serving,
-            Life::Draining if self.is_inherited()? => Life::Gone,
+            Life::Draining if self.is_known_to_go() && self.is_inherited()? => Life::Gone,
             life => life,
         };
         if next != life {
             register.advance(node, generation, next)?;
+        }
+        if next == Life::Draining {
+            self.drains.get_or_insert_with(Instant::now);
         }
         if next == Life::Gone {
             self.common.aim(HashMap::new());
@@ -128,6 +134,8 @@ impl Rounds {
             self.common.nudge_unsettled();
             return Ok(None);
         }
+        // What of a former life is not listed any more is destroyed first: from the registration on nobody waits for that life.
+        self.common.register.galleries()?;
         let (node, weight) = (self.common.node, self.common.config.weight);
         let generation = self.common.register.register(node, weight)?;
         self.common.registered(generation);
@@ -168,6 +176,11 @@ impl Rounds {
         self.common.aim(targets);
         self.common.register.keep_only(&kept);
         is_complete
+    }
+
+    fn is_known_to_go(&self) -> bool {
+        let since = self.drains.map(|since| since.elapsed());
+        since.is_some_and(|since| since >= self.common.config.drain_min)
     }
 
     /// Whether others have all that this node owns: whoever will own a part has reported each piece of it.

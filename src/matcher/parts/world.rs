@@ -163,6 +163,7 @@ pub(super) fn config() -> PartsConfig {
         retry_after: Duration::from_millis(5),
         let_go_after: Duration::from_millis(30),
         purge_after: Duration::from_millis(20),
+        drain_min: Duration::ZERO,
         ..PartsConfig::default()
     }
 }

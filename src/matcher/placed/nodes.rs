@@ -1,6 +1,6 @@
 //! The nodes that a front knows, and whom it asks for which part first. Sends nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use moka::sync::Cache;
@@ -28,6 +28,8 @@ pub struct Nodes {
     placement: Option<Placement>,
     replicas: usize,
     peers: HashMap<NodeId, Peer>,
+    /// Those that go.
+    draining: HashSet<NodeId>,
     owners: Cache<(Gallery, Part), Arc<[NodeId]>>,
 }
 
@@ -41,6 +43,7 @@ impl Nodes {
             placement: None,
             replicas: 0,
             peers: HashMap::new(),
+            draining: HashSet::new(),
             owners: Cache::new(OWNERS_MAX),
         }
     }
@@ -59,8 +62,15 @@ impl Nodes {
             placement: Some(placement),
             replicas,
             peers: holders.into_iter().map(peer).collect(),
+            draining: HashSet::new(),
             owners: Cache::new(OWNERS_MAX),
         }
+    }
+
+    /// The same, where these go: what only one node is asked for others are asked first.
+    pub(super) fn with_draining(mut self, draining: HashSet<NodeId>) -> Self {
+        self.draining = draining;
+        self
     }
 
     /// The same, with what `former` remembers of those that are in both.
@@ -120,7 +130,11 @@ impl Nodes {
         let (now, owners) = (Instant::now(), self.owners(gallery, Part::Fresh));
         let known = |id: &NodeId| Some((*id, self.peers.get(id)?));
         let mut owners: Vec<(NodeId, &Peer)> = owners.iter().filter_map(known).collect();
-        owners.sort_by_key(|(_, peer)| peer.record.lock().doubts(tenant, now));
+        let doubts = |peer: &Peer| peer.record.lock().doubts(tenant, now);
+        owners.sort_by_key(|(id, peer)| {
+            let (is_poor, misses) = doubts(peer);
+            (is_poor, self.draining.contains(id), misses)
+        });
         owners
     }
 

@@ -1,6 +1,6 @@
 //! The nodes of a cluster as its register has them, followed by a front: whom it asks, and by which connections. Reads no database itself, and opens no connection.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::Asker;
 use super::holder::Holder;
 use super::nodes::Nodes;
-use crate::cluster::members::Registered;
+use crate::cluster::members::{Life, Registered};
 use crate::cluster::placement::{Member, NodeId, Placement, PlacementError};
 use crate::matcher::node::{Node, NodeError};
 
@@ -131,6 +131,10 @@ impl<R: Register, D: Dial> Following<R, D> {
             .into_iter()
             .filter(|entry| entry.registered.life.owns());
         let owners: Vec<Entry> = owners.collect();
+        let going = owners
+            .iter()
+            .filter(|entry| entry.registered.life == Life::Draining);
+        let draining: HashSet<NodeId> = going.map(|entry| entry.id).collect();
         let member = |entry: &Entry| Member {
             id: entry.id,
             weight: entry.registered.weight,
@@ -167,7 +171,8 @@ impl<R: Register, D: Dial> Following<R, D> {
             .collect();
         let (is_placed, count) = (placement.is_some(), links.len());
         self.links.store(Arc::new(links));
-        let nodes = placement.map(|placement| Nodes::new(placement, self.replicas, holders));
+        let nodes =
+            placement.map(|placement| Nodes::new(placement, self.replicas, holders).with_draining(draining));
         self.asker.set_nodes(nodes.unwrap_or_else(Nodes::none));
         self.is_placed.send_replace(is_placed);
         tracing::info!(

@@ -80,9 +80,9 @@ impl Target for InCluster {
 
     /// Given up first, so that nobody lists them any more. What is listed after all, by a commit that was told twice, stays.
     fn discard(&self, written: &[Ulid]) {
-        for ulid in written {
+        for (at, ulid) in written.iter().enumerate() {
             let given_up = match self.catalog.abandon(*ulid) {
-                Ok(true) | Err(StorageError::Fenced(_)) => self.segments.discard(&self.keys, *ulid),
+                Ok(true) => self.segments.discard(&self.keys, *ulid),
                 Ok(false) => {
                     self.segments.settle(&self.keys, *ulid);
                     Ok(())
@@ -93,8 +93,16 @@ impl Target for InCluster {
                 let tenant = &self.keys.home.tenant;
                 tracing::warn!(%tenant, %error, "objects of an import that is not done can't be deleted, and stay for a later purge");
                 // Each that fails takes its time.
+                self.in_doubt(written.get(at..).unwrap_or_default());
                 return;
             }
+        }
+    }
+
+    /// What is listed after all is fetched again; what is not stays in the store, noted as this node's, until that registers again. Of neither there is a copy here that a purge would not know of.
+    fn in_doubt(&self, written: &[Ulid]) {
+        for ulid in written {
+            self.segments.give_up(&self.keys, *ulid);
         }
     }
 

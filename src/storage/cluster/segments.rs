@@ -208,6 +208,11 @@ impl Segments {
         self.copies.settle(&keys.key(ulid));
     }
 
+    /// It is not known whether an object that was put is listed: there is no copy of it here from now on.
+    pub(in crate::storage) fn give_up(&self, keys: &SegmentKeys, ulid: Ulid) {
+        self.copies.give_up(&keys.key(ulid));
+    }
+
     /// Deletes an object that is listed nowhere and never will be, here and in the store.
     pub fn discard(&self, keys: &SegmentKeys, ulid: Ulid) -> Result<(), StorageError> {
         let key = keys.key(ulid);

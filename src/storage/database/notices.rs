@@ -31,19 +31,46 @@ impl Drop for Listening {
     }
 }
 
-/// Told of a tenant, or, as whenever a connection was made, that some may have been missed.
-type Heard = dyn Fn(Option<&TenantId>) + Send + Sync;
+/// What is told of a tenant that was made or dropped begins with this.
+const WHOLE: char = '!';
+
+/// What is heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Something of a tenant changed.
+    Change(TenantId),
+    /// A tenant was made or dropped.
+    Whole(TenantId),
+    /// A connection was made: what was told before may have been missed.
+    Anything,
+}
+
+impl Notice {
+    fn payload(&self) -> String {
+        match self {
+            Self::Change(tenant) => tenant.as_str().to_owned(),
+            Self::Whole(tenant) => format!("{WHOLE}{tenant}"),
+            Self::Anything => String::new(),
+        }
+    }
+
+    /// `None` for what nobody of ours says.
+    fn parse(payload: &str) -> Option<Self> {
+        match payload.strip_prefix(WHOLE) {
+            Some(tenant) => tenant.parse().ok().map(Self::Whole),
+            None => payload.parse().ok().map(Self::Change),
+        }
+    }
+}
+
+type Heard = dyn Fn(Notice) + Send + Sync;
 
 impl Database {
-    /// Tells whoever listens that something of a tenant changed. In a transaction of its own, which nobody waits to be durable: it takes a lock of the whole database.
-    pub fn notify(&self, tenant: &TenantId) -> Result<(), StorageError> {
+    /// Tells whoever listens. In a transaction of its own, which nobody waits to be durable: it takes a lock of the whole database.
+    pub fn notify(&self, notice: &Notice) -> Result<(), StorageError> {
         let (transaction, _) = self.begin_all(vec![
             statement!("SET LOCAL synchronous_commit = off"),
-            statement!(
-                "SELECT pg_notify($1, $2)",
-                CHANNEL.to_owned(),
-                tenant.as_str().to_owned()
-            ),
+            statement!("SELECT pg_notify($1, $2)", CHANNEL.to_owned(), notice.payload()),
         ])?;
         transaction.commit(Vec::new()).map_err(|error| match error {
             Uncommitted::Undone(error) => error,
@@ -54,8 +81,8 @@ impl Database {
         })
     }
 
-    /// Calls `heard`, which must not block, whenever somebody tells of a tenant. A connection of its own, made again where it is lost. Where the server has no such hints that is told once, and nothing is heard.
-    pub fn listen(&self, heard: impl Fn(Option<&TenantId>) + Send + Sync + 'static) -> Listening {
+    /// Calls `heard`, which must not block, whenever somebody tells something. A connection of its own, made again where it is lost. Where the server has no such hints that is told once, and nothing is heard.
+    pub fn listen(&self, heard: impl Fn(Notice) + Send + Sync + 'static) -> Listening {
         let (database, heard) = (self.clone(), Arc::new(heard));
         Listening(self.0.bridge.spawn(async move {
             let mut is_told = false;
@@ -111,14 +138,14 @@ async fn attend<T: AsyncRead + AsyncWrite + Unpin>(
                 if std::mem::take(is_told) {
                     tracing::info!("changes by other servers are heard of again");
                 }
-                heard(None);
+                heard(Notice::Anything);
             }
             message = poll_fn(|context| connection.poll_message(context)) => match message {
                 None => return Ok(()),
                 Some(Err(error)) => return Err(error),
                 Some(Ok(AsyncMessage::Notification(notice))) => {
-                    if let Ok(tenant) = notice.payload().parse() {
-                        heard(Some(&tenant));
+                    if let Some(told) = Notice::parse(notice.payload()) {
+                        heard(told);
                     }
                 }
                 Some(Ok(_)) => {}

@@ -19,7 +19,7 @@ use crate::model::tenant::TransformId;
 use crate::storage::cluster::copies::Use;
 use crate::storage::cluster::segments::{SegmentKeys, Segments};
 use crate::storage::cluster::{Figures, GalleryReading, SegmentObject, SharedCatalog, Standing};
-use crate::storage::database::notices::Listening;
+use crate::storage::database::notices::{Listening, Notice};
 use crate::storage::error::StorageError;
 use crate::storage::objects::key::Home;
 
@@ -200,15 +200,15 @@ impl OnCluster {
         self.0.slots.lock().remove(tenant);
     }
 
-    /// Tells the other nodes that a tenant has a change that somebody waits for. What can't be told they find with their next look. Blocks.
-    pub(in crate::matcher) fn notify(&self, tenant: &TenantId) {
-        if let Err(error) = self.0.cluster.notify(tenant) {
-            tracing::debug!(%tenant, %error, "the other nodes are not told of a change");
+    /// Tells the other nodes. What can't be told they find with their next look. Blocks.
+    pub(in crate::matcher) fn notify(&self, notice: &Notice) {
+        if let Err(error) = self.0.cluster.notify(notice) {
+            tracing::debug!(?notice, %error, "the other nodes are not told of a change");
         }
     }
 
-    /// Calls `heard`, which must not block, whenever another node tells so.
-    pub(in crate::matcher) fn listen(&self, heard: impl Fn(&TenantId) + Send + Sync + 'static) -> Listening {
+    /// Calls `heard`, which must not block, whenever a node tells something.
+    pub(in crate::matcher) fn listen(&self, heard: impl Fn(Notice) + Send + Sync + 'static) -> Listening {
         self.0.cluster.listen(heard)
     }
 

@@ -83,7 +83,7 @@ impl OneGallery {
         }
         match opened.catalog.abandon(ulid) {
             Ok(false) => segments.settle(&opened.keys, ulid),
-            Ok(true) | Err(StorageError::Fenced(_)) => self.discard(opened, ulid),
+            Ok(true) => self.discard(opened, ulid),
             Err(error) => {
                 tracing::warn!(tenant = %self.tenant, %error, "it is not known whether an object is listed; the next round looks again");
                 opened.loose.lock().push((ulid, writing));

@@ -23,7 +23,7 @@ use crate::model::id::TenantId;
 use crate::model::signature::Dimension;
 use crate::model::tenant::{TenantSpec, TenantStats, TransformId};
 use crate::storage::database::Database;
-use crate::storage::database::notices::Listening;
+use crate::storage::database::notices::{Listening, Notice};
 use crate::storage::database::transaction::statement;
 use crate::storage::error::StorageError;
 use crate::storage::objects::key::Home;
@@ -138,19 +138,14 @@ impl Cluster {
         tenant.take_up().map(drop)
     }
 
-    /// Tells the other nodes that something of a tenant changed, as a hint.
-    pub fn notify(&self, tenant: &TenantId) -> Result<(), StorageError> {
-        self.database.notify(tenant)
+    /// Tells the other nodes, as a hint.
+    pub fn notify(&self, notice: &Notice) -> Result<(), StorageError> {
+        self.database.notify(notice)
     }
 
-    /// Calls `heard`, which must not block, whenever a node tells of a tenant.
-    pub fn listen(&self, heard: impl Fn(&TenantId) + Send + Sync + 'static) -> Listening {
-        self.database.listen(move |tenant| {
-            // What was missed is looked for once a round.
-            if let Some(tenant) = tenant {
-                heard(tenant);
-            }
-        })
+    /// Calls `heard`, which must not block, whenever a node tells something.
+    pub fn listen(&self, heard: impl Fn(Notice) + Send + Sync + 'static) -> Listening {
+        self.database.listen(heard)
     }
 
     /// Opens a tenant for a node.

@@ -100,9 +100,11 @@ impl SharedCatalog {
     }
 
     /// Gives up to list an object, also where it is not known whether it was listed. False where it was: then it stays so. An object that was given up is removed by the next purge.
+    ///
+    /// Whoever was fenced lists nothing any more: fencing waited for its transactions, so that what is listed then is final.
     pub fn abandon(&self, ulid: Ulid) -> Result<bool, StorageError> {
         let standing = self.standing;
-        self.writer.lock().transact(
+        let given_up = self.writer.lock().transact(
             |tenant, transaction, _| {
                 transaction.execute(tenant.of_node(ABANDON, standing, ulid))?;
                 let ulid = ulid.to_bytes().to_vec();
@@ -111,7 +113,19 @@ impl SharedCatalog {
                     .is_empty())
             },
             |_| Ok(false),
-        )
+        );
+        match given_up {
+            Err(StorageError::Fenced(_)) => Ok(!self.lists(ulid)?),
+            given_up => given_up,
+        }
+    }
+
+    /// Whether an object is listed now.
+    fn lists(&self, ulid: Ulid) -> Result<bool, StorageError> {
+        let tenant = &*self.tenant;
+        let listed = statement!(LISTED, tenant.number, ulid.to_bytes().to_vec());
+        let rows = tenant.database.read(vec![listed])?;
+        Ok(rows.iter().any(|rows| !rows.is_empty()))
     }
 
     /// Objects that nobody lists nor can list any more, and that may be in the store: those of nodes that are gone, too.
