@@ -23,6 +23,8 @@ MANIFESTS = SPLIT + CLUSTER
 FILES = ("split/match.toml", "split/front.toml", "cluster/match.toml", "cluster/front.toml")
 # Sections whose names are the operator's.
 NAMED = ("routes.nodes", "routes.tenants", "quotas.tenants")
+# Names of metrics; in two pieces, so that it is none itself.
+METRIC = "thenar" + r"_\w+"
 # Seconds that a server has to let go of its data, after the drain.
 LET_GO = 20
 faults = []
@@ -320,9 +322,9 @@ def scrapes():
             need(rule["resources"]["overrides"].keys() <= want.keys(), f"adapter.yaml: {name} has no labels {rule['resources']['overrides']}")
     source = (HERE.parent / "src/telemetry.rs").read_text()
     for rule in rules:
-        asked = re.findall(r"(?:thenar_\w+|<<\.Series>>){(.*?)}", rule["seriesQuery"] + rule["metricsQuery"])
+        asked = re.findall(rf"(?:{METRIC}|<<\.Series>>){{(.*?)}}", rule["seriesQuery"] + rule["metricsQuery"])
         need(all('job="thenar"' in labels for labels in asked), "adapter.yaml: calls count once for each job that scrapes a pod")
-        for metric in re.findall(r"thenar_\w+", rule["seriesQuery"] + rule["metricsQuery"]):
+        for metric in re.findall(METRIC, rule["seriesQuery"] + rule["metricsQuery"]):
             need(f'"{re.sub("_(sum|count)$", "", metric)}"' in source, f"adapter.yaml: no server tells {metric}")
 
 

@@ -26,7 +26,8 @@ use crate::storage::objects::error::ObjectError;
 use crate::storage::objects::text::CATALOG_KEYRING;
 use crate::storage::on_cluster::{ClusterEngines, Incarnation};
 
-/// A front reads the keyring no more often for tenants that it doesn't know: for so long one that is made just then may be unknown, where it was asked for before.
+/// A front reads the keyring for tenants that it doesn't know so often in a row, and then once each [`LOOK_EVERY`]: where more is asked for such, one that is made just then may be unknown for as long.
+const LOOKS_MAX: u32 = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Longest wait of a front for the keyring.
 const LOOK_MAX: Duration = Duration::from_secs(2);
@@ -313,10 +314,27 @@ pub struct CatalogSecrets {
 }
 
 /// Looks at the keyring, one at a time.
-#[derive(Default)]
 struct Look {
-    began: Option<Instant>,
+    /// How many may follow at once.
+    left: u32,
+    /// Since when they have been so many.
+    since: Instant,
     is_under_way: bool,
+}
+
+impl Look {
+    /// Whether there may be another one now, which is counted.
+    fn take(&mut self, now: Instant) -> bool {
+        let regained = now.duration_since(self.since).as_millis() / LOOK_EVERY.as_millis();
+        let regained = u32::try_from(regained).unwrap_or(u32::MAX);
+        if regained > 0 {
+            self.left = self.left.saturating_add(regained).min(LOOKS_MAX);
+            self.since = now;
+        }
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may
+    }
 }
 
 impl CatalogSecrets {
@@ -324,24 +342,25 @@ impl CatalogSecrets {
     pub fn new(catalogs: Arc<Keyring>) -> Self {
         Self {
             keyring: catalogs,
-            look: Arc::default(),
+            look: Arc::new(Mutex::new(Look {
+                left: LOOKS_MAX,
+                since: Instant::now(),
+                is_under_way: false,
+            })),
         }
     }
 
-    /// Reads the keyring again, for all who ask within [`LOOK_EVERY`], and waits for that no longer than [`LOOK_MAX`]: the heads of other tenants are waiting as well.
+    /// Reads the keyring again, where that was not done too often, and waits for that no longer than [`LOOK_MAX`]: the heads of other tenants are waiting as well.
     fn look(&self) -> Result<(), StorageError> {
         {
             let mut look = self.look.lock();
             if look.is_under_way {
                 return Err(unread("it is being read, which takes long"));
             }
-            if look.began.is_some_and(|began| began.elapsed() < LOOK_EVERY) {
+            if !look.take(Instant::now()) {
                 return Ok(());
             }
-            *look = Look {
-                began: Some(Instant::now()),
-                is_under_way: true,
-            };
+            look.is_under_way = true;
         }
         let (done, outcome) = sync_channel(1);
         let (keyring, look) = (Arc::clone(&self.keyring), Arc::clone(&self.look));

@@ -348,3 +348,23 @@ fn rows_that_no_key_of_the_keyring_opens_are_left() {
     assert!(matches!(error, StorageError::CatalogKey { .. }), "{error}");
     assert!(one.incarnation().is_some() && is_unknown(&one.home.keys(&tenant())));
 }
+
+#[test]
+fn a_front_looks_often_at_first_and_then_at_intervals() {
+    let start = Instant::now();
+    let mut look = Look {
+        left: LOOKS_MAX,
+        since: start,
+        is_under_way: false,
+    };
+    for _ in 0..LOOKS_MAX {
+        assert!(look.take(start));
+    }
+    assert!(!look.take(start) && !look.take(start + LOOK_EVERY / 2));
+    assert!(look.take(start + LOOK_EVERY));
+    assert!(!look.take(start + LOOK_EVERY));
+    for _ in 0..LOOKS_MAX {
+        assert!(look.take(start + LOOK_EVERY * 1_000));
+    }
+    assert!(!look.take(start + LOOK_EVERY * 1_000), "no more than at first");
+}

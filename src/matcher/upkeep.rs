@@ -25,6 +25,9 @@ impl Tenant {
     /// Moves the oldest pending rows into a segment when at least `rows_min` wait.
     pub(super) fn flush(&self, rows_min: usize, rows_max: usize) -> Result<bool, NodeError> {
         self.check()?;
+        if self.successor.get().is_some() {
+            return Ok(false);
+        }
         let Some(references) = self.oldest_pending(rows_min, rows_max) else {
             return Ok(false);
         };

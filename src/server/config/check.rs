@@ -293,15 +293,6 @@ impl Config {
         let cluster = &self.cluster;
         within("cluster.replicas", cluster.replicas, 1, REPLICAS_MAX)?;
         if !cluster.enabled {
-            for (setting, is_set) in [
-                ("cluster.catalog_kek", cluster.catalog_kek.is_some()),
-                ("cluster.address", cluster.address.is_some()),
-                ("cluster.weight_mib", cluster.weight_mib != 0),
-            ] {
-                if is_set {
-                    return limit(setting, "is set and cluster.enabled is not".to_owned());
-                }
-            }
             return Ok(());
         }
         if self.storage.objects.url.is_none() {

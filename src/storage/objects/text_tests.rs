@@ -64,7 +64,7 @@ fn behaves(text: &dyn TextStore) {
     assert!(text.replace(1, "two").expect("replaced"));
     assert!(!text.replace(1, "other").expect("asked"), "it was replaced");
     assert!(is(text, "two", 2));
-    assert!(text.replace(2, "").expect("replaced"));
+    assert!(text.replace(2, "three").expect("replaced"));
     assert!(text.replace(3, "four").expect("replaced"));
     text.settle().expect("nothing is left");
     assert!(is(text, "four", 4));

@@ -94,6 +94,12 @@ fn what_is_nobodys_is_listed_by_nobody() {
         beat: 0,
     };
     assert!(other.cluster.fence(other.standing, &suspect).expect("asked"));
+    // Who is fenced may write nothing, and must not take what it has listed for given up.
+    assert!(!one.catalog.abandon(without.ulid).expect("asked"), "it is listed");
+    assert!(
+        one.catalog.abandon(late.ulid).expect("asked"),
+        "it is not, and never will be"
+    );
     let mut unlisted = other.catalog.unlisted().expect("read");
     unlisted.sort();
     let mut expected = [late.ulid, listed.ulid];
