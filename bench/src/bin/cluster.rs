@@ -77,7 +77,7 @@ struct Options {
     /// No faults: throughput with one node, two and so on up to --nodes, each on a core of its own, and without a cluster; --seconds for each figure.
     #[arg(long, conflicts_with_all = ["alone", "all_faults", "grow"])]
     scale: bool,
-    /// Palms of both tenants together with --grow, of one with --scale.
+    /// Palms of both tenants together with --grow, as many as --flush-rows says in each segment; of one with --scale.
     #[arg(long, default_value_t = 8_192, value_parser = clap::value_parser!(u64).range(2..))]
     palms: u64,
     /// Filter of the servers' logs.

@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
-use futures::stream;
+use futures::future::try_join_all;
+use futures::{StreamExt, stream};
 use serde::Serialize;
 use thenar::client::api;
 use thenar::cluster::placement::{Gallery as PlacedGallery, Member, NodeId};
 use thenar::model::timestamp::Timestamp;
 
 use super::deployment::{Deployment, Size};
-use super::gallery::{Gallery, Written, words};
+use super::gallery::{Gallery, words};
 use super::moved::{Moved, Segment};
 use super::run::galleries;
 use super::verdict::subject_id;
@@ -20,10 +20,8 @@ use crate::live::calls;
 use crate::machine::Machine;
 use crate::{Failure, progress};
 
-/// Enrolments and questions at once.
+/// Questions at once.
 const AT_ONCE: usize = 48;
-/// An enrolment has to be acknowledged by then.
-const WRITE_MAX: Duration = Duration::from_mins(1);
 /// Everything has to be in segments, and the third node to have its own, by then.
 const SETTLED_MAX: Duration = Duration::from_mins(3);
 /// As long as nothing changes for so many looks, so long after one another, it is settled.
@@ -142,9 +140,8 @@ async fn joined(deployment: &mut Deployment, palms: u64, seed: u64) -> Result<Re
     let galleries = galleries(deployment, seed).await?;
     let each = palms / galleries.len() as u64;
     progress(format!("{each} palms into each tenant"));
-    for gallery in &galleries {
-        fill(gallery, each).await?;
-    }
+    let rows = u64::from(deployment.size().flush_rows);
+    try_join_all(galleries.iter().map(|gallery| fill(gallery, each, rows))).await?;
     settled(deployment, "all palms in segments", flushed).await?;
     let (before, held_before) = (members(deployment)?, held(deployment).await?);
     let begun = Instant::now();
@@ -183,18 +180,12 @@ async fn joined(deployment: &mut Deployment, palms: u64, seed: u64) -> Result<Re
     })
 }
 
-async fn fill(gallery: &Arc<Gallery>, palms: u64) -> Result<(), Failure> {
-    let mut enrolments = stream::iter(0..palms)
-        .map(async |number| {
-            let front = usize::from(!number.is_multiple_of(2));
-            match gallery.enroll(number, front, WRITE_MAX).await {
-                Written::Done(_) => Ok(()),
-                Written::Refused(status) | Written::InDoubt(status) => Err(words(&status)),
-            }
-        })
-        .buffer_unordered(AT_ONCE);
-    while let Some(enrolled) = enrolments.next().await {
-        enrolled?;
+/// One import for each segment: what is enrolled is flushed together, and would make few.
+async fn fill(gallery: &Arc<Gallery>, palms: u64, rows: u64) -> Result<(), Failure> {
+    let step = usize::try_from(rows.max(1)).unwrap_or(usize::MAX);
+    for first in (0..palms).step_by(step) {
+        let imported = gallery.import(first..palms.min(first + rows)).await;
+        imported.map_err(|status| words(&status))?;
     }
     Ok(())
 }

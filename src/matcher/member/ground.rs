@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 
@@ -20,11 +19,11 @@ use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::matcher::fixture::{palm, tenant, transform};
 use crate::matcher::node::{Erasure, NodeError, SearchQuery, SubjectRef};
-use crate::matcher::on_cluster::{ClusterHeads, Keyholder, TenantHome, TenantKeys};
+use crate::matcher::on_cluster::{ClusterHeads, ClusterRegister, Keyholder, TenantHome, TenantKeys};
 use crate::matcher::parts::on_cluster::OnCluster;
 use crate::matcher::parts::{PartsConfig, PartsNode};
 use crate::matcher::placed::node::PlacedNode;
-use crate::matcher::placed::register::{Dial, Entry, Link, Register, RegisterRead};
+use crate::matcher::placed::register::{Dial, Link};
 use crate::model::id::TenantId;
 use crate::model::tenant::TenantSpec;
 use crate::storage::cluster::segments::Segments;
@@ -141,26 +140,6 @@ pub(super) struct Ground {
     caches: AtomicU64,
 }
 
-struct Registered(Arc<Cluster>);
-
-#[async_trait]
-impl Register for Registered {
-    async fn read(&self) -> Result<RegisterRead, NodeError> {
-        let cluster = Arc::clone(&self.0);
-        let read = tokio::task::spawn_blocking(move || cluster.nodes().expect("read"));
-        let read = read.await.expect("it ends");
-        let nodes = read.members.nodes().iter().map(|(id, registered)| Entry {
-            id: *id,
-            address: read.addresses.get(id).cloned().unwrap_or_default(),
-            registered: *registered,
-        });
-        Ok(RegisterRead {
-            generation: read.members.generation(),
-            nodes: nodes.collect(),
-        })
-    }
-}
-
 struct Dialled(Members);
 
 impl Dial for Dialled {
@@ -203,7 +182,7 @@ impl Ground {
         let (home, store, cluster, standing) = ground.await.expect("it ends")?;
         let members = Members::default();
         let heads = ClusterHeads::new(Arc::clone(&cluster), Arc::clone(&home) as _);
-        let register = Registered(Arc::clone(&cluster));
+        let register = ClusterRegister::new(Arc::clone(&cluster));
         Some(Self {
             front: PlacedNode::new(heads, register, Dialled(Arc::clone(&members)), REPLICAS),
             home,

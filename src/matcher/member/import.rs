@@ -15,6 +15,7 @@ use crate::matcher::parts::on_cluster::OnCluster;
 use crate::matcher::parts::on_cluster::opened::Opened;
 use crate::model::id::{RequestId, TenantId};
 use crate::storage::cluster::import;
+use crate::storage::database::notices::Notice;
 use crate::storage::error::StorageError;
 use crate::storage::import::{ImportStart, Importer};
 
@@ -91,6 +92,14 @@ impl MemberNode {
     /// Waits until who owns these segments has loaded them, so that whoever was imported is found at once. What can't be found out is not waited for: it is durable.
     async fn loaded(&self, opened: &Arc<Opened>, segments: Vec<u32>) {
         let until = Instant::now() + LOAD_WAIT_MAX;
+        let cluster = self.shared.of.cluster.clone();
+        let change = Notice::Change(opened.keys.home.tenant.clone());
+        // A hint: the others find it with their next look.
+        let _ = blocking(move || {
+            cluster.notify(&change);
+            Ok(())
+        })
+        .await;
         for segment in segments {
             loop {
                 let of = Arc::clone(opened);
