@@ -322,19 +322,33 @@ impl Tenants {
         Ok(Arc::new(rotation))
     }
 
-    /// The rotation of the tenant's gallery; with the next key if it is that one's, and not the present one's.
+    /// The rotation of the tenant's gallery; with the next key if it is that one's, and not the present one's. Where machines share the keyring it is read again before that is denied.
     fn fitting(&self, spec: &TenantSpec) -> Result<(Rotation, Option<SecretKey>), RotationFault> {
+        match self.fitting_now(spec) {
+            Err(RotationFault::Mismatch(_)) if self.keyring.is_shared() => {
+                let read = self.keyring.refresh();
+                read.map_err(|error| RotationFault::Keys(error.to_string()))?;
+                self.fitting_now(spec)
+            }
+            found => found,
+        }
+    }
+
+    /// By the keyring as it is in memory.
+    fn fitting_now(&self, spec: &TenantSpec) -> Result<(Rotation, Option<SecretKey>), RotationFault> {
         let key = |purpose| {
-            let key = self.keyring.get(&spec.id, purpose);
+            let key = self.keyring.known(&spec.id, purpose);
             key.map_err(|error| RotationFault::Keys(error.to_string()))
         };
         let derive = |key: &SecretKey| Rotation::derive(key, spec.transform.version, spec.dimension);
+        // The next one first: it becomes the present one while this looks, never the other way round.
+        let next = key(Purpose::TransformNext)?;
         let present = key(Purpose::Transform)?.ok_or_else(|| RotationFault::Mismatch(NO_KEYS.to_owned()))?;
         let rotation = derive(&present);
         if *rotation.id() == spec.transform {
             return Ok((rotation, None));
         }
-        if let Some(next) = key(Purpose::TransformNext)? {
+        if let Some(next) = next {
             let rotation = derive(&next);
             if *rotation.id() == spec.transform {
                 return Ok((rotation, Some(next)));

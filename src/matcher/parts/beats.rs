@@ -10,7 +10,7 @@ use super::common::Common;
 use crate::cluster::members::Life;
 use crate::matcher::import::blocking;
 
-/// Until the node stops, or is gone for good.
+/// Until the node stops, is gone for good, or its rounds have ended, as by a panic: nobody follows the cluster here any more then, and the others are to see that.
 pub(super) async fn run(common: Arc<Common>, life: watch::Receiver<Life>) {
     let mut ticks = interval(common.config.round);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -19,14 +19,14 @@ pub(super) async fn run(common: Arc<Common>, life: watch::Receiver<Life>) {
             () = common.stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
+        if life.has_changed().is_err() || *life.borrow() == Life::Gone {
+            return;
+        }
         let Some(generation) = common.generation() else {
             continue;
         };
         let (node, register) = (common.node, Arc::clone(&common.register));
         let beat = blocking(move || Ok(register.beat(node, generation))).await;
-        if *life.borrow() == Life::Gone {
-            return;
-        }
         // What else goes wrong the rounds tell.
         if let Ok(Err(CatalogError::Fenced(fenced))) = beat {
             common.fenced(fenced.generation);

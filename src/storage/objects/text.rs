@@ -12,7 +12,7 @@
 //! exists: all but the first of them find that one in step 2, as their listing began after their creation. The first one, which was made from what n says, counts from its creation on. If somebody built on it
 //! before its maker listed, its maker is told `false` as well, which says no more than that another version is there by now; callers look again, and find what they did. Who reads takes the highest that is listed, gets it,
 //! and lists again: it was the text at some moment between, where it still is the highest. A listing of a directory is of no single moment, and may miss a name that is made meanwhile together with one that is
-//! removed meanwhile; so what seems to be missing is looked for [`LOOKS`] times.
+//! removed meanwhile; so what seems to be missing is looked for a few times.
 //!
 //! *What is not covered.* Whoever comes late has an old text below the highest, with what was destroyed since, until he has listed and deleted it; also after whoever destroyed it was told that it is gone. Where he dies before,
 //! or dies between steps 2 and 3, it lies there until the next change, or [`TextStore::settle`], deletes it. So does what a request creates that arrives long after its sender gave up;
