@@ -1,6 +1,7 @@
 //! The command tree: parses, calls, prints, exits. Holds no logic that a server needs.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -125,6 +126,8 @@ pub enum Command {
 
 /// Threads of the runtime, also on one processor.
 const WORKERS_MIN: usize = 2;
+/// Longest wait for work that nobody waits for any more, as where an object store hangs.
+const END_MAX: Duration = Duration::from_secs(10);
 
 /// Runs the command line of this process. Exit code 0: done; 1: refused or failed; 2: wrong usage.
 pub fn run() -> ExitCode {
@@ -133,7 +136,10 @@ pub fn run() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&CliError::Runtime(error)),
     };
-    match runtime.block_on(dispatch(cli.command)) {
+    let outcome = runtime.block_on(dispatch(cli.command));
+    // What is still under way leaves no more behind than a crash would.
+    runtime.shutdown_timeout(END_MAX);
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

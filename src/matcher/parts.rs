@@ -122,7 +122,11 @@ impl PartsNode {
         let (life, known) = watch::channel(Life::Joining);
         let rounds = Rounds::new(Arc::clone(&common), drain.subscribe(), life);
         common.tasks.spawn(rounds.run());
-        common.tasks.spawn(beats::run(Arc::clone(&common), known.clone()));
+        let (beats, seen) = watch::channel(None);
+        common
+            .tasks
+            .spawn(beats::beat(Arc::clone(&common), known.clone(), beats));
+        common.tasks.spawn(beats::fence(Arc::clone(&common), seen));
         common.tasks.spawn(upkeep::run(Arc::clone(&common)));
         Ok(Self {
             common,

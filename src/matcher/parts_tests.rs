@@ -4,6 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
 use super::fixture::shared::Shared;
+use super::fixture::{Catalog, Galleries};
 use super::ground::Ground;
 use super::world::*;
 use super::*;
@@ -229,9 +230,9 @@ async fn a_gallery_that_is_left_and_taken_again_has_courses_of_other_numbers() {
         gallery.held.course(crate::cluster::course::Course::number)
     };
     let before = course().expect("it follows");
-    world.catalog.script.lock().hides_galleries = true;
+    world.catalog.script.lock().galleries = Galleries::Hidden;
     world.until("it has left", || node.common.all().is_empty()).await;
-    world.catalog.script.lock().hides_galleries = false;
+    world.catalog.script.lock().galleries = Galleries::Told;
     world.until("it follows again", || course().is_some()).await;
     assert!(course() > Some(before));
     let is_back = || node.common.all().iter().all(|gallery| gallery.is_settled());
@@ -325,4 +326,46 @@ async fn a_question_of_another_edition_or_of_later_changes_is_refused() {
         refused,
         Err(PartError::Refused(Refusal::PartsBehind(_)))
     ));
+}
+
+/// Tells of galleries again once it is dropped, whatever became of the test.
+struct Release<'a>(&'a Catalog);
+
+impl Drop for Release<'_> {
+    fn drop(&mut self) {
+        self.0.script.lock().galleries = Galleries::Told;
+        self.0.changed.notify_all();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_round_hangs_lives_on_and_fences_who_does_not() {
+    let world = World::new();
+    world.join(1);
+    world.serving(1).await;
+    world.catalog.script.lock().galleries = Galleries::Held;
+    let _release = Release(&world.catalog);
+    let silent = NodeId(9);
+    let register = world.catalog.register(silent);
+    let generation = register.register(silent, 1).expect("registered");
+    register
+        .advance(silent, generation, Life::Serving)
+        .expect("it is new");
+    world
+        .until("who is silent is gone", || world.catalog.life(silent).is_none())
+        .await;
+    // As it was when its round began to hang.
+    assert_eq!(world.catalog.life(NodeId(1)), Some(Life::Serving));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_rounds_gives_no_sign_of_life() {
+    let world = World::new();
+    let node = world.join(1);
+    world.serving(1).await;
+    let tasks = node.common.tasks.len();
+    world.catalog.script.lock().galleries = Galleries::Broken;
+    let ended = "its rounds, its beats, and its looks at others end";
+    world.until(ended, || node.common.tasks.len() + 3 == tasks).await;
+    assert!(node.life().has_changed().is_err(), "nobody tells of it any more");
 }

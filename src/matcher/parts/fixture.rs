@@ -49,8 +49,20 @@ pub(super) struct Script {
     pub(super) holds_descriptions: bool,
     /// How many are held.
     pub(super) held: usize,
-    /// Nodes are told of no gallery.
-    pub(super) hides_galleries: bool,
+    /// What comes of asking for galleries.
+    pub(super) galleries: Galleries,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Galleries {
+    #[default]
+    Told,
+    /// There are none.
+    Hidden,
+    /// Whoever asks waits, as where an object store hangs.
+    Held,
+    /// Whoever asks panics.
+    Broken,
 }
 
 #[derive(Default)]

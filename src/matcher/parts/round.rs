@@ -1,4 +1,4 @@
-//! The node's own rounds: a sign of life, a look at the other nodes and at all galleries, and what follows from it: which parts are to be here, and how the node's life goes on.
+//! The node's own rounds: a look at the other nodes and at all galleries, and what follows from it: which parts are to be here, and how the node's life goes on.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,6 @@ use super::owners::Owners;
 use crate::cluster::course::Piece;
 use crate::cluster::members::{Life, Members};
 use crate::cluster::placement::Part;
-use crate::cluster::suspect::Watch;
 use crate::matcher::import::blocking;
 use crate::model::id::TenantId;
 
@@ -28,8 +27,6 @@ pub(super) struct Rounds {
     drain: watch::Receiver<bool>,
     /// Where the node stands, as it last knew.
     life: watch::Sender<Life>,
-    watch: Watch,
-    since: Instant,
     /// Since when it is known that the node goes.
     drains: Option<Instant>,
     owners: Option<Arc<Owners>>,
@@ -41,8 +38,6 @@ impl Rounds {
             common,
             drain,
             life,
-            watch: Watch::default(),
-            since: Instant::now(),
             drains: None,
             owners: None,
         }
@@ -97,11 +92,6 @@ impl Rounds {
             return Ok(());
         };
         let members = register.beat(node, generation)?;
-        for suspect in self.watch.look(self.since.elapsed(), &members) {
-            if suspect.node != node && register.fence(node, generation, &suspect)? {
-                tracing::warn!(node = %suspect.node, generation = suspect.generation, "a node gave no sign of life and is fenced");
-            }
-        }
         let is_complete = self.aim(&members, register.galleries()?);
         let life = members.current(node).map_or(Life::Gone, |me| me.life);
         let next = match life {
