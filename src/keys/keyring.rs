@@ -168,22 +168,24 @@ impl Keyring {
 
     /// A tenant's key, as it is in memory.
     pub fn known(&self, tenant: &TenantId, purpose: Purpose) -> Result<Option<SecretKey>, KeyError> {
-        self.held.with(|body| {
-            let wrapped = body.key(tenant, purpose);
-            wrapped
-                .map(|wrapped| self.unwrap(wrapped, tenant, purpose))
-                .transpose()
-        })
+        self.held.with(|body| self.key_in(body, tenant, purpose))
     }
 
     /// A tenant's key, if it has one. Where machines share the keyring it is read again before that is denied; a key that another one destroyed meanwhile is given until this one reads again.
     pub fn get(&self, tenant: &TenantId, purpose: Purpose) -> Result<Option<SecretKey>, KeyError> {
-        self.held.find(|body| {
-            let wrapped = body.key(tenant, purpose);
-            wrapped
-                .map(|wrapped| self.unwrap(wrapped, tenant, purpose))
-                .transpose()
-        })
+        self.held.find(|body| self.key_in(body, tenant, purpose))
+    }
+
+    fn key_in(
+        &self,
+        body: &Body,
+        tenant: &TenantId,
+        purpose: Purpose,
+    ) -> Result<Option<SecretKey>, KeyError> {
+        let wrapped = body.key(tenant, purpose);
+        wrapped
+            .map(|wrapped| self.unwrap(wrapped, tenant, purpose))
+            .transpose()
     }
 
     /// The keys of one purpose of all tenants that have one and are not being dropped, as they are in memory.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::on_cluster::{Keyholder, TenantHome, TenantKeys};
+use super::on_cluster::{Keyholder, TenantKeys};
 use crate::keys::epochs::EpochKeys;
 use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose};
@@ -26,7 +26,7 @@ use crate::storage::objects::error::ObjectError;
 use crate::storage::objects::text::CATALOG_KEYRING;
 use crate::storage::on_cluster::{ClusterEngines, Incarnation};
 
-/// A front reads the keyring for tenants that it doesn't know so often in a row, and then once each [`LOOK_EVERY`]: where more is asked for such, one that is made just then may be unknown for as long.
+/// A front reads the keyring for tenants that it doesn't know so often in a row, and then once each [`LOOK_EVERY`]: where such are asked for more often it can't say meanwhile whether they are there.
 const LOOKS_MAX: u32 = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Longest wait of a front for the keyring.
@@ -222,8 +222,8 @@ impl Keyholder for ClusterHome {
         Ok(self.secrets()?.remove(id))
     }
 
-    fn later_secret(&self, id: &TenantId) -> Result<Option<SecretKey>, StorageError> {
-        self.secret(id)
+    fn look_again(&self) -> Result<(), StorageError> {
+        self.secrets().map(drop)
     }
 
     fn keys(&self, id: &TenantId) -> Result<TenantKeys, StorageError> {
@@ -241,9 +241,9 @@ impl Keyholder for ClusterHome {
     }
 }
 
-impl TenantHome for ClusterHome {
-    /// Fronts know of it when this returns.
-    fn create(&self, spec: &TenantSpec) -> Result<(), StorageError> {
+impl ClusterHome {
+    /// Makes a tenant: its keys, and its row. Fronts know of it when this returns. One that is there is [`StorageError::TenantExists`]; what a making that was cut off left is taken up, or removed.
+    pub fn create(&self, spec: &TenantSpec) -> Result<(), StorageError> {
         let made = self.make(spec);
         if matches!(made, Ok(()) | Err(StorageError::TenantExists(_))) {
             self.publish()?;
@@ -251,13 +251,13 @@ impl TenantHome for ClusterHome {
         made
     }
 
-    fn remove(&self, id: &TenantId) -> Result<(), StorageError> {
+    /// Removes a tenant for good: noted first, then its rows, so that nothing can be listed any more, then its objects, then its keys. Where it is cut off it is done again; one of which there is
+    /// nothing is [`StorageError::TenantUnknown`].
+    pub fn remove(&self, id: &TenantId) -> Result<(), StorageError> {
         self.drop(id)?;
         Ok(self.publish()?)
     }
-}
 
-impl ClusterHome {
     fn make(&self, spec: &TenantSpec) -> Result<(), StorageError> {
         let id = &spec.id;
         for _ in 0..TRIES {
@@ -358,7 +358,7 @@ impl CatalogSecrets {
                 return Err(unread("it is being read, which takes long"));
             }
             if !look.take(Instant::now()) {
-                return Ok(());
+                return Err(unread("it was read a moment ago, and often"));
             }
             look.is_under_way = true;
         }
@@ -401,9 +401,8 @@ impl Keyholder for CatalogSecrets {
         Ok(self.keyring.known(tenant, Purpose::Catalog)?)
     }
 
-    fn later_secret(&self, tenant: &TenantId) -> Result<Option<SecretKey>, StorageError> {
-        self.look()?;
-        self.secret(tenant)
+    fn look_again(&self) -> Result<(), StorageError> {
+        self.look()
     }
 
     fn keys(&self, _tenant: &TenantId) -> Result<TenantKeys, StorageError> {

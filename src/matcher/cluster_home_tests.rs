@@ -1,5 +1,6 @@
 //! Tests of tenants that several nodes make and drop: each is there for all or for none, whoever was cut off and wherever.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Barrier;
 use std::thread;
@@ -9,6 +10,8 @@ use ulid::Ulid;
 
 use super::*;
 use crate::matcher::fixture::{spec, tenant};
+use crate::matcher::on_cluster::ClusterHeads;
+use crate::matcher::placed::heads::Heads;
 use crate::storage::database::testing::{Server, connect};
 use crate::storage::objects::config::ObjectStoreConfig;
 use crate::storage::objects::key::{Home, ObjectKey};
@@ -23,8 +26,8 @@ struct Shared {
 
 struct Node {
     home: ClusterHome,
-    /// What a front knows of it.
-    front: CatalogSecrets,
+    /// The keyring that fronts read.
+    catalogs: Arc<Keyring>,
     cluster: Arc<Cluster>,
     database: Database,
 }
@@ -61,7 +64,7 @@ impl Shared {
         let cluster = Arc::new(Cluster::new(&database, 2).expect("there are tables"));
         let (keyring, catalogs) = (Arc::new(keyring), Arc::new(catalogs));
         Node {
-            front: CatalogSecrets::new(Arc::clone(&catalogs)),
+            catalogs: Arc::clone(&catalogs),
             home: ClusterHome::new(keyring, catalogs, Arc::clone(&cluster), &database, &objects),
             cluster,
             database,
@@ -107,6 +110,11 @@ impl Node {
         self.home.create(&spec())
     }
 
+    /// What a front that has just started knows of it.
+    fn front(&self) -> CatalogSecrets {
+        CatalogSecrets::new(Arc::clone(&self.catalogs))
+    }
+
     fn catalog_keys(&self) -> CatalogKeys {
         let key = |purpose| self.home.keyring.get_or_create(&tenant(), purpose).expect("made");
         CatalogKeys {
@@ -118,12 +126,14 @@ impl Node {
     /// Whether the tenant is listed, whole, by its secret, which fronts have as well then.
     fn lists(&self) -> bool {
         let secrets = self.home.secrets().expect("read");
-        assert_eq!(self.front.secrets().expect("read"), secrets);
+        let front = self.front();
+        assert_eq!(front.secrets().expect("read"), secrets);
+        front.look_again().expect("read");
         assert_eq!(
-            self.front.later_secret(&tenant()).expect("read"),
+            front.secret(&tenant()).expect("read"),
             secrets.get(&tenant()).cloned()
         );
-        assert!(self.front.keys(&tenant()).is_err(), "a front opens no catalog");
+        assert!(front.keys(&tenant()).is_err(), "a front opens no catalog");
         let mut read = self.cluster.heads(&secrets).expect("read");
         read.remove(&tenant()).is_some_and(|told| told.is_ok())
     }
@@ -367,4 +377,24 @@ fn a_front_looks_often_at_first_and_then_at_intervals() {
         assert!(look.take(start + LOOK_EVERY * 1_000));
     }
     assert!(!look.take(start + LOOK_EVERY * 1_000), "no more than at first");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_unknown_to_a_front_that_may_not_look_is_not_told_of_as_missing() {
+    let Some(shared) = Shared::new() else { return };
+    let one = shared.node("one");
+    let heads = |front: CatalogSecrets| ClusterHeads::new(Arc::clone(&one.cluster), Arc::new(front));
+    let many: BTreeSet<TenantId> = (0..50)
+        .map(|n| format!("none-{n}").parse().expect("an id"))
+        .collect();
+    let front = one.front();
+    for _ in 1..LOOKS_MAX {
+        front.look_again().expect("not too often yet");
+    }
+    let front = heads(front);
+    // One look for all of them, and it was the last one for now.
+    assert!(front.read(&many).await.expect("read").is_empty());
+    let told = front.read(&many).await.expect("read");
+    assert!(told.len() == many.len() && told.values().all(Result::is_err));
+    assert!(heads(one.front()).read(&many).await.expect("read").is_empty());
 }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::seat::Seat;
 use self::waits::ERASURE_WAIT_MAX;
+use super::cluster_home::ClusterHome;
 use super::convert;
 use super::import::{blocking, progress_of};
 use super::node::{
@@ -26,7 +27,6 @@ use super::node::{
     Imported, Node, NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef, TransformChange, UsagePage,
     UsageQuery,
 };
-use super::on_cluster::TenantHome;
 use super::parts::PartsNode;
 use super::parts::on_cluster::OnCluster;
 use super::parts::on_cluster::opened::Opened;
@@ -59,7 +59,7 @@ pub struct MemberParts {
     /// The catalogs and segments.
     pub cluster: OnCluster,
     /// Whoever makes tenants and removes them.
-    pub home: Arc<dyn TenantHome>,
+    pub home: Arc<ClusterHome>,
     /// What searches, of the same `parts`.
     pub engine: Engine,
 }
@@ -396,7 +396,7 @@ impl Node for MemberNode {
     async fn due(&self, tenant: &TenantId, due: Due, limit: usize) -> Result<Vec<SubjectId>, NodeError> {
         self.read(
             tenant,
-            move |opened| opened.catalog.due(&due, limit),
+            move |opened| opened.catalog.due(due, limit),
             Vec::is_empty,
         )
         .await

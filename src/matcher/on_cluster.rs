@@ -14,7 +14,6 @@ use crate::keys::epochs::Epochs;
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
-use crate::model::tenant::TenantSpec;
 use crate::storage::cluster::{Cluster, GalleryReading};
 use crate::storage::error::StorageError;
 
@@ -37,19 +36,10 @@ pub trait Keyholder: Send + Sync + 'static {
     fn secrets(&self) -> Result<BTreeMap<TenantId, SecretKey>, StorageError>;
     /// The catalog's secret of one; `None` where there is none.
     fn secret(&self, tenant: &TenantId) -> Result<Option<SecretKey>, StorageError>;
-    /// The same after a look at where it is kept, since what was there before does not fit: the tenant may have been made anew.
-    fn later_secret(&self, tenant: &TenantId) -> Result<Option<SecretKey>, StorageError>;
+    /// Looks where secrets are kept, since one that [`Keyholder::secret`] gave does not fit, or there was none: the tenant may have been made, or made anew. An error where it can't look now.
+    fn look_again(&self) -> Result<(), StorageError>;
     /// All keys of one.
     fn keys(&self, tenant: &TenantId) -> Result<TenantKeys, StorageError>;
-}
-
-/// Whoever has the tenants of a cluster: their keys, and what engines have of them.
-pub trait TenantHome: Keyholder {
-    /// Makes a tenant, of which there is nothing before: its keys, and its row. One that is there is [`StorageError::TenantExists`]; what a making that was cut off left is taken up, or removed.
-    fn create(&self, spec: &TenantSpec) -> Result<(), StorageError>;
-    /// Removes a tenant for good: noted first, then its rows, so that nothing can be listed any more, then its objects, then its keys. Where it is cut off it is done again; one of which there is
-    /// nothing is [`StorageError::TenantUnknown`].
-    fn remove(&self, tenant: &TenantId) -> Result<(), StorageError>;
 }
 
 /// The heads of galleries, for a front.
@@ -94,29 +84,32 @@ fn read(
             ))
         )
     };
-    let (mut later, mut faults) = (BTreeMap::new(), HashMap::new());
-    for tenant in tenants {
-        let known = secrets.get(tenant);
-        if known.is_some() && !misfits(read.get(tenant)) {
-            continue;
-        }
-        match keys.later_secret(tenant) {
-            Ok(Some(secret)) if known != Some(&secret) => {
-                later.insert(tenant.clone(), secret);
-            }
-            // It may be there.
-            Err(error) if known.is_none() => {
-                faults.insert(tenant.clone(), Err(unreadable(&error)));
-            }
-            Ok(_) | Err(_) => {}
+    let is_doubtful = |tenant: &&TenantId| !secrets.contains_key(*tenant) || misfits(read.get(*tenant));
+    let doubtful: Vec<&TenantId> = tenants.iter().filter(is_doubtful).collect();
+    if doubtful.is_empty() {
+        return Ok(of_front(read));
+    }
+    if let Err(error) = keys.look_again() {
+        let mut told = of_front(read);
+        // Those without a secret may be there.
+        let unknown = doubtful
+            .into_iter()
+            .filter(|tenant| !secrets.contains_key(*tenant));
+        told.extend(unknown.map(|tenant| (tenant.clone(), Err(unreadable(&error)))));
+        return Ok(told);
+    }
+    let mut later = BTreeMap::new();
+    for tenant in doubtful {
+        if let Some(secret) = keys.secret(tenant)?
+            && secrets.get(tenant) != Some(&secret)
+        {
+            later.insert(tenant.clone(), secret);
         }
     }
     if !later.is_empty() {
         read.extend(cluster.heads(&later)?);
     }
-    let mut told = of_front(read);
-    told.extend(faults);
-    Ok(told)
+    Ok(of_front(read))
 }
 
 /// The register of nodes, for a front.

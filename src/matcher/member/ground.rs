@@ -1,6 +1,6 @@
-//! For tests: what nodes of a cluster stand on (a database, a store that is a directory, and whoever has the tenants), and a front that asks them. Checks nothing.
+//! For tests: what nodes of a cluster stand on (a database, and a store that is a directory), and a front that asks them. Checks nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,126 +13,34 @@ use crate::cluster::followers::Write as Waiting;
 use crate::cluster::members::{Life, Suspect};
 use crate::cluster::placement::NodeId;
 use crate::engine::{BackendChoice, Engine, EngineConfig, LockMemory};
-use crate::keys::cells::INCARNATION_LEN;
-use crate::keys::epochs::EpochKeys;
-use crate::keys::receipt::ReceiptSigner;
+use crate::keys::keyring::Keyring;
 use crate::keys::secret::SecretKey;
+use crate::matcher::cluster_home::{CatalogSecrets, ClusterHome};
 use crate::matcher::fixture::{palm, tenant, transform};
 use crate::matcher::node::{Erasure, NodeError, SearchQuery, SubjectRef};
-use crate::matcher::on_cluster::{ClusterHeads, ClusterRegister, Keyholder, TenantHome, TenantKeys};
+use crate::matcher::on_cluster::{ClusterHeads, ClusterRegister};
 use crate::matcher::parts::on_cluster::OnCluster;
 use crate::matcher::parts::{PartsConfig, PartsNode};
 use crate::matcher::placed::node::PlacedNode;
 use crate::matcher::placed::register::{Dial, Link};
-use crate::model::id::TenantId;
-use crate::model::tenant::TenantSpec;
 use crate::storage::cluster::segments::Segments;
 use crate::storage::cluster::{Cluster, Standing};
 use crate::storage::database::testing::{Server, connect};
-use crate::storage::error::StorageError;
 use crate::storage::objects::config::ObjectStoreConfig;
+use crate::storage::objects::text::{CATALOG_KEYRING, MATCH_KEYRING, open_keyring};
 use crate::storage::objects::{CacheConfig, ObjectStore, Objects};
 
 const REPLICAS: usize = 2;
 /// Whoever fences, registered as a node that owns nothing.
 const WATCHER: NodeId = NodeId(1_000);
 
-/// Whoever has the tenants: keys in memory, and those of epochs in a directory that all nodes have.
-pub(super) struct Home {
-    dir: TempDir,
-    server: &'static Server,
-    address: String,
-    cluster: Arc<Cluster>,
-    keys: Mutex<BTreeMap<TenantId, TenantKeys>>,
-    made: AtomicU64,
-}
-
-impl Keyholder for Home {
-    fn secrets(&self) -> Result<BTreeMap<TenantId, SecretKey>, StorageError> {
-        let keys = self.keys.lock();
-        Ok(keys
-            .iter()
-            .map(|(id, keys)| (id.clone(), keys.secret.clone()))
-            .collect())
-    }
-
-    fn secret(&self, tenant: &TenantId) -> Result<Option<SecretKey>, StorageError> {
-        Ok(self.keys.lock().get(tenant).map(|keys| keys.secret.clone()))
-    }
-
-    fn later_secret(&self, tenant: &TenantId) -> Result<Option<SecretKey>, StorageError> {
-        self.secret(tenant)
-    }
-
-    fn keys(&self, tenant: &TenantId) -> Result<TenantKeys, StorageError> {
-        let keys = self.keys.lock().get(tenant).cloned();
-        keys.ok_or_else(|| StorageError::TenantUnknown(tenant.clone()))
-    }
-}
-
-impl TenantHome for Home {
-    fn create(&self, spec: &TenantSpec) -> Result<(), StorageError> {
-        let mut keys = self.keys.lock();
-        if keys.contains_key(&spec.id) {
-            return Err(StorageError::TenantExists(spec.id.clone()));
-        }
-        let number = self.made.fetch_add(1, Ordering::SeqCst) + 1;
-        let data_key = SecretKey::random();
-        let incarnation = [u8::try_from(number).expect("few"); INCARNATION_LEN];
-        let path = self.dir.path().join(format!("epochs-{number}"));
-        let made = TenantKeys {
-            secret: SecretKey::random(),
-            epochs: Arc::new(EpochKeys::create(&path, &data_key, incarnation)?),
-            data_key,
-            signer: ReceiptSigner::new(&SecretKey::from_bytes([3; 32])),
-        };
-        self.cluster.create(spec, &made.secret, &incarnation)?;
-        keys.insert(spec.id.clone(), made);
-        Ok(())
-    }
-
-    fn remove(&self, tenant: &TenantId) -> Result<(), StorageError> {
-        let mut keys = self.keys.lock();
-        if !keys.contains_key(tenant) {
-            return Err(StorageError::TenantUnknown(tenant.clone()));
-        }
-        let number = format!("SELECT tenant FROM tenant WHERE name = '{tenant}'");
-        let number = self.server.sql(&self.address, &number);
-        let tables = [
-            "follower",
-            "change",
-            "warming",
-            "tombstone",
-            "erasure",
-            "pending",
-            "reference",
-            "link",
-            "subject",
-            "segment",
-            "usage",
-            "checkpoint",
-            "request",
-            "tenant",
-        ];
-        let deletes = tables.map(|table| format!("DELETE FROM {table} WHERE tenant = {number};"));
-        self.server.sql(&self.address, &deletes.concat());
-        keys.remove(tenant);
-        Ok(())
-    }
-}
-
-impl Home {
-    pub(super) fn tenants(&self) -> usize {
-        self.keys.lock().len()
-    }
-}
-
 type Members = Arc<Mutex<HashMap<NodeId, Arc<MemberNode>>>>;
 
 /// A database and a store, the nodes on them, and a front.
 pub(super) struct Ground {
     pub(super) front: PlacedNode,
-    pub(super) home: Arc<Home>,
+    dir: TempDir,
+    address: String,
     store: ObjectStore,
     cluster: Arc<Cluster>,
     standing: Standing,
@@ -169,23 +77,17 @@ impl Ground {
             let url = format!("file://{}", dir.path().join("store").display());
             let store = ObjectStore::connect(&ObjectStoreConfig::new(&url)).expect("a directory");
             store.probe().expect("writable");
-            let home = Home {
-                dir,
-                server,
-                address,
-                cluster: Arc::clone(&cluster),
-                keys: Mutex::default(),
-                made: AtomicU64::new(0),
-            };
-            Some((Arc::new(home), store, cluster, standing))
+            let secrets = CatalogSecrets::new(keyring(&store, CATALOG_KEYRING, false));
+            Some((dir, address, store, secrets, cluster, standing))
         });
-        let (home, store, cluster, standing) = ground.await.expect("it ends")?;
+        let (dir, address, store, secrets, cluster, standing) = ground.await.expect("it ends")?;
         let members = Members::default();
-        let heads = ClusterHeads::new(Arc::clone(&cluster), Arc::clone(&home) as _);
+        let heads = ClusterHeads::new(Arc::clone(&cluster), Arc::new(secrets));
         let register = ClusterRegister::new(Arc::clone(&cluster));
         Some(Self {
             front: PlacedNode::new(heads, register, Dialled(Arc::clone(&members)), REPLICAS),
-            home,
+            dir,
+            address,
             store,
             cluster,
             standing,
@@ -198,9 +100,9 @@ impl Ground {
     pub(super) async fn join(&self, number: u128) -> Arc<MemberNode> {
         let id = NodeId(number);
         let cache = self.caches.fetch_add(1, Ordering::Relaxed);
-        let path = |of: &str| self.home.dir.path().join(format!("node-{cache}-{of}"));
+        let path = |of: &str| self.dir.path().join(format!("node-{cache}-{of}"));
         let (address, store, cache, staging) = (
-            self.home.address.clone(),
+            self.address.clone(),
             self.store.clone(),
             path("cache"),
             path("staging"),
@@ -213,12 +115,26 @@ impl Ground {
             };
             let objects = Objects::of(store, &cache).expect("opened");
             let segments = Segments::open(&objects, staging).expect("opened");
-            let cluster = Cluster::new(&connect(&address), REPLICAS).expect("there are tables");
-            (cluster, segments)
+            let database = connect(&address);
+            let cluster = Arc::new(Cluster::new(&database, REPLICAS).expect("there are tables"));
+            let has_tenants = !database.tenants().expect("read").is_empty();
+            let keyring = |name| keyring(objects.store(), name, has_tenants);
+            let home = ClusterHome::new(
+                keyring(MATCH_KEYRING),
+                keyring(CATALOG_KEYRING),
+                Arc::clone(&cluster),
+                &database,
+                &objects,
+            );
+            (cluster, segments, Arc::new(home))
         });
-        let (cluster, segments) = opened.await.expect("it ends");
-        let home = Arc::clone(&self.home);
-        let cluster = OnCluster::new(Arc::new(cluster), Arc::new(segments), home, id.to_string());
+        let (cluster, segments, home) = opened.await.expect("it ends");
+        let cluster = OnCluster::new(
+            cluster,
+            Arc::new(segments),
+            Arc::clone(&home) as _,
+            id.to_string(),
+        );
         let engine = Engine::start(EngineConfig {
             backend: BackendChoice::Cpu,
             threads: 1,
@@ -239,7 +155,7 @@ impl Ground {
             id,
             parts: Arc::new(parts.expect("started")),
             cluster,
-            home: Arc::clone(&self.home) as _,
+            home,
             engine,
         }));
         self.members.lock().insert(id, Arc::clone(&node));
@@ -331,6 +247,12 @@ impl Ground {
         let node = self.member(1);
         tokio::task::block_in_place(|| node.shared.of.cluster.catalog(&tenant()).expect("there"))
     }
+}
+
+/// One of the keyrings that all nodes share.
+fn keyring(store: &ObjectStore, name: &str, has_tenants: bool) -> Arc<Keyring> {
+    let kek = SecretKey::from_bytes([9; 32]);
+    Arc::new(open_keyring(store, name, &kek, has_tenants).expect("opened"))
 }
 
 /// Waits for something that is to come.

@@ -109,7 +109,7 @@ impl Copies {
     }
 
     /// What was put is not this process's to list any more, and may be listed already. Its copy goes; where it is listed it is fetched again.
-    pub fn give_up(&self, key: &ObjectKey) {
+    pub(super) fn give_up(&self, key: &ObjectKey) {
         self.settle(key);
         if let Err(error) = self.cache.let_go(key) {
             tracing::warn!(object = %key, %error, "a copy can't be destroyed; a later round tries again");

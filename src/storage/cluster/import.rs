@@ -6,7 +6,7 @@ use ulid::Ulid;
 
 use super::SharedCatalog;
 use super::segments::{SegmentKeys, Segments};
-use crate::model::id::{RequestId, SubjectId};
+use crate::model::id::SubjectId;
 use crate::storage::catalog::import::ImportedRows;
 use crate::storage::error::StorageError;
 use crate::storage::import::{ImportStart, Importer, Target};
@@ -38,11 +38,6 @@ pub fn import(
         keys,
     };
     Ok(ImportStart::New(Importer::new(Box::new(target), header, erasure)))
-}
-
-/// The answer to an import, for as long as it is remembered; `None` for one that was not done.
-pub fn imported(catalog: &SharedCatalog, request: &RequestId) -> Result<Option<ImportAnswer>, StorageError> {
-    catalog.imported(request, None)
 }
 
 impl Target for InCluster {

@@ -209,7 +209,7 @@ impl Segments {
     }
 
     /// It is not known whether an object that was put is listed: there is no copy of it here from now on.
-    pub(in crate::storage) fn give_up(&self, keys: &SegmentKeys, ulid: Ulid) {
+    pub fn give_up(&self, keys: &SegmentKeys, ulid: Ulid) {
         self.copies.give_up(&keys.key(ulid));
     }
 

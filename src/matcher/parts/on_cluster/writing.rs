@@ -137,9 +137,8 @@ impl OneGallery {
 impl Shared {
     /// A registration or edition is over, by which something was put. What of it is not listed never will be; what is listed is fetched again.
     pub(super) fn leave_loose(&self, former: &Opened) {
-        let copies = self.segments.copies();
         for (ulid, writing) in std::mem::take(&mut *former.loose.lock()) {
-            copies.give_up(&former.keys.key(ulid));
+            self.segments.give_up(&former.keys, ulid);
             drop(writing);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio_postgres::Row;
 use ulid::Ulid;
 
 use super::Tenant;
@@ -18,7 +19,7 @@ use crate::storage::catalog::request::{self, Method};
 use crate::storage::catalog::seam::Flushed;
 use crate::storage::catalog::segments::{SegmentEntry, Tombstone};
 use crate::storage::catalog::tables::StoredRequest;
-use crate::storage::database::transaction::{Transaction, statement};
+use crate::storage::database::transaction::{Statement, Transaction, statement};
 use crate::storage::error::{StorageError, WriteError};
 use crate::storage::place::{RowId, SEGMENT_ROWS_MAX};
 use crate::storage::segment::writer::WrittenSegment;
@@ -280,9 +281,18 @@ impl Tenant {
         if segments.is_empty() {
             return Ok(BTreeMap::new());
         }
+        self.entries_of(&transaction.query(self.these(segments))?)
+    }
+
+    /// Selects these segments.
+    pub(super) fn these(&self, segments: &BTreeSet<u32>) -> Statement {
         let numbers: Vec<i64> = segments.iter().map(|number| i64::from(*number)).collect();
         let sql = select!(segment, "FROM segment WHERE tenant = $1 AND number = ANY($2)");
-        let rows = transaction.query(statement!(sql, self.number, numbers))?;
+        statement!(sql, self.number, numbers)
+    }
+
+    /// Segments by number, of their rows.
+    pub(super) fn entries_of(&self, rows: &[Row]) -> Result<BTreeMap<u32, SegmentEntry>, StorageError> {
         let entries = rows.iter().map(|row| {
             let (entry, _) = self.segment_row(row)?;
             Ok((entry.number, entry))

@@ -11,6 +11,7 @@ use crate::cluster::members::{Life, Suspect};
 use crate::cluster::placement::NodeId;
 use crate::cluster::view::Segment;
 use crate::keys::epochs::Epochs;
+use crate::storage::catalog::seam::ReadCatalog;
 use crate::storage::cluster::{Cluster, SegmentObject, SharedCatalog, Standing};
 use crate::storage::place::RowId;
 use crate::storage::write::Committed;
@@ -467,4 +468,29 @@ fn nodes_that_forget_copies_end_one_epoch_each_and_lose_nothing() {
     assert_eq!(one.fresh().len(), 1);
     one.enroll("s2");
     assert_eq!(other.fresh().len(), 2);
+}
+
+#[test]
+fn nobody_is_due_by_a_clock_that_is_ahead_and_no_page_is_too_large() {
+    let Some(nodes) = Nodes::new() else { return };
+    let one = nodes.node(1);
+    one.enroll("s1");
+    let due = |as_of| Due {
+        retention: Retention {
+            idle_days_max: Some(1),
+            consent_end: false,
+        },
+        as_of,
+    };
+    let by_catalog = one
+        .catalog
+        .reader
+        .due(&due(Timestamp(i64::MAX)), 9)
+        .expect("read");
+    assert_eq!(by_catalog.len(), 1, "by that clock it is");
+    let found = one.catalog.due(due(Timestamp(i64::MAX)), 9).expect("read");
+    assert!(found.is_empty(), "{found:?}");
+    let (events, next) = one.catalog.usage(None, None, usize::MAX).expect("read");
+    // The enrolment.
+    assert!(events.len() == 1 && next.is_none());
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio_postgres::Row;
+
 use super::{SegmentObject, SharedCatalog};
 use crate::cluster::followers::Write as Waiting;
 use crate::cluster::placement::NodeId;
@@ -9,21 +11,20 @@ use crate::model::id::SubjectId;
 use crate::model::retention::Due;
 use crate::model::subject::SubjectRecord;
 use crate::model::tenant::TenantSpec;
+use crate::model::timestamp::Timestamp;
 use crate::model::usage::UsageEvent;
 use crate::storage::catalog::erase::Trace;
-use crate::storage::catalog::postgres::rows::select;
 use crate::storage::catalog::seam::ReadCatalog;
 use crate::storage::catalog::segments::{Located, SegmentEntry};
 use crate::storage::cluster::segments::{SegmentKeys, Segments};
-use crate::storage::database::transaction::statement;
 use crate::storage::error::StorageError;
 use crate::storage::objects::error::ObjectError;
 use crate::storage::place::{Place, StoredRow};
+use crate::storage::read::USAGE_PAGE_MAX;
 use crate::storage::write::{EraseAnswer, EraseWrite, SubjectKey};
 
 /// How often the rows of an erasure are read ahead whose segments are exchanged meanwhile.
 const READINGS_MAX: usize = 3;
-const OBJECTS: &str = select!(segment, "FROM segment WHERE tenant = $1 AND number = ANY($2)");
 
 /// The rows of a subject, or where they are.
 #[derive(Default)]
@@ -60,19 +61,19 @@ impl SharedCatalog {
         self.reader.subject(key)
     }
 
-    /// Up to `limit` events, of this subject alone where one is named, numbered below `before`, newest first, and what to ask for next; `None` on the last page.
+    /// Up to `limit` (1 to 1,000) events, of this subject alone where one is named, numbered below `before`, newest first, and what to ask for next; `None` on the last page.
     pub fn usage(
         &self,
         subject: Option<&SubjectId>,
         before: Option<u64>,
         limit: usize,
     ) -> Result<(Vec<UsageEvent>, Option<u64>), StorageError> {
-        self.reader.usage(subject, before, limit)
+        self.reader.usage(subject, before, limit.clamp(1, USAGE_PAGE_MAX))
     }
 
-    /// Up to `limit` subjects who are due, those first who have been for longest.
-    pub fn due(&self, due: &Due, limit: usize) -> Result<Vec<SubjectId>, StorageError> {
-        self.reader.due(due, limit)
+    /// Up to `limit` subjects who are due by this node's clock too, those first who have been for longest.
+    pub fn due(&self, due: Due, limit: usize) -> Result<Vec<SubjectId>, StorageError> {
+        self.reader.due(&due.no_later_than(Timestamp::now()), limit)
     }
 
     /// An erasure as it is now; `None` when the number was never given out.
@@ -97,14 +98,10 @@ impl SharedCatalog {
         if segments.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let numbers: Vec<i64> = segments.iter().map(|number| i64::from(*number)).collect();
-        let read = vec![statement!(OBJECTS, self.tenant.number, numbers)];
-        let rows = self.tenant.database.read(read)?.into_iter().flatten();
-        let objects = rows.map(|row| {
-            let (entry, _) = self.tenant.segment_row(&row)?;
-            Ok((entry.number, entry.into()))
-        });
-        objects.collect()
+        let rows = self.tenant.database.read(vec![self.tenant.these(segments)])?;
+        let rows: Vec<Row> = rows.into_iter().flatten().collect();
+        let entries = self.tenant.entries_of(&rows)?.into_iter();
+        Ok(entries.map(|(number, entry)| (number, entry.into())).collect())
     }
 
     /// The rows of a subject, or where they are; `None` when it is unknown.
