@@ -26,6 +26,7 @@ pub mod torture;
 
 use std::fmt::Display;
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a bench gives up with: it names the step that failed, for a person to read.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -44,4 +45,10 @@ pub fn exit(outcome: Result<(), Failure>) -> ExitCode {
 /// Says what is going on. Standard output is for results alone.
 pub fn progress(what: impl Display) {
     eprintln!("{what}");
+}
+
+/// A seed that is another one in each run.
+pub fn seed_by_clock() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(1, |since| u64::from(since.subsec_nanos()) ^ since.as_secs())
 }

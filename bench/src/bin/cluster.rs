@@ -12,7 +12,7 @@ use thenar_bench::cluster::load::Demand;
 use thenar_bench::cluster::programs::Lacking;
 use thenar_bench::cluster::run::{Plan, run};
 use thenar_bench::cluster::scale::scale;
-use thenar_bench::{Failure, exit, progress};
+use thenar_bench::{Failure, exit, progress, seed_by_clock};
 
 /// The exit code where a program is not installed that the bench needs.
 const LACKING: u8 = 3;
@@ -182,15 +182,10 @@ fn plan(options: &Options) -> Plan {
         },
         length: Duration::from_secs(options.seconds),
         all_faults: options.all_faults,
-        seed: options.seed.unwrap_or_else(clock),
+        seed: options.seed.unwrap_or_else(seed_by_clock),
     }
 }
 
 fn beside(name: &str) -> Result<PathBuf, Failure> {
     Ok(std::env::current_exe()?.with_file_name(name))
-}
-
-fn clock() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(1, |since| u64::from(since.subsec_nanos()) ^ since.as_secs())
 }

@@ -10,7 +10,7 @@ use thenar_bench::live::child::Site;
 use thenar_bench::torture::faults::Control;
 use thenar_bench::torture::power::Power;
 use thenar_bench::torture::run::{Plan, Run};
-use thenar_bench::{Failure, exit, progress};
+use thenar_bench::{Failure, exit, progress, seed_by_clock};
 
 /// The library that makes calls fail, beside this program.
 const LIBRARY: &str = "libthenar_faults.so";
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), Failure> {
-    let seed = options.seed.unwrap_or_else(clock);
+    let seed = options.seed.unwrap_or_else(seed_by_clock);
     let folder = match &options.folder {
         // As long as it lives, nothing else is named like it.
         Some(folder) => {
@@ -103,9 +103,4 @@ fn torture(options: &Options, seed: u64, folder: &Path) -> Result<(), Failure> {
     } else {
         Err("the server broke a promise; the lines that begin with VIOLATION say which".into())
     }
-}
-
-fn clock() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(1, |since| u64::from(since.subsec_nanos()) ^ since.as_secs())
 }

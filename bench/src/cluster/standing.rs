@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 /// The rule, for a person to read.
-pub const RULE: &str = "a call counts unless it overlaps a second in which the harness itself had taken away the database, all fronts, or as many nodes as \
-    there are replicas (from the blow until the part serves again; after the database is back at most 5 s more)";
+pub const RULE: &str = "a call counts unless it overlaps a second in which the harness itself had taken away the database, all fronts, as many nodes as \
+    there are replicas, or with a limit of the nodes' caches the object store (from the blow until the part serves again; after the database is back at most 5 s more)";
 
 /// A part of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

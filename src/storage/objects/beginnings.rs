@@ -1,6 +1,6 @@
 //! What puts to a directory left that were cut off: the driver begins an object under its name with a number behind it (`#1`), which no listing shows. Touches no object.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -38,8 +38,13 @@ pub(super) fn destroy_with_beginnings(path: &Path) -> Result<(), StorageError> {
     durable::destroy_file(path)
 }
 
-/// Destroys beginnings in a directory, of one object or of all.
+/// Destroys beginnings in a directory, of one object or of all. Whoever else does so, in whatever process, waits: only so what is not found any more is gone.
 fn destroy_beginnings(dir: &Path, of: Option<&str>) -> Result<(), StorageError> {
+    let locked = match File::open(dir) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(|e| StorageError::io("open", dir, e))?,
+    };
+    locked.lock().map_err(|e| StorageError::io("lock", dir, e))?;
     for name in names(dir)? {
         let Some((object, number)) = name.split_once('#') else {
             continue;
