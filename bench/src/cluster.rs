@@ -22,3 +22,5 @@ pub mod store;
 pub mod striker;
 pub mod tally;
 pub mod verdict;
+pub mod wire;
+pub mod wires;

@@ -161,3 +161,7 @@ mod lagging_tests;
 #[cfg(test)]
 #[path = "placed/random_tests.rs"]
 mod random_tests;
+
+#[cfg(test)]
+#[path = "placed/slow_tests.rs"]
+mod slow_tests;

@@ -12,7 +12,7 @@ use crate::model::decision::CANDIDATES_MAX;
 use crate::model::reject::Rejected;
 
 /// A reading of the head, and a refusal.
-const LOOK: Duration = Duration::from_millis(1);
+pub(super) const LOOK: Duration = Duration::from_millis(1);
 
 pub(super) fn unreachable() -> NodeError {
     NodeError::NodeUnavailable {
@@ -36,7 +36,7 @@ pub(super) fn pair() -> (World, usize, usize) {
     (world, owners[0], owners[1])
 }
 
-fn drain(world: &World) {
+pub(super) fn drain(world: &World) {
     while world.asker.budget.spend(1) {}
 }
 

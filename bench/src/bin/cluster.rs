@@ -18,7 +18,7 @@ use thenar_bench::{Failure, exit, progress, seed_by_clock};
 const LACKING: u8 = 3;
 
 /// Starts PostgreSQL, an S3 server (moto), match nodes and fronts on this machine. While callers of two tenants enrol, identify and erase through all fronts, nodes and
-/// fronts are killed, stopped and drained, and database and store go away, at random. Everybody acknowledged has to be found at once and at the end, nobody erased may be.
+/// fronts are killed, stopped, drained, cut off and slowed down, and database and store go away or answer badly, at random. Everybody acknowledged has to be found at once and at the end, nobody erased may be.
 #[derive(Debug, Parser)]
 #[command(name = "bench/cluster")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -71,6 +71,9 @@ struct Options {
     /// Hit as many nodes at once as there are, not only as many as parts can do without.
     #[arg(long)]
     all_faults: bool,
+    /// A fault by its name in the report, "node slow" say: only those that are named happen.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
     /// No faults: two nodes are joined by a third one, and what it takes over is told.
     #[arg(long, conflicts_with_all = ["alone", "all_faults"])]
     grow: bool,
@@ -170,6 +173,7 @@ fn plan(options: &Options) -> Plan {
             cache_mib: options.cache_mib,
             is_directory_store: options.directory_store,
             is_alone: options.alone,
+            is_wired: !options.grow && !options.scale,
             is_pinned: false,
             log: options.log.clone(),
         },
@@ -182,6 +186,7 @@ fn plan(options: &Options) -> Plan {
         },
         length: Duration::from_secs(options.seconds),
         all_faults: options.all_faults,
+        only: options.only.clone(),
         seed: options.seed.unwrap_or_else(seed_by_clock),
     }
 }

@@ -8,15 +8,17 @@ use thenar::client::{Client, Credentials};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::postgres::Postgres;
-use super::processes::{Kind, Tier};
+use super::processes::{Kind, Place, Tier, free_address};
 use super::programs;
 use super::settings::Common;
 use super::store::Store;
+use super::wires::Wires;
 use crate::live::calls;
 use crate::{Failure, progress};
 
 /// How large, and over what.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Size {
     /// Match nodes.
     pub nodes: usize,
@@ -32,6 +34,8 @@ pub struct Size {
     pub is_directory_store: bool,
     /// No cluster: one match node and its front, over the same database and store. What a cluster is compared with, and what the bench itself is tried on.
     pub is_alone: bool,
+    /// Whether processes are joined by wires that can be cut.
+    pub is_wired: bool,
     /// Each node has a core of its own, by its number, as far as there are cores.
     pub is_pinned: bool,
     /// Filter of the logs.
@@ -45,11 +49,13 @@ pub struct Deployment {
     addresses: Vec<String>,
     node_metrics: Vec<String>,
     front_metrics: Vec<String>,
-    administrator: Credentials,
+    node_wires: Vec<Wires>,
+    front_wires: Vec<Wires>,
     database: Arc<Postgres>,
     store: Store,
     common: Common,
     size: Size,
+    clock_library: Option<PathBuf>,
     folder: PathBuf,
     thenar: PathBuf,
 }
@@ -60,12 +66,10 @@ impl Deployment {
         if size.is_alone && (size.nodes, size.fronts) != (1, 1) {
             return Err("without a cluster there are one node and one front: --nodes 1 --fronts 1".into());
         }
-        let (node_kind, front_kind) = if size.is_alone {
-            (Kind::SingleNode, Kind::SingleFront)
-        } else {
-            (Kind::Node, Kind::Front)
-        };
         let database = Arc::new(Postgres::start(&programs::postgres()?)?);
+        if size.is_wired {
+            database.add_standby()?;
+        }
         let store = if size.is_directory_store {
             Store::directory(folder)?
         } else {
@@ -74,37 +78,39 @@ impl Deployment {
         let common = Common {
             replicas: size.replicas,
             catalog: database.address(),
-            objects: store.settings(),
+            objects: store.settings(None),
             flush_rows: size.flush_rows,
             cache_mib: size.cache_mib,
             log: size.log.clone(),
         };
-        let cores = size.is_pinned.then_some("0");
-        let first = Tier::make((folder, thenar), (node_kind, "node-1"), &common, None, cores)?;
-        migrate(thenar, &first.configuration())?;
         let mut deployment = Self {
-            administrator: first.site().credentials("/admin/bench")?,
             fronts: Vec::new(),
-            node_metrics: vec![first.metrics.clone()],
-            front_metrics: Vec::new(),
-            nodes: vec![Mutex::new(first)],
+            nodes: Vec::new(),
             addresses: Vec::new(),
+            node_metrics: Vec::new(),
+            front_metrics: Vec::new(),
+            node_wires: Vec::new(),
+            front_wires: Vec::new(),
             database,
             store,
             common,
+            clock_library: programs::faketime().filter(|_| size.is_wired),
             folder: folder.to_owned(),
             thenar: thenar.to_owned(),
             size,
         };
-        for _ in 1..deployment.size.nodes {
+        if deployment.size.is_wired && !deployment.has_clocks() {
+            progress(
+                "SKIPPED: no clock is set: libfaketime is not installed (apt-get install libfaketime, or FAKETIME_LIBRARY names it)",
+            );
+        }
+        for _ in 0..deployment.size.nodes {
             deployment.make_node().await?;
         }
-        for number in 1..=deployment.size.fronts {
-            let name = format!("front-{number}");
-            let front = deployment.make(front_kind, &name, None).await?;
-            deployment.addresses.push(front.address.clone());
-            deployment.front_metrics.push(front.metrics.clone());
-            deployment.fronts.push(Mutex::new(front));
+        let first = deployment.node(0).await.configuration();
+        migrate(thenar, &first)?;
+        for _ in 0..deployment.size.fronts {
+            deployment.make_front().await?;
         }
         for tier in deployment.nodes.iter().chain(&deployment.fronts) {
             tier.lock().await.spawn()?;
@@ -134,24 +140,73 @@ impl Deployment {
     async fn make_node(&mut self) -> Result<(), Failure> {
         let number = self.nodes.len();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let core = (number % cores).to_string();
-        let core = self.size.is_pinned.then_some(core.as_str());
-        let name = node_name(number);
-        let node = self.make(Kind::Node, &name, core).await?;
+        let kind = if self.size.is_alone {
+            Kind::SingleNode
+        } else {
+            Kind::Node
+        };
+        let cores = self.size.is_pinned.then(|| (number % cores).to_string());
+        let (node, wires) = self.make(kind, &node_name(number), cores).await?;
         self.node_metrics.push(node.metrics.clone());
         self.nodes.push(Mutex::new(node));
+        self.node_wires.extend(wires);
         Ok(())
     }
 
-    async fn make(&self, kind: Kind, name: &str, core: Option<&str>) -> Result<Tier, Failure> {
-        let home = self.nodes.first().expect("the first node").lock().await;
+    async fn make_front(&mut self) -> Result<(), Failure> {
+        let kind = if self.size.is_alone {
+            Kind::SingleFront
+        } else {
+            Kind::Front
+        };
+        let name = format!("front-{}", self.fronts.len() + 1);
+        let (front, wires) = self.make(kind, &name, None).await?;
+        self.addresses.push(front.address.clone());
+        self.front_metrics.push(front.metrics.clone());
+        self.fronts.push(Mutex::new(front));
+        self.front_wires.extend(wires);
+        Ok(())
+    }
+
+    async fn make(
+        &self,
+        kind: Kind,
+        name: &str,
+        cores: Option<String>,
+    ) -> Result<(Tier, Option<Wires>), Failure> {
+        let mut place = Place {
+            address: free_address()?,
+            advertised: None,
+            cores,
+            clock_library: self.clock_library.clone(),
+        };
+        let mut common = self.common.clone();
+        let mut wires = None;
+        if self.size.is_wired {
+            let listens = matches!(kind, Kind::Node | Kind::SingleNode).then_some(place.address.as_str());
+            let laid = Wires::lay(name, &self.database, &self.store, listens).await?;
+            common.catalog.clone_from(&laid.catalog);
+            common.objects.clone_from(&laid.objects);
+            place.advertised.clone_from(&laid.advertised);
+            wires = Some(laid);
+        }
+        let home = match self.nodes.first() {
+            Some(home) => Some(home.lock().await),
+            None => None,
+        };
         let at = (self.folder.as_path(), self.thenar.as_path());
-        Tier::make(at, (kind, name), &self.common, Some(&home), core)
+        let tier = Tier::make(at, (kind, name), &common, home.as_deref(), &place)?;
+        Ok((tier, wires))
     }
 
     /// How many nodes there are.
     pub fn nodes(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// Whether clocks of processes can be set.
+    pub fn has_clocks(&self) -> bool {
+        self.clock_library.is_some()
     }
 
     /// How many fronts there are.
@@ -171,6 +226,21 @@ impl Deployment {
             .expect("there is such a front")
             .lock()
             .await
+    }
+
+    /// The wires of a node, where there are any.
+    pub fn node_wires(&self, number: usize) -> Option<&Wires> {
+        self.node_wires.get(number)
+    }
+
+    /// Those of a front.
+    pub fn front_wires(&self, number: usize) -> Option<&Wires> {
+        self.front_wires.get(number)
+    }
+
+    /// Those of everybody.
+    pub fn wires(&self) -> impl Iterator<Item = &Wires> {
+        self.node_wires.iter().chain(&self.front_wires)
     }
 
     /// The database.
@@ -221,7 +291,8 @@ impl Deployment {
     /// Connects to the first front as the administrator.
     pub async fn administrator(&self) -> Result<Client, Failure> {
         let address = self.addresses.first().ok_or("there is no front")?;
-        Ok(calls::connect(address, &self.administrator).await?)
+        let administrator = self.credentials("/admin/bench").await?;
+        Ok(calls::connect(address, &administrator).await?)
     }
 
     /// Waits until everybody serves.

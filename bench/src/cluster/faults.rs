@@ -12,7 +12,7 @@ const AWAY_MS_MAX: u64 = 26_000;
 const MIDDLE_MS_MAX: u64 = 9_000;
 /// Longest short time.
 const SHORT_MS_MAX: u64 = 3_000;
-/// Longest time without the object store.
+/// Longest time without the object store, or with one that answers badly.
 const STORE_MS_MAX: u64 = 8_000;
 /// Shortest and longest rest between two faults of a lane, in milliseconds. Who was hit has to be an owner for all fronts again.
 const REST_MS: [u64; 2] = [3_000, 7_000];
@@ -28,16 +28,38 @@ pub enum Fault {
     NodePaused(usize),
     /// SIGTERM, the end that follows from it, and a new start.
     NodeDrained(usize),
+    /// Its clock is so many seconds wrong.
+    NodeClock(usize, i32),
+    /// What it sends arrives nowhere, and nothing reaches it.
+    NodeCutOff(usize),
+    /// Fronts don't reach it; it reaches database and store, and so is never fenced.
+    NodeUnreachable(usize),
+    /// It does not reach the database; fronts reach it.
+    NodeWithoutDatabase(usize),
+    /// Whatever it sends or receives takes long.
+    NodeSlow(usize),
     /// SIGKILL, and a new start.
     FrontKilled(usize),
     /// SIGTERM, the end that follows from it, and a new start.
     FrontDrained(usize),
+    /// It does not reach the database; it reaches nodes and store, and callers reach it.
+    FrontWithoutDatabase(usize),
     /// Its transactions are rolled back, and it starts again.
     DatabaseRestarted,
     /// It ends as by a loss of power, and starts again.
     DatabaseKilled,
+    /// It ends as by a loss of power for good, and its standby takes its place.
+    DatabaseFailedOver,
     /// SIGSTOP, then SIGCONT.
     StorePaused,
+    /// Whatever it is asked takes long.
+    StoreSlow,
+    /// It refuses some requests and ends the connections of others.
+    StoreBusy,
+    /// Some of its answers end in their middle.
+    StoreBroken,
+    /// Some objects come with a bit that is another one.
+    StoreWrong,
 }
 
 impl Fault {
@@ -47,11 +69,22 @@ impl Fault {
             Self::NodeKilled(_) => "node killed",
             Self::NodePaused(_) => "node paused",
             Self::NodeDrained(_) => "node drained",
+            Self::NodeClock(..) => "node's clock wrong",
+            Self::NodeCutOff(_) => "node cut off",
+            Self::NodeUnreachable(_) => "node unreachable",
+            Self::NodeWithoutDatabase(_) => "node without database",
+            Self::NodeSlow(_) => "node slow",
             Self::FrontKilled(_) => "front killed",
             Self::FrontDrained(_) => "front drained",
+            Self::FrontWithoutDatabase(_) => "front without database",
             Self::DatabaseRestarted => "database restarted",
+            Self::DatabaseFailedOver => "database failed over",
             Self::DatabaseKilled => "database killed",
             Self::StorePaused => "store paused",
+            Self::StoreSlow => "store slow",
+            Self::StoreBusy => "store busy",
+            Self::StoreBroken => "store broken",
+            Self::StoreWrong => "store wrong",
         }
     }
 }
@@ -67,13 +100,18 @@ pub struct Blow {
     pub again: Option<Duration>,
 }
 
-/// Something that happens to one of these nodes; `None` where there is none.
-pub fn of_nodes(nodes: &[usize], rng: &mut impl Rng) -> Option<Blow> {
+/// Something that happens to one of these nodes, whose clocks may be one of it; `None` where there is none.
+pub fn of_nodes(nodes: &[usize], has_clocks: bool, rng: &mut impl Rng) -> Option<Blow> {
     let node = *nodes.get(rng.random_range(0..nodes.len().max(1)))?;
-    let (fault, hold) = match rng.random_range(0..10) {
-        0..4 => (Fault::NodeKilled(node), away(rng)),
-        4..8 => (Fault::NodePaused(node), away(rng)),
-        _ => (Fault::NodeDrained(node), within(0, SHORT_MS_MAX, rng)),
+    let (fault, hold) = match rng.random_range(0..20) {
+        0..5 => (Fault::NodeKilled(node), away(rng)),
+        5..9 => (Fault::NodePaused(node), away(rng)),
+        9..12 => (Fault::NodeDrained(node), within(0, SHORT_MS_MAX, rng)),
+        12..15 => (Fault::NodeCutOff(node), away(rng)),
+        15..17 => (Fault::NodeUnreachable(node), away(rng)),
+        17 => (Fault::NodeWithoutDatabase(node), away(rng)),
+        18 if has_clocks => (Fault::NodeClock(node, clock(rng)), away(rng)),
+        _ => (Fault::NodeSlow(node), away(rng)),
     };
     let again = matches!(fault, Fault::NodeKilled(_)) && rng.random_bool(AGAIN);
     Some(Blow {
@@ -83,15 +121,21 @@ pub fn of_nodes(nodes: &[usize], rng: &mut impl Rng) -> Option<Blow> {
     })
 }
 
-/// Something that happens to a front, the database or the store, where that can be paused.
-pub fn of_others(fronts: usize, is_store_pausable: bool, rng: &mut impl Rng) -> Blow {
+/// Something that happens to a front, the database or the store, where that is a server.
+pub fn of_others(fronts: usize, is_store_server: bool, rng: &mut impl Rng) -> Blow {
     let front = rng.random_range(0..fronts.max(1));
-    let (fault, hold_max) = match rng.random_range(0..if is_store_pausable { 10 } else { 8 }) {
-        0..3 => (Fault::FrontKilled(front), SHORT_MS_MAX),
-        3 => (Fault::FrontDrained(front), SHORT_MS_MAX),
-        4..6 => (Fault::DatabaseRestarted, 0),
-        6..8 => (Fault::DatabaseKilled, SHORT_MS_MAX),
-        _ => (Fault::StorePaused, STORE_MS_MAX),
+    let (fault, hold_max) = match rng.random_range(0..if is_store_server { 17 } else { 11 }) {
+        0..2 => (Fault::FrontKilled(front), SHORT_MS_MAX),
+        2 => (Fault::FrontDrained(front), SHORT_MS_MAX),
+        3..5 => (Fault::FrontWithoutDatabase(front), STORE_MS_MAX),
+        5..7 => (Fault::DatabaseRestarted, 0),
+        7..9 => (Fault::DatabaseKilled, SHORT_MS_MAX),
+        9..11 => (Fault::DatabaseFailedOver, SHORT_MS_MAX),
+        11 => (Fault::StorePaused, STORE_MS_MAX),
+        12 => (Fault::StoreSlow, STORE_MS_MAX),
+        13 => (Fault::StoreBusy, STORE_MS_MAX),
+        14 => (Fault::StoreBroken, STORE_MS_MAX),
+        _ => (Fault::StoreWrong, STORE_MS_MAX),
     };
     Blow {
         fault,
@@ -113,6 +157,14 @@ fn away(rng: &mut impl Rng) -> Duration {
         5..7 => within(SHORT_MS_MAX, MIDDLE_MS_MAX, rng),
         _ => within(FENCED_MS, AWAY_MS_MAX, rng),
     }
+}
+
+/// How wrong a clock is, in seconds: an hour or two ahead, or half of one behind, so that certificates hold.
+fn clock(rng: &mut impl Rng) -> i32 {
+    if rng.random_bool(0.5) {
+        return -1_800;
+    }
+    rng.random_range(3_600..7_200)
 }
 
 fn within(from_ms: u64, to_ms: u64, rng: &mut impl Rng) -> Duration {

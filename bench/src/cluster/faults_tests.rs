@@ -10,18 +10,36 @@ use super::*;
 #[test]
 fn nodes_that_may_be_hit_are_hit_in_every_way_and_no_others() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let blows: Vec<Blow> = (0..500).filter_map(|_| of_nodes(&[0, 2], &mut rng)).collect();
+    let blows: Vec<Blow> = (0..500)
+        .filter_map(|_| of_nodes(&[0, 2], true, &mut rng))
+        .collect();
     assert_eq!(blows.len(), 500);
     let mut hit = BTreeSet::new();
     for blow in &blows {
         match blow.fault {
-            Fault::NodeKilled(node) | Fault::NodePaused(node) | Fault::NodeDrained(node) => {
+            Fault::NodeKilled(node)
+            | Fault::NodePaused(node)
+            | Fault::NodeDrained(node)
+            | Fault::NodeCutOff(node)
+            | Fault::NodeUnreachable(node)
+            | Fault::NodeWithoutDatabase(node)
+            | Fault::NodeClock(node, _)
+            | Fault::NodeSlow(node) => {
                 hit.insert((blow.fault.name(), node));
             }
             other => panic!("{other:?} happens to no node"),
         }
     }
-    let every = ["node killed", "node paused", "node drained"];
+    let every = [
+        "node killed",
+        "node paused",
+        "node drained",
+        "node cut off",
+        "node unreachable",
+        "node without database",
+        "node slow",
+        "node's clock wrong",
+    ];
     let every: BTreeSet<_> = every.iter().flat_map(|name| [(*name, 0), (*name, 2)]).collect();
     assert_eq!(hit, every);
     let is_fenced = |blow: &&Blow| blow.hold >= Duration::from_millis(FENCED_MS);
@@ -36,17 +54,17 @@ fn nodes_that_may_be_hit_are_hit_in_every_way_and_no_others() {
 #[test]
 fn nothing_happens_where_no_node_may_be_hit() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    assert_eq!(of_nodes(&[], &mut rng), None);
+    assert_eq!(of_nodes(&[], true, &mut rng), None);
 }
 
 #[test]
-fn everything_else_is_hit_too_and_a_store_that_can_t_be_paused_is_not() {
-    for (is_store_pausable, kinds) in [(true, 5), (false, 4)] {
+fn everything_else_is_hit_too_and_a_store_that_is_no_server_is_not() {
+    for (is_store_server, kinds) in [(true, 11), (false, 6)] {
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let mut fronts = BTreeSet::new();
         let mut names = BTreeSet::new();
         for _ in 0..300 {
-            let blow = of_others(2, is_store_pausable, &mut rng);
+            let blow = of_others(2, is_store_server, &mut rng);
             if let Fault::FrontKilled(front) = blow.fault {
                 fronts.insert(front);
             }
@@ -54,7 +72,7 @@ fn everything_else_is_hit_too_and_a_store_that_can_t_be_paused_is_not() {
         }
         assert_eq!(fronts, BTreeSet::from([0, 1]));
         assert_eq!(names.len(), kinds, "{names:?}");
-        assert_eq!(names.contains("store paused"), is_store_pausable);
+        assert_eq!(names.contains("store paused"), is_store_server);
     }
 }
 
@@ -62,7 +80,7 @@ fn everything_else_is_hit_too_and_a_store_that_can_t_be_paused_is_not() {
 fn a_seed_gives_the_same_again() {
     let drawn = |seed| {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let blows: Vec<_> = (0..20).map(|_| of_nodes(&[0, 1, 2], &mut rng)).collect();
+        let blows: Vec<_> = (0..20).map(|_| of_nodes(&[0, 1, 2], false, &mut rng)).collect();
         blows
     };
     assert_eq!(drawn(5), drawn(5));

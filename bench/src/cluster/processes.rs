@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,12 @@ use crate::live::child::{Child, Site, Start};
 pub const WITH_US: [&str; 4] = ["setpriv", "--pdeathsig", "KILL", "--"];
 /// Files that processes have to have in common.
 const SHARED: [&str; 2] = ["kek", "keyring"];
+/// How libfaketime sets a clock: the wall clock alone, looked at once a second.
+const CLOCK: [(&str, &str); 3] = [
+    ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ("FAKETIME_CACHE_DURATION", "1"),
+    ("NO_FAKE_STAT", "1"),
+];
 /// Longest time until a process serves, again too: it may have to be fenced first, and to load.
 const READY_MAX: Duration = Duration::from_mins(3);
 /// Ports that are tried, from the first on.
@@ -39,12 +45,26 @@ pub enum Kind {
     SingleFront,
 }
 
+/// Where a process is.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Where it listens.
+    pub address: String,
+    /// Where fronts reach it, if that is elsewhere.
+    pub advertised: Option<String>,
+    /// Its cores, by their numbers; any unless given.
+    pub cores: Option<String>,
+    /// libfaketime, where its clock may be set.
+    pub clock_library: Option<PathBuf>,
+}
+
 /// A process with its files.
 pub struct Tier {
     name: String,
     site: Site,
+    clock: PathBuf,
     process: Option<Child>,
-    /// Where it is asked.
+    /// Where it is asked: a node by fronts, a front by callers.
     pub address: String,
     /// Where it tells how it is.
     pub metrics: String,
@@ -57,7 +77,7 @@ impl Tier {
         (kind, name): (Kind, &str),
         common: &Common,
         home: Option<&Self>,
-        cores: Option<&str>,
+        place: &Place,
     ) -> Result<Self, Failure> {
         let folder = folder.join(name);
         fs::create_dir(&folder)?;
@@ -71,17 +91,12 @@ impl Tier {
         } else {
             "match"
         });
-        let mut within: Vec<String> = WITH_US.map(str::to_owned).to_vec();
-        if let Some(cores) = cores {
-            within.extend(["taskset", "-c", cores].map(str::to_owned));
-        }
-        site.run_within(within);
-        for (variable, value) in CREDENTIALS {
-            site.set(variable, value);
-        }
-        let (address, metrics) = (free_address()?, free_address()?);
+        let clock = folder.join("clock");
+        set_up(&mut site, place, &clock)?;
+        let (listens, metrics) = (place.address.clone(), free_address()?);
+        let address = place.advertised.clone().unwrap_or_else(|| listens.clone());
         // It is found again where it was.
-        site.listen_at(address.clone());
+        site.listen_at(listens.clone());
         let first = home.map_or(&site, |home| &home.site);
         let tls = site.data().join("tls/cluster");
         first.pki().issue_server(&[])?.write(&tls, "server")?;
@@ -99,7 +114,8 @@ impl Tier {
             kek: &site.data().join("kek"),
             ca: &first.data().join("tls/ca.pem"),
             tls: &tls,
-            address: &address,
+            address: &listens,
+            advertised: &address,
             metrics: &metrics,
         };
         let text = match kind {
@@ -115,6 +131,7 @@ impl Tier {
         Ok(Self {
             name: name.to_owned(),
             site,
+            clock,
             process: None,
             address,
             metrics,
@@ -202,6 +219,12 @@ impl Tier {
         Ok(())
     }
 
+    /// From now on its clock is so many seconds ahead; what measures durations is not changed.
+    pub fn set_clock(&mut self, seconds: i32) -> Result<(), Failure> {
+        self.site.note(&format!("clock {seconds:+} s"));
+        Ok(write_clock(&self.clock, seconds)?)
+    }
+
     /// SIGTERM, and the end that follows from it.
     pub async fn drain(&mut self) -> Result<(), Failure> {
         self.site.note("SIGTERM");
@@ -234,8 +257,37 @@ impl Tier {
     }
 }
 
+/// What a process is started within: its end, its cores, its environment, its clock.
+fn set_up(site: &mut Site, place: &Place, clock: &Path) -> std::io::Result<()> {
+    let mut within: Vec<String> = WITH_US.map(str::to_owned).to_vec();
+    if let Some(cores) = &place.cores {
+        within.extend(["taskset", "-c", cores.as_str()].map(str::to_owned));
+    }
+    site.run_within(within);
+    for (variable, value) in CREDENTIALS {
+        site.set(variable, value);
+    }
+    if let Some(library) = &place.clock_library {
+        write_clock(clock, 0)?;
+        site.set("LD_PRELOAD", library);
+        site.set("FAKETIME_TIMESTAMP_FILE", clock);
+        for (variable, value) in CLOCK {
+            site.set(variable, value);
+        }
+    }
+    Ok(())
+}
+
+/// Tells libfaketime how far a clock is ahead.
+fn write_clock(path: &Path, seconds: i32) -> std::io::Result<()> {
+    // It is read at any time, and so has to be whole.
+    let next = path.with_extension("next");
+    fs::write(&next, format!("{seconds:+}\n"))?;
+    fs::rename(next, path)
+}
+
 /// A port of loopback that is free now, below those that the system gives to connections: one of these could have it while a process is down.
-fn free_address() -> Result<String, Failure> {
+pub fn free_address() -> Result<String, Failure> {
     let begin = u16::try_from(std::process::id() % u32::from(PORTS)).expect("a remainder of 16 bits");
     for _ in 0..PORTS {
         let number = NEXT_PORT.fetch_add(1, Ordering::Relaxed).wrapping_add(begin) % PORTS;

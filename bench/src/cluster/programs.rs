@@ -1,4 +1,4 @@
-//! Programs of others that a cluster needs: PostgreSQL's, and a python that has moto. Installs nothing.
+//! Programs of others that a cluster needs: PostgreSQL's, a python that has moto, and perhaps libfaketime. Installs nothing.
 
 use std::fmt;
 use std::fs;
@@ -9,6 +9,8 @@ use crate::Failure;
 
 /// Names the folder of PostgreSQL's programs where Debian's packages are not installed (`./check`).
 const POSTGRES: &str = "POSTGRES_PROGRAMS";
+/// Names libfaketime where Debian's package is not installed.
+const FAKETIME: &str = "FAKETIME_LIBRARY";
 /// Where Debian keeps the programs of each version.
 const DEBIAN: &str = "/usr/lib/postgresql";
 /// Names a python that has what `tests/moto/requirements.txt` wants.
@@ -45,6 +47,17 @@ pub fn postgres() -> Result<PathBuf, Failure> {
         );
         Lacking(text).into()
     })
+}
+
+/// The library that gives a process another clock, where it is installed.
+pub fn faketime() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os(FAKETIME) {
+        return Some(PathBuf::from(named)).filter(|path| path.exists());
+    }
+    let folders = fs::read_dir("/usr/lib").into_iter().flatten();
+    let mut libraries =
+        folders.filter_map(|entry| Some(entry.ok()?.path().join("faketime/libfaketime.so.1")));
+    libraries.find(|path| path.exists())
 }
 
 /// A python that has moto's server.

@@ -39,6 +39,8 @@ pub struct Configuration {
     pub deadline_ms: u64,
     /// Whether more nodes may be away than parts can do without.
     pub all_faults: bool,
+    /// Faults that happened; all where there are none.
+    pub only: Vec<String>,
     /// Of palms and chance.
     pub seed: u64,
     /// How long faults went on, in seconds.
@@ -76,6 +78,8 @@ pub struct Report {
     pub faults_by_kind: BTreeMap<&'static str, u64>,
     /// Why calls were not answered, by the words of the last refusal.
     pub refusals: BTreeMap<String, u64>,
+    /// Calls that were not answered, those that don't count among them, by what happened then.
+    pub refused_during: BTreeMap<String, u64>,
     /// The first broken promises.
     pub violations: Vec<Violation>,
     /// What was run.
@@ -108,6 +112,7 @@ impl Report {
             operations: counts.acknowledged,
             faults_by_kind: counts.faults,
             refusals: counts.refusals,
+            refused_during: counts.refused_during,
             violations: counts.violations,
             configuration,
             machine,
@@ -204,6 +209,10 @@ impl Report {
         );
         for (words, count) in &self.refusals {
             line("unanswered", format!("{count} x {words}"));
+        }
+        for (names, count) in &self.refused_during {
+            let names = if names.is_empty() { "nothing" } else { names };
+            line("meanwhile", format!("{count} unanswered during: {names}"));
         }
         text
     }

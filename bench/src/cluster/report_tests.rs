@@ -37,6 +37,7 @@ fn report(answered: usize, unanswered: usize, faults: u64, wrongs: &[(Wrong, u64
         rate: 40,
         deadline_ms: 2_000,
         all_faults: false,
+        only: Vec::new(),
         seed: 7,
         seconds: 60,
     };

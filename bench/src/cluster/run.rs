@@ -37,6 +37,8 @@ pub struct Plan {
     pub length: Duration,
     /// Whether all nodes may be away at once.
     pub all_faults: bool,
+    /// Names of the faults that happen; all where there are none.
+    pub only: Vec<String>,
     /// Of palms and chance.
     pub seed: u64,
 }
@@ -72,7 +74,7 @@ async fn under_faults(deployment: &Deployment, plan: &Plan) -> Result<Report, Fa
         plan.seed
     ));
     let load = Load::start(&workers, &tally, plan.demand, plan.seed);
-    let striker = Striker::new(deployment, &tally, plan.length);
+    let striker = Striker::new(deployment, &tally, plan.length, &plan.only);
     let struck = striker.go(plan.nodes_at_once(), plan.seed).await;
     progress(format!(
         "{:7.1} s  nothing happens any more",
@@ -144,6 +146,7 @@ fn configuration(deployment: &Deployment, plan: &Plan) -> Configuration {
         rate: plan.demand.rate,
         deadline_ms: u64::try_from(plan.demand.deadline.as_millis()).unwrap_or(u64::MAX),
         all_faults: plan.all_faults,
+        only: plan.only.clone(),
         seed: plan.seed,
         seconds: plan.length.as_secs(),
     }

@@ -39,8 +39,10 @@ pub struct Own<'a> {
     pub ca: &'a Path,
     /// The folder of its certificates.
     pub tls: &'a Path,
-    /// Where it is asked by callers, or by fronts.
+    /// Where it listens, to callers or to fronts.
     pub address: &'a str,
+    /// Where fronts reach it.
+    pub advertised: &'a str,
     /// Where it tells how it is.
     pub metrics: &'a str,
 }
@@ -48,13 +50,13 @@ pub struct Own<'a> {
 impl Common {
     /// Of a match node of the cluster.
     pub fn of_node(&self, own: &Own<'_>) -> String {
-        let address = own.address;
+        let (address, advertised) = (own.address, own.advertised);
         let cache = self.cache_mib.map_or_else(String::new, |mib| {
             format!("cache_bytes_max = {}\n", u64::from(mib) << 20)
         });
         format!(
             "{}[matching]\naddress = \"{address}\"\n[matcher]\nflush_rows = {}\npurge_seconds_max = {PURGE_SECONDS_MAX}\n\
-             [cluster]\nenabled = true\nreplicas = {}\naddress = \"{address}\"\nweight_mib = {WEIGHT_MIB}\n\
+             [cluster]\nenabled = true\nreplicas = {}\naddress = \"{advertised}\"\nweight_mib = {WEIGHT_MIB}\n\
              [storage.objects]\n{}{cache}",
             self.head(own),
             self.flush_rows,

@@ -20,6 +20,7 @@ fn own<'a>() -> Own<'a> {
         ca: Path::new("ca.pem"),
         tls: Path::new("tls"),
         address: "127.0.0.1:7001",
+        advertised: "127.0.0.1:7003",
         metrics: "127.0.0.1:7002",
     }
 }
@@ -48,7 +49,7 @@ fn a_node_is_told_where_fronts_reach_it_and_how_much_it_may_keep() {
         [
             "enabled = true",
             "replicas = 2",
-            "address = \"127.0.0.1:7001\"",
+            "address = \"127.0.0.1:7003\"",
             "weight_mib = 256"
         ]
     );

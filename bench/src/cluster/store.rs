@@ -76,22 +76,28 @@ impl Store {
         }
     }
 
-    /// Lines of a configuration, below `[storage.objects]`.
-    pub fn settings(&self) -> String {
+    /// Host and port of a server.
+    pub fn address(&self) -> Option<&str> {
         match self {
-            Self::Moto { address, .. } => format!(
-                "url = \"s3://{BUCKET}/bench\"\nregion = \"{REGION}\"\nendpoint = \"http://{address}\"\nallow_http = true\n"
-            ),
+            Self::Moto { address, .. } => Some(address),
+            Self::Directory(_) => None,
+        }
+    }
+
+    /// Lines of a configuration, below `[storage.objects]`. A server may be reached elsewhere, by somebody who leads there.
+    pub fn settings(&self, elsewhere: Option<&str>) -> String {
+        match self {
+            Self::Moto { address, .. } => {
+                let endpoint = elsewhere.unwrap_or(address);
+                format!(
+                    "url = \"s3://{BUCKET}/bench\"\nregion = \"{REGION}\"\nendpoint = \"http://{endpoint}\"\nallow_http = true\n"
+                )
+            }
             Self::Directory(directory) => {
                 let url = format!("file://{}", directory.display());
                 format!("url = {url:?}\n")
             }
         }
-    }
-
-    /// Whether it can be made to stand still.
-    pub fn is_pausable(&self) -> bool {
-        matches!(self, Self::Moto { .. })
     }
 
     /// SIGSTOP.

@@ -14,10 +14,17 @@ use super::probe;
 use super::processes::Tier;
 use super::standing::Part;
 use super::tally::Tally;
+use super::wire::Condition;
 use crate::{Failure, progress};
 
 /// Once the database is back, servers look for it every second. So long its absence excuses those who don't serve yet.
 const DATABASE_SEEN_MAX: Duration = Duration::from_secs(5);
+/// What a piece takes to and from a node that is far away.
+const NODE_SLOW: Duration = Duration::from_millis(50);
+/// What it takes to and from a store that is slow.
+const STORE_SLOW: Duration = Duration::from_millis(200);
+/// How often is drawn for something that is asked for.
+const DRAWS: usize = 500;
 /// How often that is looked for.
 const POLL: Duration = Duration::from_millis(100);
 /// Rest before a process is started once more that did not start.
@@ -33,17 +40,20 @@ pub struct Striker<'a> {
     idle: RefCell<Vec<usize>>,
     /// How often the database or the store went away or came back.
     disturbances: Cell<u64>,
+    /// Names of what happens; everything where there are none.
+    only: Vec<String>,
 }
 
 impl<'a> Striker<'a> {
     /// Nobody was hit so far.
-    pub fn new(deployment: &'a Deployment, tally: &'a Tally, end: Duration) -> Self {
+    pub fn new(deployment: &'a Deployment, tally: &'a Tally, end: Duration, only: &[String]) -> Self {
         Self {
             deployment,
             tally,
             end,
             idle: RefCell::new((0..deployment.nodes()).collect()),
             disturbances: Cell::new(0),
+            only: only.to_vec(),
         }
     }
 
@@ -63,17 +73,26 @@ impl<'a> Striker<'a> {
             if self.tally.now() >= self.end {
                 return Ok(());
             }
-            let blow = if is_of_nodes {
-                let Some(blow) = of_nodes(&self.idle.borrow(), rng) else {
-                    continue;
-                };
-                blow
-            } else {
-                let is_store_pausable = self.deployment.store().is_pausable();
-                of_others(self.deployment.fronts(), is_store_pausable, rng)
-            };
-            self.strike(blow).await?;
+            if let Some(blow) = self.draw(is_of_nodes, rng) {
+                self.strike(blow).await?;
+            }
         }
+    }
+
+    /// Something that may happen; `None` where chance finds nothing.
+    fn draw(&self, is_of_nodes: bool, rng: &mut ChaCha8Rng) -> Option<Blow> {
+        for _ in 0..DRAWS {
+            let blow = if is_of_nodes {
+                of_nodes(&self.idle.borrow(), self.deployment.has_clocks(), rng)?
+            } else {
+                let is_store_server = self.deployment.store().address().is_some();
+                of_others(self.deployment.fronts(), is_store_server, rng)
+            };
+            if self.only.is_empty() || self.only.iter().any(|name| name == blow.fault.name()) {
+                return Some(blow);
+            }
+        }
+        None
     }
 
     async fn strike(&self, blow: Blow) -> Result<(), Failure> {
@@ -81,15 +100,24 @@ impl<'a> Striker<'a> {
         let (at, hold) = (self.tally.now().as_secs_f64(), blow.hold.as_secs_f64());
         progress(format!("{at:7.1} s  {:?} for {hold:.1} s", blow.fault));
         match blow.fault {
-            Fault::NodeKilled(node) | Fault::NodePaused(node) | Fault::NodeDrained(node) => {
+            Fault::NodeKilled(node)
+            | Fault::NodePaused(node)
+            | Fault::NodeDrained(node)
+            | Fault::NodeCutOff(node)
+            | Fault::NodeUnreachable(node)
+            | Fault::NodeWithoutDatabase(node)
+            | Fault::NodeClock(node, _)
+            | Fault::NodeSlow(node) => {
                 self.idle.borrow_mut().retain(|idle| *idle != node);
                 self.away(Part::Node(node), blow).await?;
                 self.idle.borrow_mut().push(node);
             }
-            Fault::FrontKilled(front) | Fault::FrontDrained(front) => {
+            Fault::FrontKilled(front) | Fault::FrontDrained(front) | Fault::FrontWithoutDatabase(front) => {
                 self.away(Part::Front(front), blow).await?;
             }
-            Fault::DatabaseRestarted | Fault::DatabaseKilled => self.database(blow).await?,
+            Fault::DatabaseRestarted | Fault::DatabaseKilled | Fault::DatabaseFailedOver => {
+                self.database(blow).await?;
+            }
             Fault::StorePaused => {
                 let store = self.deployment.store();
                 self.disturb(Part::Store, false);
@@ -98,7 +126,12 @@ impl<'a> Striker<'a> {
                 store.resume()?;
                 self.disturb(Part::Store, true);
             }
+            Fault::StoreSlow => self.store(Condition::Slow(STORE_SLOW), blow.hold).await,
+            Fault::StoreBusy => self.store(Condition::Busy, blow.hold).await,
+            Fault::StoreBroken => self.store(Condition::Broken, blow.hold).await,
+            Fault::StoreWrong => self.store(Condition::Wrong, blow.hold).await,
         }
+        self.tally.mended(blow.fault);
         let took = self.tally.now().as_secs_f64() - at;
         progress(format!(
             "{:7.1} s  {:?} is over after {took:.1} s",
@@ -123,10 +156,27 @@ impl<'a> Striker<'a> {
                 tier.resume()?;
                 tier.ready().await?;
             }
+            Fault::NodeClock(_, seconds) => {
+                tier.set_clock(seconds)?;
+                tokio::time::sleep(blow.hold).await;
+                tier.set_clock(0)?;
+                tier.ready().await?;
+            }
             Fault::NodeDrained(_) | Fault::FrontDrained(_) => {
                 tier.drain().await?;
                 tokio::time::sleep(blow.hold).await;
                 self.bring_up(&mut tier).await?;
+            }
+            Fault::NodeCutOff(_)
+            | Fault::NodeUnreachable(_)
+            | Fault::NodeWithoutDatabase(_)
+            | Fault::NodeSlow(_)
+            | Fault::FrontWithoutDatabase(_) => {
+                let set = self.wires(part, blow.fault)?;
+                set(true);
+                tokio::time::sleep(blow.hold).await;
+                set(false);
+                tier.ready().await?;
             }
             _ => {
                 tier.kill()?;
@@ -142,6 +192,39 @@ impl<'a> Striker<'a> {
         }
         self.tally.set(part, true);
         Ok(())
+    }
+
+    /// What harms the wires of a process, and mends them.
+    fn wires(&self, part: Part, fault: Fault) -> Result<impl Fn(bool), Failure> {
+        let wires = match part {
+            Part::Node(node) => self.deployment.node_wires(node),
+            Part::Front(front) => self.deployment.front_wires(front),
+            Part::Database | Part::Store => None,
+        };
+        let wires = wires.ok_or("it has no wires")?;
+        Ok(move |is_harmed| match (fault, is_harmed) {
+            (Fault::NodeSlow(_), true) => wires.set(Condition::Slow(NODE_SLOW)),
+            (Fault::NodeUnreachable(_), true) => wires.set_door(Condition::Cut),
+            (Fault::NodeWithoutDatabase(_) | Fault::FrontWithoutDatabase(_), true) => {
+                wires.set_database(Condition::Cut);
+            }
+            (_, true) => wires.set(Condition::Cut),
+            (_, false) => wires.set(Condition::Open),
+        })
+    }
+
+    /// Has the store answer everybody badly for a time.
+    async fn store(&self, condition: Condition, hold: Duration) {
+        let set = |condition| {
+            for wires in self.deployment.wires() {
+                wires.set_store(condition);
+            }
+        };
+        self.disturb(Part::Store, false);
+        set(condition);
+        tokio::time::sleep(hold).await;
+        set(Condition::Open);
+        self.disturb(Part::Store, true);
     }
 
     /// Starts a process until it serves. One that finds no database or store may end; it is started again, as whoever supervises it would.
@@ -184,6 +267,9 @@ impl<'a> Striker<'a> {
             }
             database.kill()?;
             std::thread::sleep(blow.hold);
+            if blow.fault == Fault::DatabaseFailedOver {
+                return database.fail_over();
+            }
             database.up()
         });
         asked.await??;
@@ -192,6 +278,10 @@ impl<'a> Striker<'a> {
             tokio::time::sleep(POLL).await;
         }
         self.disturb(Part::Database, true);
+        if blow.fault == Fault::DatabaseFailedOver {
+            let database = Arc::clone(self.deployment.database());
+            tokio::task::spawn_blocking(move || database.add_standby()).await??;
+        }
         Ok(())
     }
 

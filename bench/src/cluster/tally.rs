@@ -64,6 +64,10 @@ pub struct Counts {
     pub calls: Vec<Call>,
     /// Why calls were not answered, by their words.
     pub refusals: BTreeMap<String, u64>,
+    /// What happened while they were not.
+    pub refused_during: BTreeMap<String, u64>,
+    /// What happens now.
+    pub under_way: Vec<Fault>,
     /// What happened last.
     pub last_fault: Option<String>,
 }
@@ -106,6 +110,8 @@ impl Tally {
             counts.calls.push(call);
             if let Some(words) = refusal {
                 *counts.refusals.entry(words.to_owned()).or_default() += 1;
+                let names: Vec<_> = counts.under_way.iter().map(|fault| fault.name()).collect();
+                *counts.refused_during.entry(names.join(", ")).or_default() += 1;
             }
         });
     }
@@ -139,7 +145,13 @@ impl Tally {
         self.change(|counts| {
             *counts.faults.entry(fault.name()).or_default() += 1;
             counts.last_fault = Some(format!("{fault:?} at {at_s:.1} s"));
+            counts.under_way.push(fault);
         });
+    }
+
+    /// It is repaired.
+    pub fn mended(&self, fault: Fault) {
+        self.change(|counts| counts.under_way.retain(|other| *other != fault));
     }
 
     /// From now on a part is there, or not.

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, select, try_join_all};
@@ -54,13 +55,18 @@ impl Asked<'_> {
         }
     }
 
-    /// Whether the nodes' deadline has passed.
-    fn is_late(&self) -> bool {
+    /// What is left until the nodes' deadline.
+    fn left(&self) -> Option<Duration> {
         let deadline = match self {
             Self::Search(query) => query.deadline,
             Self::Rank(query) => query.deadline,
         };
-        deadline.is_some_and(|deadline| deadline <= Instant::now().into_std())
+        deadline.map(|deadline| deadline.saturating_duration_since(Instant::now().into_std()))
+    }
+
+    /// Whether that deadline has passed.
+    fn is_late(&self) -> bool {
+        self.left() == Some(Duration::ZERO)
     }
 
     async fn put(&self, holder: &dyn Holder, scope: &Scope) -> Result<SearchAnswer, PartError> {
@@ -110,6 +116,32 @@ enum Said {
     Stop(Stop),
 }
 
+/// So many times as long as others take is slow.
+const SLOWER_MAX: u32 = 4;
+
+/// A call to a node. One that is taken back before it came to an end, by whoever was faster or since nobody waits any more, counts against the node where it was slow by then.
+struct Call<'a> {
+    peer: &'a Peer,
+    began: Instant,
+    slow_after: Duration,
+    is_over: bool,
+}
+
+impl Call<'_> {
+    fn is_slow(&self, now: Instant) -> bool {
+        now - self.began >= self.slow_after
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        if !self.is_over && self.is_slow(now) {
+            self.peer.record.lock().lost(now - self.began, now);
+        }
+    }
+}
+
 /// One reading, and whom to ask.
 pub(super) struct Round<'a> {
     pub(super) asked: Asked<'a>,
@@ -148,11 +180,15 @@ impl Round<'_> {
                 "node {node} was planned for and is not known"
             ))));
         };
-        let hedge_after = peer.record.lock().hedge_after();
+        let slow_after = self.slow_after(peer, &rest);
+        // Where little time is left, others are to have some of it.
+        let hedge_after = self
+            .asked
+            .left()
+            .map_or(slow_after, |left| slow_after.min(left / 2));
         let scope = self.question.scope(rest.keys().copied());
         let first = rest.keys().next().copied().unwrap_or(Part::Fresh);
-        let mut said = pin!(self.ask(node, peer, scope));
-        let began = Instant::now();
+        let mut said = pin!(self.ask(node, peer, scope, slow_after));
         let (said, hedged) = match timeout(hedge_after, &mut said).await {
             Ok(said) => (said, None),
             Err(_) => match self.hedge(&rest) {
@@ -165,13 +201,7 @@ impl Round<'_> {
                     Either::Right((Err(Stop::Nobody(error)), said)) => {
                         (said.await, Some(Err(Stop::Nobody(error))))
                     }
-                    Either::Right((hedged, _)) => {
-                        if hedged.is_ok() {
-                            let now = Instant::now();
-                            peer.record.lock().lost(now - began, now);
-                        }
-                        return hedged;
-                    }
+                    Either::Right((hedged, _)) => return hedged,
                 },
             },
         };
@@ -195,6 +225,16 @@ impl Round<'_> {
                 })
             }
         }
+    }
+
+    /// How long a call takes that is slow for this node, or beside those who would be asked after it: one that is always slow is slow all the same.
+    fn slow_after(&self, peer: &Peer, rest: &Holders) -> Duration {
+        let next = rest
+            .values()
+            .filter_map(|holders| self.nodes.peer(*holders.front()?));
+        let others = next.map(|peer| peer.record.lock().hedge_after()).max();
+        let own = peer.record.lock().hedge_after();
+        others.map_or(own, |others| own.min(others * SLOWER_MAX))
     }
 
     /// Asks the next holders of parts that a node has not answered for yet, where there are some for all, and the budget is enough.
@@ -238,15 +278,20 @@ impl Round<'_> {
         Ok(calls)
     }
 
-    async fn ask(&self, node: NodeId, peer: &Peer, scope: Scope) -> Said {
-        let began = Instant::now();
+    async fn ask(&self, node: NodeId, peer: &Peer, scope: Scope, slow_after: Duration) -> Said {
+        let mut call = Call {
+            peer,
+            began: Instant::now(),
+            slow_after,
+            is_over: false,
+        };
         let answer = self.asked.put(&*peer.holder, &scope).await;
         let sound = |answer: SearchAnswer| {
             check(&answer, self.asked.threshold(), self.asked.candidates_max())?;
             Ok(answer)
         };
         let answer = answer.and_then(sound);
-        self.remember(peer, &answer, began);
+        self.remember(&mut call, &answer);
         match answer {
             Ok(answer) => Said::Answer((scope, answer)),
             Err(PartError::Refused(refusal)) => self.refused(node, &scope, refusal),
@@ -254,12 +299,19 @@ impl Round<'_> {
         }
     }
 
-    fn remember(&self, peer: &Peer, answer: &Result<SearchAnswer, PartError>, began: Instant) {
+    fn remember(&self, call: &mut Call<'_>, answer: &Result<SearchAnswer, PartError>) {
         let (now, tenant) = (Instant::now(), self.asked.tenant());
-        let mut record = peer.record.lock();
+        call.is_over = true;
+        let mut record = call.peer.record.lock();
         match answer {
-            Ok(_) => record.answered(tenant, now - began),
+            Ok(_) => record.answered(tenant, now - call.began),
             Err(PartError::Node(NodeError::NodeUnavailable { .. })) => record.missed(now),
+            // Whatever it said, and if it is that time is up, others would have been faster.
+            Err(PartError::Refused(_) | PartError::Node(NodeError::DeadlineExceeded))
+                if call.is_slow(now) =>
+            {
+                record.lost(now - call.began, now);
+            }
             // These say nothing of the node.
             Err(PartError::Refused(_) | PartError::Node(NodeError::Rejected(_))) => record.spoke(),
             Err(PartError::Node(error)) if is_verdict(error) => record.spoke(),
