@@ -75,10 +75,10 @@ struct Options {
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// No faults: two nodes are joined by a third one, and what it takes over is told.
-    #[arg(long, conflicts_with_all = ["alone", "all_faults"])]
+    #[arg(long, conflicts_with_all = ["alone", "all_faults", "only"])]
     grow: bool,
     /// No faults: throughput with one node, two and so on up to --nodes, each on a core of its own, and without a cluster; --seconds for each figure.
-    #[arg(long, conflicts_with_all = ["alone", "all_faults", "grow"])]
+    #[arg(long, conflicts_with_all = ["alone", "all_faults", "only", "grow"])]
     scale: bool,
     /// Palms of both tenants together with --grow, as many as --flush-rows says in each segment; of one with --scale.
     #[arg(long, default_value_t = 8_192, value_parser = clap::value_parser!(u64).range(2..))]

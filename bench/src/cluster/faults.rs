@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rand::{Rng, RngExt};
 
+use super::standing::Part;
+
 /// By then the other nodes have fenced one that gives no sign of life, on a busy machine too: eleven looks, a second apart.
 const FENCED_MS: u64 = 16_000;
 /// Longest time that somebody is away for longer than that.
@@ -63,6 +65,27 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// To whom it happens.
+    pub fn part(self) -> Part {
+        match self {
+            Self::NodeKilled(node)
+            | Self::NodePaused(node)
+            | Self::NodeDrained(node)
+            | Self::NodeClock(node, _)
+            | Self::NodeCutOff(node)
+            | Self::NodeUnreachable(node)
+            | Self::NodeWithoutDatabase(node)
+            | Self::NodeSlow(node) => Part::Node(node),
+            Self::FrontKilled(front) | Self::FrontDrained(front) | Self::FrontWithoutDatabase(front) => {
+                Part::Front(front)
+            }
+            Self::DatabaseRestarted | Self::DatabaseKilled | Self::DatabaseFailedOver => Part::Database,
+            Self::StorePaused | Self::StoreSlow | Self::StoreBusy | Self::StoreBroken | Self::StoreWrong => {
+                Part::Store
+            }
+        }
+    }
+
     /// In words.
     pub fn name(self) -> &'static str {
         match self {

@@ -16,19 +16,10 @@ fn nodes_that_may_be_hit_are_hit_in_every_way_and_no_others() {
     assert_eq!(blows.len(), 500);
     let mut hit = BTreeSet::new();
     for blow in &blows {
-        match blow.fault {
-            Fault::NodeKilled(node)
-            | Fault::NodePaused(node)
-            | Fault::NodeDrained(node)
-            | Fault::NodeCutOff(node)
-            | Fault::NodeUnreachable(node)
-            | Fault::NodeWithoutDatabase(node)
-            | Fault::NodeClock(node, _)
-            | Fault::NodeSlow(node) => {
-                hit.insert((blow.fault.name(), node));
-            }
-            other => panic!("{other:?} happens to no node"),
-        }
+        let Part::Node(node) = blow.fault.part() else {
+            panic!("{:?} happens to no node", blow.fault);
+        };
+        hit.insert((blow.fault.name(), node));
     }
     let every = [
         "node killed",

@@ -133,7 +133,9 @@ impl Report {
             ));
         }
         if self.faults == 0 {
-            return Some("nothing happened to any part: the time is too short".to_owned());
+            return Some(
+                "nothing happened to any part: the time is too short, or --only names no fault".to_owned(),
+            );
         }
         match self.availability {
             None => Some("no call counts for the availability: the time is too short".to_owned()),

@@ -99,37 +99,15 @@ impl<'a> Striker<'a> {
         self.tally.struck(blow.fault);
         let (at, hold) = (self.tally.now().as_secs_f64(), blow.hold.as_secs_f64());
         progress(format!("{at:7.1} s  {:?} for {hold:.1} s", blow.fault));
-        match blow.fault {
-            Fault::NodeKilled(node)
-            | Fault::NodePaused(node)
-            | Fault::NodeDrained(node)
-            | Fault::NodeCutOff(node)
-            | Fault::NodeUnreachable(node)
-            | Fault::NodeWithoutDatabase(node)
-            | Fault::NodeClock(node, _)
-            | Fault::NodeSlow(node) => {
+        match blow.fault.part() {
+            Part::Node(node) => {
                 self.idle.borrow_mut().retain(|idle| *idle != node);
                 self.away(Part::Node(node), blow).await?;
                 self.idle.borrow_mut().push(node);
             }
-            Fault::FrontKilled(front) | Fault::FrontDrained(front) | Fault::FrontWithoutDatabase(front) => {
-                self.away(Part::Front(front), blow).await?;
-            }
-            Fault::DatabaseRestarted | Fault::DatabaseKilled | Fault::DatabaseFailedOver => {
-                self.database(blow).await?;
-            }
-            Fault::StorePaused => {
-                let store = self.deployment.store();
-                self.disturb(Part::Store, false);
-                store.pause()?;
-                tokio::time::sleep(blow.hold).await;
-                store.resume()?;
-                self.disturb(Part::Store, true);
-            }
-            Fault::StoreSlow => self.store(Condition::Slow(STORE_SLOW), blow.hold).await,
-            Fault::StoreBusy => self.store(Condition::Busy, blow.hold).await,
-            Fault::StoreBroken => self.store(Condition::Broken, blow.hold).await,
-            Fault::StoreWrong => self.store(Condition::Wrong, blow.hold).await,
+            Part::Front(front) => self.away(Part::Front(front), blow).await?,
+            Part::Database => self.database(blow).await?,
+            Part::Store => self.store(blow).await?,
         }
         self.tally.mended(blow.fault);
         let took = self.tally.now().as_secs_f64() - at;
@@ -213,8 +191,17 @@ impl<'a> Striker<'a> {
         })
     }
 
-    /// Has the store answer everybody badly for a time.
-    async fn store(&self, condition: Condition, hold: Duration) {
+    /// Has the store stand still, or answer everybody badly, for a time.
+    async fn store(&self, blow: Blow) -> Result<(), Failure> {
+        let store = self.deployment.store();
+        let condition = match blow.fault {
+            Fault::StoreSlow => Condition::Slow(STORE_SLOW),
+            Fault::StoreBusy => Condition::Busy,
+            Fault::StoreBroken => Condition::Broken,
+            Fault::StoreWrong => Condition::Wrong,
+            _ => Condition::Open,
+        };
+        let is_paused = blow.fault == Fault::StorePaused;
         let set = |condition| {
             for wires in self.deployment.wires() {
                 wires.set_store(condition);
@@ -222,9 +209,16 @@ impl<'a> Striker<'a> {
         };
         self.disturb(Part::Store, false);
         set(condition);
-        tokio::time::sleep(hold).await;
+        if is_paused {
+            store.pause()?;
+        }
+        tokio::time::sleep(blow.hold).await;
+        if is_paused {
+            store.resume()?;
+        }
         set(Condition::Open);
         self.disturb(Part::Store, true);
+        Ok(())
     }
 
     /// Starts a process until it serves. One that finds no database or store may end; it is started again, as whoever supervises it would.
