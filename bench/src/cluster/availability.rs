@@ -1,5 +1,6 @@
 //! The share of calls that were answered where they could be. Makes no call and decides nothing about what could be.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -8,18 +9,38 @@ use super::standing::Window;
 use crate::timing::Samples;
 
 /// An identification, with its retry; times are since the beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// When it was due.
     pub from: Duration,
     /// When it was answered, or given up.
     pub to: Duration,
-    /// Whether it was answered.
-    pub is_answered: bool,
+    /// Why it was not answered, where it was not.
+    pub refusal: Option<Refusal>,
+}
+
+/// Why a call was not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// In the words of the last refusal.
+    pub words: String,
+    /// What happened then.
+    pub during: String,
+}
+
+/// Calls that were not answered and have something in common.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Unanswered {
+    /// How many.
+    pub count: usize,
+    /// When the first of them ended, in seconds since the beginning.
+    pub first_s: f64,
+    /// When the last one did.
+    pub last_s: f64,
 }
 
 /// What the calls come to.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Availability {
     /// Answered calls of those that count, from 0 to 1; `None` where none counts.
     pub share: Option<f64>,
@@ -39,29 +60,35 @@ pub struct Availability {
     pub p99_ms: Option<f64>,
     /// The slowest answer.
     pub max_ms: Option<f64>,
+    /// Why calls that count were not answered.
+    pub refusals: BTreeMap<String, Unanswered>,
+    /// The same calls, by what happened then.
+    pub refused_during: BTreeMap<String, Unanswered>,
 }
 
 impl Availability {
     /// Of these calls, but for those that overlap a second of a window.
     pub fn of(calls: &[Call], windows: &[Window]) -> Self {
         let seconds = seconds(windows);
-        let (excluded, counted): (Vec<Call>, Vec<Call>) = calls
+        let (excluded, counted): (Vec<&Call>, Vec<&Call>) = calls
             .iter()
             .partition(|call| seconds.iter().any(|second| overlaps(call, *second)));
         let mut times = Samples::default();
-        for call in calls.iter().filter(|call| call.is_answered) {
+        for call in calls.iter().filter(|call| call.refusal.is_none()) {
             times.push(call.to.saturating_sub(call.from).as_secs_f64() * 1e3);
         }
         Self {
             share: share(&counted),
-            share_of_all: share(calls),
+            share_of_all: share(&calls.iter().collect::<Vec<_>>()),
             counted: counted.len(),
-            unanswered: counted.iter().filter(|call| !call.is_answered).count(),
+            unanswered: counted.iter().filter(|call| call.refusal.is_some()).count(),
             excluded: excluded.len(),
             excluded_seconds: seconds.iter().map(|(from, to)| to - from).sum(),
             p50_ms: times.quantile(0.5),
             p99_ms: times.quantile(0.99),
             max_ms: times.quantile(1.0),
+            refusals: by(&counted, |refusal| &refusal.words),
+            refused_during: by(&counted, |refusal| &refusal.during),
         }
     }
 }
@@ -85,9 +112,28 @@ fn overlaps(call: &Call, (from, to): (u64, u64)) -> bool {
     call.from < Duration::from_secs(to) && Duration::from_secs(from) <= call.to
 }
 
+/// Those that were not answered, by something that is known of each.
+fn by(calls: &[&Call], key: impl Fn(&Refusal) -> &String) -> BTreeMap<String, Unanswered> {
+    let mut all: BTreeMap<String, Unanswered> = BTreeMap::new();
+    for call in calls {
+        let Some(refusal) = &call.refusal else { continue };
+        let at_s = (call.to.as_secs_f64() * 10.0).round() / 10.0;
+        let first = || Unanswered {
+            count: 0,
+            first_s: at_s,
+            last_s: at_s,
+        };
+        let unanswered = all.entry(key(refusal).clone()).or_insert_with(first);
+        unanswered.count += 1;
+        unanswered.first_s = unanswered.first_s.min(at_s);
+        unanswered.last_s = unanswered.last_s.max(at_s);
+    }
+    all
+}
+
 #[expect(clippy::cast_precision_loss, reason = "calls of a run are far below 2^52")]
-fn share(calls: &[Call]) -> Option<f64> {
-    let answered = calls.iter().filter(|call| call.is_answered).count();
+fn share(calls: &[&Call]) -> Option<f64> {
+    let answered = calls.iter().filter(|call| call.refusal.is_none()).count();
     (!calls.is_empty()).then(|| answered as f64 / calls.len() as f64)
 }
 

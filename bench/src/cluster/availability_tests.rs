@@ -7,7 +7,10 @@ fn call(from_ms: u64, to_ms: u64, is_answered: bool) -> Call {
     Call {
         from: Duration::from_millis(from_ms),
         to: Duration::from_millis(to_ms),
-        is_answered,
+        refusal: (!is_answered).then(|| Refusal {
+            words: "UNAVAILABLE".to_owned(),
+            during: if from_ms < 2_000 { "" } else { "node slow" }.to_owned(),
+        }),
     }
 }
 
@@ -49,13 +52,20 @@ fn calls_that_overlap_a_second_of_a_window_do_not_count() {
         // Due in the last second of it.
         call(3_999, 5_000, false),
         // Due after it.
-        call(4_000, 4_010, false),
+        call(4_000, 4_040, false),
     ];
     let availability = Availability::of(&calls, &windows);
     assert_eq!((availability.counted, availability.excluded), (2, 3));
     assert_eq!(availability.share, Some(0.5));
     assert_eq!(availability.share_of_all, Some(0.2));
     assert_eq!(availability.excluded_seconds, 2);
+    let slow = Unanswered {
+        count: 1,
+        first_s: 4.0,
+        last_s: 4.0,
+    };
+    let during = BTreeMap::from([("node slow".to_owned(), slow)]);
+    assert_eq!(availability.refused_during, during, "of those that count alone");
 }
 
 #[test]

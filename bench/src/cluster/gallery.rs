@@ -120,7 +120,7 @@ impl Gallery {
 /// An error in a few words that many calls have in common: addresses and numbers are taken out.
 pub fn words(status: &Status) -> String {
     let mut words = String::new();
-    for letter in status.message().chars().take(160) {
+    for letter in status.message().chars().take(400) {
         let letter = if letter.is_ascii_digit() { '#' } else { letter };
         if letter != '#' || !words.ends_with('#') {
             words.push(letter);

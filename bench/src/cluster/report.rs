@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::availability::Availability;
+use super::availability::{Availability, Unanswered};
 use super::standing::RULE;
 use super::tally::{Acknowledged, Counts, Violation};
 use super::verdict::Wrong;
@@ -76,10 +76,6 @@ pub struct Report {
     pub operations: Acknowledged,
     /// Faults by their kind.
     pub faults_by_kind: BTreeMap<&'static str, u64>,
-    /// Why calls were not answered, by the words of the last refusal.
-    pub refusals: BTreeMap<String, u64>,
-    /// Calls that were not answered, those that don't count among them, by what happened then.
-    pub refused_during: BTreeMap<String, u64>,
     /// The first broken promises.
     pub violations: Vec<Violation>,
     /// What was run.
@@ -111,8 +107,6 @@ impl Report {
             service,
             operations: counts.acknowledged,
             faults_by_kind: counts.faults,
-            refusals: counts.refusals,
-            refused_during: counts.refused_during,
             violations: counts.violations,
             configuration,
             machine,
@@ -209,12 +203,20 @@ impl Report {
                 ms(service.max_ms)
             ),
         );
-        for (words, count) in &self.refusals {
-            line("unanswered", format!("{count} x {words}"));
+        let when = |calls: &Unanswered| {
+            let Unanswered {
+                count,
+                first_s,
+                last_s,
+            } = calls;
+            format!("{count} from {first_s:.1} to {last_s:.1} s")
+        };
+        for (words, calls) in &service.refusals {
+            line("unanswered", format!("{}: {words}", when(calls)));
         }
-        for (names, count) in &self.refused_during {
+        for (names, calls) in &service.refused_during {
             let names = if names.is_empty() { "nothing" } else { names };
-            line("meanwhile", format!("{count} unanswered during: {names}"));
+            line("meanwhile", format!("{}: {names}", when(calls)));
         }
         text
     }

@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use super::*;
-use crate::cluster::availability::Call;
+use crate::cluster::availability::{Call, Refusal};
 
 fn report(answered: usize, unanswered: usize, faults: u64, wrongs: &[(Wrong, u64)]) -> Report {
-    let call = |is_answered| Call {
+    let call = |refusal| Call {
         from: Duration::ZERO,
-        to: Duration::from_millis(5),
-        is_answered,
+        to: Duration::from_millis(500),
+        refusal,
     };
-    let mut calls = vec![call(true); answered];
-    calls.extend(vec![call(false); unanswered]);
+    let refusal = Refusal {
+        words: "UNAVAILABLE: nobody".to_owned(),
+        during: "node killed".to_owned(),
+    };
+    let mut calls = vec![call(None); answered];
+    calls.extend(vec![call(Some(refusal)); unanswered]);
     let counts = Counts {
         acknowledged: Acknowledged {
             enrolled: 3,
@@ -109,4 +113,8 @@ fn scripts_find_what_they_were_promised() {
         "{table}"
     );
     assert!(table.contains(RULE), "the rule is stated");
+    for words in ["UNAVAILABLE: nobody", "node killed"] {
+        let line = format!("10 from 0.5 to 0.5 s: {words}");
+        assert!(table.contains(&line), "{table}");
+    }
 }

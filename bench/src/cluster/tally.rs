@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::availability::Call;
+use super::availability::{Call, Refusal};
 use super::faults::Fault;
 use super::standing::{Part, Standing, Window};
 use super::verdict::Wrong;
@@ -62,10 +62,6 @@ pub struct Counts {
     pub faults: BTreeMap<&'static str, u64>,
     /// Identifications, with how they ended.
     pub calls: Vec<Call>,
-    /// Why calls were not answered, by their words.
-    pub refusals: BTreeMap<String, u64>,
-    /// What happened while they were not.
-    pub refused_during: BTreeMap<String, u64>,
     /// What happens now.
     pub under_way: Vec<Fault>,
     /// What happened last.
@@ -101,18 +97,14 @@ impl Tally {
 
     /// An identification ended. `refusal` says why it has no answer.
     pub fn called(&self, from: Duration, refusal: Option<&str>) {
-        let call = Call {
-            from,
-            to: self.now(),
-            is_answered: refusal.is_none(),
-        };
+        let to = self.now();
         self.change(|counts| {
-            counts.calls.push(call);
-            if let Some(words) = refusal {
-                *counts.refusals.entry(words.to_owned()).or_default() += 1;
-                let names: Vec<_> = counts.under_way.iter().map(|fault| fault.name()).collect();
-                *counts.refused_during.entry(names.join(", ")).or_default() += 1;
-            }
+            let names = counts.under_way.iter().map(|fault| fault.name());
+            let refusal = refusal.map(|words| Refusal {
+                words: words.to_owned(),
+                during: names.collect::<Vec<_>>().join(", "),
+            });
+            counts.calls.push(Call { from, to, refusal });
         });
     }
 
