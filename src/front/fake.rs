@@ -22,7 +22,7 @@ use crate::model::retention::Due;
 use crate::model::subject::{ReferenceInfo, SubjectRecord};
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus, TransformId};
 use crate::model::timestamp::Timestamp;
-use crate::model::usage::UsageEvent;
+use crate::model::usage::{UsageEvent, UsageRecord};
 
 mod tenant;
 
@@ -448,9 +448,9 @@ impl Node for FakeNode {
         })
     }
 
-    async fn record_usage(&self, tenant: &TenantId, event: UsageEvent) -> Result<(), NodeError> {
+    async fn record_usage(&self, tenant: &TenantId, record: UsageRecord) -> Result<(), NodeError> {
         self.on("record_usage", tenant, |tenant| {
-            tenant.usage.push(event);
+            tenant.usage.push(record.event);
             Ok(())
         })
     }

@@ -314,7 +314,7 @@ impl Front {
 
     pub(super) async fn record(&self, tenant: &Tenant, event: UsageEvent) -> Result<(), FrontError> {
         let node = self.routes.node(tenant.id())?;
-        let answer = node.record_usage(tenant.id(), event).await;
+        let answer = node.record_usage(tenant.id(), event.into()).await;
         self.heard(tenant, answer)
     }
 

@@ -1,6 +1,7 @@
 //! Keys of epochs, in one small text that lies apart from what they seal: once a key is gone from it, no copy of what it sealed opens. Knows no rows.
 //!
-//! The text is replaced whole, and what it held before is gone then, as the keyring's is. It is in a file, which one process at a time changes, or where many machines share it.
+//! The text is replaced whole, and what it held before is gone then, as the keyring's is. It is in a file, which one process at a time changes, or where many machines share it. Those keep a *spare* in it, the key
+//! of the next epoch to begin, so that nobody has to wait for the text once it has begun.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,6 +19,8 @@ use super::secret::SecretKey;
 use super::text::{FileText, TextStore};
 
 const FORMAT: u32 = 1;
+/// Of a text with a spare.
+const FORMAT_SPARE: u32 = 2;
 /// The epoch that a tenant begins with.
 pub const FIRST_EPOCH: u64 = 1;
 
@@ -48,6 +51,9 @@ pub(super) struct Body {
     incarnation: String,
     /// Wrapped keys by epoch.
     keys: BTreeMap<u64, String>,
+    /// The last of them, where it has sealed nothing: nobody was given it to begin an epoch with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spare: Option<u64>,
 }
 
 /// Where the keys of the epochs of one incarnation of a tenant are kept. Every change is durable before it returns, and what it found otherwise than it looked
@@ -59,10 +65,19 @@ pub trait Epochs: Send + Sync {
     /// Where they are, as errors name it.
     fn path(&self) -> &Path;
 
-    /// The key of an epoch; `None` before the epoch begins and once it is over.
+    /// The key of an epoch; `None` before there is one and once the epoch is over.
     fn read(&self, epoch: u64) -> Result<Option<SecretKey>, KeyError>;
 
-    /// A new key, of an epoch that may begin after this one: of a number that no key had before, since one that did not come may have sealed something.
+    /// The same as far as it is in memory.
+    fn known(&self, epoch: u64) -> Result<Option<SecretKey>, KeyError>;
+
+    /// Whether the spare that is in memory has sealed something by the time of this epoch, so that another one is there to be read.
+    fn may_look_ahead(&self, epoch: u64) -> bool;
+
+    /// Reads what other machines have changed.
+    fn look_ahead(&self) -> Result<(), KeyError>;
+
+    /// The key of an epoch that may begin after this one: nobody was given it before, since one that did not come may have sealed something.
     fn begin(&self, after: u64) -> Result<(u64, SecretKey), KeyError>;
 
     /// Destroys the keys of the epochs before this one: nothing that was sealed then opens any more, wherever a copy of it lies.
@@ -98,9 +113,12 @@ impl EpochKeys {
         let mut body = Body {
             incarnation: to_hex(&incarnation),
             keys: BTreeMap::new(),
+            spare: None,
         };
-        let first = form.wrap(&body, FIRST_EPOCH, &SecretKey::random());
-        body.keys.insert(FIRST_EPOCH, first);
+        form.add(&mut body, FIRST_EPOCH);
+        if store.is_shared() {
+            form.add_spare(&mut body);
+        }
         let held = Held::create(store, form, body)?;
         Ok(Self { held, incarnation })
     }
@@ -132,20 +150,38 @@ impl Epochs for EpochKeys {
 
     /// What another machine has begun meanwhile is read; what one has ended may be given until something is read again.
     fn read(&self, epoch: u64) -> Result<Option<SecretKey>, KeyError> {
-        self.held.find(|body| {
-            let wrapped = body.keys.get(&epoch);
-            wrapped
-                .map(|wrapped| self.held.form().unwrap(body, epoch, wrapped, self.path()))
-                .transpose()
-        })
+        self.held.find(|body| self.key(body, epoch))
+    }
+
+    fn known(&self, epoch: u64) -> Result<Option<SecretKey>, KeyError> {
+        self.held.with(|body| self.key(body, epoch))
+    }
+
+    fn may_look_ahead(&self, epoch: u64) -> bool {
+        self.held
+            .with(|body| body.spare.is_some_and(|spare| spare <= epoch))
+    }
+
+    fn look_ahead(&self) -> Result<(), KeyError> {
+        self.held.refresh().map(drop)
     }
 
     fn begin(&self, after: u64) -> Result<(u64, SecretKey), KeyError> {
+        let (form, is_shared) = (self.held.form(), self.held.store().is_shared());
         self.held.change(|body| {
-            let last = body.keys.keys().next_back().copied().unwrap_or_default();
-            let (epoch, key) = (last.max(after) + 1, SecretKey::random());
-            let wrapped = self.held.form().wrap(body, epoch, &key);
-            body.keys.insert(epoch, wrapped);
+            let spare = body.spare.take().filter(|spare| *spare > after);
+            let epoch = spare.unwrap_or_else(|| {
+                let next = body.last().max(after) + 1;
+                form.add(body, next);
+                next
+            });
+            let key = self.key(body, epoch)?.ok_or_else(|| KeyError::Damaged {
+                path: self.path().to_owned(),
+                problem: format!("it lacks the key of epoch {epoch}, which it says is the next one"),
+            })?;
+            if is_shared {
+                form.add_spare(body);
+            }
             Ok(Done::Changed((epoch, key)))
         })
     }
@@ -162,14 +198,31 @@ impl Epochs for EpochKeys {
     }
 }
 
+impl EpochKeys {
+    fn key(&self, body: &Body, epoch: u64) -> Result<Option<SecretKey>, KeyError> {
+        let wrapped = body.keys.get(&epoch);
+        wrapped
+            .map(|wrapped| self.held.form().unwrap(body, epoch, wrapped, self.path()))
+            .transpose()
+    }
+}
+
 impl EpochForm {
     fn new(data_key: &SecretKey) -> Self {
         Self(Envelope::new(&data_key.derive(&[b"epochs"])))
     }
 
-    fn wrap(&self, body: &Body, epoch: u64, key: &SecretKey) -> String {
-        self.0
-            .wrap(key, &["epoch", &body.incarnation, &epoch.to_string()])
+    /// Adds a new key.
+    fn add(&self, body: &mut Body, epoch: u64) {
+        let place = ["epoch", &body.incarnation, &epoch.to_string()];
+        let wrapped = self.0.wrap(&SecretKey::random(), &place);
+        body.keys.insert(epoch, wrapped);
+    }
+
+    fn add_spare(&self, body: &mut Body) {
+        let next = body.last() + 1;
+        self.add(body, next);
+        body.spare = Some(next);
     }
 
     fn unwrap(&self, body: &Body, epoch: u64, wrapped: &str, path: &Path) -> Result<SecretKey, KeyError> {
@@ -194,11 +247,11 @@ impl Form for EpochForm {
             body,
             hmac_sha256,
         } = serde_json::from_str(text).map_err(|_| damaged("it holds no keys of epochs"))?;
-        if format != FORMAT {
+        if format != FORMAT && format != FORMAT_SPARE {
             return Err(KeyError::Format {
                 path: store.path().to_owned(),
                 found: format,
-                expected: FORMAT,
+                expected: FORMAT_SPARE,
             });
         }
         if !self.0.verify(body.json().as_bytes(), &hmac_sha256) {
@@ -212,7 +265,7 @@ impl Form for EpochForm {
 
     fn text(&self, body: &Body) -> String {
         let file = EpochFile {
-            format: FORMAT,
+            format: body.spare.map_or(FORMAT, |_| FORMAT_SPARE),
             hmac_sha256: self.0.digest(body.json().as_bytes()),
             body: body.clone(),
         };
@@ -221,6 +274,11 @@ impl Form for EpochForm {
 }
 
 impl Body {
+    /// The last epoch that there is a key of.
+    fn last(&self) -> u64 {
+        self.keys.keys().next_back().copied().unwrap_or_default()
+    }
+
     fn json(&self) -> String {
         serde_json::to_string(self).expect("numbers are valid JSON keys")
     }

@@ -223,6 +223,33 @@ fn no_keyring_is_made_where_tenants_have_keys_in_another() {
 }
 
 #[test]
+fn the_key_of_the_next_epoch_is_in_memory_before_another_machine_begins_it() {
+    let text = Arc::new(SharedText::default());
+    let data_key = SecretKey::from_bytes([1; 32]);
+    let one = EpochKeys::create_in(Arc::clone(&text) as _, &data_key, [7; 16]).expect("made");
+    let other = EpochKeys::open_in(Arc::clone(&text) as _, &data_key).expect("opened");
+    for epoch in 2..5 {
+        assert!(!other.may_look_ahead(epoch - 1));
+        let (began, key) = one.begin(epoch - 1).expect("begun");
+        assert_eq!(began, epoch);
+        one.end_before(epoch).expect("ended");
+        assert_eq!(
+            other.known(epoch).expect("opens"),
+            Some(key),
+            "nothing was read since"
+        );
+        assert!(other.may_look_ahead(epoch));
+        other.look_ahead().expect("read");
+        assert_eq!(other.known(epoch - 1).expect("opens"), None);
+    }
+    // Whoever was given a number has it alone, whatever became of it.
+    let numbers = [&one, &other, &one].map(|keys| keys.begin(4).expect("begun").0);
+    assert_eq!(numbers, [5, 6, 7]);
+    // One that is ahead of all that is there begins after it.
+    assert_eq!(other.begin(20).expect("begun").0, 21);
+}
+
+#[test]
 fn epochs_that_machines_begin_and_end_are_those_of_all() {
     let text = Arc::new(SharedText::default());
     let data_key = SecretKey::from_bytes([1; 32]);

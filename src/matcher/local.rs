@@ -32,7 +32,7 @@ use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::retention::Due;
 use crate::model::subject::SubjectRecord;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus};
-use crate::model::usage::UsageEvent;
+use crate::model::usage::UsageRecord;
 use crate::storage::data_dir::DataDir;
 use crate::storage::error::StorageError;
 use crate::storage::journal::{Journal, JournalLock};
@@ -443,8 +443,8 @@ impl Node for Arc<LocalNode> {
         .await
     }
 
-    async fn record_usage(&self, tenant: &TenantId, event: UsageEvent) -> Result<(), NodeError> {
-        self.live(tenant)?.write(Write::Usage(event)).await.map(drop)
+    async fn record_usage(&self, tenant: &TenantId, record: UsageRecord) -> Result<(), NodeError> {
+        self.live(tenant)?.write(Write::Usage(record)).await.map(drop)
     }
 
     async fn usage(&self, query: UsageQuery) -> Result<UsagePage, NodeError> {

@@ -8,7 +8,7 @@ use crate::matcher::node::NewReference;
 use crate::model::subject::Hand;
 use crate::model::tenant::TransformId;
 use crate::model::timestamp::Timestamp;
-use crate::model::usage::{Outcome, UsageKind};
+use crate::model::usage::{Outcome, UsageEvent, UsageKind};
 use crate::storage::journal::JOURNAL_FILE;
 
 fn query(transform: TransformId, dimension: usize) -> SearchQuery {

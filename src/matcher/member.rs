@@ -41,7 +41,7 @@ use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::retention::Due;
 use crate::model::subject::SubjectRecord;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStats, TenantStatus, TransformId};
-use crate::model::usage::UsageEvent;
+use crate::model::usage::UsageRecord;
 use crate::storage::cluster::Figures;
 use crate::storage::database::notices::{Listening, Notice};
 use crate::storage::error::StorageError;
@@ -425,9 +425,9 @@ impl Node for MemberNode {
         found.ok_or_else(|| NodeError::SubjectUnknown(tenant.clone()))
     }
 
-    async fn record_usage(&self, tenant: &TenantId, event: UsageEvent) -> Result<(), NodeError> {
+    async fn record_usage(&self, tenant: &TenantId, record: UsageRecord) -> Result<(), NodeError> {
         let opened = self.opened(tenant).await?;
-        self.write(tenant, &opened, Write::Usage(event)).await.map(drop)
+        self.write(tenant, &opened, Write::Usage(record)).await.map(drop)
     }
 
     async fn usage(&self, query: UsageQuery) -> Result<UsagePage, NodeError> {

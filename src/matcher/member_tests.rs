@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::matcher::fixture::{enrollment, palm, spec, tenant, transform};
 use crate::model::timestamp::Timestamp;
-use crate::model::usage::{Outcome, UsageKind};
+use crate::model::usage::{Outcome, UsageEvent, UsageKind};
 use ground::{Ground, erasure, query, until};
 
 #[path = "member/ground.rs"]
@@ -149,7 +149,7 @@ async fn a_tenant_is_made_once_and_told_of_by_every_node() {
         ..enrollment(2).usage
     };
     other
-        .record_usage(&tenant(), event.clone())
+        .record_usage(&tenant(), event.clone().into())
         .await
         .expect("recorded");
     let page = UsageQuery {

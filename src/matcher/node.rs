@@ -20,7 +20,7 @@ use crate::model::retention::Due;
 use crate::model::signature::Signature;
 use crate::model::subject::{Capture, Hand, SubjectRecord};
 use crate::model::tenant::{TenantSpec, TenantStatus, TransformId};
-use crate::model::usage::UsageEvent;
+use crate::model::usage::{UsageEvent, UsageRecord};
 
 /// Most rows of one chunk of an import.
 pub const IMPORT_CHUNK_ROWS_MAX: usize = 8_192;
@@ -84,7 +84,7 @@ pub trait Node: Send + Sync + 'static {
     /// What is held on a subject.
     async fn subject(&self, tenant: &TenantId, subject: &SubjectRef) -> Result<SubjectRecord, NodeError>;
     /// Records events; they survive the end of the process when it returns.
-    async fn record_usage(&self, tenant: &TenantId, event: UsageEvent) -> Result<(), NodeError>;
+    async fn record_usage(&self, tenant: &TenantId, record: UsageRecord) -> Result<(), NodeError>;
     /// Events, newest first.
     async fn usage(&self, query: UsageQuery) -> Result<UsagePage, NodeError>;
     /// A checkpoint of the history; all that it is over survives a loss of power when it returns.

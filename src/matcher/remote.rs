@@ -37,7 +37,7 @@ use crate::model::reject::Rejected;
 use crate::model::retention::Due;
 use crate::model::subject::SubjectRecord;
 use crate::model::tenant::{TenantSpec, TenantStatus};
-use crate::model::usage::UsageEvent;
+use crate::model::usage::UsageRecord;
 use crate::proto::matching::v1 as pb;
 use crate::proto::matching::v1::match_client::MatchClient;
 use crate::telemetry::traces::{Span, Traced};
@@ -306,10 +306,11 @@ impl Node for RemoteNode {
         self.parsed(from_proto::subject(answer))
     }
 
-    async fn record_usage(&self, tenant: &TenantId, event: UsageEvent) -> Result<(), NodeError> {
+    async fn record_usage(&self, tenant: &TenantId, record: UsageRecord) -> Result<(), NodeError> {
         let request = pb::RecordUsageRequest {
             tenant: tenant.to_string(),
-            event: Some(vocabulary::usage_to_proto(&event)),
+            event: Some(vocabulary::usage_to_proto(&record.event)),
+            event_id: record.id.0.to_vec().into(),
         };
         let mut client = self.client();
         let call = async move { client.record_usage(request).await };

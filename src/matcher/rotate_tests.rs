@@ -126,7 +126,7 @@ async fn what_still_holds_the_former_generation_hands_its_changes_on() {
         principal: "scanner".parse().expect("a name"),
         request_id: "late".parse().expect("an id"),
     };
-    let write = crate::storage::write::Write::Usage(event);
+    let write = crate::storage::write::Write::Usage(event.into());
     former.write(write).await.expect("recorded by the successor");
     assert!(!former.flush(1, 100).expect("nothing to do"));
     drop(former);

@@ -243,7 +243,7 @@ async fn what_still_holds_the_former_generation_reads_it_to_the_end_and_enrols_n
     let usage = write.usage.clone();
     let (enrolled, recorded) = tokio::join!(
         former.write(Write::Enroll(write)),
-        former.write(Write::Usage(usage))
+        former.write(Write::Usage(usage.into()))
     );
     assert_stale(&enrolled);
     recorded.expect("recorded by the successor");

@@ -106,7 +106,7 @@ pub(super) fn request_of(write: &Write) -> &RequestId {
         Write::Enroll(enroll) => &enroll.request_id,
         Write::Erase(erase) => &erase.request_id,
         Write::Policy(policy) => &policy.request_id,
-        Write::Usage(event) => &event.request_id,
+        Write::Usage(record) => &record.event.request_id,
     }
 }
 

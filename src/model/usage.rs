@@ -52,3 +52,31 @@ pub struct UsageEvent {
     /// The request.
     pub request_id: RequestId,
 }
+
+/// Bytes of an [`EventId`].
+pub const EVENT_ID_LEN: usize = 16;
+
+/// By what a use is known again that was told before: random, so that it says nothing of the use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventId(pub [u8; EVENT_ID_LEN]);
+
+/// A use that is to be recorded: once, however often and to however many nodes it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageRecord {
+    /// By which it is known again.
+    pub id: EventId,
+    /// What happened.
+    pub event: UsageEvent,
+}
+
+impl From<UsageEvent> for UsageRecord {
+    /// One that nobody was told of yet.
+    fn from(event: UsageEvent) -> Self {
+        let mut id = [0; EVENT_ID_LEN];
+        aws_lc_rs::rand::fill(&mut id).expect("the operating system's generator answers");
+        Self {
+            id: EventId(id),
+            event,
+        }
+    }
+}

@@ -380,7 +380,8 @@ impl Match for MatchRoom {
             let tenant: TenantId = message.tenant.parse().map_err(refused)?;
             let event = vocabulary::required("event", message.event).map_err(refused)?;
             let event = vocabulary::usage_from_proto(&event).map_err(refused)?;
-            self.node.record_usage(&tenant, event).await.map_err(failed)?;
+            let record = vocabulary::usage_record(event, &message.event_id).map_err(refused)?;
+            self.node.record_usage(&tenant, record).await.map_err(failed)?;
             Ok(Response::new(pb::RecordUsageResponse {}))
         })
         .await

@@ -23,8 +23,8 @@ use crate::model::subject::{Capture, Hand, PadVerdict, ReferenceInfo};
 use crate::model::tenant::{TenantSpec, TenantStatus};
 use crate::model::tenant::{TenantState, TenantStats, TransformId};
 use crate::model::timestamp::Timestamp;
-use crate::model::usage::UsageEvent;
 use crate::model::usage::{Outcome, UsageKind};
+use crate::model::usage::{UsageEvent, UsageRecord};
 
 pub(super) fn tenant() -> TenantId {
     "acme".parse().expect("an id")
@@ -122,6 +122,13 @@ pub(super) fn consent() -> Consent {
         given_at: Timestamp(1),
         expires_at: Timestamp(2),
         method: ConsentMethod::InApp,
+    }
+}
+
+pub(super) fn usage_record() -> UsageRecord {
+    UsageRecord {
+        id: crate::model::usage::EventId([5; 16]),
+        event: usage_event(),
     }
 }
 
@@ -405,8 +412,8 @@ impl Node for FakeNode {
     async fn subject(&self, _: &TenantId, _: &SubjectRef) -> Result<SubjectRecord, NodeError> {
         Ok(record())
     }
-    async fn record_usage(&self, _: &TenantId, event: UsageEvent) -> Result<(), NodeError> {
-        expect_same("event", &event, &usage_event())
+    async fn record_usage(&self, _: &TenantId, record: UsageRecord) -> Result<(), NodeError> {
+        expect_same("event", &record, &usage_record())
     }
     async fn usage(&self, query: UsageQuery) -> Result<UsagePage, NodeError> {
         Ok(UsagePage {

@@ -180,7 +180,7 @@ async fn writes_and_records_cross_unchanged() {
     assert_eq!(erasures, [3, 4]);
     let signed = node.checkpoint(&tenant()).await.expect("answers");
     assert_eq!(signed, checkpoint());
-    node.record_usage(&tenant(), usage_event())
+    node.record_usage(&tenant(), usage_record())
         .await
         .expect("answers");
     let page = node.usage(UsageQuery {

@@ -24,7 +24,7 @@ pub(super) fn furnished() -> House {
 
 pub(super) fn record(house: &House, number: u64, subject: Option<&str>) {
     let event = usage(&format!("request-{number}"), UsageKind::Identify, subject);
-    house.one(Write::Usage(event)).expect("recorded");
+    house.one(Write::Usage(event.into())).expect("recorded");
 }
 
 pub(super) fn kept(house: &House) -> Named {
@@ -197,7 +197,7 @@ const TAMPERINGS: [(&str, Option<u64>, &str); 28] = [
         "the history ends at event 7, kept.json says 10",
     ),
     (
-        "INSERT INTO usage SELECT 11, at, kind, outcome, subject, site, principal, request_id, salt, commitment FROM usage WHERE id = 10",
+        "INSERT INTO usage SELECT 11, at, kind, outcome, subject, site, principal, request_id, salt, commitment, NULL FROM usage WHERE id = 10",
         Some(11),
         "event 11 is not",
     ),
@@ -298,7 +298,7 @@ fn an_event_that_was_made_to_fit_is_found_by_the_next_checkpoint() {
 #[test]
 fn checkpoints_come_by_themselves() {
     let house = House::new();
-    let event = |n: u64| Write::Usage(usage(&format!("r{n}"), UsageKind::Verify, None));
+    let event = |n: u64| Write::Usage(usage(&format!("r{n}"), UsageKind::Verify, None).into());
     for group in 0..3 {
         let writes = (0..500).map(|n| event(group * 500 + n)).collect();
         house.store.commit(writes).expect("committed");

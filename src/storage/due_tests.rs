@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::testing::{House, enroll, id, reference, usage};
+use super::testing::{House, enroll, id, reference, tell, usage};
 use super::verify::verify;
 use super::write::{Committed, EraseWrite, ReadAhead, SubjectKey, Write};
 use crate::model::policy::Retention;
@@ -137,7 +137,7 @@ fn a_use_that_matched_and_an_enrolment_are_interactions_and_others_are_not() {
     ] {
         let mut event = usage("use", kind, Some("ada"));
         event.outcome = outcome;
-        house.one(Write::Usage(event)).expect("recorded");
+        house.one(Write::Usage(event.into())).expect("recorded");
         let saved = outcome == Outcome::Match;
         assert_eq!(found(&house, idle).is_empty(), saved, "{outcome:?}");
         retain(&house, due(Some(12), false, now));
@@ -157,6 +157,28 @@ fn a_use_that_matched_and_an_enrolment_are_interactions_and_others_are_not() {
 }
 
 #[test]
+fn a_catalog_of_the_third_version_opens_and_knows_events_again() {
+    let house = House::new();
+    house.enroll("ada", 1);
+    let event = |request: &str| tell(usage(request, UsageKind::Identify, Some("ada")));
+    house.one(event("u1")).expect("recorded");
+    let conn = house.sql();
+    let older = "DROP INDEX usage_told; ALTER TABLE usage DROP COLUMN told; PRAGMA user_version = 3;";
+    conn.execute_batch(older).expect("as it was");
+    drop(conn);
+    let house = house.reopen();
+    for _ in 0..2 {
+        house.one(event("u2")).expect("recorded");
+    }
+    let counts = "SELECT group_concat(request_id, ' ') || ' ' || (SELECT user_version FROM pragma_user_version) FROM usage";
+    let counted: String = house
+        .sql()
+        .query_row(counts, [], |row| row.get(0))
+        .expect("there");
+    assert_eq!(counted, "enroll-ada-1 u1 u2 4");
+}
+
+#[test]
 fn a_catalog_of_the_first_version_opens_and_knows_when_subjects_were_last_seen() {
     let house = House::new();
     for subject in ["enrolled", "used", "claimed"] {
@@ -164,9 +186,9 @@ fn a_catalog_of_the_first_version_opens_and_knows_when_subjects_were_last_seen()
     }
     let mut event = usage("use", UsageKind::Verify, Some("used"));
     (event.at, event.outcome) = (Timestamp(70), Outcome::Match);
-    house.one(Write::Usage(event.clone())).expect("recorded");
+    house.one(Write::Usage(event.clone().into())).expect("recorded");
     (event.subject_id, event.at, event.outcome) = (Some(id("claimed")), Timestamp(80), Outcome::NoMatch);
-    house.one(Write::Usage(event)).expect("recorded");
+    house.one(Write::Usage(event.into())).expect("recorded");
     let conn = house.sql();
     let older = "DROP INDEX subject_consent_end; DROP INDEX subject_last_used;
         ALTER TABLE subject DROP COLUMN last_used; PRAGMA user_version = 1;
@@ -192,7 +214,7 @@ fn a_catalog_of_the_first_version_opens_and_knows_when_subjects_were_last_seen()
         let found = conn.query_row(select, [subject], |row| row.get(0));
         found.expect("there")
     };
-    assert_eq!(version, 3);
+    assert_eq!(version, 4);
     assert_eq!((seen("enrolled"), seen("used"), seen("claimed")), (40, 70, 40));
     drop(conn);
     let long_idle = due(Some(1), false, Timestamp::now());

@@ -179,9 +179,9 @@ fn the_same_palm_gives_unrelated_bytes_in_two_tenants() {
 fn a_catalog_of_a_newer_release_is_refused() {
     let house = House::new();
     let conn = house.sql();
-    conn.execute_batch("PRAGMA user_version = 4").expect("set");
+    conn.execute_batch("PRAGMA user_version = 5").expect("set");
     drop(conn);
-    assert!(failure(house).contains("catalog.db has format 4"));
+    assert!(failure(house).contains("catalog.db has format 5"));
 }
 
 #[test]

@@ -32,13 +32,14 @@ use crate::model::signature::{Dimension, Encoder};
 use crate::model::subject::{Capture, Hand, PadVerdict};
 use crate::model::tenant::{TenantSpec, TransformId};
 use crate::model::timestamp::Timestamp;
-use crate::model::usage::{Outcome, UsageEvent, UsageKind};
+use crate::model::usage::{EventId, Outcome, UsageEvent, UsageKind, UsageRecord};
 
 /// Dimension of the tests' tenants.
 pub(super) const DIM: usize = 32;
 
 /// Makes a catalog one of version 2, whose history had no chain.
 pub(super) const WITHOUT_CHAIN: &str = "
+    DROP INDEX usage_told; ALTER TABLE usage DROP COLUMN told;
     ALTER TABLE usage DROP COLUMN salt; ALTER TABLE usage DROP COLUMN commitment;
     DROP TABLE usage_erased; DROP TABLE chain; DROP TABLE checkpoint; PRAGMA user_version = 2;";
 
@@ -351,6 +352,16 @@ pub(super) fn usage(request: &str, kind: UsageKind, subject: Option<&str>) -> Us
         principal: id("scanner-1"),
         request_id: id(request),
     }
+}
+
+/// An event as it is told, under an id that its request gives it.
+pub(super) fn tell(event: UsageEvent) -> Write {
+    let digest = sha256(event.request_id.as_str().as_bytes());
+    let id = digest.first_chunk().expect("it is longer");
+    Write::Usage(UsageRecord {
+        id: EventId(*id),
+        event,
+    })
 }
 
 pub(super) fn erase(request: &str, subject: &str) -> Write {

@@ -17,7 +17,7 @@ use crate::model::policy::Policy;
 use crate::model::retention::Due;
 use crate::model::subject::{Capture, Hand};
 use crate::model::timestamp::Timestamp;
-use crate::model::usage::UsageEvent;
+use crate::model::usage::{UsageEvent, UsageRecord};
 
 /// What an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,8 +36,8 @@ pub enum Write {
     Erase(EraseWrite),
     /// Replaces the tenant's policy.
     Policy(PolicyWrite),
-    /// Records an event. A subject that is not enrolled (any more) is left out of it.
-    Usage(UsageEvent),
+    /// Records an event, unless it was told before. A subject that is not enrolled (any more) is left out of it.
+    Usage(UsageRecord),
 }
 
 impl Write {

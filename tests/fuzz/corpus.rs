@@ -468,7 +468,15 @@ fn match_requests() -> Vec<(u8, Vec<u8>)> {
             .encode_to_vec(),
         ),
         (15, get_import.encode_to_vec()),
-        (11, matching::RecordUsageRequest { tenant, event }.encode_to_vec()),
+        (
+            11,
+            matching::RecordUsageRequest {
+                tenant,
+                event,
+                event_id: vec![7; 16].into(),
+            }
+            .encode_to_vec(),
+        ),
         (12, usage.encode_to_vec()),
         (13, Vec::new()),
     ]

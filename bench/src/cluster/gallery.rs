@@ -84,6 +84,28 @@ impl Gallery {
         retried(one, other, deadline / 2, deadline).await
     }
 
+    /// Waits until every front answers: who was just made is nowhere for a moment.
+    pub async fn settled(&self, patience: Duration) -> Result<(), Failure> {
+        let (begun, palm) = (tokio::time::Instant::now(), self.palms.reference(0));
+        for desk in &self.desks {
+            loop {
+                let request = format!(
+                    "{}-s-{}",
+                    self.name,
+                    self.requests.fetch_add(1, Ordering::Relaxed)
+                );
+                let Err(status) = desk.identify_within(&request, &palm, patience).await else {
+                    break;
+                };
+                if begun.elapsed() > patience || fate(&status) != Fate::Unknown {
+                    return Err(format!("tenant {} is not served: {status}", self.name).into());
+                }
+                tokio::time::sleep(REST).await;
+            }
+        }
+        Ok(())
+    }
+
     /// Enrols a subject, through one front after the other, until that is acknowledged.
     pub async fn enroll(
         &self,

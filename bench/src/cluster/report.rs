@@ -203,14 +203,6 @@ impl Report {
                 ms(service.max_ms)
             ),
         );
-        let when = |calls: &Unanswered| {
-            let Unanswered {
-                count,
-                first_s,
-                last_s,
-            } = calls;
-            format!("{count} from {first_s:.1} to {last_s:.1} s")
-        };
         for (words, calls) in &service.refusals {
             line("unanswered", format!("{}: {words}", when(calls)));
         }
@@ -220,6 +212,11 @@ impl Report {
         }
         text
     }
+}
+
+fn when(calls: &Unanswered) -> String {
+    let (count, first_s, last_s) = (calls.count, calls.first_s, calls.last_s);
+    format!("{count} from {first_s:.1} to {last_s:.1} s")
 }
 
 fn percent(share: Option<f64>) -> String {

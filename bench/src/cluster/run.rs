@@ -127,6 +127,7 @@ pub async fn galleries(deployment: &Deployment, seed: u64) -> Result<Vec<Arc<Gal
             dim: DIM,
         };
         let gallery = Gallery::connect(name, palms, &badges, deployment.addresses()).await?;
+        gallery.settled(MADE_MAX).await?;
         galleries.push(Arc::new(gallery));
     }
     Ok(galleries)

@@ -114,15 +114,14 @@ impl Seat {
         Ok(told.collect())
     }
 
-    /// Where it can't be told whether it was done, the same is answered once more. Events have no identity, so that a group with some is not repeated.
+    /// Where it can't be told whether it was done, the same is answered once more.
     fn commit_in(&self, opened: &Opened, writes: &[Write]) -> Result<Answers, StorageError> {
         let segments = self.node.of.cluster.segments();
         let _reading = segments.copies().begin(&opened.keys.home);
         let sealed = |object: &SegmentObject, row| segments.sealed(&opened.keys, object, row);
         let commit = || opened.catalog.commit(writes, Timestamp::now(), &sealed);
-        let repeats = !writes.iter().any(|write| matches!(write, Write::Usage(_)));
         match commit() {
-            Err(StorageError::Uncertain(_)) if repeats => commit(),
+            Err(StorageError::Uncertain(_)) => commit(),
             done => done,
         }
     }

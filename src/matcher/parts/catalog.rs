@@ -82,8 +82,12 @@ pub trait Register: Send + Sync + 'static {
     fn advance(&self, node: NodeId, generation: u64, to: Life) -> Result<(), CatalogError>;
     /// [`Members::fence`], by a node that has to count itself.
     fn fence(&self, node: NodeId, generation: u64, suspect: &Suspect) -> Result<bool, CatalogError>;
-    /// All galleries. What is on this node's disk of objects that none of them lists any more is destroyed.
+    /// All galleries. What is on this node's disk of objects that none of them lists any more is destroyed, once there is a copy of what took their place.
     fn galleries(&self) -> Result<Vec<ListedGallery>, CatalogError>;
+    /// Destroys it at once. Before the node registers: from then on nobody waits for its former life.
+    fn clear_former_life(&self) -> Result<(), CatalogError> {
+        self.galleries().map(drop)
+    }
     /// Lets go of what is on this node's disk of all galleries but these.
     fn keep_only(&self, tenants: &BTreeSet<TenantId>);
     /// What is needed of one of them; looks nothing up.
@@ -119,9 +123,9 @@ pub trait GalleryCatalog: Send + Sync + 'static {
     fn begin_writing(&self) -> Result<Option<Use>, CatalogError>;
     /// The first step of a flush (F1): writes rows of the fresh part into a segment, and lists it. False where they have moved on since they were read, and nothing was changed.
     fn warm(&self, rows: &SegmentRows, writing: Option<Use>) -> Result<bool, CatalogError>;
-    /// Whether this node wrote something and does not know yet whether it is listed.
+    /// Whether this node wrote something and does not know yet whether it is listed, or lacks a key that it will need.
     fn has_loose_ends(&self) -> bool;
-    /// Finds out what became of that.
+    /// Finds out what became of that, and reads the key.
     fn tie_up(&self) -> Result<(), CatalogError>;
     /// The first step of a purge: writes objects of live segments anew without the rows that are erased. A segment that another node writes anew is passed over, and one that can't be written does not keep the others.
     fn rewrite(&self) -> Result<(), CatalogError>;

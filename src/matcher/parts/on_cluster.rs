@@ -2,7 +2,7 @@
 
 pub(in crate::matcher) mod opened;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
@@ -25,13 +25,14 @@ use crate::model::id::{SubjectId, TenantId};
 use crate::model::link::LinkKind;
 use crate::storage::cluster::copies::Use;
 use crate::storage::cluster::segments::{SegmentKeys, Segments, planes};
-use crate::storage::cluster::{Cluster, ListedSegment, SegmentObject, Standing};
+use crate::storage::cluster::{Cluster, GalleryReading, ListedSegment, SegmentObject, Standing};
 use crate::storage::error::StorageError;
 use crate::storage::objects::error::ObjectError;
 use crate::storage::objects::key::{Home, ObjectKey};
 use crate::storage::place::{RowId, RowPlanes, SegmentRows, StoredRow};
 use crate::storage::write::CandidateInfo;
 
+mod succession;
 mod writing;
 
 /// What a node has of a cluster. Clones share everything.
@@ -116,6 +117,41 @@ impl Register for OnCluster {
 
     /// One that can't be read now is as it was when it could: what is here of it stays, and whoever asks for it is told by its catalog.
     fn galleries(&self) -> Result<Vec<ListedGallery>, CatalogError> {
+        let here = self.0.segments.copies().here();
+        self.read_galleries(|tenant, told| self.0.staying(tenant, told, &here))
+    }
+
+    /// Nobody waits for a copy that stays from the registration on.
+    fn clear_former_life(&self) -> Result<(), CatalogError> {
+        self.read_galleries(|_, _| HashSet::new()).map(drop)
+    }
+
+    fn keep_only(&self, tenants: &BTreeSet<TenantId>) {
+        let homes = {
+            let known = self.0.galleries.lock();
+            let kept = known.iter().filter(|(tenant, _)| tenants.contains(*tenant));
+            kept.map(|(_, known)| known.home.clone()).collect()
+        };
+        if let Err(error) = self.0.segments.copies().keep_only(&homes) {
+            tracing::warn!(%error, "copies of galleries that are no longer the node's can't be destroyed; the next round tries again");
+        }
+    }
+
+    fn open(&self, tenant: &TenantId) -> Arc<dyn GalleryCatalog> {
+        Arc::new(OneGallery {
+            shared: Arc::clone(&self.0),
+            tenant: tenant.clone(),
+            slot: self.0.slot(tenant),
+        })
+    }
+}
+
+impl OnCluster {
+    /// All galleries; copies of objects that are listed no more are destroyed, but for those that stay.
+    fn read_galleries(
+        &self,
+        staying: impl Fn(&TenantId, &GalleryReading) -> HashSet<ObjectKey>,
+    ) -> Result<Vec<ListedGallery>, CatalogError> {
         let secrets = self.0.keys.secrets().map_err(of_cluster)?;
         let copies = self.0.segments.copies();
         let look = copies.look();
@@ -131,7 +167,8 @@ impl Register for OnCluster {
                 ulid: *ulid,
             };
             let objects = told.objects.iter().map(key).collect();
-            let until = copies.tidy_up(&look, &told.home, &objects, told.commits);
+            let kept = (&objects, &staying(tenant, told));
+            let until = copies.tidy_up(&look, &told.home, kept, told.commits);
             tidy.insert(tenant.clone(), until);
         }
         let mut known = self.0.galleries.lock();
@@ -165,25 +202,6 @@ impl Register for OnCluster {
             }
         }
         Ok(known.values().map(|known| known.listed.clone()).collect())
-    }
-
-    fn keep_only(&self, tenants: &BTreeSet<TenantId>) {
-        let homes = {
-            let known = self.0.galleries.lock();
-            let kept = known.iter().filter(|(tenant, _)| tenants.contains(*tenant));
-            kept.map(|(_, known)| known.home.clone()).collect()
-        };
-        if let Err(error) = self.0.segments.copies().keep_only(&homes) {
-            tracing::warn!(%error, "copies of galleries that are no longer the node's can't be destroyed; the next round tries again");
-        }
-    }
-
-    fn open(&self, tenant: &TenantId) -> Arc<dyn GalleryCatalog> {
-        Arc::new(OneGallery {
-            shared: Arc::clone(&self.0),
-            tenant: tenant.clone(),
-            slot: self.0.slot(tenant),
-        })
     }
 }
 
@@ -315,12 +333,17 @@ impl GalleryCatalog for OneGallery {
 
     fn has_loose_ends(&self) -> bool {
         let opened = self.slot.lock().clone();
-        opened.is_some_and(|opened| !opened.loose.lock().is_empty())
+        opened.is_some_and(|opened| !opened.loose.lock().is_empty() || opened.catalog.may_look_ahead())
     }
 
     fn tie_up(&self) -> Result<(), CatalogError> {
         self.tie_up_loose();
-        Ok(())
+        self.with(|opened| {
+            if opened.catalog.may_look_ahead() {
+                opened.catalog.look_ahead()?;
+            }
+            Ok(())
+        })
     }
 
     fn rewrite(&self) -> Result<(), CatalogError> {

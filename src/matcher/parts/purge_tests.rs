@@ -71,6 +71,30 @@ async fn an_erased_row_leaves_the_store_and_the_caches_of_all_nodes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_node_has_copies_of_what_was_written_anew_before_the_former_ones_go() {
+    let Some(ground) = Real::new() else { return };
+    let (world, people) = flushed(&ground, 17).await;
+    ask_for_all(&world, &people).await;
+    let before = ground.read().objects;
+    ground.erase("s000").expect("enrolled");
+    purged(&world).await;
+    let listed = ground.read().objects;
+    assert!(before.difference(&listed).count() >= 1);
+    for number in 0..2 {
+        let here = ground.copies(number);
+        assert!(listed.is_subset(&here), "node {number}: {listed:?}, {here:?}");
+    }
+    // Whoever needed an object from now on would fail.
+    for file in ground.object_files() {
+        std::fs::remove_file(&file).expect("removed");
+    }
+    // Each of them is asked first now and then.
+    for _ in 0..4 {
+        ask_for_all(&world, &people[1..]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_others_left_that_died_is_gone_before_anything_is_said() {
     let Some(ground) = Real::new() else { return };
     let (world, people) = flushed(&ground, 12).await;
@@ -148,7 +172,11 @@ async fn two_who_purge_at_once_do_it_once() {
                         assert!(gallery.purge(&purging).expect("nobody follows"));
                     }
                 }
-                register.galleries().expect("read");
+                // Copies of former objects go once those of the next ones are here.
+                while !ground.remnants(2..4).is_empty() {
+                    assert!(begun.elapsed() < Duration::from_mins(1), "they do not go");
+                    register.galleries().expect("read");
+                }
             });
         }
     });

@@ -177,6 +177,13 @@ impl Real {
         found
     }
 
+    /// The objects of which the node has a copy that was the so-manieth to begin.
+    pub(super) fn copies(&self, number: u64) -> BTreeSet<ulid::Ulid> {
+        let files = files(&self.path(number, "cache"));
+        let names = files.iter().filter_map(|file| file.file_stem()?.to_str());
+        names.filter_map(|name| name.parse().ok()).collect()
+    }
+
     fn path(&self, number: u64, of: &str) -> PathBuf {
         self.dir.path().join(format!("node-{number}-{of}"))
     }

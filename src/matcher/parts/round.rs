@@ -124,8 +124,7 @@ impl Rounds {
             self.common.nudge_unsettled();
             return Ok(None);
         }
-        // What of a former life is not listed any more is destroyed first: from the registration on nobody waits for that life.
-        self.common.register.galleries()?;
+        self.common.register.clear_former_life()?;
         let (node, weight) = (self.common.node, self.common.config.weight);
         let generation = self.common.register.register(node, weight)?;
         self.common.registered(generation);

@@ -16,8 +16,8 @@ use crate::cluster::view::{Head, View};
 use crate::matcher::node::NodeError;
 use crate::model::id::TenantId;
 
-/// Longest reading. Whoever comes in meanwhile waits for its end.
-pub const READING_MAX: Duration = Duration::from_secs(5);
+/// Longest reading. Whoever comes in meanwhile waits for its end, unless the one before had no answer either.
+pub const READING_MAX: Duration = Duration::from_secs(2);
 
 /// What one reading tells of a tenant's gallery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,8 @@ type Answer = Result<Arc<GalleryHead>, NodeError>;
 ///
 /// One reading is under way at a time. All who come in until the next one begins share that one: the longer a reading takes the more share the next, and the catalog never has
 /// more than one query of a front. Who waits is bounded by what the front takes in.
+///
+/// A catalog that left a reading without an answer is asked on, by whoever comes first; everybody else is refused at once until it answers again, so that they have time left to ask another front.
 pub struct HeadReader {
     shared: Arc<Shared>,
 }
@@ -59,6 +61,8 @@ struct Shared {
 struct Queue {
     waiting: BTreeMap<TenantId, Vec<oneshot::Sender<Answer>>>,
     is_reading: bool,
+    /// Whether the last reading had no answer.
+    is_silent: bool,
 }
 
 impl HeadReader {
@@ -78,6 +82,11 @@ impl HeadReader {
         let (sender, answer) = oneshot::channel();
         let begins = {
             let mut queue = self.shared.queue.lock();
+            if queue.is_silent && queue.is_reading {
+                return Err(unreadable(&format!(
+                    "the last reading had no answer within {READING_MAX:?}, and the one under way has none yet"
+                )));
+            }
             queue.waiting.entry(tenant.clone()).or_default().push(sender);
             !std::mem::replace(&mut queue.is_reading, true)
         };
@@ -96,12 +105,14 @@ impl Shared {
             let tenants: BTreeSet<TenantId> = waiting.keys().cloned().collect();
             // A defect of the catalog's driver ends this reading and not all that are to come.
             let reading = AssertUnwindSafe(self.heads.read(&tenants)).catch_unwind();
-            let read = match timeout(READING_MAX, reading).await {
+            let ended = timeout(READING_MAX, reading).await;
+            let others = self.heard(ended.is_err());
+            let read = match ended {
                 Ok(Ok(read)) => read,
                 Ok(Err(_)) => Err(NodeError::Internal("the reading of heads panicked".to_owned())),
                 Err(_) => Err(unreadable(&format!("no answer within {READING_MAX:?}"))),
             };
-            for (tenant, waiters) in waiting {
+            for (tenant, waiters) in waiting.into_iter().chain(others) {
                 let answer = match &read {
                     Ok(heads) => heads
                         .get(&tenant)
@@ -114,6 +125,17 @@ impl Shared {
                     let _ = waiter.send(answer.clone());
                 }
             }
+        }
+    }
+
+    /// Notes whether a reading had no answer; then gives those who wait for the next one.
+    fn heard(&self, nothing: bool) -> BTreeMap<TenantId, Vec<oneshot::Sender<Answer>>> {
+        let mut queue = self.queue.lock();
+        queue.is_silent = nothing;
+        if nothing {
+            std::mem::take(&mut queue.waiting)
+        } else {
+            BTreeMap::new()
         }
     }
 

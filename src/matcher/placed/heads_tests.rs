@@ -122,6 +122,35 @@ async fn an_error_is_told_to_all_who_wait_and_ends_nothing() {
     assert!(ask(&reader, "acme").await.expect("no panic").is_ok());
 }
 
+#[tokio::test(start_paused = true)]
+async fn while_a_catalog_is_silent_one_at_a_time_waits_for_it() {
+    let catalog = Catalog::new();
+    let reader = Arc::new(HeadReader::new(catalog.clone()));
+    let began = tokio::time::Instant::now();
+    let first = ask(&reader, "acme");
+    settle().await;
+    // It waits for the next reading, which is not begun.
+    for answer in [first, ask(&reader, "blue")] {
+        let error = answer.await.expect("no panic").expect_err("no answer");
+        assert!(matches!(error, NodeError::NodeUnavailable { .. }), "{error}");
+    }
+    let waited = began.elapsed();
+    assert!((READING_MAX..READING_MAX * 3 / 2).contains(&waited), "{waited:?}");
+    assert_eq!(*catalog.readings.lock(), [1]);
+    let probe = ask(&reader, "acme");
+    settle().await;
+    let began = tokio::time::Instant::now();
+    ask(&reader, "blue")
+        .await
+        .expect("no panic")
+        .expect_err("refused");
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    // Once it answers everybody is served.
+    catalog.gate.add_permits(3);
+    assert!(probe.await.expect("no panic").is_ok());
+    assert!(ask(&reader, "blue").await.expect("no panic").is_ok());
+}
+
 #[tokio::test]
 async fn who_went_away_is_read_for_no_more() {
     let catalog = Catalog::new();

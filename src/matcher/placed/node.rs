@@ -1,32 +1,36 @@
 //! A whole cluster as one match node, as a front uses it: identifications go to all who hold parts, everything else to one node. Keeps no gallery.
 //!
 //! *One node* is the first owner of the tenant's fresh part that left no call unanswered lately. The next owner is asked where a node does not know the tenant, by which it says that it did
-//! nothing, and where it can't serve it or is out of reach, provided that the request may be repeated: what only reads, and what is done once for a request id or by its nature. These may
-//! not, since the first node may have done them unheard, or have met a failure with an outcome that it does not know:
+//! nothing, and where it can't serve it or is out of reach, provided that the request may be repeated: what only reads, and what is done once for its id or by its nature. What is short is
+//! also asked of the next owner where the first one is late, at most for one call of ten (`budget`). These may not be repeated, since the first node may have done them unheard, or have met a failure with an outcome that it does not know:
 //!
 //! * a drop (a tenant that was made anew since would be the one to go), and rotations of keys (another one would begin beside the first);
-//! * recording an event, which has no identity: it would stand in the history twice;
 //! * an import, whose rows come once.
 //!
 //! They are told as out of reach; the next ones go to another node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use futures::StreamExt;
 use futures::future::join_all;
+use futures::stream::FuturesUnordered;
 use moka::sync::Cache;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::Asker;
+use super::budget::Budget;
 use super::heads::Heads;
-use super::nodes::Nodes;
+use super::nodes::{Nodes, Peer};
+use super::record::Record;
 use super::register::{Dial, Following, Links, Register};
-use crate::cluster::placement::Gallery;
+use crate::cluster::placement::{Gallery, NodeId};
 use crate::matcher::node::{
     CompareQuery, Enrolled, Enrollment, Erased, Erasure, ImportHeader, ImportProgress, ImportStream,
     Imported, Node, NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef, TransformChange, UsagePage,
@@ -38,7 +42,7 @@ use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::retention::Due;
 use crate::model::subject::SubjectRecord;
 use crate::model::tenant::{TenantSpec, TenantState, TenantStatus};
-use crate::model::usage::UsageEvent;
+use crate::model::usage::UsageRecord;
 
 /// Tenants whose galleries are remembered, by which their nodes are found.
 const GALLERIES_MAX: u64 = 65_536;
@@ -47,16 +51,29 @@ const GALLERY_FOR: Duration = Duration::from_mins(1);
 /// How long the memory that a tenant takes on each node is waited for.
 pub const FIGURES_WAIT: Duration = Duration::from_millis(500);
 
+/// How long an owner may take until another one is asked too, where that is no harm. A transaction takes milliseconds, with a database that is far away tens of them.
+pub const LATE_AFTER: Duration = Duration::from_millis(250);
+
 /// Whether a request may be made to another node while the first may have done it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Repeat {
+    /// Also while the first may be doing it: it is short, and waits for nobody else.
+    Early,
     Safe,
     Never,
+}
+
+/// Who may be asked alone.
+struct Owner {
+    node: Arc<dyn Node>,
+    record: Arc<Mutex<Record>>,
 }
 
 /// The nodes of a cluster as one.
 pub struct PlacedNode {
     asker: Arc<Asker>,
+    /// Of calls to owners that are late: identifications have their own.
+    early: Budget,
     links: Arc<ArcSwap<Links>>,
     galleries: Cache<TenantId, Gallery>,
     is_placed: watch::Receiver<bool>,
@@ -89,6 +106,7 @@ impl PlacedNode {
             .build();
         Self {
             asker,
+            early: Budget::new(),
             links,
             galleries,
             is_placed,
@@ -135,21 +153,49 @@ impl PlacedNode {
         F: Future<Output = Result<T, NodeError>>,
     {
         let (nodes, links) = (self.asker.nodes.load_full(), self.links.load_full());
+        let known = |(id, peer): (NodeId, &Peer)| {
+            let node = Arc::clone(&links.get(&id)?.node);
+            let record = Arc::clone(&peer.record);
+            Some(Owner { node, record })
+        };
+        let owners = nodes.owners_of_fresh(tenant, gallery).into_iter();
+        let mut owners: VecDeque<Owner> = owners.filter_map(known).collect();
+        let call = &call;
+        let ask = |Owner { node, record }| async move {
+            remembered(&record, tenant, call(node, tenant.clone())).await
+        };
+        let mut under_way = FuturesUnordered::new();
         let mut told = None;
-        for (id, peer) in nodes.owners_of_fresh(tenant, gallery) {
-            let Some(link) = links.get(&id) else { continue };
-            let answer = call(Arc::clone(&link.node), tenant.clone()).await;
-            let now = tokio::time::Instant::now();
-            match &answer {
-                Err(NodeError::NodeUnavailable { .. }) => peer.record.lock().missed(now),
-                Err(NodeError::TenantUnavailable { .. }) => peer.record.lock().failed(tenant, now),
-                _ => peer.record.lock().spoke(),
+        loop {
+            let mut answer = None;
+            if under_way.is_empty() {
+                let Some(next) = owners.pop_front() else { break };
+                let record = Arc::clone(&next.record);
+                under_way.push(ask(next));
+                if repeat == Repeat::Early {
+                    self.early.earn(1);
+                    answer = timeout(LATE_AFTER, under_way.next()).await.ok().flatten();
+                    if answer.is_none() {
+                        record.lock().late(tokio::time::Instant::now());
+                        if !owners.is_empty() && self.early.spend(1) {
+                            under_way.extend(owners.pop_front().map(ask));
+                        }
+                    }
+                }
             }
+            let answer = match answer {
+                Some(answer) => answer,
+                None => under_way.next().await.expect("somebody is asked"),
+            };
             match answer {
                 Err(error) if may_go_on(&error, repeat) => {
                     // That a tenant is unknown is the answer only where all say so.
                     if told.is_none() || matches!(told, Some(NodeError::TenantUnknown(_))) {
                         told = Some(error);
+                    }
+                    // Whoever is late is not waited for alone.
+                    if !under_way.is_empty() {
+                        under_way.extend(owners.pop_front().map(ask));
                     }
                 }
                 answer => return answer,
@@ -170,12 +216,30 @@ impl PlacedNode {
     }
 }
 
+/// What an owner answers, which its record is told unless it came late: then others are asked first for a while, whatever it said.
+async fn remembered<T>(
+    record: &Mutex<Record>,
+    tenant: &TenantId,
+    answer: impl Future<Output = Result<T, NodeError>>,
+) -> Result<T, NodeError> {
+    let began = tokio::time::Instant::now();
+    let answer = answer.await;
+    let now = tokio::time::Instant::now();
+    match &answer {
+        Err(NodeError::NodeUnavailable { .. }) => record.lock().missed(now),
+        Err(NodeError::TenantUnavailable { .. }) => record.lock().failed(tenant, now),
+        _ if now - began < LATE_AFTER => record.lock().spoke(),
+        _ => {}
+    }
+    answer
+}
+
 /// Whether the next owner may be asked after such an error.
 fn may_go_on(error: &NodeError, repeat: Repeat) -> bool {
     match error {
         NodeError::TenantUnknown(_) => true,
         // A write of unknown outcome takes its tenant out as well.
-        NodeError::TenantUnavailable { .. } | NodeError::NodeUnavailable { .. } => repeat == Repeat::Safe,
+        NodeError::TenantUnavailable { .. } | NodeError::NodeUnavailable { .. } => repeat != Repeat::Never,
         _ => false,
     }
 }
@@ -303,7 +367,7 @@ impl Node for PlacedNode {
             let query = query.clone();
             async move { node.compare(query).await }
         };
-        self.ask(&query.tenant, Repeat::Safe, compare).await
+        self.ask(&query.tenant, Repeat::Early, compare).await
     }
 
     async fn enroll(&self, enrollment: Enrollment) -> Result<Enrolled, NodeError> {
@@ -368,15 +432,15 @@ impl Node for PlacedNode {
             let subject = subject.clone();
             async move { node.subject(&tenant, &subject).await }
         };
-        self.ask(tenant, Repeat::Safe, find).await
+        self.ask(tenant, Repeat::Early, find).await
     }
 
-    async fn record_usage(&self, tenant: &TenantId, event: UsageEvent) -> Result<(), NodeError> {
-        let record = |node: Arc<dyn Node>, tenant: TenantId| {
-            let event = event.clone();
-            async move { node.record_usage(&tenant, event).await }
+    async fn record_usage(&self, tenant: &TenantId, record: UsageRecord) -> Result<(), NodeError> {
+        let tell = |node: Arc<dyn Node>, tenant: TenantId| {
+            let record = record.clone();
+            async move { node.record_usage(&tenant, record).await }
         };
-        self.ask(tenant, Repeat::Never, record).await
+        self.ask(tenant, Repeat::Early, tell).await
     }
 
     async fn usage(&self, query: UsageQuery) -> Result<UsagePage, NodeError> {

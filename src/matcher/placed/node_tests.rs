@@ -1,7 +1,7 @@
 //! Tests of a cluster as one node: who is asked for what is no identification, what is repeated, and who comes and goes with the register.
 
+use crate::model::usage::EventId;
 use futures::StreamExt;
-use parking_lot::Mutex;
 
 use super::*;
 use crate::cluster::members::{Life, Registered};
@@ -16,10 +16,17 @@ use crate::model::subject::{Capture, Hand, PadVerdict};
 use crate::model::tenant::TenantStats;
 use crate::model::timestamp::Timestamp;
 
+#[path = "node_tests/late.rs"]
+mod late;
+
 /// What a node answers to everything that is no identification.
 #[derive(Default)]
 struct Says {
     fails: Mutex<Option<NodeError>>,
+    /// How long it takes to record an event.
+    takes: Mutex<Duration>,
+    /// Under what events were told to it.
+    told: Mutex<Vec<EventId>>,
     calls: Mutex<Vec<&'static str>>,
     sequence: u64,
 }
@@ -113,8 +120,11 @@ impl Node for Stub {
         self.0.hear("subject", ())?;
         Err(NodeError::SubjectUnknown(tenant()))
     }
-    async fn record_usage(&self, _: &TenantId, _: UsageEvent) -> Result<(), NodeError> {
-        self.0.hear("usage", ())
+    async fn record_usage(&self, _: &TenantId, record: UsageRecord) -> Result<(), NodeError> {
+        self.0.told.lock().push(record.id);
+        let (answer, takes) = (self.0.hear("usage", ()), *self.0.takes.lock());
+        tokio::time::sleep(takes).await;
+        answer
     }
     async fn usage(&self, _: UsageQuery) -> Result<UsagePage, NodeError> {
         let page = UsagePage {

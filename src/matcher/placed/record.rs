@@ -52,6 +52,8 @@ pub(super) struct Record {
     next: usize,
     misses: u32,
     look_at: Option<Instant>,
+    /// Until when it counts that it was late with what it alone was asked.
+    late_until: Option<Instant>,
     /// Of tenants for which it answered with an error.
     faults: HashMap<TenantId, Fault>,
 }
@@ -69,6 +71,7 @@ impl Record {
             next: 0,
             misses: 0,
             look_at: None,
+            late_until: None,
             faults: HashMap::new(),
         }
     }
@@ -111,6 +114,11 @@ impl Record {
         }
     }
 
+    /// It was late with what it alone was asked: for that others are asked first until it is time to see again. Of its searches that says nothing, since others wait for the same database.
+    pub(super) fn late(&mut self, now: Instant) {
+        self.late_until = Some(now + LOOK_EVERY);
+    }
+
     /// Somebody else was faster. It would have taken longer than this: without it a slow node, whose slow calls are all taken back, would look like a fast one, and be hedged ever more.
     pub(super) fn lost(&mut self, took: Duration, now: Instant) {
         self.took(took);
@@ -150,7 +158,8 @@ impl Record {
     /// What speaks against asking it for a tenant what may be asked of nobody else after it: the least comes first. One call that was left unanswered is enough. Whoever asks this does not look.
     pub(super) fn doubts(&self, tenant: &TenantId, now: Instant) -> (bool, u32) {
         let is_past = |fault: &Fault| fault.until <= now;
-        let is_well = self.look_at.is_none() && self.faults.get(tenant).is_none_or(is_past);
+        let is_late = self.late_until.is_some_and(|until| now < until);
+        let is_well = self.look_at.is_none() && !is_late && self.faults.get(tenant).is_none_or(is_past);
         (!is_well, self.misses)
     }
 

@@ -13,7 +13,7 @@ use crate::model::reject::Rejected;
 use crate::model::signature::Encoder;
 use crate::model::subject::{Hand, PadVerdict, ReferenceInfo};
 use crate::model::timestamp::Timestamp;
-use crate::model::usage::{Outcome, UsageEvent, UsageKind};
+use crate::model::usage::{EVENT_ID_LEN, EventId, Outcome, UsageEvent, UsageKind, UsageRecord};
 use crate::proto::v1 as pb;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -407,6 +407,18 @@ pub fn usage_from_proto(event: &pb::UsageEvent) -> Result<UsageEvent, Rejected> 
         principal: event.principal.parse()?,
         request_id: event.request_id.parse()?,
     })
+}
+
+/// An event under the id that it was told under.
+pub fn usage_record(event: UsageEvent, id: &[u8]) -> Result<UsageRecord, Rejected> {
+    let told = id.try_into().map(EventId);
+    let id = told.map_err(|_| {
+        Rejected::new(
+            "event_id",
+            format!("has {} bytes; {EVENT_ID_LEN} are expected", id.len()),
+        )
+    })?;
+    Ok(UsageRecord { id, event })
 }
 
 /// An enrolled reference, without its signature.

@@ -235,6 +235,7 @@ macro_rules! suite {
                 history:
                     the_history_is_paged_newest_first,
                     a_recorded_event_comes_back_as_it_was,
+                    an_event_that_is_told_again_is_recorded_once,
                     an_event_that_comes_after_the_erasure_names_nobody,
                     checkpoints_go_on_over_erased_events;
                 segments:

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::usage::EventId;
+
 use self::needs::{Depth, LinkKey, Needs, deepen};
 use self::rows::{Changes, Erasure, Event, Facts, Prune, Subject};
 use self::table::Table;
@@ -56,6 +58,8 @@ pub(super) struct Draft<'a> {
     pending: Table<u64, Vec<u8>>,
     /// By handle and number; those that name nobody under [`NOBODY`]. One that can't be read is `None`.
     events: Table<(u64, u64), Option<RecordedEvent>>,
+    /// Numbers of events by what they were told under.
+    told: Table<EventId, u64>,
     commitments: Table<u64, Digest>,
     erasures: Table<u64, Erasure>,
     /// Of new erasures, by erasure and reference.
@@ -102,6 +106,7 @@ impl<'a> Draft<'a> {
             references: Table::new(facts.references.into_iter().map(reference), []),
             pending: Table::new(facts.pending, []),
             events: Table::new(facts.events.into_iter().map(event), []),
+            told: Table::new(facts.told, needs.told.iter().copied()),
             commitments: Table::new(facts.commitments, []),
             erasures: Table::new(
                 facts.erasures.into_iter().map(erasure),

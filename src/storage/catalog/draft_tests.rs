@@ -12,7 +12,7 @@ use crate::model::retention::Due;
 use crate::model::subject::Hand;
 use crate::model::usage::{Outcome, UsageKind};
 use crate::storage::catalog::erase::sha256;
-use crate::storage::testing::{enroll, id, link, reference, spec, usage};
+use crate::storage::testing::{enroll, id, link, reference, spec, tell, usage};
 use crate::storage::write::{EraseWrite, PolicyWrite, ReadAhead, SubjectKey, Write};
 
 #[path = "draft_tests/dump.rs"]
@@ -197,7 +197,7 @@ fn write(request: u8, step: &Step, now: Timestamp) -> Write {
             let subject = subject.map(|subject| format!("s{subject}"));
             let mut event = usage(&request, UsageKind::Identify, subject.as_deref());
             event.outcome = *outcome;
-            Write::Usage(event)
+            tell(event)
         }
     }
 }

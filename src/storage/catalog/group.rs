@@ -86,8 +86,8 @@ fn apply(
         Write::Enroll(write) => enroll::enroll(tables, state, rules.spec, write, now),
         Write::Erase(write) => erase::erase(tables, state, rules, write, now),
         Write::Policy(write) => tenant::set_policy(tables, write, now),
-        Write::Usage(event) => {
-            usage::record(tables, state, &rules.spec.id, event, now)?;
+        Write::Usage(record) => {
+            usage::record(tables, state, &rules.spec.id, record, now)?;
             Ok(Committed::Recorded)
         }
     }

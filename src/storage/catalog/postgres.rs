@@ -65,6 +65,8 @@ struct Tenant {
     signer: ReceiptSigner,
     /// The most changes that its row was seen with.
     seen: AtomicU64,
+    /// The last epoch that its row was seen with.
+    epoch_seen: AtomicU64,
 }
 
 impl Deref for Tenant {
@@ -233,6 +235,7 @@ impl Tenant {
             epochs,
             signer,
             seen: AtomicU64::new(0),
+            epoch_seen: AtomicU64::new(0),
         }))
     }
 
@@ -252,6 +255,29 @@ impl Tenant {
         Ok(EpochSeal::new(&key, epoch, self.epochs.incarnation()))
     }
 
+    /// The same, and nobody is asked for the key. For whoever holds locks, which must not wait for where keys are.
+    fn epoch_known(&self, epoch: u64) -> Result<EpochSeal, StorageError> {
+        let key = self.epochs.known(epoch)?;
+        let key = key.ok_or(StorageError::EpochUnread(epoch))?;
+        Ok(EpochSeal::new(&key, epoch, self.epochs.incarnation()))
+    }
+
+    /// Begins the next epoch, has `turn` seal what is pending anew under its key unless another one has come, and destroys the key before: then nothing that was sealed with that opens any
+    /// more, in whatever heap, log or backup a copy of it lies. One that was cut off between its steps is done again whole, or ended by the next opening. `turn` alone may hold locks.
+    fn forget_copies(
+        &self,
+        epoch: u64,
+        turn: impl FnOnce(&EpochSeal) -> Result<bool, StorageError>,
+    ) -> Result<bool, StorageError> {
+        let (next, key) = self.epochs.begin(epoch)?;
+        let is_next = turn(&EpochSeal::new(&key, next, self.epochs.incarnation()))?;
+        // Another node began one meanwhile, and what this one was asked to forget may have been pending when it did.
+        if is_next {
+            self.epochs.end_before(next)?;
+        }
+        Ok(is_next)
+    }
+
     /// The most changes that its row was seen with by now. Asked before it is read again.
     fn seen(&self) -> u64 {
         self.seen.load(Ordering::SeqCst)
@@ -261,6 +287,7 @@ impl Tenant {
     fn look(&self, head: Head, seen: u64) -> Result<Head, StorageError> {
         let commits = head.state.commits;
         self.seen.fetch_max(commits, Ordering::SeqCst);
+        self.epoch_seen.fetch_max(head.epoch, Ordering::SeqCst);
         if seen > commits {
             let fault = format!("it ends with change {commits}, but {seen} were seen");
             return Err(self.damaged("tenant", &fault));

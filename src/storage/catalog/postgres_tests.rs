@@ -23,6 +23,8 @@ use crate::storage::write::{Answers, EraseWrite, SubjectKey, Write};
 mod administrator;
 #[path = "postgres_tests/ahead.rs"]
 mod ahead;
+#[path = "postgres_tests/far_keys.rs"]
+mod far_keys;
 #[path = "postgres_tests/heads.rs"]
 mod heads;
 #[path = "postgres_tests/nodes.rs"]

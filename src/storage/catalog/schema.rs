@@ -11,7 +11,7 @@ use crate::storage::error::StorageError;
 /// `PRAGMA application_id`: "thnr".
 const APPLICATION_ID: i32 = 0x7468_6E72;
 /// `PRAGMA user_version`: version of the tables.
-pub(in crate::storage) const VERSION: u32 = 3;
+pub(in crate::storage) const VERSION: u32 = 4;
 
 const TABLES: &str = "
 CREATE TABLE tenant(
@@ -111,9 +111,11 @@ CREATE TABLE usage(
     principal TEXT NOT NULL,
     request_id TEXT NOT NULL,
     salt BLOB NOT NULL DEFAULT x'',
-    commitment BLOB NOT NULL DEFAULT x''
+    commitment BLOB NOT NULL DEFAULT x'',
+    told BLOB
 ) STRICT;
 CREATE INDEX usage_subject ON usage(subject) WHERE subject IS NOT NULL;
+CREATE UNIQUE INDEX usage_told ON usage(told) WHERE told IS NOT NULL;
 CREATE TABLE request(
     id INTEGER PRIMARY KEY,
     request_id TEXT NOT NULL UNIQUE,
@@ -167,6 +169,12 @@ ALTER TABLE usage ADD COLUMN salt BLOB NOT NULL DEFAULT x'';
 ALTER TABLE usage ADD COLUMN commitment BLOB NOT NULL DEFAULT x'';
 ";
 
+/// From version 3, whose events were recorded as often as they were told.
+const FROM_3: &str = "
+ALTER TABLE usage ADD COLUMN told BLOB;
+CREATE UNIQUE INDEX usage_told ON usage(told) WHERE told IS NOT NULL;
+";
+
 /// Brings the tables of an earlier release, which [`check`] let through, to this one's.
 pub(in crate::storage) fn migrate(conn: &Connection, tenant: &TenantId) -> Result<(), StorageError> {
     let found = version(conn)?;
@@ -177,9 +185,12 @@ pub(in crate::storage) fn migrate(conn: &Connection, tenant: &TenantId) -> Resul
     if found < 2 {
         tx.execute_batch(FROM_1)?;
     }
-    tx.execute_batch(FROM_2)?;
-    tx.execute_batch(CHAIN)?;
-    history::begin_chain(&tx, tenant)?;
+    if found < 3 {
+        tx.execute_batch(FROM_2)?;
+        tx.execute_batch(CHAIN)?;
+        history::begin_chain(&tx, tenant)?;
+    }
+    tx.execute_batch(FROM_3)?;
     tx.pragma_update(None, "user_version", VERSION)?;
     Ok(tx.commit()?)
 }

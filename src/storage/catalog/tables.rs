@@ -13,6 +13,7 @@ use crate::model::link::{LinkKind, SealedLink};
 use crate::model::subject::{Capture, Hand};
 use crate::model::tenant::TenantSpec;
 use crate::model::timestamp::Timestamp;
+use crate::model::usage::EventId;
 use crate::model::usage::UsageEvent;
 use crate::storage::error::StorageError;
 use crate::storage::place::Place;
@@ -85,6 +86,8 @@ pub(in crate::storage) struct RecordedEvent {
     pub(in crate::storage) salt: Salt,
     /// Stays when the event goes.
     pub(in crate::storage) commitment: Digest,
+    /// By what it is known again where it is told again; `None` where a request that is known again brought it.
+    pub(in crate::storage) told: Option<EventId>,
 }
 
 /// The rows of one tenant's catalog within one transaction. What was written is read at once.
@@ -163,6 +166,9 @@ pub(in crate::storage) trait Tables {
 
     /// Removes a subject's references and their rows, and counts them.
     fn remove_references(&mut self, subject: u64) -> Result<u64, StorageError>;
+
+    /// Whether there is an event that was told under this id.
+    fn is_recorded(&self, told: EventId) -> Result<bool, StorageError>;
 
     /// Adds an event.
     fn insert_event(&mut self, event: RecordedEvent) -> Result<(), StorageError>;

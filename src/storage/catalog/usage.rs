@@ -6,7 +6,8 @@ use super::tables::{RecordedEvent, Tables};
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::retention::LAST_USED_SLACK;
 use crate::model::timestamp::Timestamp;
-use crate::model::usage::{Outcome, UsageEvent};
+use crate::model::usage::EventId;
+use crate::model::usage::{Outcome, UsageEvent, UsageRecord};
 use crate::storage::error::StorageError;
 
 /// Records an event of a known subject (handle and id), or of none.
@@ -15,6 +16,16 @@ pub(super) fn insert(
     state: &mut State,
     tenant: &TenantId,
     event: &UsageEvent,
+    subject: Option<(u64, &SubjectId)>,
+) -> Result<(), StorageError> {
+    add(tables, state, tenant, (event, None), subject)
+}
+
+fn add(
+    tables: &mut impl Tables,
+    state: &mut State,
+    tenant: &TenantId,
+    (event, told): (&UsageEvent, Option<EventId>),
     subject: Option<(u64, &SubjectId)>,
 ) -> Result<(), StorageError> {
     state.last_usage += 1;
@@ -30,18 +41,22 @@ pub(super) fn insert(
         commitment: Event::of(number, &event).commitment(tenant, &salt),
         event,
         salt,
+        told,
     })
 }
 
-/// Records an event as it comes. A subject that is not there, perhaps erased since the palm was seen, is left out,
+/// Records an event as it comes, unless it has come before. A subject that is not there, perhaps erased since the palm was seen, is left out,
 /// so that no history is written of somebody forgotten.
 pub(super) fn record(
     tables: &mut impl Tables,
     state: &mut State,
     tenant: &TenantId,
-    event: &UsageEvent,
+    UsageRecord { id, event }: &UsageRecord,
     now: Timestamp,
 ) -> Result<(), StorageError> {
+    if tables.is_recorded(*id)? {
+        return Ok(());
+    }
     let subject = match &event.subject_id {
         Some(id) => tables.subject(id)?.map(|handle| (handle, id)),
         None => None,
@@ -50,7 +65,7 @@ pub(super) fn record(
     if let (Some((handle, _)), Outcome::Match) = (subject, event.outcome) {
         touch(tables, handle, now)?;
     }
-    insert(tables, state, tenant, event, subject)
+    add(tables, state, tenant, (event, Some(*id)), subject)
 }
 
 /// Notes an interaction. One that is noted already is left, unless it is long ago; and a clock that jumped back takes nothing back.

@@ -116,6 +116,11 @@ impl Copies {
         }
     }
 
+    /// The objects of which there is a copy.
+    pub fn here(&self) -> HashSet<ObjectKey> {
+        self.cache.keys().into_iter().collect()
+    }
+
     /// To be taken before lists are read.
     pub fn look(&self) -> Look {
         let (next_use, earliest) = {
@@ -141,11 +146,22 @@ impl Copies {
         }
     }
 
-    /// Destroys what was here and is not listed, by a reading after the look with so many changes of the catalog. Gives up to which change it is tidy now.
-    pub fn tidy_up(&self, look: &Look, home: &Home, listed: &HashSet<ObjectKey>, commits: u64) -> u64 {
+    /// Destroys what was here and is not listed, by a reading after the look with so many changes of the catalog; but for what is `staying`, without which it is not tidy. Gives up to which
+    /// change it is tidy now.
+    pub fn tidy_up(
+        &self,
+        look: &Look,
+        home: &Home,
+        (listed, staying): (&HashSet<ObjectKey>, &HashSet<ObjectKey>),
+        commits: u64,
+    ) -> u64 {
         let here = look.here.get(home).into_iter().flatten();
         let mut is_clean = self.sweep();
         for key in here.filter(|key| !listed.contains(*key) && !look.making.contains(*key)) {
+            if staying.contains(key) {
+                is_clean = false;
+                continue;
+            }
             if let Err(error) = self.cache.forget(key) {
                 tracing::warn!(object = %key, %error, "a copy of an object that is not listed any more can't be destroyed; the next round tries again");
             }

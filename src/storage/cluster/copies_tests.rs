@@ -58,7 +58,18 @@ impl Node {
     fn read(&self, look: &Look, listed: &[SegmentObject], commits: u64) -> u64 {
         let key = |object: &SegmentObject| self.keys.key(object.ulid);
         let listed: HashSet<ObjectKey> = listed.iter().map(key).collect();
-        self.copies().tidy_up(look, &self.keys.home, &listed, commits)
+        self.read_but(look, &listed, &HashSet::new(), commits)
+    }
+
+    fn read_but(
+        &self,
+        look: &Look,
+        listed: &HashSet<ObjectKey>,
+        staying: &HashSet<ObjectKey>,
+        commits: u64,
+    ) -> u64 {
+        self.copies()
+            .tidy_up(look, &self.keys.home, (listed, staying), commits)
     }
 
     fn round(&self, listed: &[SegmentObject], commits: u64) -> u64 {
@@ -184,4 +195,23 @@ fn nothing_is_kept_of_what_was_given_up() {
     node.copies().give_up(&node.keys.key(object.ulid));
     assert_eq!(node.round(&[], 3), 0);
     assert_eq!(node.round(&[], 4), 3);
+}
+
+#[test]
+fn a_copy_that_stays_keeps_the_node_untidy_until_it_goes() {
+    let node = Node::new();
+    let (former, next) = (node.listed(), node.listed());
+    let key = |object: &SegmentObject| node.keys.key(object.ulid);
+    let (listed, stays) = (HashSet::from([key(&next)]), HashSet::from([key(&former)]));
+    let read = |staying: &HashSet<ObjectKey>, commits| {
+        let look = node.copies().look();
+        node.read_but(&look, &listed, staying, commits)
+    };
+    // However often it is read.
+    assert_eq!([5, 6, 7].map(|commits| read(&stays, commits)), [0; 3]);
+    assert!(node.copies().here().contains(&key(&former)));
+    let tidy = [8, 9].map(|commits| read(&HashSet::new(), commits));
+    assert!(tidy[1] >= 7, "{tidy:?}");
+    assert!(!node.copies().here().contains(&key(&former)));
+    assert!(node.copies().here().contains(&key(&next)));
 }

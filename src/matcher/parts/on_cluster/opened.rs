@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use ulid::Ulid;
 
+use super::succession::Succession;
 use super::{Known, OnCluster, Shared, of_cluster, of_tenant};
 use crate::cluster::view::Edition;
 use crate::matcher::error::{is_damage, node_error};
@@ -39,6 +40,8 @@ pub(in crate::matcher) struct Opened {
     pub(super) objects: Mutex<BTreeMap<u32, SegmentObject>>,
     /// Objects that were put and may be listed or not, each kept from being tidy.
     pub(super) loose: Mutex<Vec<(Ulid, Use)>>,
+    /// Of those that are listed no more.
+    pub(super) succession: Succession,
 }
 
 impl Opened {
@@ -294,6 +297,7 @@ impl Shared {
             keys: segment_keys,
             objects: Mutex::default(),
             loose: Mutex::default(),
+            succession: Succession::default(),
         })
     }
 

@@ -113,6 +113,10 @@ impl OneGallery {
         let opened = self.slot.lock().clone();
         opened.map_or(Ok(true), |opened| {
             let cleared = self.shared.segments.copies().clear(&opened.keys.home);
+            if let Ok(true) = cleared {
+                // What is not here has no successor to be brought.
+                opened.objects.lock().clear();
+            }
             cleared.map_err(|error| self.fault(&error))
         })
     }

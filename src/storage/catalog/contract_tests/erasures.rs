@@ -27,7 +27,7 @@ pub(super) fn an_erasure_takes_all_of_the_subject_and_nobody_else(rig: &impl Rig
         catalog.one(Write::Enroll(write)).expect("enrolled");
     }
     let used = usage("u1", UsageKind::Identify, Some("s1"));
-    catalog.one(Write::Usage(used)).expect("recorded");
+    catalog.one(Write::Usage(used.into())).expect("recorded");
     let ids = catalog.ids(&[1, 2]);
     let badge = SubjectKey::Link {
         kind: LinkKind::BadgeId,

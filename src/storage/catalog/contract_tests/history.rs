@@ -5,7 +5,7 @@ use crate::keys::receipt;
 use crate::model::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::model::id::SubjectId;
 use crate::model::usage::{Outcome, UsageKind};
-use crate::storage::testing::{id, signer, usage};
+use crate::storage::testing::{id, signer, tell, usage};
 use crate::storage::write::Write;
 
 pub(super) fn the_history_is_paged_newest_first(rig: &impl Rig) {
@@ -13,7 +13,7 @@ pub(super) fn the_history_is_paged_newest_first(rig: &impl Rig) {
     catalog.enroll("s1", 1);
     let event = |n: u64| {
         let subject = n.is_multiple_of(2).then_some("s1");
-        Write::Usage(usage(&format!("u{n}"), UsageKind::Identify, subject))
+        Write::Usage(usage(&format!("u{n}"), UsageKind::Identify, subject).into())
     };
     catalog.commit((0..5).map(event).collect());
     let page = |subject: Option<&str>, before, limit| {
@@ -39,10 +39,32 @@ pub(super) fn a_recorded_event_comes_back_as_it_was(rig: &impl Rig) {
     let mut event = usage("u1", UsageKind::Verify, Some("s1"));
     event.outcome = Outcome::NoMatch;
     event.site = None;
-    catalog.one(Write::Usage(event.clone())).expect("recorded");
+    catalog.one(Write::Usage(event.clone().into())).expect("recorded");
     drop(catalog);
     let (events, _) = rig.open().reader.usage(None, None, 1).expect("read");
     assert_eq!(events, [event]);
+}
+
+pub(super) fn an_event_that_is_told_again_is_recorded_once(rig: &impl Rig) {
+    let mut catalog = rig.open();
+    catalog.enroll("s1", 1);
+    let event = |request: &str| usage(request, UsageKind::Identify, Some("s1"));
+    // In one group, in the next one, and by another process.
+    catalog.commit(vec![tell(event("u1")), tell(event("u2")), tell(event("u1"))]);
+    catalog.one(tell(event("u2"))).expect("answered as before");
+    drop(catalog);
+    let mut catalog = rig.open();
+    catalog.one(tell(event("u1"))).expect("answered as before");
+    // What is told under another id is another one, whatever it says.
+    catalog.one(Write::Usage(event("u1").into())).expect("recorded");
+    let (events, _) = catalog.reader.usage(None, None, 10).expect("read");
+    let requests: Vec<&str> = events.iter().map(|event| event.request_id.as_str()).collect();
+    assert_eq!(requests, ["u1", "u2", "u1", "enroll-s1-1"]);
+    // Nothing of it is left to be known again by once the subject is erased.
+    catalog.erase("s1");
+    catalog.one(tell(event("u1"))).expect("recorded");
+    let (events, _) = catalog.reader.usage(None, None, 10).expect("read");
+    assert_eq!(events.len(), 1);
 }
 
 pub(super) fn an_event_that_comes_after_the_erasure_names_nobody(rig: &impl Rig) {
@@ -50,7 +72,7 @@ pub(super) fn an_event_that_comes_after_the_erasure_names_nobody(rig: &impl Rig)
     catalog.enroll("s1", 1);
     catalog.erase("s1");
     let late = usage("u1", UsageKind::Identify, Some("s1"));
-    catalog.one(Write::Usage(late)).expect("recorded");
+    catalog.one(Write::Usage(late.into())).expect("recorded");
     let (events, _) = catalog.reader.usage(None, None, 10).expect("history");
     let subjects: Vec<_> = events.iter().map(|event| &event.subject_id).collect();
     assert_eq!(subjects, [&None]);

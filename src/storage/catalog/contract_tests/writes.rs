@@ -23,7 +23,7 @@ pub(super) fn a_member_that_is_not_possible_fails_alone(rig: &impl Rig) {
             references: Vec::new(),
             ..enroll("r3", "s3", &[3])
         }),
-        Write::Usage(usage("r4", UsageKind::Identify, Some("s1"))),
+        Write::Usage(usage("r4", UsageKind::Identify, Some("s1")).into()),
     ]);
     assert!(answers[0].is_ok());
     assert_eq!(answers[1], Err(WriteError::SubjectUnknown));
@@ -181,7 +181,7 @@ pub(super) fn every_change_to_the_gallery_has_the_next_number(rig: &impl Rig) {
     let mut catalog = rig.open();
     assert_eq!(catalog.enroll("s1", 1).sequence, 1);
     catalog
-        .one(Write::Usage(usage("u1", UsageKind::Identify, Some("s1"))))
+        .one(Write::Usage(usage("u1", UsageKind::Identify, Some("s1")).into()))
         .expect("recorded");
     catalog.erase("s1");
     assert_eq!(catalog.writer.state().sequence, 2);

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::usage::EventId;
+
 use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::LinkKind;
+use crate::model::usage::UsageRecord;
 use crate::storage::catalog::chain;
 use crate::storage::catalog::erase::StoredAnswer;
 use crate::storage::catalog::request::{self, Method};
@@ -40,6 +43,10 @@ pub(in crate::storage::catalog) struct Needs {
     pub(in crate::storage::catalog) erasures: BTreeSet<u64>,
     /// Commitments of all events above the one that the chain's head is over, also of those that erasures took.
     pub(in crate::storage::catalog) commitments: bool,
+    /// Events by what they are told under.
+    pub(in crate::storage::catalog) told: BTreeSet<EventId>,
+    /// Whether rows become pending, for which a key is needed.
+    pub(in crate::storage::catalog) seals: bool,
 }
 
 impl Needs {
@@ -55,6 +62,7 @@ impl Needs {
                     for link in &write.links {
                         needs.link((link.kind, link.lookup), Depth::Row);
                     }
+                    needs.seals = true;
                     events += 1;
                 }
                 Write::Erase(write) => {
@@ -67,7 +75,8 @@ impl Needs {
                 Write::Policy(write) => {
                     needs.requests.insert(write.request_id.clone());
                 }
-                Write::Usage(event) => {
+                Write::Usage(UsageRecord { id, event }) => {
+                    needs.told.insert(*id);
                     if let Some(id) = &event.subject_id {
                         needs.subject(id, Depth::Row);
                     }

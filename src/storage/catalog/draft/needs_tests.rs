@@ -28,7 +28,7 @@ fn erase_by_link(value: u8) -> Write {
 
 #[test]
 fn a_subject_is_read_as_deep_as_the_deepest_write_asks() {
-    let used = Write::Usage(usage("u", UsageKind::Identify, Some("s1")));
+    let used = Write::Usage(usage("u", UsageKind::Identify, Some("s1")).into());
     let group = [erase("e", "s2"), linked("s2", 1), linked("s3", 2), used];
     let needs = Needs::of(&group, &State::default());
     let depths = [("s1", Depth::Row), ("s2", Depth::Whole), ("s3", Depth::Held)];
@@ -60,7 +60,7 @@ fn commitments_are_read_where_the_group_may_bring_a_checkpoint() {
         [
             linked("s1", 1),
             erase("e", "s1"),
-            Write::Usage(usage("u", UsageKind::Identify, None)),
+            Write::Usage(usage("u", UsageKind::Identify, None).into()),
         ]
     };
     let of = |last_usage| {

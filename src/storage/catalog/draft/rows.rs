@@ -1,5 +1,7 @@
 //! Rows that an engine reads before the rules of a group run, and what becomes of rows by them. Reads and writes none.
 
+use crate::model::usage::EventId;
+
 use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::consent::Consent;
 use crate::model::id::{RequestId, SubjectId};
@@ -62,6 +64,8 @@ pub(in crate::storage::catalog) struct Facts {
     pub(in crate::storage::catalog) pending: Vec<(u64, Vec<u8>)>,
     /// Events that name subjects which are read whole.
     pub(in crate::storage::catalog) events: Vec<Event>,
+    /// What events were told under, of those that were asked for, and their numbers.
+    pub(in crate::storage::catalog) told: Vec<(EventId, u64)>,
     /// Number and commitment of events that no head is over, where they were asked for.
     pub(in crate::storage::catalog) commitments: Vec<(u64, Digest)>,
     /// Erasures that were asked for.

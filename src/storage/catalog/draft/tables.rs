@@ -11,6 +11,7 @@ use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::{LinkKind, SealedLink};
 use crate::model::tenant::TenantSpec;
 use crate::model::timestamp::Timestamp;
+use crate::model::usage::EventId;
 use crate::storage::catalog::chain::{Chain, Digest};
 use crate::storage::catalog::pending;
 use crate::storage::catalog::tables::{
@@ -35,6 +36,7 @@ macro_rules! every_table {
         $draft.references.$method();
         $draft.pending.$method();
         $draft.events.$method();
+        $draft.told.$method();
         $draft.commitments.$method();
         $draft.erasures.$method();
         $draft.tombstones.$method();
@@ -253,7 +255,14 @@ impl Tables for Draft<'_> {
         Ok(held.len() as u64)
     }
 
+    fn is_recorded(&self, told: EventId) -> Result<bool, StorageError> {
+        Ok(self.told.asked(&told, "event").is_some())
+    }
+
     fn insert_event(&mut self, event: RecordedEvent) -> Result<(), StorageError> {
+        if let Some(told) = event.told {
+            self.told.set(told, Some(event.number));
+        }
         let key = (event.subject.unwrap_or(NOBODY), event.number);
         self.commitments.set(event.number, Some(event.commitment));
         self.events.set(key, Some(Some(event)));
@@ -273,6 +282,14 @@ impl Tables for Draft<'_> {
         let keys: Vec<_> = of(&self.events, subject).map(|(key, _)| *key).collect();
         for key in &keys {
             self.events.set(*key, None);
+        }
+        let told = self
+            .told
+            .iter()
+            .filter(|(_, number)| keys.contains(&(subject, **number)));
+        let told: Vec<EventId> = told.map(|(told, _)| *told).collect();
+        for told in told {
+            self.told.set(told, None);
         }
         let events = keys.len() as u64;
         let mut chain = self.chain()?;

@@ -34,6 +34,7 @@ fn nothing() -> Facts {
         references: Vec::new(),
         pending: Vec::new(),
         events: Vec::new(),
+        told: Vec::new(),
         commitments: Vec::new(),
         erasures: Vec::new(),
     }
@@ -162,7 +163,7 @@ fn a_fact_that_was_not_read_is_never_taken_for_none() {
     no_subject.subjects.clear();
     panics(no_subject, nothing(), enrolment());
     // Read for a use, and enrolled; read for an enrolment, and erased.
-    let mut shallow = of(&[Write::Usage(usage("u1", UsageKind::Identify, Some("s1")))]);
+    let mut shallow = of(&[Write::Usage(usage("u1", UsageKind::Identify, Some("s1")).into())]);
     shallow.requests.insert(id("r1"));
     panics(shallow, one_subject(), enrolment());
     let mut held = of(&enrolment());
@@ -224,6 +225,7 @@ fn recorded(number: u64, subject: u64, name: &str) -> RecordedEvent {
         event: usage("u1", UsageKind::Identify, Some(name)),
         salt: [0; 16],
         commitment: [0; 32],
+        told: None,
     }
 }
 

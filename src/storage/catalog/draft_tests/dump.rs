@@ -1,5 +1,6 @@
 //! All rows of a catalog in a file, read as plain rows, so that they can be compared. Writes none.
 
+use crate::model::usage::EventId;
 use rusqlite::{Connection, Row};
 
 use super::store::{Buried, Reference, Store};
@@ -42,7 +43,7 @@ pub(super) fn dump(conn: &Connection) -> rusqlite::Result<Store> {
         pending: pending::all(conn)?.into_iter().collect(),
         events: rows(
             conn,
-            "SELECT u.id, u.subject, at, kind, outcome, subject_id, site, principal, request_id, salt, commitment
+            "SELECT u.id, u.subject, at, kind, outcome, subject_id, site, principal, request_id, salt, commitment, told
              FROM usage u LEFT JOIN subject s ON s.handle = u.subject",
             event,
         )?,
@@ -157,6 +158,7 @@ fn event(row: &Row<'_>) -> rusqlite::Result<(u64, RecordedEvent)> {
         event,
         salt: row.get(9)?,
         commitment: row.get(10)?,
+        told: row.get::<_, Option<[u8; 16]>>(11)?.map(EventId),
     };
     Ok((number, recorded))
 }

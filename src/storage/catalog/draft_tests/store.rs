@@ -6,6 +6,7 @@ use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::id::RequestId;
 use crate::model::link::{LinkKind, SealedLink};
 use crate::model::tenant::TenantSpec;
+use crate::model::usage::EventId;
 use crate::storage::catalog::chain::{Chain, Digest};
 use crate::storage::catalog::draft::needs::{Depth, Needs, deepen};
 use crate::storage::catalog::draft::rows::{Changes, Erasure, Event, Facts, Subject};
@@ -45,6 +46,14 @@ pub(super) struct Store {
 }
 
 impl Store {
+    fn told(&self, needs: &Needs) -> Vec<(EventId, u64)> {
+        let asked = |told: &EventId| needs.told.contains(told);
+        let events = self.events.values();
+        events
+            .filter_map(|event| Some((event.told.filter(asked)?, event.number)))
+            .collect()
+    }
+
     /// Reads what is needed, and no more.
     pub(super) fn read(&self, needs: &mut Needs) -> Facts {
         let depths = self.depths(needs);
@@ -105,6 +114,7 @@ impl Store {
                     recorded: Some(event.clone()),
                 })
                 .collect(),
+            told: self.told(needs),
             commitments,
             erasures: (self.erasures.iter())
                 .filter(|(number, _)| needs.erasures.contains(number))

@@ -1,5 +1,6 @@
 //! The history in its tables: events, what erasures left of them, the chain over them and its checkpoints. Decides nothing.
 
+use crate::model::usage::EventId;
 use rusqlite::{Connection, Row, params};
 
 use crate::model::checkpoint::{ChainStart, SignedCheckpoint};
@@ -90,12 +91,18 @@ pub(super) fn page(
     Ok((rows.into_iter().map(|(_, event)| event).collect(), next))
 }
 
+/// Whether there is an event that was told under this id.
+pub(super) fn is_recorded(conn: &Connection, told: EventId) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM usage WHERE told = ?)")?
+        .query_row([told.0], |row| row.get(0))
+}
+
 /// Adds an event.
 pub(super) fn insert(conn: &Connection, recorded: &RecordedEvent) -> rusqlite::Result<()> {
     let event = &recorded.event;
     conn.prepare_cached(
-        "INSERT INTO usage (id, at, kind, outcome, subject, site, principal, request_id, salt, commitment)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO usage (id, at, kind, outcome, subject, site, principal, request_id, salt, commitment, told)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?
     .execute(params![
         int(recorded.number),
@@ -108,6 +115,7 @@ pub(super) fn insert(conn: &Connection, recorded: &RecordedEvent) -> rusqlite::R
         event.request_id.as_str(),
         recorded.salt,
         recorded.commitment,
+        recorded.told.map(|told| told.0),
     ])?;
     Ok(())
 }
@@ -132,6 +140,8 @@ pub(super) fn events(
                 event,
                 salt: row.get(9)?,
                 commitment: row.get(8)?,
+                // What goes is not asked for by it.
+                told: None,
             })
         };
         each(read().ok());

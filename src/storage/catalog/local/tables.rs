@@ -10,6 +10,7 @@ use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::{LinkKind, SealedLink};
 use crate::model::tenant::TenantSpec;
 use crate::model::timestamp::Timestamp;
+use crate::model::usage::EventId;
 use crate::storage::catalog::chain::{Chain, Digest};
 use crate::storage::catalog::pending::{self, PendingSeal};
 use crate::storage::catalog::tables::{
@@ -138,6 +139,10 @@ impl Tables for LocalTables<'_> {
 
     fn remove_references(&mut self, subject: u64) -> Result<u64, StorageError> {
         Ok(subject::remove_references(self.conn, subject)?)
+    }
+
+    fn is_recorded(&self, told: EventId) -> Result<bool, StorageError> {
+        Ok(history::is_recorded(self.conn, told)?)
     }
 
     fn insert_event(&mut self, event: RecordedEvent) -> Result<(), StorageError> {

@@ -18,7 +18,7 @@ const TOUCHED_AT_ONCE: i64 = 4_096;
 const TOUCH: &str = "UPDATE subject s SET last_used = $4, seen = u.seen FROM unnest($2::bigint[], $3::bytea[]) AS u(handle, seen)
     WHERE s.tenant = $1 AND s.handle = u.handle";
 const FORGET_EVENTS: &str =
-    "UPDATE usage SET subject = NULL, sealed = NULL WHERE tenant = $1 AND id = ANY($2)";
+    "UPDATE usage SET subject = NULL, sealed = NULL, told = NULL WHERE tenant = $1 AND id = ANY($2)";
 const REMOVE_LINKS: &str = "DELETE FROM link l USING unnest($2::bigint[], $3::smallint[]) AS u(subject, kind)
     WHERE l.tenant = $1 AND l.subject = u.subject AND l.kind = u.kind";
 const CHANGE_SUBJECTS: &str = "UPDATE subject s
@@ -37,8 +37,8 @@ const ADD_PENDING: &str = "INSERT INTO pending (tenant, epoch, reference, sealed
     SELECT $1, $2, * FROM unnest($3::bigint[], $4::bytea[])";
 const ADD_LINKS: &str = "INSERT INTO link (tenant, subject, kind, lookup, sealed)
     SELECT $1, * FROM unnest($2::bigint[], $3::smallint[], $4::bytea[], $5::bytea[])";
-const ADD_EVENTS: &str = "INSERT INTO usage (tenant, id, subject, commitment, sealed)
-    SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[])";
+const ADD_EVENTS: &str = "INSERT INTO usage (tenant, id, subject, commitment, sealed, told)
+    SELECT $1, * FROM unnest($2::bigint[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bytea[])";
 const ADD_COMMITMENTS: &str =
     "INSERT INTO usage (tenant, id, commitment) SELECT $1, * FROM unnest($2::bigint[], $3::bytea[])";
 const ADD_REQUESTS: &str = "INSERT INTO request (tenant, lookup, method, at, subject, sealed)
@@ -263,13 +263,15 @@ impl Tenant {
     fn add_events(&self, events: &[RecordedEvent]) -> Statement {
         let (mut ids, mut subjects, mut commitments, mut sealed) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut told = Vec::new();
         for event in events {
             ids.push(int(event.number));
             subjects.push(event.subject.map(int));
             commitments.push(event.commitment.to_vec());
             sealed.push(self.seal_event(event));
+            told.push(event.told.map(|told| told.0.to_vec()));
         }
-        statement!(ADD_EVENTS, self.number, ids, subjects, commitments, sealed)
+        statement!(ADD_EVENTS, self.number, ids, subjects, commitments, sealed, told)
     }
 
     /// Adds requests that were answered.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::usage::EventId;
 use tokio_postgres::Row;
 
 use super::Tenant;
@@ -36,6 +37,7 @@ const REFERENCES_OF: &str = select!(
 const PENDING_OF: &str = "SELECT p.reference, p.sealed FROM reference r
     JOIN pending p ON p.tenant = r.tenant AND p.reference = r.id WHERE r.tenant = $1 AND r.subject = ANY($2)";
 const EVENTS_OF: &str = select!(event, "FROM usage WHERE tenant = $1 AND subject = ANY($2)");
+const TOLD: &str = "SELECT told, id FROM usage WHERE tenant = $1 AND told = ANY($2)";
 const COMMITMENTS: &str = "SELECT id, commitment FROM usage WHERE tenant = $1 AND id > $2";
 const TOMBSTONES: &str = select!(
     tombstone,
@@ -61,6 +63,7 @@ impl Tenant {
             references: Vec::new(),
             pending: Vec::new(),
             events: Vec::new(),
+            told: Vec::new(),
             commitments: Vec::new(),
             erasures: Vec::new(),
         };
@@ -94,6 +97,9 @@ impl Tenant {
             statement!(SUBJECTS, self.number, subjects, links.clone()),
             statement!(LINKS, self.number, links),
         ];
+        let told = needs.told.iter().map(|told| told.0.to_vec());
+        let told: Vec<Vec<u8>> = told.collect();
+        statements.push(statement!(TOLD, self.number, told));
         if needs.commitments {
             statements.push(statement!(COMMITMENTS, self.number, int(facts.chain.event)));
         }
@@ -112,6 +118,12 @@ impl Tenant {
         }
         for row in next() {
             facts.links.push(self.link_row(&row)?);
+        }
+        for row in next() {
+            let columns = self.columns("usage", &row);
+            let told = <[u8; 16]>::try_from(columns.get::<&[u8]>(0)?)
+                .map_err(|_| columns.fault("an event is told under no id"))?;
+            facts.told.push((EventId(told), columns.uint(1)?));
         }
         for row in next() {
             let columns = self.columns("usage", &row);

@@ -83,7 +83,7 @@ pub struct Figures {
 impl Cluster {
     /// Of a database whose tables are there. A part has so many owners.
     pub fn new(database: &Database, replicas: usize) -> Result<Self, StorageError> {
-        migrate::check_shared(database)?;
+        migrate::check(database)?;
         Ok(Self {
             database: database.clone(),
             replicas,

@@ -7,13 +7,15 @@ use crate::storage::database::transaction::{Transaction, Uncommitted, misread, s
 use crate::storage::error::StorageError;
 
 /// What makes each format of the one before it, by number. A step only adds, so that the release before goes on beside this one.
-const STEPS: [(u32, &str); 2] = [(1, include_str!("0001.sql")), (2, include_str!("0002.sql"))];
+const STEPS: [(u32, &str); 3] = [
+    (1, include_str!("0001.sql")),
+    (2, include_str!("0002.sql")),
+    (3, include_str!("0003.sql")),
+];
 /// The newest format, which this release makes.
-const NEWEST: u32 = 2;
-/// The oldest that this release works with. From the second format on it is the one before the newest.
-const OLDEST: u32 = 1;
-/// The oldest that many nodes share a tenant on: the first with a table of objects that are not listed.
-const OLDEST_SHARED: u32 = 2;
+const NEWEST: u32 = 3;
+/// The oldest that this release works with: the first that knows an event again. No release had an earlier one.
+const OLDEST: u32 = 3;
 
 /// Where the format stands. One row, whose lock is what lets one process at a time change tables.
 const FORMAT: &str =
@@ -51,15 +53,6 @@ pub fn migrate(database: &Database) -> Result<Outcome, StorageError> {
 
 /// Refuses tables that this release doesn't work with.
 pub(in crate::storage) fn check(database: &Database) -> Result<(), StorageError> {
-    check_from(database, OLDEST)
-}
-
-/// Refuses tables that the nodes of a cluster don't work with.
-pub(super) fn check_shared(database: &Database) -> Result<(), StorageError> {
-    check_from(database, OLDEST_SHARED)
-}
-
-fn check_from(database: &Database, oldest: u32) -> Result<(), StorageError> {
     let there = database.read(vec![statement!(
         "SELECT EXISTS (SELECT 1 FROM information_schema.tables
                         WHERE table_name = 'format' AND table_schema = ANY(current_schemas(false)))"
@@ -70,7 +63,7 @@ fn check_from(database: &Database, oldest: u32) -> Result<(), StorageError> {
     }
     let rows = database.read(vec![statement!("SELECT version FROM format WHERE id = 1")])?;
     let found = version(database, rows.first().and_then(|rows| rows.first()))?;
-    if (oldest..=NEWEST).contains(&found) {
+    if (OLDEST..=NEWEST).contains(&found) {
         Ok(())
     } else {
         Err(other_format(database, found))

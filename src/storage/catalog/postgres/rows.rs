@@ -342,6 +342,8 @@ impl Owner {
             event,
             salt,
             commitment,
+            // What is read is not asked for by it.
+            told: None,
         })
     }
 

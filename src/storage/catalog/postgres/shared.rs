@@ -3,18 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use ulid::Ulid;
 
-use super::Tenant;
 use super::changes::ints;
 use super::feed::FEED_MAX;
 use super::head::{self, Head};
 use super::read::{PostgresReader, while_epochs_end};
 use super::register::{self, Standing};
 use super::rows::select;
-use super::write::{Mode, PostgresWriter};
+use super::write::{Mode, PostgresWriter, with_keys};
+use super::{EpochSeal, Tenant};
 use crate::cluster::course::{Change, Reference};
 use crate::cluster::followers::{Follower, Report, Write as Waiting};
 use crate::cluster::placement::NodeId;
@@ -276,7 +277,7 @@ impl SharedCatalog {
     }
 
     /// Does a group of writes, one answer a write, from the catalog as it is. `sealed` gives a sealed row as it stands in the object that holds its segment now, where an erasure
-    /// did not read it ahead. Where [`StorageError::Uncertain`] comes, the same group again is answered, but for events: they are recorded twice.
+    /// did not read it ahead. Where [`StorageError::Uncertain`] comes, the same group again is answered.
     pub fn commit(
         &self,
         group: &[Write],
@@ -293,7 +294,9 @@ impl SharedCatalog {
             Some((ulid, trace)) if *ulid == entry.ulid => Ok(trace.clone()),
             _ => Ok(Trace::of(&sealed(&SegmentObject::from(*entry), row)?)),
         };
-        self.writer.lock().commit_shared(group, now, &known, &trace)
+        with_keys(&self.tenant, || {
+            self.writer.lock().commit_shared(group, now, &known, &trace)
+        })
     }
 
     /// The last erasure by now.
@@ -398,7 +401,20 @@ impl SharedCatalog {
 
     /// Begins the next epoch of pending rows and ends the one before; `false` where another node did.
     pub fn forget_copies(&self) -> Result<bool, StorageError> {
-        self.writer.lock().forget_copies()
+        let epoch = self.tenant.head()?.epoch;
+        let turn = |seal: &EpochSeal| self.writer.lock().turn(epoch, seal);
+        self.tenant.forget_copies(epoch, turn)
+    }
+
+    /// Whether the key of the next epoch is to be read, so that nobody waits for it once another node has begun it.
+    pub fn may_look_ahead(&self) -> bool {
+        let epoch = self.tenant.epoch_seen.load(Ordering::SeqCst);
+        self.tenant.epochs.may_look_ahead(epoch)
+    }
+
+    /// Reads it.
+    pub fn look_ahead(&self) -> Result<(), StorageError> {
+        Ok(self.tenant.epochs.look_ahead()?)
     }
 
     /// Marks erasures purged of which no segment holds a row, and counts them.

@@ -179,7 +179,7 @@ impl PostgresWriter {
         }
     }
 
-    /// Runs rules over the rows that they need, and writes what they did.
+    /// Runs rules over the rows that they need, and writes what they did. Where a key is not in memory that another node has made, nothing is done ([`with_keys`]).
     fn draft<T>(
         &mut self,
         needs: impl Fn(&Head) -> Needs,
@@ -192,8 +192,11 @@ impl PostgresWriter {
                 let before = head.state.sequence;
                 let mut needs = needs(head);
                 let facts = tenant.facts(transaction, &mut needs, head)?;
-                let epoch = tenant.epoch(head.epoch)?;
-                let seal = |reference, exact: &[u8]| epoch.seal(reference, exact);
+                let epoch = needs.seals.then(|| tenant.epoch_known(head.epoch)).transpose()?;
+                let seal = |reference, exact: &[u8]| {
+                    let epoch = epoch.as_ref().expect("the needs of the group say that it seals");
+                    epoch.seal(reference, exact)
+                };
                 let mut draft = Draft::new(&needs, facts, &seal);
                 let mut state = head.state;
                 let within = Within {
@@ -250,6 +253,23 @@ impl PostgresWriter {
     }
 }
 
+impl PostgresWriter {
+    /// Seals what is pending anew under the key of the epoch that comes after this one; `false` where another one has come.
+    pub(super) fn turn(&mut self, epoch: u64, seal: &EpochSeal) -> Result<bool, StorageError> {
+        self.transact(
+            |tenant, transaction, head| {
+                if head.epoch != epoch {
+                    return Ok(false);
+                }
+                head.epoch = seal.epoch;
+                tenant.reseal(transaction, seal)?;
+                Ok(true)
+            },
+            |_| Ok(false),
+        )
+    }
+}
+
 impl WriteCatalog for PostgresWriter {
     fn state(&self) -> State {
         self.head.state
@@ -295,14 +315,17 @@ impl WriteCatalog for PostgresWriter {
         if group.is_empty() {
             return Ok(Answers::new());
         }
-        self.draft(
-            |head| Needs::of(&group, &head.state),
-            Told::Each,
-            |draft, state, within| {
-                let rules = within.rules(trace);
-                group::commit(draft, state, &rules, &group, now)
-            },
-        )
+        let tenant = Arc::clone(&self.tenant);
+        with_keys(&tenant, || {
+            self.draft(
+                |head| Needs::of(&group, &head.state),
+                Told::Each,
+                |draft, state, within| {
+                    let rules = within.rules(trace);
+                    group::commit(draft, state, &rules, &group, now)
+                },
+            )
+        })
     }
 
     fn checkpoint(&mut self) -> Result<SignedCheckpoint, StorageError> {
@@ -356,32 +379,14 @@ impl WriteCatalog for PostgresWriter {
         )
     }
 
-    /// Begins the next epoch, seals what is pending anew under its key, and destroys the key before: then nothing that was sealed with that opens any more, in
-    /// whatever heap, log or backup a copy of it lies. One that was cut off between its steps is done again whole, or ended by the next opening.
     fn forget_copies(&mut self) -> Result<bool, StorageError> {
         self.check()?;
+        let tenant = Arc::clone(&self.tenant);
         let epoch = match self.mode {
             Mode::Alone => self.head.epoch,
-            Mode::Shared(_) => self.tenant.head()?.epoch,
+            Mode::Shared(_) => tenant.head()?.epoch,
         };
-        let (next, key) = self.tenant.epochs.begin(epoch)?;
-        let seal = EpochSeal::new(&key, next, self.tenant.epochs.incarnation());
-        let is_next = self.transact(
-            |tenant, transaction, head| {
-                if head.epoch != epoch {
-                    return Ok(false);
-                }
-                head.epoch = next;
-                tenant.reseal(transaction, &seal)?;
-                Ok(true)
-            },
-            |_| Ok(false),
-        )?;
-        // Another node began one meanwhile, and what this one was asked to forget may have been pending when it did.
-        if is_next {
-            self.tenant.epochs.end_before(next)?;
-        }
-        Ok(is_next)
+        tenant.forget_copies(epoch, |seal| self.turn(epoch, seal))
     }
 
     fn mark_purged(&mut self, erasures: &[u64], now: Timestamp) -> Result<usize, StorageError> {
@@ -417,6 +422,26 @@ impl WriteCatalog for PostgresWriter {
     }
 }
 
+/// Does what may lack a key, and reads that where it does, while nothing is locked.
+pub(super) fn with_keys<T>(
+    tenant: &Tenant,
+    mut write: impl FnMut() -> Result<T, StorageError>,
+) -> Result<T, StorageError> {
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        match write() {
+            Err(StorageError::EpochUnread(epoch)) if tried < TRIES => match tenant.epoch(epoch) {
+                Ok(_) => {}
+                // It may be over by now.
+                Err(StorageError::Damaged { .. }) if tried < TRIES - 1 => {}
+                Err(error) => return Err(error),
+            },
+            done => return done,
+        }
+    }
+}
+
 impl Tenant {
     /// Its row now.
     pub(super) fn head(&self) -> Result<Head, StorageError> {
@@ -439,7 +464,7 @@ impl Tenant {
             for row in &rows {
                 let columns = self.columns("pending", row);
                 let (reference, epoch) = (columns.uint(0)?, columns.uint(1)?);
-                let exact = self.epoch(epoch)?.open(reference, columns.get(2)?);
+                let exact = self.epoch_known(epoch)?.open(reference, columns.get(2)?);
                 let exact = exact
                     .ok_or_else(|| columns.fault(&format!("reference {reference} fails authentication")))?;
                 after = reference;

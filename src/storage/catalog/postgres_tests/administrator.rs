@@ -22,7 +22,7 @@ fn furnished() -> Option<Kept> {
     enrolled(&mut catalog, "person-five", 5);
     let used = usage("asked-use", UsageKind::Identify, Some("person-two"));
     let group = vec![
-        Write::Usage(used),
+        Write::Usage(used.into()),
         erase("asked-erasure", "person-one"),
         erase("asked-other", "person-three"),
     ];

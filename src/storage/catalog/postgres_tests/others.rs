@@ -242,6 +242,18 @@ impl Epochs for CutOff {
         self.0.read(epoch)
     }
 
+    fn known(&self, epoch: u64) -> Result<Option<SecretKey>, crate::keys::error::KeyError> {
+        self.0.known(epoch)
+    }
+
+    fn may_look_ahead(&self, epoch: u64) -> bool {
+        self.0.may_look_ahead(epoch)
+    }
+
+    fn look_ahead(&self) -> Result<(), crate::keys::error::KeyError> {
+        self.0.look_ahead()
+    }
+
     fn begin(&self, after: u64) -> Result<(u64, SecretKey), crate::keys::error::KeyError> {
         self.0.begin(after)
     }

@@ -11,7 +11,7 @@ use crate::storage::catalog::erase::sha256;
 use crate::storage::catalog::local;
 use crate::storage::error::WriteError;
 use crate::storage::place::RowId;
-use crate::storage::testing::reference;
+use crate::storage::testing::{reference, tell};
 use crate::storage::write::{Committed, PolicyWrite, ReadAhead};
 
 /// A write by small numbers, so that they collide: what it is, whose, of which link, and under which request.
@@ -88,7 +88,7 @@ fn write(step: Step, now: Timestamp) -> Write {
         _ => {
             let mut event = usage(&request, UsageKind::Identify, Some(&name));
             event.outcome = crate::model::usage::Outcome::Match;
-            Write::Usage(event)
+            tell(event)
         }
     }
 }
