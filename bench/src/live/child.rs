@@ -218,17 +218,19 @@ pub struct Child {
 impl Child {
     /// Waits until it is ready.
     pub async fn ready(&mut self) -> std::io::Result<Start> {
-        while self.started.elapsed() < PATIENCE {
-            // The file appears whole.
+        loop {
+            // The file appears whole. One that is there counts, however long ago it was started.
             if let Ok(address) = std::fs::read_to_string(&self.address_file) {
                 return Ok(Start::Ready(address.trim().to_owned(), self.started.elapsed()));
             }
             if let Some(status) = self.process.try_wait()? {
                 return Ok(Start::Ended(status));
             }
+            if self.started.elapsed() >= PATIENCE {
+                return Ok(Start::Silent);
+            }
             tokio::time::sleep(POLL).await;
         }
-        Ok(Start::Silent)
     }
 
     /// Whether it ended by itself.
