@@ -5,8 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::usage::EventId;
-
 use self::needs::{Depth, LinkKey, Needs, deepen};
 use self::rows::{Changes, Erasure, Event, Facts, Prune, Subject};
 use self::table::Table;
@@ -17,6 +15,7 @@ use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::{LinkKind, SealedLink};
 use crate::model::tenant::TenantSpec;
 use crate::model::timestamp::Timestamp;
+use crate::model::usage::EventId;
 
 pub(super) mod needs;
 pub(super) mod rows;

@@ -6,8 +6,7 @@ use super::tables::{RecordedEvent, Tables};
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::retention::LAST_USED_SLACK;
 use crate::model::timestamp::Timestamp;
-use crate::model::usage::EventId;
-use crate::model::usage::{Outcome, UsageEvent, UsageRecord};
+use crate::model::usage::{EventId, Outcome, UsageEvent, UsageRecord};
 use crate::storage::error::StorageError;
 
 /// Records an event of a known subject (handle and id), or of none.

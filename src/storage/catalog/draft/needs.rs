@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::usage::EventId;
-
 use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::LinkKind;
-use crate::model::usage::UsageRecord;
+use crate::model::usage::{EventId, UsageRecord};
 use crate::storage::catalog::chain;
 use crate::storage::catalog::erase::StoredAnswer;
 use crate::storage::catalog::request::{self, Method};

@@ -1,13 +1,12 @@
 //! Rows that an engine reads before the rules of a group run, and what becomes of rows by them. Reads and writes none.
 
-use crate::model::usage::EventId;
-
 use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::consent::Consent;
 use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::{LinkKind, SealedLink};
 use crate::model::tenant::TenantSpec;
 use crate::model::timestamp::Timestamp;
+use crate::model::usage::EventId;
 use crate::storage::catalog::chain::{Chain, Digest};
 use crate::storage::catalog::tables::{HeldReference, NewReference, RecordedEvent, StoredRequest};
 use crate::storage::write::EraseAnswer;

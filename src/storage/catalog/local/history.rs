@@ -1,12 +1,11 @@
 //! The history in its tables: events, what erasures left of them, the chain over them and its checkpoints. Decides nothing.
 
-use crate::model::usage::EventId;
 use rusqlite::{Connection, Row, params};
 
 use crate::model::checkpoint::{ChainStart, SignedCheckpoint};
 use crate::model::id::{SiteId, SubjectId, TenantId};
 use crate::model::timestamp::Timestamp;
-use crate::model::usage::UsageEvent;
+use crate::model::usage::{EventId, UsageEvent};
 use crate::storage::catalog::chain::{Chain, Digest, Event, salt};
 use crate::storage::catalog::code::{Coded, int, parsed, uint};
 use crate::storage::catalog::state::State;
