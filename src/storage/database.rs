@@ -27,6 +27,9 @@ pub(super) mod tenants;
 pub(crate) mod testing;
 pub(super) mod transaction;
 
+/// The longest that the server waits within a transaction for what comes next. Between its statements a transaction computes and asks nobody else, so that a client that takes longer is stopped or out of reach; and everybody else
+/// waits for the row that it has locked.
+const IDLE_MAX: Duration = Duration::from_secs(1);
 /// How much longer than its limit the server's answer to a statement is waited for. Then the connection is given up.
 const ANSWER_SLACK: Duration = Duration::from_secs(5);
 
@@ -107,11 +110,11 @@ impl Database {
         let manager = Manager::from_connect(to, connector, deadpool_postgres::ManagerConfig::default());
         let limit_ms = config.statement_timeout.as_millis();
         let limit = config.connect_timeout;
-        // That a commit did not wait for its standby is told by a warning. A transaction that its client left open would keep a tenant's row locked.
+        // That a commit did not wait for its standby is told by a warning. A transaction whose client has gone, or is cut off, would keep a tenant's row locked.
         let set_up = format!(
             "SET client_min_messages = warning; SET statement_timeout = {limit_ms}; SET idle_in_transaction_session_timeout = {};
              SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit', true) IN ('off', 'local')",
-            limit_ms * 2
+            IDLE_MAX.as_millis()
         );
         let set_up = Hook::async_fn(move |client, _| {
             let set_up = set_up.clone();

@@ -8,7 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tempfile::TempDir;
 
 use super::testing::{Server, connect};
-use super::transaction::statement;
+use super::transaction::{Uncommitted, statement};
 use super::*;
 
 fn refused(config: &DatabaseConfig) -> String {
@@ -149,6 +149,32 @@ fn what_takes_too_long_is_given_up_and_nothing_of_it_stays() {
         .read(vec![statement!("SELECT count(*) FROM kept")])
         .expect("free again");
     assert_eq!(rows[0][0].get::<_, i64>(0), 0);
+}
+
+#[test]
+fn whoever_says_nothing_within_a_transaction_keeps_nobody_else_waiting() {
+    let Some(server) = Server::shared() else { return };
+    let address = server.empty();
+    server.sql(&address, "CREATE TABLE row (n int); INSERT INTO row VALUES (1)");
+    let [silent, other] = [(); 2].map(|()| connect(&address));
+    let lock = || statement!("SELECT n FROM row FOR UPDATE");
+    let change = || statement!("UPDATE row SET n = n + 1");
+    let (stopped, _) = silent.begin(lock()).expect("begun");
+    stopped.execute(change()).expect("changed");
+    // It waits for the row, and its own limit is far longer than the test may take.
+    let (transaction, found) = other.begin(lock()).expect("the row is free in the end");
+    assert_eq!(
+        found[0].get::<_, i32>(0),
+        1,
+        "nothing of what was not committed is there"
+    );
+    transaction.commit(vec![change()]).expect("committed");
+    let ended = stopped.commit(vec![change()]);
+    assert!(matches!(ended, Err(Uncommitted::Undone(_))), "{ended:?}");
+    let rows = silent
+        .read(vec![statement!("SELECT n FROM row")])
+        .expect("it is well again");
+    assert_eq!(rows[0][0].get::<_, i32>(0), 2);
 }
 
 /// A certificate for a host, signed by an authority of its own: the server's files, and the authority's.

@@ -26,6 +26,11 @@ pub(in crate::storage) trait SegmentBytes: Send + Sync {
 
     /// They are not what was written.
     fn damaged(&self, fault: String) -> StorageError;
+
+    /// How often they are read before they are called damaged: more than once where they may be spoiled on their way here.
+    fn reads(&self) -> usize {
+        1
+    }
 }
 
 /// A mapped file.
@@ -75,7 +80,7 @@ impl SegmentReader {
         blocks: SegmentBlocks,
     ) -> Result<Self, StorageError> {
         let reader = Self { bytes, blocks };
-        reader.check_header(&reader.sealed(0..HEADER_LEN)?)?;
+        reader.authentic(0..HEADER_LEN, |header| reader.check_header(header))?;
         Ok(reader)
     }
 
@@ -223,10 +228,12 @@ impl SegmentReader {
         let layout = self.blocks.layout().plane(Plane::Exact);
         let (block, from) = (row as usize / layout.block_rows, self.row_offset(row));
         let span = self.blocks.span(Plane::Exact, block);
-        let sealed = self.sealed(span.clone())?.into_owned();
-        self.append_sealed(Plane::Exact, block, &sealed, &mut Zeroizing::new(Vec::new()))?;
-        let bytes = sealed.get(from - span.start..from - span.start + layout.stride);
-        Ok(bytes.expect("the row is within its block").to_vec())
+        let from = from - span.start;
+        self.authentic(span, |sealed| {
+            self.append_sealed(Plane::Exact, block, sealed, &mut Zeroizing::new(Vec::new()))?;
+            let bytes = sealed.get(from..from + layout.stride);
+            Ok(bytes.expect("the row is within its block").to_vec())
+        })
     }
 
     fn append_block(&self, plane: Plane, block: usize, out: &mut Vec<u8>) -> Result<(), StorageError> {
@@ -244,17 +251,21 @@ impl SegmentReader {
             .clone()
             .map(|block| self.blocks.span(plane, block))
             .collect();
-        let mut blocks = blocks;
+        let mut next = blocks.start;
         let mut left = spans.as_slice();
         while let Some(first) = left.first() {
             let ends = left.iter().take_while(|span| span.end - first.start <= RUN_LEN);
             let (run, rest) = left.split_at(ends.count().max(1));
             let last = run.last().expect("a run has a block");
-            let sealed = self.sealed(first.start..last.end)?;
-            for (span, block) in run.iter().zip(&mut blocks) {
-                let bytes = sealed.get(span.start - first.start..span.end - first.start);
-                self.append_sealed(plane, block, bytes.expect("it is in the run"), out)?;
-            }
+            let opened = out.len();
+            self.authentic(first.start..last.end, |sealed| {
+                out.truncate(opened);
+                run.iter().zip(next..).try_for_each(|(span, block)| {
+                    let bytes = sealed.get(span.start - first.start..span.end - first.start);
+                    self.append_sealed(plane, block, bytes.expect("it is in the run"), out)
+                })
+            })?;
+            next += run.len();
             left = rest;
         }
         Ok(())
@@ -271,6 +282,24 @@ impl SegmentReader {
         self.blocks
             .open(plane, block, bytes, out)
             .map_err(|fault| self.bytes.damaged(fault))
+    }
+
+    /// What `open` finds authentic in a range of the file. It may be asked again, of what the range is read as then.
+    fn authentic<T>(
+        &self,
+        range: Range<usize>,
+        mut open: impl FnMut(&[u8]) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let mut read = 0;
+        loop {
+            read += 1;
+            match open(&self.sealed(range.clone())?) {
+                Err(error) if read < self.bytes.reads() => {
+                    tracing::warn!(%error, read, "it is read again");
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Bytes of the file as they are.

@@ -13,6 +13,7 @@ use crate::storage::durable;
 use crate::storage::error::StorageError;
 use crate::storage::objects::error::ObjectError;
 use crate::storage::objects::key::{ListedSegment, ObjectKey};
+use crate::storage::objects::remote::READS;
 use crate::storage::segment::reader::SegmentReader;
 
 /// Work under way, and, when it has ended, why it failed, for those who wait.
@@ -205,19 +206,29 @@ impl Shared {
         self.settle(state, key, &work, brought)
     }
 
-    /// Fetches, checks and maps a file. What is not what was written is destroyed.
+    /// Fetches, checks and maps a file. What is not what was written is destroyed, and fetched again before its object is called damaged.
     fn fetch(&self, wanted: &Wanted<'_>) -> Result<Arc<SegmentReader>, StorageError> {
         let path = self.path(&wanted.listed.key);
         durable::create_dir(path.parent().expect("a key has several parts"))?;
-        self.store.fetch(&wanted.listed.key, wanted.len, &path)?;
-        let opened = self.open(wanted, Standing::Unchecked);
-        if opened.is_err() {
-            self.destroy_names(&wanted.listed.key)?;
+        let mut read = 0;
+        loop {
+            read += 1;
+            self.store.fetch(&wanted.listed.key, wanted.len, &path)?;
+            let opened = self.open(wanted, Standing::Unchecked);
+            if opened.is_err() {
+                self.destroy_names(&wanted.listed.key)?;
+            }
+            match opened {
+                Err(StorageError::Damaged { fault, .. }) => {
+                    let error = self.store.damaged(&wanted.listed.key.to_string(), fault);
+                    if read == READS {
+                        return Err(error);
+                    }
+                    tracing::warn!(%error, read, "it is fetched again");
+                }
+                opened => return opened,
+            }
         }
-        opened.map_err(|error| match error {
-            StorageError::Damaged { fault, .. } => self.store.damaged(&wanted.listed.key.to_string(), fault),
-            error => error,
-        })
     }
 
     pub(super) fn open(
