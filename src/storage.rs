@@ -32,6 +32,7 @@ pub mod place;
 mod purge;
 mod read;
 mod recover;
+pub mod relocate;
 pub mod restore;
 pub mod rotate;
 mod segment;

@@ -19,7 +19,8 @@ use crate::server::config::Config;
 use crate::server::pki::{CRL_FILE, IssuedCert, NodeKind, Pki, PkiError, Serial, SignedList};
 use crate::server::{self, Mode, Server, ServerError};
 pub use crate::server::{
-    Audited, BackedUp, CheckedReceipt, Journal, Migrated, Restored, Verdict, Verified, VerifiedJournal,
+    Audited, BackedUp, CheckedReceipt, Journal, Migrated, Relocated, RelocationStep, Restored, Verdict,
+    Verified, VerifiedJournal,
 };
 use crate::telemetry;
 
@@ -242,6 +243,51 @@ fn config_of(file: Option<&Path>, data: Option<&Path>) -> Result<Config, LocalEr
 /// Makes the tables of the database that a configuration names, or brings them up to date.
 pub fn migrate(file: Option<&Path>) -> Result<Migrated, LocalError> {
     Ok(server::migrate(&config::load(file)?)?)
+}
+
+/// A data directory that tenants leave, and configurations of the cluster that they go to.
+#[derive(Debug, Clone, Copy)]
+pub struct RelocationSides<'a> {
+    /// The data directory; without it the one of its configuration.
+    pub from: Option<&'a Path>,
+    /// The configuration of its server.
+    pub from_config: Option<&'a Path>,
+    /// The configuration of its front, where that is a server of its own.
+    pub from_front_config: Option<&'a Path>,
+    /// A match node's.
+    pub node_config: &'a Path,
+    /// A front's.
+    pub front_config: &'a Path,
+}
+
+/// Moves tenants into a cluster. Tells how far it is, and which ones are there.
+pub fn relocate(
+    sides: &RelocationSides<'_>,
+    tenants: &[TenantId],
+    watch: &mut dyn FnMut(&TenantId, RelocationStep),
+    done: &mut dyn FnMut(&TenantId, &Relocated),
+) -> Result<(), LocalError> {
+    let from = config_of(sides.from_config, sides.from)?;
+    let from_front = sides.from_front_config.map(|file| config::load(Some(file)));
+    let from_front = from_front.transpose()?;
+    let [node, front] = [sides.node_config, sides.front_config].map(|file| config::load(Some(file)));
+    let sides = server::Sides {
+        from: &from,
+        from_front: from_front.as_ref(),
+        node: &node?,
+        front: &front?,
+    };
+    Ok(server::relocate(&sides, tenants, watch, done)?)
+}
+
+/// Destroys what a data directory (by its path, or its configuration) has of tenants that were moved.
+pub fn discard_local(
+    (from, from_config): (Option<&Path>, Option<&Path>),
+    node_config: &Path,
+    tenants: &[TenantId],
+) -> Result<Vec<TenantId>, LocalError> {
+    let (from, node) = (config_of(from_config, from)?, config::load(Some(node_config))?);
+    Ok(server::discard_local(&from, &node, tenants)?)
 }
 
 /// Wraps the keyring by another key-encryption key. Gives where that comes from.

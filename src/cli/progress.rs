@@ -21,3 +21,10 @@ pub fn time(what: &'static str, duration: Duration) -> ProgressBar {
         .with_style(style)
         .with_message(what)
 }
+
+/// A count of rows with what is done now, where nobody knows how many there will be.
+pub fn steps() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {msg}  {human_pos} rows")
+        .expect("the template is well formed");
+    ProgressBar::new_spinner().with_style(style)
+}

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::model::id::TenantId;
+
 /// Why a key can't be had or kept.
 #[derive(Debug, Error)]
 pub enum KeyError {
@@ -43,6 +45,14 @@ pub enum KeyError {
         len: usize,
         /// The most.
         max: usize,
+    },
+    /// Another tenant of that name has keys already, or is being dropped.
+    #[error("{} has other keys of tenant {tenant}, or the tenant is being dropped: drop the one that is there, or let its drop end", path.display())]
+    Taken {
+        /// What is kept there.
+        path: PathBuf,
+        /// The tenant.
+        tenant: TenantId,
     },
     /// No keyring where the tenants' keys are to be.
     #[error(

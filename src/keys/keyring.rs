@@ -253,6 +253,38 @@ impl Keyring {
         self.unwrap(&wrapped, tenant, purpose)
     }
 
+    /// Takes keys of a tenant that come from another keyring. Where the tenant has others, or is being dropped, nothing is changed; the same ones are well.
+    pub fn adopt(&self, tenant: &TenantId, adopted: &[(Purpose, SecretKey)]) -> Result<(), KeyError> {
+        self.held.change(|body| {
+            let taken = || KeyError::Taken {
+                path: self.held.store().path().to_owned(),
+                tenant: tenant.clone(),
+            };
+            let keys = body.tenants.entry(tenant.clone()).or_default();
+            if keys.contains_key(&Purpose::Dropped) {
+                return Err(taken());
+            }
+            let mut is_same = true;
+            for (purpose, key) in adopted {
+                let known = keys.get(purpose);
+                let known = known.map(|wrapped| self.unwrap(wrapped, tenant, *purpose));
+                match known.transpose()? {
+                    Some(known) if known == *key => {}
+                    Some(_) => return Err(taken()),
+                    None => {
+                        keys.insert(*purpose, self.wrap(key, tenant, *purpose));
+                        is_same = false;
+                    }
+                }
+            }
+            Ok(if is_same {
+                Done::Same(())
+            } else {
+                Done::Changed(())
+            })
+        })
+    }
+
     /// The key that is to take the place of a tenant's present one, made when there is none: durable when it
     /// returns, it says from then on that a rotation is under way. `None` for a tenant without keys.
     pub fn begin_rotation(&self, tenant: &TenantId, of: Renewable) -> Result<Option<SecretKey>, KeyError> {

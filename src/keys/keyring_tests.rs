@@ -444,3 +444,40 @@ fn the_secret_of_a_catalog_is_made_when_it_is_asked_for_and_stays_through_rotati
     );
     assert_eq!(reopened.get(&acme, Purpose::Data).expect("readable"), Some(next));
 }
+
+#[test]
+fn keys_of_another_keyring_are_taken_where_there_are_no_others() {
+    let tmp = tempfile::tempdir().expect("a directory");
+    let path = tmp.path().join("keyring");
+    let kek = SecretKey::from_bytes([1; 32]);
+    let keyring = Keyring::create(&path, &kek).expect("made");
+    let acme: TenantId = "acme".parse().expect("valid");
+    let key = |seed| SecretKey::from_bytes([seed; 32]);
+    let adopted = [(Purpose::Data, key(2)), (Purpose::Catalog, key(3))];
+    for _ in 0..2 {
+        keyring.adopt(&acme, &adopted).expect("the same ones are well");
+    }
+    let opened = Keyring::open(&path, &kek).expect("durable");
+    for (purpose, key) in &adopted {
+        assert_eq!(opened.get(&acme, *purpose).expect("read").as_ref(), Some(key));
+    }
+    assert_eq!(
+        opened.get(&acme, Purpose::Link).expect("read"),
+        None,
+        "and no other"
+    );
+    let others = [(Purpose::Link, key(4)), (Purpose::Data, key(5))];
+    let refused = keyring.adopt(&acme, &others);
+    assert!(
+        matches!(&refused, Err(KeyError::Taken { tenant, .. }) if *tenant == acme),
+        "{refused:?}"
+    );
+    assert_eq!(
+        keyring.get(&acme, Purpose::Link).expect("read"),
+        None,
+        "nothing was changed"
+    );
+    keyring.begin_drop(&acme).expect("noted");
+    let refused = keyring.adopt(&acme, &adopted);
+    assert!(matches!(refused, Err(KeyError::Taken { .. })), "{refused:?}");
+}

@@ -15,6 +15,7 @@ pub(super) mod local;
 pub(super) mod page;
 pub(super) mod pending;
 pub(super) mod postgres;
+pub(super) mod relocate;
 mod request;
 pub(super) mod schema;
 pub(super) mod seam;

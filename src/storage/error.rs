@@ -91,6 +91,24 @@ pub enum StorageError {
         /// Why, and the way out.
         problem: &'static str,
     },
+    /// A tenant whose copy in a data directory is not the one that counts.
+    #[error(
+        "tenant {tenant} was relocated to {to}, and is served there alone: what is here knows of no erasure since, and is to be discarded (`thenar migrate discard-local`)"
+    )]
+    Relocated {
+        /// The tenant.
+        tenant: TenantId,
+        /// Where it is.
+        to: String,
+    },
+    /// A tenant can't be relocated as it is, or as what is there is.
+    #[error("tenant {tenant} can't be relocated: {problem}")]
+    Relocation {
+        /// The tenant.
+        tenant: TenantId,
+        /// Why, and the way out.
+        problem: String,
+    },
     /// A file is not what was written.
     #[error("{} is damaged: {fault}; restore it from a backup", path.display())]
     Damaged {

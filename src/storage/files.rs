@@ -26,7 +26,7 @@ pub(super) const STAGING_DIR: &str = "staging";
 /// Names the store that a tenant's segments are in, if they are in one.
 const OBJECTS_FILE: &str = "objects";
 /// Of the keys of tenants whose catalogs are in a database: none is rotated yet.
-const KEY_GENERATION: u32 = 1;
+pub(super) const KEY_GENERATION: u32 = 1;
 
 /// The segments of a tenant.
 pub(super) struct SegmentFiles {

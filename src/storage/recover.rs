@@ -13,6 +13,7 @@ use super::database::{CatalogKeys, Database};
 use super::error::StorageError;
 use super::files::{self, SegmentFiles};
 use super::on_database::Engines;
+use super::relocate;
 use super::segment::format::SegmentContext;
 use super::store::{Gallery, Shared, Store, Upkeep};
 use crate::keys::receipt::ReceiptSigner;
@@ -89,6 +90,7 @@ pub(super) fn open_files(
     if !path.exists() {
         return Err(StorageError::TenantUnknown(id.clone()));
     }
+    relocate::refuse(path, id)?;
     let catalog = local::open(path, id, data_key, signer.clone())?;
     let context = SegmentContext::new(id, catalog.spec.dimension, data_key);
     let files = SegmentFiles::new(path, context, None);

@@ -26,6 +26,7 @@ pub(in crate::storage) mod erasure;
 pub(in crate::storage) mod history;
 mod next;
 mod read;
+pub(in crate::storage) mod relocate;
 mod request;
 pub(super) mod subject;
 pub(super) mod tables;

@@ -40,6 +40,7 @@ pub(in crate::storage) mod migrate;
 mod opening;
 mod read;
 pub(in crate::storage) mod register;
+pub(in crate::storage) mod relocate;
 mod rows;
 mod segments;
 pub(in crate::storage) mod shared;
@@ -92,22 +93,29 @@ pub(in crate::storage) fn create(
     let mut incarnation = [0; INCARNATION_LEN];
     rand::fill(&mut incarnation).expect("the operating system's generator answers");
     EpochKeys::create(&dir.join(EPOCHS_FILE), &keys.data_key, incarnation)?;
-    create_row(database, spec, &keys.secret, &incarnation)?;
+    create_row(
+        database,
+        (spec.id.as_str().to_owned(), spec),
+        &keys.secret,
+        &incarnation,
+    )?;
     Ok(incarnation)
 }
 
-/// Adds the row of a tenant in the making.
+/// Adds the row of a tenant in the making, under this name.
 fn create_row(
     database: &Database,
-    spec: &TenantSpec,
+    (name, spec): (String, &TenantSpec),
     secret: &SecretKey,
     incarnation: &Incarnation,
 ) -> Result<(), StorageError> {
     // One process at a time takes a number, and none is given out again.
     let numbers = statement!("SELECT last_tenant FROM cluster WHERE id = 1 FOR UPDATE");
     let (transaction, numbers) = database.begin(numbers)?;
-    let name = spec.id.as_str().to_owned();
-    let there = transaction.query(statement!("SELECT commits FROM tenant WHERE name = $1", name))?;
+    let there = transaction.query(statement!(
+        "SELECT commits FROM tenant WHERE name = $1",
+        name.clone()
+    ))?;
     if let Some(there) = there.first() {
         return Err(match there.try_get::<_, i64>(0) {
             Ok(0) => StorageError::InTheMaking {
@@ -128,7 +136,7 @@ fn create_row(
         "UPDATE cluster SET last_tenant = $1 WHERE id = 1",
         identity.number
     );
-    let insert = head.insert(&spec.id, &identity, incarnation);
+    let insert = head.insert((name, &spec.id), &identity, incarnation);
     transaction
         .commit(vec![take, insert])
         .map_err(|error| match error {
@@ -213,7 +221,18 @@ impl Tenant {
         epochs: Arc<dyn Epochs>,
         signer: ReceiptSigner,
     ) -> Result<Arc<Self>, StorageError> {
-        let rows = database.read(vec![head::by_name(id)])?;
+        Self::named(database, (id.as_str(), id), secret, epochs, signer)
+    }
+
+    /// The same where the row has another name, since it is none of a tenant that is made.
+    fn named(
+        database: &Database,
+        (name, id): (&str, &TenantId),
+        secret: &SecretKey,
+        epochs: Arc<dyn Epochs>,
+        signer: ReceiptSigner,
+    ) -> Result<Arc<Self>, StorageError> {
+        let rows = database.read(vec![head::by_name(name)])?;
         let Some(row) = rows.first().and_then(|rows| rows.first()) else {
             return Err(StorageError::TenantUnknown(id.clone()));
         };

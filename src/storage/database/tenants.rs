@@ -59,10 +59,12 @@ impl Rows {
 }
 
 impl Database {
-    /// Tenants that have rows, and how many changes of each were committed; 0 for one that is in the making. Refuses tables that this release doesn't work with.
+    /// Tenants that have rows, and how many changes of each were committed; 0 for one that is in the making. One that is being filled is none yet. Refuses tables that this release doesn't work with.
     pub fn tenants(&self) -> Result<BTreeMap<TenantId, u64>, StorageError> {
         migrate_check(self)?;
-        let rows = self.read(vec![statement!("SELECT name, commits FROM tenant")])?;
+        // No tenant's id has a slash.
+        let sql = "SELECT name, commits FROM tenant WHERE position('/' in name) = 0";
+        let rows = self.read(vec![statement!(sql)])?;
         let mut tenants = BTreeMap::new();
         for row in rows.into_iter().flatten() {
             let id = row.try_get::<_, String>(0).ok().and_then(|id| id.parse().ok());
@@ -116,6 +118,23 @@ impl Database {
                 }),
                 _ => Err(misread(self, "its table `tenant` has no incarnations")),
             }
+        })
+        .transpose()
+    }
+
+    /// Whether the incarnation of a tenant is made; `None` where it has no row.
+    pub(in crate::storage) fn is_made(
+        &self,
+        incarnation: &[u8; INCARNATION_LEN],
+    ) -> Result<Option<bool>, StorageError> {
+        let sql = "SELECT commits FROM tenant WHERE incarnation = $1";
+        let rows = self.read(vec![statement!(sql, incarnation.to_vec())])?;
+        let row = rows.first().and_then(|rows| rows.first());
+        row.map(|row| {
+            let commits = row.try_get::<_, i64>(0).ok();
+            let commits =
+                commits.ok_or_else(|| misread(self, "its table `tenant` has no numbers of changes"));
+            Ok(commits? > 0)
         })
         .transpose()
     }

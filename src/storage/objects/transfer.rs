@@ -123,6 +123,11 @@ impl ObjectStore {
         let _ = self.wait(object, async move { upload.abort().await });
     }
 
+    /// Whether there is an object under this key that is this very file, by all of its bytes.
+    pub fn holds(&self, key: &ObjectKey, file: &Path) -> Result<bool, StorageError> {
+        self.is_same(key, &Source::open(file)?)
+    }
+
     /// Whether the object is this very file.
     fn is_same(&self, key: &ObjectKey, source: &Source) -> Result<bool, StorageError> {
         if self.meta(&key.to_string())?.map(|meta| meta.size) != Some(source.len) {

@@ -82,7 +82,7 @@ pub(in crate::storage::catalog) struct Prune {
 
 /// What a transaction does to rows, in an order in which no row refers to one that is not there and no key is there twice: what holds for all subjects, removals,
 /// replacements, additions, and what is old. Rows by ascending key. The counters come with it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::storage::catalog) struct Changes {
     /// Nobody's last interaction is from before this time.
     pub(in crate::storage::catalog) touched_all: Option<Timestamp>,

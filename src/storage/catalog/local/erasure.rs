@@ -26,7 +26,7 @@ pub(in crate::storage) fn find(conn: &Connection, erasure: u64) -> rusqlite::Res
     .optional()
 }
 
-fn answer(row: &Row<'_>) -> rusqlite::Result<EraseAnswer> {
+pub(super) fn answer(row: &Row<'_>) -> rusqlite::Result<EraseAnswer> {
     Ok(EraseAnswer {
         erasure: uint(row, 0)?,
         sequence: uint(row, 6)?,

@@ -43,7 +43,7 @@ pub(in crate::storage) fn fits(row: &Row<'_>, tenant: &TenantId) -> bool {
 }
 
 /// The event in the columns of [`EVENT_COLUMNS`], and its number.
-fn event(row: &Row<'_>) -> rusqlite::Result<(u64, UsageEvent)> {
+pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<(u64, UsageEvent)> {
     let optional = |column: usize| {
         row.get_ref(column)
             .map(|value| value != rusqlite::types::ValueRef::Null)

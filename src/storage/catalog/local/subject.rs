@@ -350,7 +350,7 @@ pub(super) fn candidate(
     }))
 }
 
-fn links(conn: &Connection, handle: u64, kinds: &[LinkKind]) -> rusqlite::Result<Vec<SealedLink>> {
+pub(super) fn links(conn: &Connection, handle: u64, kinds: &[LinkKind]) -> rusqlite::Result<Vec<SealedLink>> {
     if kinds.is_empty() {
         return Ok(Vec::new());
     }

@@ -157,7 +157,7 @@ impl Tenant {
     }
 
     /// What comes.
-    fn additions(&self, head: &Head, changes: &Changes) -> Vec<Statement> {
+    pub(super) fn additions(&self, head: &Head, changes: &Changes) -> Vec<Statement> {
         let mut statements = Vec::new();
         if !changes.subjects_added.is_empty() {
             let mut values = vec![Box::new(self.number) as _];

@@ -69,10 +69,10 @@ pub(super) struct Identity {
 }
 
 /// Reads the row by the tenant's name.
-pub(super) fn by_name(id: &TenantId) -> Statement {
+pub(super) fn by_name(name: &str) -> Statement {
     statement!(
         concat!("SELECT ", columns!(), " FROM tenant WHERE name = $1"),
-        id.as_str().to_owned()
+        name.to_owned()
     )
 }
 
@@ -185,8 +185,13 @@ impl Head {
         read.ok_or_else(|| columns.fault("a number is none that there can be"))
     }
 
-    /// Adds the row of a new tenant.
-    pub(super) fn insert(&self, id: &TenantId, identity: &Identity, incarnation: &[u8]) -> Statement {
+    /// Adds the row of a new tenant, under this name.
+    pub(super) fn insert(
+        &self,
+        (name, id): (String, &TenantId),
+        identity: &Identity,
+        incarnation: &[u8],
+    ) -> Statement {
         let values = self.values(id, identity.number, &identity.cells);
         let mut statement = statement!(
             "INSERT INTO tenant (tenant, spec, epoch, commits, sequence, last_reference, last_subject, last_segment, last_erasure,
@@ -196,7 +201,7 @@ impl Head {
                     $25, $26, $27)"
         );
         statement.1 = values;
-        statement.1.push(Box::new(id.as_str().to_owned()));
+        statement.1.push(Box::new(name));
         statement.1.push(Box::new(incarnation.to_vec()));
         statement
     }

@@ -123,7 +123,12 @@ impl Cluster {
         secret: &SecretKey,
         incarnation: &Incarnation,
     ) -> Result<(), StorageError> {
-        create_row(&self.database, spec, secret, incarnation)
+        create_row(
+            &self.database,
+            (spec.id.as_str().to_owned(), spec),
+            secret,
+            incarnation,
+        )
     }
 
     /// Ends the making of a tenant: from now on it is listed. One that is made already stays as it is.

@@ -41,7 +41,7 @@ const ERASURES_OF: &str = select!(
     tombstone,
     "FROM tombstone WHERE tenant = $1 AND reference = ANY($2)"
 );
-const ADD_SEGMENT: &str = "INSERT INTO segment (tenant, number, ulid, rows, holes, live_from, retired_from, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+pub(super) const ADD_SEGMENT: &str = "INSERT INTO segment (tenant, number, ulid, rows, holes, live_from, retired_from, mac) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const REPLACE_SEGMENT: &str =
     "UPDATE segment SET ulid = $3, holes = $5, live_from = $6, retired_from = $7, mac = $8
     WHERE tenant = $1 AND number = $2 AND rows = $4";
@@ -204,8 +204,18 @@ impl Tenant {
         entry: &SegmentEntry,
         state: Segment,
     ) -> Result<u64, StorageError> {
+        transaction.execute(self.segment_statement(sql, entry, state))
+    }
+
+    /// Adds a segment, or puts what is said here in the place of it.
+    pub(super) fn segment_statement(
+        &self,
+        sql: &'static str,
+        entry: &SegmentEntry,
+        state: Segment,
+    ) -> Statement {
         let (live_from, retired_from) = versions(state);
-        transaction.execute(statement!(
+        statement!(
             sql,
             self.number,
             i64::from(entry.number),
@@ -215,7 +225,7 @@ impl Tenant {
             live_from.map(int),
             retired_from.map(int),
             self.segment_mac(entry, state).to_vec(),
-        ))
+        )
     }
 
     /// Points a segment to the file that holds it without the rows of these tombstones, which need no place any more. Where a file is named that it was written from, the segment must
