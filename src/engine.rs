@@ -224,17 +224,18 @@ impl Engine {
 
     /// Scans a gallery together with whatever else is waiting.
     pub async fn scan(&self, request: ScanRequest) -> Result<Scanned, EngineError> {
-        let (job, answer) = self.job(&request)?;
+        let (job, answer) = self.job(&request, &mut None)?;
         self.enqueue(vec![job])?;
         answer.await.map_err(|_| EngineError::Stopped)?
     }
 
-    /// Hands in many scans at once, so that they run as one batch where they can. The answers come in the order of the requests.
+    /// Hands in many scans at once, so that they run as one batch where they can. The answers come in the order of the requests. Those of one probe, one after the other, cost its making once.
     pub async fn scan_batch(&self, requests: &[ScanRequest]) -> Vec<Result<Scanned, EngineError>> {
         let mut jobs = Vec::with_capacity(requests.len());
         let mut answers = Vec::with_capacity(requests.len());
+        let mut made = None;
         for request in requests {
-            answers.push(self.job(request).map(|(job, answer)| {
+            answers.push(self.job(request, &mut made).map(|(job, answer)| {
                 jobs.push(job);
                 answer
             }));
@@ -256,8 +257,8 @@ impl Engine {
         scanned
     }
 
-    /// A scan ready to be queued, and where its answer will come.
-    fn job(&self, request: &ScanRequest) -> Result<(ScanJob, Answer), EngineError> {
+    /// A scan ready to be queued, and where its answer will come. `made` is the probe that was made last.
+    fn job(&self, request: &ScanRequest, made: &mut Option<Made>) -> Result<(ScanJob, Answer), EngineError> {
         if request.deadline.is_some_and(|at| at <= Instant::now()) {
             return Err(EngineError::DeadlineExceeded);
         }
@@ -267,8 +268,21 @@ impl Engine {
             .ok_or(EngineError::GalleryUnknown(request.gallery))?;
         // Before any work: a refusal at saturation costs next to nothing.
         let ticket = shared.ticket(&line, request.deadline)?;
-        let quantile = (!request.deterministic).then(|| shared.quantile(line.dim));
-        let probe = QuantizedProbe::new(&request.probe, line.dim, request.threshold, quantile)?;
+        let probe = match made {
+            Some(made) if made.is_of(request, line.dim) => Arc::clone(&made.probe),
+            _ => {
+                let quantile = (!request.deterministic).then(|| shared.quantile(line.dim));
+                let probe = QuantizedProbe::new(&request.probe, line.dim, request.threshold, quantile)?;
+                let probe = Arc::new(probe);
+                *made = Some(Made {
+                    probe: Arc::clone(&probe),
+                    dim: line.dim,
+                    threshold: request.threshold,
+                    deterministic: request.deterministic,
+                });
+                probe
+            }
+        };
         let (reply, answer) = oneshot::channel();
         let job = ScanJob {
             gallery: request.gallery,
@@ -298,6 +312,24 @@ impl Engine {
     fn mutate<T>(&self, job: Job, answer: &Receiver<Result<T, EngineError>>) -> Result<T, EngineError> {
         self.jobs()?.send(job).map_err(|_| EngineError::Stopped)?;
         answer.recv().map_err(|_| EngineError::Stopped)?
+    }
+}
+
+/// A probe, and what it was made of beside its values.
+struct Made {
+    probe: Arc<QuantizedProbe>,
+    dim: Dimension,
+    threshold: f32,
+    deterministic: bool,
+}
+
+impl Made {
+    /// Whether this request would make the same. Values are not compared, but where they are.
+    fn is_of(&self, request: &ScanRequest, dim: Dimension) -> bool {
+        Arc::ptr_eq(&self.probe.exact, &request.probe)
+            && self.dim == dim
+            && self.threshold.to_bits() == request.threshold.to_bits()
+            && self.deterministic == request.deterministic
     }
 }
 

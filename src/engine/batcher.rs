@@ -55,7 +55,7 @@ pub(super) enum Job {
 /// A scan that waits.
 pub(super) struct ScanJob {
     pub(super) gallery: GalleryId,
-    pub(super) probe: QuantizedProbe,
+    pub(super) probe: Arc<QuantizedProbe>,
     /// When it came.
     pub(super) since: Instant,
     pub(super) deadline: Option<Instant>,
@@ -214,7 +214,7 @@ impl Batcher {
                 Some(Work {
                     gallery,
                     rows: 0..gallery.rows(),
-                    probes: batch.iter().map(|scan| &scan.probe).collect(),
+                    probes: batch.iter().map(|scan| &*scan.probe).collect(),
                 })
             })
             .collect();

@@ -32,7 +32,7 @@ pub(super) struct CpuBackend {
 /// A piece of work on its way.
 struct Running<'a> {
     pages: Vec<PageView<'a>>,
-    prepared: Prepared,
+    prepared: &'a Prepared,
     counts: Counts,
 }
 
@@ -60,12 +60,22 @@ impl CpuBackend {
         hits.into_rows()
     }
 
-    fn prepare<'a>(&self, work: &Work<'a>) -> Running<'a> {
-        Running {
-            pages: work.gallery.pages(work.rows.clone()).collect(),
-            prepared: Prepared::new(work, &self.functions),
-            counts: Counts::new(work.probes.len()),
+    /// What the stages want of each work's batch: where the one before has the same probes, as where a tenant's segments are searched each by itself, the same as that one. And whose each is.
+    fn prepare(&self, work: &[Work<'_>]) -> (Vec<Prepared>, Vec<usize>) {
+        let mut distinct: Vec<&Work<'_>> = Vec::new();
+        let mut of = Vec::with_capacity(work.len());
+        for work in work {
+            if distinct.last().is_none_or(|last| !Prepared::is_same(last, work)) {
+                distinct.push(work);
+            }
+            of.push(distinct.len() - 1);
         }
+        let prepare = |work: &&Work<'_>| Prepared::new(work, &self.functions);
+        let prepared = match distinct.as_slice() {
+            [work] => vec![prepare(work)],
+            many => self.pool.install(|| many.par_iter().map(prepare).collect()),
+        };
+        (prepared, of)
     }
 }
 
@@ -88,12 +98,16 @@ impl Backend for CpuBackend {
     }
 
     fn scan(&mut self, work: &[Work<'_>]) -> Result<Vec<Found>, BackendError> {
-        let running: Vec<Running<'_>> = match work {
-            [work] => vec![self.prepare(work)],
-            many => self
-                .pool
-                .install(|| many.par_iter().map(|work| self.prepare(work)).collect()),
-        };
+        let (prepared, of) = self.prepare(work);
+        let running: Vec<Running<'_>> = work
+            .iter()
+            .zip(of)
+            .map(|(work, of)| Running {
+                pages: work.gallery.pages(work.rows.clone()).collect(),
+                prepared: prepared.get(of).expect("one is made for each"),
+                counts: Counts::new(work.probes.len()),
+            })
+            .collect();
         let tasks: Vec<(usize, &[PageView<'_>])> = running
             .iter()
             .enumerate()

@@ -34,9 +34,10 @@ impl Line {
         let line = self.shared.gallery(id).expect("open");
         let (reply, answer) = oneshot::channel();
         self.callers.push(answer);
+        let probe = QuantizedProbe::new(&unit(32, &mut rng(1)).into(), dim(32), 0.5, None).expect("a probe");
         self.waiting.push(ScanJob {
             gallery: id,
-            probe: QuantizedProbe::new(&unit(32, &mut rng(1)).into(), dim(32), 0.5, None).expect("a probe"),
+            probe: Arc::new(probe),
             since: self.start + Duration::from_millis(name),
             deadline: deadline_seconds.map(|seconds| self.start + Duration::from_secs(seconds)),
             reply,

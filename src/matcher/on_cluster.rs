@@ -14,7 +14,7 @@ use crate::keys::epochs::Epochs;
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
-use crate::storage::cluster::{Cluster, GalleryReading};
+use crate::storage::cluster::{Cluster, GalleryView};
 use crate::storage::error::StorageError;
 
 /// What opens a tenant's catalog and its segments.
@@ -75,8 +75,8 @@ fn read(
             secrets.insert(tenant.clone(), secret);
         }
     }
-    let mut read = cluster.heads(&secrets)?;
-    let misfits = |told: Option<&Result<GalleryReading, StorageError>>| {
+    let mut read = cluster.views(&secrets)?;
+    let misfits = |told: Option<&Result<GalleryView, StorageError>>| {
         matches!(
             told,
             Some(Err(
@@ -107,7 +107,7 @@ fn read(
         }
     }
     if !later.is_empty() {
-        read.extend(cluster.heads(&later)?);
+        read.extend(cluster.views(&later)?);
     }
     Ok(of_front(read))
 }
@@ -143,13 +143,13 @@ impl Register for ClusterRegister {
 }
 
 /// What is wrong with a tenant is told when it is asked for, and of others nothing.
-fn of_front(read: HashMap<TenantId, Result<GalleryReading, StorageError>>) -> HeadsRead {
+fn of_front(read: HashMap<TenantId, Result<GalleryView, StorageError>>) -> HeadsRead {
     let heads = read.into_iter().map(|(tenant, told)| {
         let head = told.map_err(|error| node_error(&tenant, &error)).map(|told| {
             Arc::new(GalleryHead {
                 gallery: told.gallery,
-                head: *told.reading.head(),
-                view: told.reading.view().clone(),
+                head: told.head,
+                view: told.view,
             })
         });
         (tenant, head)

@@ -152,6 +152,7 @@ impl Heads for Site {
             group_segments: NonZeroU32::MIN,
         };
         let gallery = Gallery::of(&tenant(), Timestamp(1));
+        let view = Arc::new(view);
         let head = Arc::new(GalleryHead { gallery, head, view });
         Ok(tenants
             .iter()

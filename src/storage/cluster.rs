@@ -6,7 +6,7 @@ pub mod import;
 pub mod segments;
 
 pub use super::catalog::postgres::feed::FEED_MAX;
-pub use super::catalog::postgres::heads::{Cluster, Figures, GalleryReading};
+pub use super::catalog::postgres::heads::{Cluster, Figures, GalleryReading, GalleryView};
 pub use super::catalog::postgres::register::{ADDRESS_MAX, Register, Standing};
 pub use super::catalog::postgres::shared::reads::SubjectRows;
 pub use super::catalog::postgres::shared::{ListedSegment, SegmentObject, SharedCatalog};

@@ -17,8 +17,8 @@ use crate::machine::Machine;
 use crate::timing::Samples;
 use crate::{Failure, progress};
 
-/// Rows of one import.
-const IMPORT_ROWS: u64 = 4_096;
+/// Rows of one import: a segment that is full.
+const IMPORT_ROWS: u64 = 65_536;
 /// Callers at once where as much as possible is asked.
 const CALLERS: u64 = 32;
 /// Questions before anything is measured.

@@ -33,6 +33,18 @@ impl Prepared {
         }
     }
 
+    /// Whether what is made for one work is what would be made for the other.
+    pub(super) fn is_same(one: &Work<'_>, other: &Work<'_>) -> bool {
+        one.gallery.has_signs() == other.gallery.has_signs()
+            && one.gallery.dim() == other.gallery.dim()
+            && one.probes.len() == other.probes.len()
+            && one
+                .probes
+                .iter()
+                .zip(&other.probes)
+                .all(|(one, other)| std::ptr::eq(*one, *other))
+    }
+
     /// Whether stage 1 comes first.
     pub(super) fn by_sign(&self) -> bool {
         self.signs.is_some()

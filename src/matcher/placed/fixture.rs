@@ -261,7 +261,7 @@ pub(super) fn gallery_head(segments: u32, sequence: u64) -> GalleryHead {
             list: view.list(),
             group_segments: NonZeroU32::MIN,
         },
-        view,
+        view: Arc::new(view),
     }
 }
 

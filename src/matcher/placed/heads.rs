@@ -26,8 +26,8 @@ pub struct GalleryHead {
     pub gallery: Gallery,
     /// Its head.
     pub head: Head,
-    /// Its list of segments, of the same reading.
-    pub view: View,
+    /// Its list of segments, as of the head's version of it.
+    pub view: Arc<View>,
 }
 
 /// The heads by tenant, or why one of them alone can't be read. One who is missing is unknown.

@@ -15,7 +15,7 @@ use super::shared::SharedCatalog;
 use super::{Incarnation, Owner, Tenant, create_row, migrate};
 use crate::cluster::members::{Life, Suspect};
 use crate::cluster::placement::{Gallery, NodeId};
-use crate::cluster::view::Reading;
+use crate::cluster::view::{self, Reading, View};
 use crate::keys::epochs::Epochs;
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
@@ -48,6 +48,16 @@ struct Known {
     owner: Owner,
     /// The most changes that its row was seen with.
     seen: AtomicU64,
+    /// The list of its segments that was read last.
+    list: Mutex<Option<KnownList>>,
+}
+
+/// A list of segments.
+struct KnownList {
+    /// Of the keys that its segments are sealed with.
+    key_generation: u32,
+    /// As of one version.
+    view: Arc<View>,
 }
 
 /// What one reading tells of a tenant's gallery.
@@ -71,6 +81,17 @@ pub struct GalleryReading {
     pub erasures_open: u64,
 }
 
+/// A gallery's head, and what an identification has to ask for as of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GalleryView {
+    /// The gallery, by which its parts are placed.
+    pub gallery: Gallery,
+    /// Its head.
+    pub head: view::Head,
+    /// Its segments as of the head's version of the list: those that count. Which ones are warming may be as of an earlier moment.
+    pub view: Arc<View>,
+}
+
 /// A tenant as its head tells of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figures {
@@ -78,6 +99,25 @@ pub struct Figures {
     pub spec: TenantSpec,
     /// Its figures; resident bytes are the caller's to add.
     pub stats: TenantStats,
+}
+
+impl Known {
+    /// Its segments as of a head, where they are known.
+    fn view(&self, head: &Head) -> Option<Arc<View>> {
+        let list = self.list.lock();
+        let is_it = |known: &&KnownList| {
+            (known.key_generation, known.view.list()) == (head.key_generation, head.list)
+        };
+        list.as_ref().filter(is_it).map(|known| Arc::clone(&known.view))
+    }
+
+    fn gallery(&self, head: &Head, view: Arc<View>) -> GalleryView {
+        GalleryView {
+            gallery: Gallery::of(&self.owner.id, head.spec.created_at),
+            head: head.of_gallery(&self.owner),
+            view,
+        }
+    }
 }
 
 impl Cluster {
@@ -189,6 +229,47 @@ impl Cluster {
         })
     }
 
+    /// Heads of the galleries of these tenants, all of one moment after the call, with the segments that count as of each. Those are read where a head has another version of the list than was
+    /// read last, and so heads alone as long as no list moves: what counts in one version never changes.
+    pub fn views(
+        &self,
+        tenants: &BTreeMap<TenantId, SecretKey>,
+    ) -> Result<HashMap<TenantId, Result<GalleryView, StorageError>>, StorageError> {
+        let seen = self.seen(tenants.keys());
+        let names = tenants.keys().map(|id| id.as_str().to_owned()).collect();
+        let rows = self.database.read(vec![head::by_names(names)])?;
+        let (mut told, mut moved) = (HashMap::new(), BTreeMap::new());
+        for row in rows.iter().flatten() {
+            let name: &str = row.try_get(head::NAME).unwrap_or_default();
+            let Some((id, secret)) = tenants.iter().find(|(id, _)| id.as_str() == name) else {
+                continue;
+            };
+            match self.look((id, secret), row, seen.get(id)) {
+                Err(error) => {
+                    told.insert(id.clone(), Err(error));
+                }
+                Ok((known, head)) => {
+                    if let Some(view) = known.view(&head) {
+                        told.insert(id.clone(), Ok(known.gallery(&head, view)));
+                    } else {
+                        moved.insert(id.clone(), secret.clone());
+                    }
+                }
+            }
+        }
+        if !moved.is_empty() {
+            told.extend(self.each(&moved, |known, head, segments| {
+                let view = Arc::new(known.owner.reading(head, segments)?.view().clone());
+                *known.list.lock() = Some(KnownList {
+                    key_generation: head.key_generation,
+                    view: Arc::clone(&view),
+                });
+                Ok(known.gallery(head, view))
+            })?);
+        }
+        Ok(told)
+    }
+
     /// The tenants themselves and their figures, likewise.
     pub fn figures(
         &self,
@@ -293,6 +374,7 @@ impl Cluster {
             incarnation,
             owner,
             seen: AtomicU64::new(0),
+            list: Mutex::default(),
         }))
     }
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::nodes::Nodes;
+use super::nodes::{Nodes, object};
 use super::*;
+use crate::storage::catalog::seam::WriteCatalog;
 
 #[test]
 fn heads_of_many_tenants_are_read_at_once_and_what_was_changed_is_told_of_one_alone() {
@@ -65,4 +66,54 @@ fn heads_of_many_tenants_are_read_at_once_and_what_was_changed_is_told_of_one_al
     super::super::open(&database, dir.path(), &id("other"), &keys(), signer()).expect("made");
     let anew = read().remove(&id("other")).expect("there").expect("read");
     assert!(anew.reading.head().edition > other.edition);
+}
+
+#[test]
+fn a_front_reads_the_list_again_where_it_moved_and_nothing_but_heads_where_not() {
+    let Some(nodes) = Nodes::new() else { return };
+    let one = nodes.node(1);
+    let asked = BTreeMap::from([(id("acme"), keys().secret)]);
+    let views = || {
+        one.cluster
+            .views(&asked)
+            .expect("read")
+            .remove(&id("acme"))
+            .expect("there")
+    };
+    let as_all_read = || {
+        let view = views().expect("read");
+        let all = one.cluster.heads(&asked).expect("read").remove(&id("acme"));
+        let reading = all.expect("there").expect("read").reading;
+        assert_eq!(view.head, *reading.head());
+        assert_eq!(view.view.parts(&view.head), reading.view().parts(reading.head()));
+        view
+    };
+    let empty = as_all_read();
+    one.enroll("s1");
+    let enrolled = as_all_read();
+    assert!(Arc::ptr_eq(&empty.view, &enrolled.view), "no list moved");
+    assert_eq!(enrolled.head.sequence, empty.head.sequence + 1);
+    let written = object(1).written();
+    let flushed = one
+        .catalog
+        .writer
+        .lock()
+        .flush(&written, &one.fresh(), &mut |_| Ok(()));
+    let number = flushed.expect("nobody follows").entry.number;
+    let moved = as_all_read();
+    assert_eq!(moved.head.list, empty.head.list + 1);
+    assert!(!Arc::ptr_eq(&empty.view, &moved.view) && moved.view.segments().contains_key(&number));
+    // What can't be read is told where it has to be read, and not taken from before.
+    nodes.kept.sql("UPDATE segment SET rows = rows + 1");
+    assert!(Arc::ptr_eq(&views().expect("no list moved").view, &moved.view));
+    let other = nodes.node(2).cluster;
+    let refused = other
+        .views(&asked)
+        .expect("read")
+        .remove(&id("acme"))
+        .expect("there");
+    assert!(
+        matches!(refused, Err(StorageError::CatalogDamaged { .. })),
+        "{refused:?}"
+    );
 }
