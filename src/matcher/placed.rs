@@ -13,18 +13,20 @@ pub mod record;
 pub mod register;
 mod round;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures::future::{Either, select};
 use tokio::time::{Instant, timeout_at};
 
 use self::budget::Budget;
-use self::heads::{HeadReader, Heads};
+use self::heads::{GalleryHead, HeadReader, Heads};
 use self::merge::merge;
 use self::nodes::Nodes;
-use self::round::{Asked, Round, Stop};
+use self::round::{Asked, Found, Round, Stop};
 use super::node::{NodeError, RankQuery, SearchQuery};
 use crate::cluster::question::Question;
 use crate::cluster::view::NoSuchVersion;
@@ -79,44 +81,86 @@ impl Asker {
 
     /// Reads the head, asks for all its parts, and begins anew where the view is gone. How often, the question says.
     async fn ask(&self, asked: Asked<'_>) -> Result<SearchAnswer, NodeError> {
-        let mut former: Option<Question> = None;
+        let (read, early) = self.ask_early(asked).await?;
+        let mut question = Question::new(read.head, &read.view).map_err(|error| mixed(&error))?;
+        let mut found = match early {
+            Some(found) => found,
+            None => self.round(asked, &question, &read, true).await,
+        };
         loop {
-            let read = self.heads.read(asked.tenant()).await?;
-            let question = match &former {
-                None => Question::new(read.head, &read.view),
-                Some(former) => former.again(read.head, &read.view),
-            };
-            let mut question = question.map_err(|error| mixed(&error))?;
-            let round = Round {
-                asked,
-                question: &question,
-                nodes: &self.nodes.load_full(),
-                budget: &self.budget,
-                is_first: former.is_none(),
-            };
-            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-            let found = match round.run(read.gallery, turn).await {
-                Ok(found) => found,
-                Err(Stop::ReadAgain) => {
-                    former = Some(question);
-                    continue;
-                }
+            match found {
+                Ok(found) => return answer(asked, question, found),
                 Err(Stop::Nobody(error) | Stop::Failed(error)) => return Err(error),
-            };
-            let count = found.len();
-            let mut answers = Vec::with_capacity(count);
-            for (scope, answer) in found {
-                if question.answered(&scope) {
-                    answers.push(answer);
-                }
+                Err(Stop::ReadAgain) => {}
             }
-            if !question.missing().is_empty() || answers.len() < count {
-                let text = "the answers to a question are not for all its parts";
-                return Err(NodeError::Internal(text.to_owned()));
-            }
-            return Ok(merge(answers, asked.candidates_max()));
+            let read = self.heads.read(asked.tenant()).await?;
+            question = question
+                .again(read.head, &read.view)
+                .map_err(|error| mixed(&error))?;
+            found = self.round(asked, &question, &read, false).await;
         }
     }
+
+    /// Reads the head, and meanwhile asks by the one that it is likely to be. What is found by that counts where the head is the same by the reading: then nothing happened that the earlier one does not name, and the
+    /// answers are those that would be had by asking now.
+    async fn ask_early(&self, asked: Asked<'_>) -> Result<(Arc<GalleryHead>, Option<Ended>), NodeError> {
+        let reading = self.heads.read(asked.tenant());
+        let Some(guess) = self.heads.likely(asked.tenant()) else {
+            return Ok((reading.await?, None));
+        };
+        let question = Question::new(guess.head, &guess.view).map_err(|error| mixed(&error))?;
+        let asking = pin!(self.round(asked, &question, &guess, true));
+        match select(pin!(reading), asking).await {
+            Either::Left((read, asking)) => {
+                let read = read?;
+                let is_same = read.is_at(&guess);
+                Ok((read, if is_same { Some(asking.await) } else { None }))
+            }
+            Either::Right((found, reading)) => {
+                let read = reading.await?;
+                let is_same = read.is_at(&guess);
+                Ok((read, is_same.then_some(found)))
+            }
+        }
+    }
+
+    /// Asks the owners of all parts of a question, which is by this head.
+    async fn round(
+        &self,
+        asked: Asked<'_>,
+        question: &Question,
+        read: &GalleryHead,
+        is_first: bool,
+    ) -> Ended {
+        let round = Round {
+            asked,
+            question,
+            nodes: &self.nodes.load_full(),
+            budget: &self.budget,
+            is_first,
+        };
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        round.run(read.gallery, turn).await
+    }
+}
+
+/// What came of asking for all parts once.
+type Ended = Result<Vec<Found>, Stop>;
+
+/// The answer over all parts.
+fn answer(asked: Asked<'_>, mut question: Question, found: Vec<Found>) -> Result<SearchAnswer, NodeError> {
+    let count = found.len();
+    let mut answers = Vec::with_capacity(count);
+    for (scope, answer) in found {
+        if question.answered(&scope) {
+            answers.push(answer);
+        }
+    }
+    if !question.missing().is_empty() || answers.len() < count {
+        let text = "the answers to a question are not for all its parts";
+        return Err(NodeError::Internal(text.to_owned()));
+    }
+    Ok(merge(answers, asked.candidates_max()))
 }
 
 /// What the catalog gave together does not belong together.
@@ -153,6 +197,10 @@ async fn in_time<T>(
 #[cfg(test)]
 #[path = "placed_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "placed/early_tests.rs"]
+mod early_tests;
 
 #[cfg(test)]
 #[path = "placed/lagging_tests.rs"]

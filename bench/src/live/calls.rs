@@ -9,6 +9,8 @@ use super::palms::{bytes, consent, encoder, signature};
 
 /// Longest wait for an answer. A server that is busy with an import in a debug build takes its time; one that hangs doesn't end.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Rows of a message of an import.
+const MESSAGE_ROWS: usize = 4_096;
 /// Name in the server's certificate; it is called by its address.
 const SERVER_NAME: &str = "localhost";
 /// Events of one page of the history.
@@ -130,16 +132,18 @@ impl Desk {
             rows: rows.len() as u64,
             first_row: 0,
         };
-        let data: Vec<u8> = rows.iter().flat_map(|(_, palm)| bytes(palm)).collect();
-        let subject_ids = rows.into_iter().map(|(id, _)| id).collect();
-        let parts = [
-            Part::Header(header),
+        let message = |rows: &[(String, Vec<f32>)]| {
+            let data: Vec<u8> = rows.iter().flat_map(|(_, palm)| bytes(palm)).collect();
             Part::Rows(api::ImportRows {
                 data: data.into(),
-                subject_ids,
-            }),
-        ];
-        let messages = parts.map(|part| api::ImportRequest { part: Some(part) });
+                subject_ids: rows.iter().map(|(id, _)| id.clone()).collect(),
+            })
+        };
+        let mut parts = vec![Part::Header(header)];
+        parts.extend(rows.chunks(MESSAGE_ROWS).map(message));
+        let messages = parts
+            .into_iter()
+            .map(|part| api::ImportRequest { part: Some(part) });
         let request = timed(tokio_stream::iter(messages));
         let answer = self.operator.enrollment().import(request).await;
         answer.map(tonic::Response::into_inner)

@@ -225,6 +225,8 @@ impl Holder for Arc<Fake> {
 pub(super) struct Counting {
     pub(super) segments: u32,
     pub(super) readings: Arc<Mutex<u64>>,
+    /// From this reading on it is the same.
+    pub(super) still_from: Arc<Mutex<Option<u64>>>,
 }
 
 #[async_trait]
@@ -233,7 +235,9 @@ impl Heads for Counting {
         let sequence = {
             let mut readings = self.readings.lock();
             *readings += 1;
-            *readings
+            self.still_from
+                .lock()
+                .map_or(*readings, |from| from.min(*readings))
         };
         sleep(Duration::from_millis(1)).await;
         let head = Arc::new(gallery_head(self.segments, sequence));
@@ -271,6 +275,7 @@ pub(super) struct World {
     pub(super) nodes: Vec<Arc<Fake>>,
     pub(super) rows: Arc<Vec<Row>>,
     pub(super) readings: Arc<Mutex<u64>>,
+    pub(super) still_from: Arc<Mutex<Option<u64>>>,
 }
 
 impl World {
@@ -285,11 +290,13 @@ impl World {
             ..Counting::default()
         };
         let readings = Arc::clone(&heads.readings);
+        let still_from = Arc::clone(&heads.still_from);
         Self {
             asker: Arc::new(Asker::new(heads, nodes_of(&fakes, replicas))),
             nodes: fakes,
             rows,
             readings,
+            still_from,
         }
     }
 

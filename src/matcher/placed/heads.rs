@@ -30,6 +30,13 @@ pub struct GalleryHead {
     pub view: Arc<View>,
 }
 
+impl GalleryHead {
+    /// Whether nothing happened between this reading and another one.
+    pub fn is_at(&self, other: &Self) -> bool {
+        (self.gallery, self.head) == (other.gallery, other.head)
+    }
+}
+
 /// The heads by tenant, or why one of them alone can't be read. One who is missing is unknown.
 pub type HeadsRead = HashMap<TenantId, Result<Arc<GalleryHead>, NodeError>>;
 
@@ -55,6 +62,8 @@ pub struct HeadReader {
 struct Shared {
     heads: Box<dyn Heads>,
     queue: Mutex<Queue>,
+    /// By the last reading of each tenant, and whether the one before gave the same.
+    last: Mutex<HashMap<TenantId, (Arc<GalleryHead>, bool)>>,
 }
 
 #[derive(Default)]
@@ -71,10 +80,18 @@ impl HeadReader {
         let shared = Shared {
             heads: Box::new(heads),
             queue: Mutex::default(),
+            last: Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    /// The head that the next reading of a tenant is likely to give: that of the last one, where the one before gave it too. Whoever goes by it has to read it again, and to find the same.
+    pub fn likely(&self, tenant: &TenantId) -> Option<Arc<GalleryHead>> {
+        let last = self.shared.last.lock();
+        let (head, is_still) = last.get(tenant)?;
+        is_still.then(|| Arc::clone(head))
     }
 
     /// The head of a tenant, by a reading that begins after this call. To be called within a runtime, which reads on when the caller goes away.
@@ -117,14 +134,24 @@ impl Shared {
                     Ok(heads) => heads
                         .get(&tenant)
                         .cloned()
-                        .unwrap_or(Err(NodeError::TenantUnknown(tenant))),
+                        .unwrap_or_else(|| Err(NodeError::TenantUnknown(tenant.clone()))),
                     Err(error) => Err(error.clone()),
                 };
+                self.remember(&tenant, &answer);
                 for waiter in waiters {
                     // Who went away meanwhile needs none.
                     let _ = waiter.send(answer.clone());
                 }
             }
+        }
+    }
+
+    fn remember(&self, tenant: &TenantId, answer: &Answer) {
+        let mut last = self.last.lock();
+        let before = last.remove(tenant);
+        if let Ok(head) = answer {
+            let is_still = before.is_some_and(|(before, _)| before.is_at(head));
+            last.insert(tenant.clone(), (Arc::clone(head), is_still));
         }
     }
 
