@@ -280,14 +280,21 @@ pub fn relocate(
     Ok(server::relocate(&sides, tenants, watch, done)?)
 }
 
-/// Destroys what a data directory (by its path, or its configuration) has of tenants that were moved.
+/// Destroys what a data directory (by its path, its configuration, and that of its front) has of tenants that were moved.
 pub fn discard_local(
-    (from, from_config): (Option<&Path>, Option<&Path>),
+    (from, from_config, from_front_config): (Option<&Path>, Option<&Path>, Option<&Path>),
     node_config: &Path,
     tenants: &[TenantId],
 ) -> Result<Vec<TenantId>, LocalError> {
     let (from, node) = (config_of(from_config, from)?, config::load(Some(node_config))?);
-    Ok(server::discard_local(&from, &node, tenants)?)
+    let from_front = from_front_config
+        .map(|file| config::load(Some(file)))
+        .transpose()?;
+    Ok(server::discard_local(
+        (&from, from_front.as_ref()),
+        &node,
+        tenants,
+    )?)
 }
 
 /// Wraps the keyring by another key-encryption key. Gives where that comes from.

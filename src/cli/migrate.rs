@@ -41,6 +41,9 @@ struct Directory {
     /// Configuration of that server; says where its keys come from
     #[arg(long, value_name = "FILE")]
     from_config: Option<PathBuf>,
+    /// Configuration of its front, where that was a server of its own (`thenar front`)
+    #[arg(long, value_name = "FILE")]
+    from_front_config: Option<PathBuf>,
     /// Configuration of a match node of the cluster
     #[arg(long, value_name = "FILE")]
     node_config: PathBuf,
@@ -54,9 +57,6 @@ struct Directory {
 pub struct RelocateArgs {
     #[command(flatten)]
     directory: Directory,
-    /// Configuration of its front, where that was a server of its own (`thenar front`)
-    #[arg(long, value_name = "FILE")]
-    from_front_config: Option<PathBuf>,
     /// Configuration of a front of the cluster
     #[arg(long, value_name = "FILE")]
     front_config: PathBuf,
@@ -104,13 +104,14 @@ fn relocate(args: &RelocateArgs) -> Result<(), CliError> {
     let Directory {
         from,
         from_config,
+        from_front_config,
         node_config,
         tenants,
     } = &args.directory;
     let sides = RelocationSides {
         from: from.as_deref(),
         from_config: from_config.as_deref(),
-        from_front_config: args.from_front_config.as_deref(),
+        from_front_config: from_front_config.as_deref(),
         node_config,
         front_config: &args.front_config,
     };
@@ -125,6 +126,7 @@ fn relocate(args: &RelocateArgs) -> Result<(), CliError> {
             bar.set_message(format!("{tenant}: segments, {} MiB more", bytes >> 20));
         }
         RelocationStep::Comparing => bar.set_message(format!("{tenant}: is compared")),
+        RelocationStep::HandingOver => bar.set_message(format!("{tenant}: is handed over")),
     };
     let (mut lines, mut values) = (Vec::new(), Vec::new());
     let mut done = |tenant: &TenantId, relocated: &Relocated| {
@@ -191,10 +193,16 @@ fn discard(args: &DiscardArgs) -> Result<(), CliError> {
     let Directory {
         from,
         from_config,
+        from_front_config,
         node_config,
         tenants,
     } = &args.directory;
-    let discarded = local::discard_local((from.as_deref(), from_config.as_deref()), node_config, tenants)?;
+    let former = (
+        from.as_deref(),
+        from_config.as_deref(),
+        from_front_config.as_deref(),
+    );
+    let discarded = local::discard_local(former, node_config, tenants)?;
     let text = match discarded.as_slice() {
         [] => "no tenant of the data directory was moved; nothing was changed".to_owned(),
         discarded => {

@@ -81,11 +81,14 @@ impl Asker {
 
     /// Reads the head, asks for all its parts, and begins anew where the view is gone. How often, the question says.
     async fn ask(&self, asked: Asked<'_>) -> Result<SearchAnswer, NodeError> {
-        let (read, early) = self.ask_early(asked).await?;
+        let guess = self.heads.likely(asked.tenant());
+        // What was asked too early was asked: what is asked in its place earns no budget.
+        let is_first = guess.is_none();
+        let (read, early) = self.ask_early(asked, guess).await?;
         let mut question = Question::new(read.head, &read.view).map_err(|error| mixed(&error))?;
         let mut found = match early {
             Some(found) => found,
-            None => self.round(asked, &question, &read, true).await,
+            None => self.round(asked, &question, &read, is_first).await,
         };
         loop {
             match found {
@@ -103,9 +106,13 @@ impl Asker {
 
     /// Reads the head, and meanwhile asks by the one that it is likely to be. What is found by that counts where the head is the same by the reading: then nothing happened that the earlier one does not name, and the
     /// answers are those that would be had by asking now.
-    async fn ask_early(&self, asked: Asked<'_>) -> Result<(Arc<GalleryHead>, Option<Ended>), NodeError> {
+    async fn ask_early(
+        &self,
+        asked: Asked<'_>,
+        guess: Option<Arc<GalleryHead>>,
+    ) -> Result<(Arc<GalleryHead>, Option<Ended>), NodeError> {
         let reading = self.heads.read(asked.tenant());
-        let Some(guess) = self.heads.likely(asked.tenant()) else {
+        let Some(guess) = guess else {
             return Ok((reading.await?, None));
         };
         let question = Question::new(guess.head, &guess.view).map_err(|error| mixed(&error))?;

@@ -12,6 +12,7 @@ use crate::model::tenant::TenantSpec;
 use crate::storage::data_dir::{self, DataDir};
 use crate::storage::database::CatalogKeys;
 use crate::storage::error::StorageError;
+use crate::storage::journal::Journal;
 use crate::storage::objects::text::{FRONT_KEYRING, MATCH_KEYRING, open_keyring};
 use crate::storage::relocate::{Destination, Relocation, check_discard, relocated};
 pub use crate::storage::relocate::{Relocated, Step as RelocationStep};
@@ -39,6 +40,7 @@ pub fn relocate(
     let dir = open(sides.from)?;
     let keyring = keyring(sides.from)?;
     let front_keyring = sides.from_front.map(self::keyring).transpose()?;
+    let journal = Journal::open(&sides.from.journal_path(), keyring.signer())?;
     in_cluster(sides.node)?;
     in_cluster(sides.front)?;
     let (database, store) = catalog::shared_store(sides.node)?;
@@ -63,7 +65,6 @@ pub fn relocate(
         let relocation = Relocation::new(&dir, id, &keys, &to);
         let of_front = front_keys(front_keyring.as_ref().unwrap_or(&keyring), &relocation.spec()?)?;
         let mut hand_over = || {
-            fronts.adopt(id, &of_front)?;
             nodes.adopt(
                 id,
                 &[
@@ -71,22 +72,28 @@ pub fn relocate(
                     (Purpose::Catalog, keys.secret.clone()),
                 ],
             )?;
+            fronts.adopt(id, &of_front)?;
             Ok(())
         };
-        let told = relocation.run(keyring.signer(), &mut |step| watch(id, step), &mut hand_over)?;
+        let told = relocation.run(
+            (keyring.signer(), &journal),
+            &mut |step| watch(id, step),
+            &mut hand_over,
+        )?;
         done(id, &told);
     }
     Ok(())
 }
 
-/// Destroys what a data directory has of tenants that were relocated, keys first. Without names all such; one that is not in the cluster is an error.
+/// Destroys what a data directory has of tenants that were relocated, keys first, also those of its front. Without names all such; one that is not in the cluster is an error.
 pub fn discard_local(
-    from: &Config,
+    (from, from_front): (&Config, Option<&Config>),
     node: &Config,
     tenants: &[TenantId],
 ) -> Result<Vec<TenantId>, ServerError> {
     let dir = open(from)?;
     let keyring = keyring(from)?;
+    let front_keyring = from_front.map(self::keyring).transpose()?;
     let (database, _) = catalog::shared_store(node)?;
     let of = match tenants {
         [] => relocated(&dir)?,
@@ -96,6 +103,9 @@ pub fn discard_local(
         check_discard(&dir, id, &database)?;
     }
     for id in &of {
+        if let Some(keyring) = &front_keyring {
+            keyring.destroy(id)?;
+        }
         keyring.destroy(id)?;
         dir.remove_tenant(id)?;
     }

@@ -25,7 +25,7 @@ use super::files::SEGMENTS_DIR;
 use super::segment::format::SegmentContext;
 use super::segment::reader::SegmentReader;
 use super::store::CATALOG_FILE;
-use super::{data_dir, durable, mark};
+use super::{data_dir, durable, mark, relocate};
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 use crate::model::tenant::TenantSpec;
@@ -101,6 +101,7 @@ fn copy(
     archive: &mut ArchiveWriter<'_>,
 ) -> Result<Snapshot, StorageError> {
     let dir = data_dir::tenant_path(data, tenant);
+    relocate::refuse(&dir, tenant)?;
     let path = dir.join(CATALOG_FILE);
     let seal = Arc::new(PageSeal::new(data_key));
     let conn = connection::open_reader(&path, &seal)?;

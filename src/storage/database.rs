@@ -27,8 +27,8 @@ pub(super) mod tenants;
 pub(crate) mod testing;
 pub(super) mod transaction;
 
-/// The longest that the server waits within a transaction for what comes next. Between its statements a transaction computes and asks nobody else, so that a client that takes longer is stopped or out of reach; and everybody else
-/// waits for the row that it has locked.
+/// The longest that the server waits within a transaction for what comes next. Between its statements a transaction computes, so that a client that takes longer is stopped or out of reach, or waits for an object (an erasure of a row that has just
+/// moved, which is then repeated); and everybody else waits for the row that it has locked.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 /// How much longer than its limit the server's answer to a statement is waited for. Then the connection is given up.
 const ANSWER_SLACK: Duration = Duration::from_secs(5);

@@ -4,22 +4,19 @@
 //! transaction. Before that the directory notes that it serves the tenant no more, so that at no moment two servers do.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use aws_lc_rs::rand;
-use serde::{Deserialize, Serialize};
-
+use self::note::Note;
 use super::catalog::local::relocate::LocalRows;
 use super::catalog::postgres::relocate::{self as filling, Filling};
 use super::catalog::relocate::{Piece, Summary, Table};
 use super::data_dir::DataDir;
 use super::database::tenants::Rows;
 use super::database::{CatalogKeys, Database};
-use super::durable;
 use super::error::StorageError;
 use super::files::{KEY_GENERATION, SEGMENTS_DIR};
+use super::journal::Journal;
 use super::objects::ObjectStore;
 use super::objects::key::{Home, ObjectKey};
 use super::objects::text::{epochs_text, incarnations};
@@ -28,15 +25,16 @@ use super::segment::format::file_name;
 use super::store::Store;
 use super::verify::{Verification, verify};
 use crate::keys::cells::INCARNATION_LEN;
-use crate::keys::encoding::{from_hex, to_hex};
+use crate::keys::encoding::to_hex;
 use crate::keys::epochs::EpochKeys;
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::text::TextStore;
 use crate::model::id::TenantId;
 use crate::model::tenant::TenantSpec;
+use aws_lc_rs::rand;
 
-/// Beside a tenant's catalog: that it is on its way, or gone.
-const NOTE_FILE: &str = "relocated";
+mod note;
+
 /// Rows of a piece.
 const PIECE_ROWS: usize = 4_096;
 
@@ -61,6 +59,8 @@ pub enum Step {
     Bytes(u64),
     /// Everything that came is being compared with what it was.
     Comparing,
+    /// The directory serves it no more, and the cluster not yet.
+    HandingOver,
 }
 
 /// What was relocated.
@@ -82,46 +82,6 @@ pub struct Relocated {
     pub erasures: u64,
     /// Number of the last event.
     pub events: u64,
-}
-
-/// What the directory notes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Note {
-    /// Of the tenant there, in hexadecimal.
-    incarnation: String,
-    /// The database there.
-    to: String,
-    /// Changes of the catalog here as of the beginning.
-    commits: u64,
-    /// Whether it is served here no more.
-    is_over: bool,
-}
-
-impl Note {
-    /// Of a tenant's directory; `None` where it has none.
-    fn read(dir: &Path) -> Result<Option<Self>, StorageError> {
-        let path = dir.join(NOTE_FILE);
-        let text = match fs::read(&path) {
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            text => text.map_err(|e| StorageError::io("read", &path, e))?,
-        };
-        let note: Self =
-            serde_json::from_slice(&text).map_err(|e| StorageError::damaged(&path, e.to_string()))?;
-        match note.incarnation() {
-            Some(_) => Ok(Some(note)),
-            None => Err(StorageError::damaged(&path, "it names no incarnation")),
-        }
-    }
-
-    fn write(&self, dir: &Path) -> Result<(), StorageError> {
-        let text = serde_json::to_vec(self).expect("plain values have a JSON form");
-        durable::write_file(&dir.join(NOTE_FILE), &text)
-    }
-
-    fn incarnation(&self) -> Option<Incarnation> {
-        from_hex(&self.incarnation)?.as_slice().try_into().ok()
-    }
 }
 
 /// Refuses a tenant that is served elsewhere.
@@ -161,15 +121,13 @@ impl<'a> Relocation<'a> {
     /// The tenant as it is here.
     pub fn spec(&self) -> Result<TenantSpec, StorageError> {
         let dir = self.from.tenant_path(self.id);
-        Ok(LocalRows::open(&dir, self.id, &self.keys.data_key)?
-            .summary()?
-            .spec)
+        LocalRows::open(&dir, self.id, &self.keys.data_key)?.spec()
     }
 
     /// Relocates it. `hand_over` gives its keys to the cluster, once everything is there and before it counts; it may be called again where this is cut off.
     pub fn run(
         &self,
-        signer: ReceiptSigner,
+        (signer, journal): (ReceiptSigner, &Journal),
         watch: &mut dyn FnMut(Step),
         hand_over: &mut dyn FnMut() -> Result<(), StorageError>,
     ) -> Result<Relocated, StorageError> {
@@ -178,12 +136,15 @@ impl<'a> Relocation<'a> {
         let was_over = note.as_ref().is_some_and(|note| note.is_over);
         if !was_over {
             watch(Step::Checking);
-            self.check(signer)?;
+            self.check(signer, journal)?;
         }
         let rows = LocalRows::open(&dir, self.id, &self.keys.data_key)?;
         let summary = rows.summary()?;
         let (note, filling) = match self.resume(note, &summary)? {
-            Resumed::Made => return self.told(&rows, &summary, true),
+            Resumed::Made(note) => {
+                note.over().write(&dir)?;
+                return self.told(&rows, &summary, true);
+            }
             Resumed::At(note, filling) => (note, filling),
             Resumed::Nowhere => self.begin(&dir, &summary)?,
         };
@@ -192,21 +153,27 @@ impl<'a> Relocation<'a> {
         self.send_segments(&rows, &home, watch)?;
         watch(Step::Comparing);
         self.compare(&rows, &filling, &home)?;
-        self.check_name()?;
+        filling.check(&summary)?;
         hand_over()?;
-        Note {
-            is_over: true,
-            ..note
+        note.clone().over().write(&dir)?;
+        watch(Step::HandingOver);
+        match filling.make(&summary) {
+            Ok(()) => self.told(&rows, &summary, false),
+            Err(error) => {
+                // What was refused for certain leaves the tenant here.
+                if !error.may_be_done() && !error.is_away() {
+                    note.write(&dir)?;
+                }
+                Err(error)
+            }
         }
-        .write(&dir)?;
-        filling.make(&summary)?;
-        self.told(&rows, &summary, false)
     }
 
-    /// Ends what was cut off here, purges who was erased, and checks every byte and every row.
-    fn check(&self, signer: ReceiptSigner) -> Result<(), StorageError> {
+    /// Ends what was cut off here, purges who was erased, and checks every byte and every row. A directory that is older than its erasure journal has persons who were erased.
+    fn check(&self, signer: ReceiptSigner, journal: &Journal) -> Result<(), StorageError> {
         let public_key = signer.public_key().to_vec();
         let store = Store::open(self.from, self.id, &self.keys.data_key, signer)?;
+        journal.record_erasures(&store)?;
         store.purge()?;
         if store.needs_purge() {
             return Err(self.problem("files of erased persons could not be removed"));
@@ -222,35 +189,33 @@ impl<'a> Relocation<'a> {
         }
     }
 
-    /// Goes on where an earlier try came to, if the tenant is as it was then. Whatever came of others is removed.
+    /// Goes on where an earlier try came to, if the tenant is as it was then. What came of a former state of it is removed.
     fn resume(&self, note: Option<Note>, summary: &Summary) -> Result<Resumed, StorageError> {
-        let noted = note.as_ref().and_then(Note::incarnation);
-        let kept = note.filter(|note| note.is_over || note.commits == summary.state.commits);
-        let incarnation = kept.as_ref().and_then(Note::incarnation);
-        for other in incarnations(self.to.store, self.id)? {
-            if Some(other) != incarnation && (Some(other) == noted || self.is_filled(&other)?) {
-                self.give_up(&other)?;
-            }
-        }
-        let (Some(note), Some(incarnation)) = (kept, incarnation) else {
+        let Some(note) = note else {
+            self.clear(None)?;
             return Ok(Resumed::Nowhere);
         };
-        if note.to != self.to.database.server() {
-            let problem = format!(
-                "it is on its way to the database {}, not to {}: name that one, or remove the file {NOTE_FILE} in its directory if nothing is to be gone on with there",
-                note.to,
-                self.to.database.server()
-            );
-            return Err(self.problem(problem));
-        }
+        let incarnation = note.incarnation().expect("it was read");
         if self.to.database.is_made(&incarnation)? == Some(true) {
-            return Ok(Resumed::Made);
+            return Ok(Resumed::Made(note));
         }
+        let (database, store) = (self.to.database.server(), self.to.store.identity()?.to_string());
+        if (note.to.as_str(), note.store.as_str()) != (database, store.as_str()) {
+            return Err(self.problem(format!(
+                "it is on its way to the database {} and the object store {}, and these are {database} and {store}: name those, in the same words",
+                note.to, note.store
+            )));
+        }
+        if !note.is_over && note.commits != summary.state.commits {
+            self.give_up(&incarnation)?;
+            self.clear(None)?;
+            return Ok(Resumed::Nowhere);
+        }
+        self.clear(Some(incarnation))?;
         match self.filling(&incarnation)? {
             Some(filling) => Ok(Resumed::At(note, filling)),
             None if note.is_over => Err(self.problem(format!(
-                "it was there in the database {} and is not any more: somebody dropped it. Discard what is here by hand",
-                note.to
+                "the database {database} has nothing of it: it was dropped there, or never became the cluster's, and then the directory has all there is of it"
             ))),
             None => {
                 self.give_up(&incarnation)?;
@@ -259,8 +224,14 @@ impl<'a> Relocation<'a> {
         }
     }
 
-    fn is_filled(&self, incarnation: &Incarnation) -> Result<bool, StorageError> {
-        filling::is_filled(self.to.database, incarnation)
+    /// Removes what relocations of this directory's tenant left there, but for one. What is there of others' tenants of that name does not open by its keys, and stays.
+    fn clear(&self, kept: Option<Incarnation>) -> Result<(), StorageError> {
+        for other in incarnations(self.to.store, self.id)? {
+            if Some(other) != kept && matches!(self.filling(&other), Ok(Some(_))) {
+                self.give_up(&other)?;
+            }
+        }
+        Ok(())
     }
 
     fn filling(&self, incarnation: &Incarnation) -> Result<Option<Filling>, StorageError> {
@@ -273,15 +244,17 @@ impl<'a> Relocation<'a> {
         Filling::resume(self.to.database, self.id, &self.keys.secret, (epochs, signer))
     }
 
-    /// Removes what a relocation of this tenant left that is not gone on with.
+    /// Removes what a relocation of this tenant left that is not gone on with: rows first, so that nothing is removed of one that is made; the keys of epochs last, by which it is found again.
     fn give_up(&self, incarnation: &Incarnation) -> Result<(), StorageError> {
-        // The keys of epochs last: by them it is found again.
+        self.to.database.remove(&Rows::Unmade(*incarnation))?;
+        if self.to.database.is_made(incarnation)?.is_some() {
+            return Err(self.problem("somebody makes it there at the same time"));
+        }
         let left = self.to.store.list(&Home::of(self.id, incarnation))?;
         let left: Vec<ObjectKey> = left.into_iter().map(|info| info.key).collect();
         if !left.is_empty() {
             self.to.store.delete_proven(&left)?;
         }
-        self.to.database.remove(&Rows::Unmade(*incarnation))?;
         Ok(epochs_text(self.to.store, self.id, incarnation).destroy()?)
     }
 
@@ -292,6 +265,7 @@ impl<'a> Relocation<'a> {
         let note = Note {
             incarnation: to_hex(&incarnation),
             to: self.to.database.server().to_owned(),
+            store: self.to.store.identity()?.to_string(),
             commits: summary.state.commits,
             is_over: false,
         };
@@ -349,7 +323,7 @@ impl<'a> Relocation<'a> {
                     return Ok(());
                 }
                 Err(self.problem(format!(
-                    "{table:?} from {} to {} are not there as they are here; nothing was changed: remove the file {NOTE_FILE} in its directory to begin anew",
+                    "{table:?} from {} to {} are not there as they are here; its server may go on serving it, and once it changed anything a repetition begins anew",
                     piece.first().unwrap_or_default(),
                     piece.last().unwrap_or_default(),
                 )))
@@ -435,7 +409,7 @@ impl<'a> Relocation<'a> {
 /// Where to go on.
 enum Resumed {
     /// It is the cluster's already.
-    Made,
+    Made(Note),
     /// Where an earlier try came to.
     At(Note, Filling),
     /// At the beginning.

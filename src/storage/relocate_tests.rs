@@ -1,201 +1,24 @@
 //! Tests of a tenant's way into a cluster: all that was kept of it arrives, whatever is cut off and wherever, and at no moment is it served in two places.
 
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::PathBuf;
-use std::thread;
-
 use tempfile::TempDir;
 
 use super::*;
-use crate::cluster::members::Life;
-use crate::cluster::placement::NodeId;
-use crate::model::link::LinkKind;
 use crate::model::timestamp::Timestamp;
-use crate::model::usage::UsageKind;
-use crate::storage::catalog::local;
 use crate::storage::catalog::seam::OpenCatalog;
 use crate::storage::catalog::segments::Located;
 use crate::storage::catalog::state::State;
-use crate::storage::cluster::{Cluster, SharedCatalog};
-use crate::storage::database::testing::{Server, connect};
-use crate::storage::objects::testing::{Yard, directory};
+use crate::storage::cluster::Cluster;
+use crate::storage::database::testing::connect;
+use crate::storage::objects::testing::directory;
 use crate::storage::testing::{
-    House, enroll, enrolled, erase, erased, files, id, key, keys, link, rows, signer, spec, subjects, tell,
-    usage,
+    copy_tree, enroll, enrolled, erase, erased, files, id, key, keys, signer, spec,
 };
 use crate::storage::write::{SubjectKey, Write};
 
-/// Two segments, one with holes, of subjects with links and several hands; pending rows; events, some of erased persons; requests, some scrubbed; checkpoints; an import.
-fn furnished() -> House {
-    let house = House::new();
-    house.flushed(20);
-    house.erase("s3");
-    house.store.checkpoint().expect("kept");
-    house.store.purge().expect("purged");
-    let mut linked = enroll("with-links", "linked", &[101, 102]);
-    linked.links = vec![link(LinkKind::ALL[0], 7)];
-    house.one(Write::Enroll(linked)).expect("enrolled");
-    for (n, subject) in [(1, Some("s1")), (2, None), (3, Some("s4"))] {
-        let event = usage(&format!("use-{n}"), UsageKind::Identify, subject);
-        house.one(tell(event)).expect("recorded");
-    }
-    let mut importer = house.importer("import", 9);
-    let ids = importer.reserve(&subjects(0..9)).expect("new");
-    importer.push(rows(&ids)).expect("taken");
-    importer.commit().expect("imported");
-    for seed in 21..=30 {
-        house.enroll(&format!("s{seed}"), seed);
-    }
-    house.flush().expect("flushed");
-    let mut policy = house.store.policy().expect("read");
-    policy.quality_min = 40;
-    house.set_policy("policy", &policy).expect("set");
-    for seed in 31..=40 {
-        house.enroll(&format!("s{seed}"), seed);
-    }
-    // Rows of theirs stay in segments until they are purged.
-    house.erase("s4");
-    house.erase("s35");
-    house
-}
+use self::stopped::{Done, Stopped};
 
-/// A tenant that no server has open, and what it goes to.
-struct Stopped {
-    tmp: TempDir,
-    dir: DataDir,
-    yard: Yard,
-    server: &'static Server,
-    address: String,
-    database: Database,
-}
-
-/// What was done of a relocation.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Done {
-    rows: usize,
-    handed_over: usize,
-}
-
-impl Stopped {
-    /// `None` where PostgreSQL is not installed.
-    fn new() -> Option<Self> {
-        let server = Server::shared()?;
-        let address = server.fresh();
-        let House { tmp, dir, store } = furnished();
-        drop(store);
-        Some(Self {
-            tmp,
-            dir,
-            yard: Yard::new(),
-            server,
-            database: connect(&address),
-            address,
-        })
-    }
-
-    /// Relocates in small pieces. `cut` is asked at each step, and before keys are handed over (`None`), whether it dies there.
-    fn run(
-        &self,
-        done: &mut Done,
-        cut: &mut dyn FnMut(Option<Step>) -> bool,
-    ) -> thread::Result<Result<Relocated, StorageError>> {
-        let to = Destination {
-            database: &self.database,
-            store: &self.yard.store,
-            signer: signer(),
-        };
-        let (acme, keys) = (id("acme"), keys());
-        let relocation = Relocation {
-            piece_rows: 7,
-            ..Relocation::new(&self.dir, &acme, &keys, &to)
-        };
-        let cut = RefCell::new(cut);
-        let die = |step| {
-            if (cut.borrow_mut())(step) {
-                resume_unwind(Box::new("cut off"));
-            }
-        };
-        let done = RefCell::new(done);
-        let mut watch = |step| {
-            if let Step::Rows(rows) = step {
-                done.borrow_mut().rows += rows;
-            }
-            die(Some(step));
-        };
-        let mut hand_over = || {
-            die(None);
-            done.borrow_mut().handed_over += 1;
-            Ok(())
-        };
-        catch_unwind(AssertUnwindSafe(|| {
-            relocation.run(signer(), &mut watch, &mut hand_over)
-        }))
-    }
-
-    /// All of it.
-    fn relocate(&self) -> Result<Relocated, StorageError> {
-        let ended = self.run(&mut Done::default(), &mut |_| false);
-        ended.expect("nobody dies")
-    }
-
-    /// Dies before keys are handed over.
-    fn cut_at_the_end(&self) {
-        let ended = self.run(&mut Done::default(), &mut |step| step.is_none());
-        assert!(ended.is_err(), "it came so far");
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.tenant_path(&id("acme"))
-    }
-
-    fn local(&self) -> OpenCatalog {
-        local::open(&self.path(), &id("acme"), &key(1), signer()).expect("opened")
-    }
-
-    fn incarnation(&self) -> Incarnation {
-        let note = Note::read(&self.path()).expect("read").expect("there");
-        note.incarnation().expect("it names one")
-    }
-
-    /// As a node of the cluster opens it.
-    fn shared(&self) -> SharedCatalog {
-        let cluster = Cluster::new(&connect(&self.address), 2).expect("there are tables");
-        let standing = cluster.register(NodeId(1), 1, "here").expect("registered");
-        cluster.advance(standing, Life::Serving).expect("it is new");
-        let text = epochs_text(&self.yard.store, &id("acme"), &self.incarnation());
-        let epochs = EpochKeys::open_in(Arc::new(text), &key(1)).expect("there");
-        let opened = cluster.open(standing, &id("acme"), &keys().secret, Arc::new(epochs), signer());
-        opened.expect("made")
-    }
-
-    /// What there is of tenants in the database, and files in the store below a name.
-    fn left(&self) -> (String, usize) {
-        let names = "SELECT count(*) FROM tenant";
-        let mut dirs = vec![self.yard.path("store").join("tenants")];
-        let mut found = 0;
-        while let Some(dir) = dirs.pop() {
-            let Ok(entries) = fs::read_dir(dir) else { continue };
-            for entry in entries {
-                let path = entry.expect("readable").path();
-                if path.is_dir() {
-                    dirs.push(path);
-                } else {
-                    found += 1;
-                }
-            }
-        }
-        (self.server.sql(&self.address, names), found)
-    }
-
-    fn is_served_here(&self) -> bool {
-        match Store::open(&self.dir, &id("acme"), &key(1), signer()) {
-            Ok(_) => true,
-            Err(StorageError::Relocated { .. }) => false,
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
+#[path = "relocate_tests/stopped.rs"]
+mod stopped;
 
 /// Both catalogs say the same of everybody, of all that was ever answered, and of every file.
 fn assert_same(here: &OpenCatalog, there: &OpenCatalog) {
@@ -322,37 +145,96 @@ fn whoever_asked_before_gets_the_same_answer_and_is_erased_and_enrolled_as_ever(
 #[test]
 fn what_is_cut_off_anywhere_is_gone_on_with() {
     let Some(stopped) = Stopped::new() else { return };
-    let mut done = Done::default();
-    let mut cuts = 0;
+    let (mut done, mut at) = (Done::default(), 2);
     let told = loop {
-        // Each try dies at its third step, and so comes a piece or a file further.
-        let mut steps = 0;
-        let ended = stopped.run(&mut done, &mut |_| {
-            steps += 1;
-            steps == 3 && cuts < 200
+        // Each try comes one piece further, and once all rows are there one step.
+        let (mut steps, mut last) = (0, None);
+        let ended = stopped.run(&mut done, &mut |step| {
+            (steps, last) = (steps + 1, step);
+            steps == at
         });
-        match ended {
-            Err(_) => {
-                cuts += 1;
-                assert!(stopped.is_served_here(), "nothing counts there yet");
-                assert!(stopped.database.tenants().expect("read").is_empty());
-            }
-            Ok(told) => break told.expect("relocated"),
+        if let Ok(told) = ended {
+            break told.expect("relocated");
         }
-        // Files that are there are looked at and not sent, but each costs a step.
-        if cuts > 20 && done.rows > 0 && steps == 3 && cuts >= 40 {
-            cuts = 200;
-        }
+        assert_eq!(
+            stopped.is_served_here(),
+            last != Some(Step::HandingOver),
+            "{last:?}"
+        );
+        assert!(stopped.database.tenants().expect("read").is_empty(), "{last:?}");
+        at += usize::from(!matches!(last, Some(Step::Rows(_))));
     };
-    assert_eq!(done.handed_over, 1);
+    assert!(
+        at == 8 && done.handed_over == 2,
+        "it died at each step: {at}, {done:?}"
+    );
     let mut whole = Done::default();
     let Some(other) = Stopped::new() else { return };
-    other
-        .run(&mut whole, &mut |_| false)
-        .expect("nobody dies")
-        .expect("relocated");
-    assert_eq!(done.rows, whole.rows, "no row was sent twice: {told:?}");
+    let ended = other.run(&mut whole, &mut |_| false);
+    assert_eq!(ended.expect("nobody dies").expect("relocated"), told);
+    assert_eq!(done.rows, whole.rows, "no row was sent twice");
+    assert!(!stopped.is_served_here());
     assert_same(&stopped.local(), &stopped.shared().into_seam());
+}
+
+#[test]
+fn what_is_made_is_never_begun_anew_whatever_the_directory_says() {
+    let Some(stopped) = Stopped::new() else { return };
+    let told = stopped.relocate().expect("relocated");
+    let note = Note::read(&stopped.path()).expect("read").expect("there");
+    let earlier = Note {
+        is_over: false,
+        commits: note.commits + 1,
+        ..note
+    };
+    earlier
+        .write(&stopped.path())
+        .expect("a snapshot of an earlier try");
+    let again = stopped.relocate().expect("it is there");
+    assert!(again.was_before && again.references == told.references);
+    assert!(!stopped.is_served_here(), "and is noted");
+    assert_same(&stopped.local(), &stopped.shared().into_seam());
+}
+
+#[test]
+fn what_others_are_relocating_under_the_name_stays() {
+    let Some(stopped) = Stopped::new() else { return };
+    let text = epochs_text(&stopped.yard.store, &id("acme"), &[5; 16]);
+    EpochKeys::create_in(Arc::new(text), &key(9), [5; 16]).expect("made");
+    filling::begin(&stopped.database, &spec("acme"), &key(8), &[5; 16]).expect("begun");
+    stopped.relocate().expect("relocated");
+    assert_eq!(stopped.database.is_made(&[5; 16]).expect("read"), Some(false));
+    assert_eq!(
+        incarnations(&stopped.yard.store, &id("acme"))
+            .expect("listed")
+            .len(),
+        2
+    );
+}
+
+#[test]
+fn a_directory_that_is_older_than_its_journal_goes_nowhere() {
+    let Some(stopped) = Stopped::new() else { return };
+    let earlier = TempDir::new().expect("a directory");
+    copy_tree(&stopped.path(), earlier.path());
+    {
+        let store = Store::open(&stopped.dir, &id("acme"), &key(1), signer()).expect("opened");
+        assert!(
+            store
+                .commit(vec![erase("later", "s10")])
+                .expect("the disk works")
+                .remove(0)
+                .is_ok()
+        );
+        stopped.journal.record_erasures(&store).expect("noted");
+    }
+    fs::remove_dir_all(stopped.path()).expect("removed");
+    copy_tree(earlier.path(), &stopped.path());
+    let refused = stopped.relocate();
+    assert!(
+        matches!(refused, Err(StorageError::Outdated { .. })),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -488,7 +370,11 @@ fn a_tenant_on_its_way_elsewhere_is_not_begun_anew_here() {
         signer: signer(),
     };
     let (acme, keys) = (id("acme"), keys());
-    let refused = Relocation::new(&stopped.dir, &acme, &keys, &to).run(signer(), &mut |_| (), &mut || Ok(()));
+    let refused = Relocation::new(&stopped.dir, &acme, &keys, &to).run(
+        (signer(), &stopped.journal),
+        &mut |_| (),
+        &mut || Ok(()),
+    );
     let refused = refused.expect_err("it is on its way");
     assert!(
         refused.to_string().contains("on its way to the database"),

@@ -463,7 +463,8 @@ async fn tenants_of_one_server_are_moved_into_a_cluster_with_everybody_and_all_t
     let world = world
         .restart_after(|world| {
             let node = cluster.settings(&cluster.nodes.first().expect("there is one").world);
-            let gone = block_in_place(|| discard_local(&world.config(), &node, &[])).expect("discarded");
+            let gone =
+                block_in_place(|| discard_local((&world.config(), None), &node, &[])).expect("discarded");
             assert_eq!(gone.len(), 2);
             assert!(!world.tenant_path("acme").exists());
         })

@@ -19,6 +19,9 @@ use crate::model::id::TenantId;
 /// Longest reading. Whoever comes in meanwhile waits for its end, unless the one before had no answer either.
 pub const READING_MAX: Duration = Duration::from_secs(2);
 
+/// Tenants whose last heads are remembered; with one more all are forgotten, which costs each of them two readings that nobody could foresee.
+const REMEMBERED_MAX: usize = 16_384;
+
 /// What one reading tells of a tenant's gallery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GalleryHead {
@@ -149,6 +152,9 @@ impl Shared {
     fn remember(&self, tenant: &TenantId, answer: &Answer) {
         let mut last = self.last.lock();
         let before = last.remove(tenant);
+        if last.len() >= REMEMBERED_MAX {
+            last.clear();
+        }
         if let Ok(head) = answer {
             let is_still = before.is_some_and(|(before, _)| before.is_at(head));
             last.insert(tenant.clone(), (Arc::clone(head), is_still));

@@ -57,12 +57,13 @@ impl Fault {
         .any(|code| self.code.as_ref() == Some(code))
     }
 
-    /// Whether a COMMIT that was answered so was not done for certain: rolled back (class 40, but for what the server itself does not know), or a
-    /// constraint (23).
+    /// Whether a COMMIT that was answered so was not done for certain: rolled back (class 40, but for what the server itself does not know), a
+    /// constraint (23), or a session that the server had ended before, since nothing came for too long (25P03).
     pub(super) fn is_undone(&self) -> bool {
         self.code.as_ref().is_some_and(|code| {
             let is_of = |class| code.code().starts_with(class);
-            *code != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN && ["40", "23"].into_iter().any(is_of)
+            *code != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+                && ["40", "23", "25P03"].into_iter().any(is_of)
         })
     }
 

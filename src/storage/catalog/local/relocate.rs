@@ -13,6 +13,7 @@ use crate::model::consent::Consent;
 use crate::model::id::{RequestId, TenantId};
 use crate::model::link::LinkKind;
 use crate::model::subject::{Capture, Hand};
+use crate::model::tenant::TenantSpec;
 use crate::model::timestamp::Timestamp;
 use crate::model::usage::EventId;
 use crate::storage::catalog::code::{Coded, from_json, int, parsed, uint};
@@ -47,7 +48,7 @@ pub(in crate::storage) struct LocalRows {
 }
 
 impl LocalRows {
-    /// Of the tenant in this directory, whose tables have this release's format.
+    /// Of the tenant in this directory.
     pub(in crate::storage) fn open(
         dir: &Path,
         id: &TenantId,
@@ -64,10 +65,15 @@ impl LocalRows {
         })
     }
 
-    /// What it says of the tenant.
+    /// The tenant, whatever release its tables are of.
+    pub(in crate::storage) fn spec(&self) -> Result<TenantSpec, StorageError> {
+        Ok(tenant::spec(&self.conn)?)
+    }
+
+    /// What it says of the tenant, by tables of this release.
     pub(in crate::storage) fn summary(&self) -> Result<Summary, StorageError> {
         Ok(Summary {
-            spec: tenant::spec(&self.conn)?,
+            spec: self.spec()?,
             state: State::load(&self.conn)?,
             chain: history::chain(&self.conn)?,
             segments: segments::list(&self.conn)?.len() as u64,

@@ -229,7 +229,7 @@ impl Cluster {
         })
     }
 
-    /// Heads of the galleries of these tenants, all of one moment after the call, with the segments that count as of each. Those are read where a head has another version of the list than was
+    /// Heads of the galleries of these tenants, each of a moment after the call, with the segments that count as of it. Those are read where a head has another version of the list than was
     /// read last, and so heads alone as long as no list moves: what counts in one version never changes.
     pub fn views(
         &self,
@@ -239,9 +239,10 @@ impl Cluster {
         let names = tenants.keys().map(|id| id.as_str().to_owned()).collect();
         let rows = self.database.read(vec![head::by_names(names)])?;
         let (mut told, mut moved) = (HashMap::new(), BTreeMap::new());
+        let by_name: HashMap<&str, _> = tenants.iter().map(|of| (of.0.as_str(), of)).collect();
         for row in rows.iter().flatten() {
             let name: &str = row.try_get(head::NAME).unwrap_or_default();
-            let Some((id, secret)) = tenants.iter().find(|(id, _)| id.as_str() == name) else {
+            let Some((id, secret)) = by_name.get(name).copied() else {
                 continue;
             };
             match self.look((id, secret), row, seen.get(id)) {

@@ -90,16 +90,6 @@ pub(in crate::storage) fn begin(
     create_row(database, (name(incarnation), spec), secret, incarnation)
 }
 
-/// Whether the incarnation is of a catalog that is being filled.
-pub(in crate::storage) fn is_filled(
-    database: &Database,
-    incarnation: &Incarnation,
-) -> Result<bool, StorageError> {
-    let sql = "SELECT 1 FROM tenant WHERE name = $1 AND commits = 0";
-    let rows = database.read(vec![statement!(sql, name(incarnation))])?;
-    Ok(rows.iter().any(|rows| !rows.is_empty()))
-}
-
 impl Filling {
     /// Goes on with one that was begun; `None` where it is not there any more, or made.
     pub(in crate::storage) fn resume(
@@ -154,15 +144,31 @@ impl Filling {
         })
     }
 
+    /// Refuses what [`Filling::make`] would refuse now.
+    pub(in crate::storage) fn check(&self, summary: &Summary) -> Result<(), StorageError> {
+        self.checked(summary).map(drop)
+    }
+
     /// Makes the tenant: from then on it is listed by its name, with what is said of it. Rows that are not as many as that are refused, and so is a name that somebody has taken.
     pub(in crate::storage) fn make(&self, summary: &Summary) -> Result<(), StorageError> {
+        let tenant = &*self.tenant;
+        let (transaction, head) = self.checked(summary)?;
+        let rename = "UPDATE tenant SET name = $2 WHERE tenant = $1";
+        let name = tenant.id.as_str().to_owned();
+        transaction
+            .commit(vec![head.update(tenant), statement!(rename, tenant.number, name)])
+            .map_err(uncommitted)
+    }
+
+    /// A transaction, and the head that the tenant is made with.
+    fn checked(&self, summary: &Summary) -> Result<(Transaction, Head), StorageError> {
         let tenant = &*self.tenant;
         let (transaction, mut head) = self.lock()?;
         let name = tenant.id.as_str().to_owned();
         let [taken, counts] = sets(
             &tenant.database,
             transaction.query_all(vec![
-                statement!("SELECT 1 FROM tenant WHERE name = $1", name.clone()),
+                statement!("SELECT 1 FROM tenant WHERE name = $1", name),
                 head::counts(tenant.number),
             ])?,
         )?;
@@ -176,10 +182,7 @@ impl Filling {
         head.segments = summary.segments;
         head.list = if summary.segments > 0 { FIRST_LIST } else { 0 };
         head.check_counts(tenant, counts.first())?;
-        let rename = "UPDATE tenant SET name = $2 WHERE tenant = $1";
-        transaction
-            .commit(vec![head.update(tenant), statement!(rename, tenant.number, name)])
-            .map_err(uncommitted)
+        Ok((transaction, head))
     }
 
     /// Begins a transaction that nobody else fills the catalog beside.
