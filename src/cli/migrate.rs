@@ -140,6 +140,11 @@ fn relocate(args: &RelocateArgs) -> Result<(), CliError> {
             "what is left in the data directory knows of no erasure from now on: once the cluster serves, destroy it by `thenar migrate discard-local`, and whatever backups there are of it by their time",
         ));
     }
+    if outcome.is_ok() && lines.is_empty() {
+        lines.push(String::from(
+            "there is no tenant in the data directory; nothing was changed",
+        ));
+    }
     // Those that were moved before one that was not are told, too.
     if outcome.is_ok() || !lines.is_empty() {
         args.output

@@ -13,6 +13,7 @@ use crate::storage::data_dir::{Catalogs, DataDir};
 use crate::storage::database::{CatalogKeys, Database};
 use crate::storage::error::StorageError;
 use crate::storage::on_database::Engines;
+use crate::storage::relocate;
 use crate::storage::store::Store;
 
 /// A data directory with its keyring, and the engines that have catalogs and segments, where they have.
@@ -160,6 +161,8 @@ impl Home {
     /// Refuses to drop a tenant while it can't be told whose its rows are, or where: another database may have them. Before a drop is noted; one that was noted may have removed
     /// them.
     pub(super) fn check_drop(&self, id: &TenantId) -> Result<(), StorageError> {
+        // Where its relocation was cut off what is here may be all there is.
+        relocate::refuse(&self.dir.tenant_path(id), id)?;
         let Some(database) = self.database() else {
             return Ok(());
         };

@@ -2,10 +2,13 @@
 //!
 //! What a tenant needs on each side of the network goes to the keyring of that side: its data key and the secret of its catalog to the match nodes', its rotation and the key of its links to the fronts'.
 
+use std::sync::Arc;
+
 use super::config::{Config, LimitError};
 use super::{ServerError, catalog};
 use crate::keys::keyring::{Keyring, Purpose, Renewable};
 use crate::keys::secret::SecretKey;
+use crate::keys::text::TextStore;
 use crate::keys::transform::Rotation;
 use crate::model::id::TenantId;
 use crate::model::tenant::TenantSpec;
@@ -13,7 +16,8 @@ use crate::storage::data_dir::{self, DataDir};
 use crate::storage::database::CatalogKeys;
 use crate::storage::error::StorageError;
 use crate::storage::journal::Journal;
-use crate::storage::objects::text::{FRONT_KEYRING, MATCH_KEYRING, open_keyring};
+use crate::storage::objects::ObjectStore;
+use crate::storage::objects::text::{CATALOG_KEYRING, FRONT_KEYRING, MATCH_KEYRING, ObjectText};
 use crate::storage::relocate::{Destination, Relocation, check_discard, relocated};
 pub use crate::storage::relocate::{Relocated, Step as RelocationStep};
 
@@ -43,15 +47,12 @@ pub fn relocate(
     let journal = Journal::open(&sides.from.journal_path(), keyring.signer())?;
     in_cluster(sides.node)?;
     in_cluster(sides.front)?;
+    in_one_cluster(sides.node, sides.front)?;
     let (database, store) = catalog::shared_store(sides.node)?;
-    let has_tenants = !database.tenants()?.is_empty();
+    check_started(&store)?;
     let shared = |name, config: &Config| -> Result<Keyring, ServerError> {
-        Ok(open_keyring(
-            &store,
-            name,
-            &config.kek_source().load()?,
-            has_tenants,
-        )?)
+        let text = Arc::new(ObjectText::new(&store, name));
+        Ok(Keyring::open_in(text, &config.kek_source().load()?)?)
     };
     let nodes = shared(MATCH_KEYRING, sides.node)?;
     let fronts = shared(FRONT_KEYRING, sides.front)?;
@@ -94,13 +95,14 @@ pub fn discard_local(
     let dir = open(from)?;
     let keyring = keyring(from)?;
     let front_keyring = from_front.map(self::keyring).transpose()?;
-    let (database, _) = catalog::shared_store(node)?;
+    let (database, store) = catalog::shared_store(node)?;
+    check_started(&store)?;
     let of = match tenants {
         [] => relocated(&dir)?,
         named_tenants => named(&dir, named_tenants)?,
     };
     for id in &of {
-        check_discard(&dir, id, &database)?;
+        check_discard(&dir, id, (&database, &store))?;
     }
     for id in &of {
         if let Some(keyring) = &front_keyring {
@@ -131,6 +133,40 @@ fn in_cluster(config: &Config) -> Result<(), LimitError> {
         setting: "cluster.enabled",
         problem: "is not set: tenants are relocated to a cluster, by the configurations of one of its match nodes and of one of its fronts".to_owned(),
     })
+}
+
+/// Of two servers of one cluster what has to be the same is.
+fn in_one_cluster(node: &Config, front: &Config) -> Result<(), LimitError> {
+    let differs = [
+        ("catalog.address", node.catalog.address == front.catalog.address),
+        (
+            "storage.objects.url",
+            node.storage.objects.url == front.storage.objects.url,
+        ),
+    ];
+    match differs.into_iter().find(|(_, is_same)| !is_same) {
+        None => Ok(()),
+        Some((setting, _)) => Err(LimitError {
+            setting,
+            problem: "is another one for the front than for the node: they are not of one cluster, or one of them is mistyped".to_owned(),
+        }),
+    }
+}
+
+/// Refuses a store that has not all keyrings of a cluster. They are its servers' to make: whoever makes them in a store that is mistyped has keys where nobody looks for them.
+fn check_started(store: &ObjectStore) -> Result<(), ServerError> {
+    for name in [MATCH_KEYRING, FRONT_KEYRING, CATALOG_KEYRING] {
+        if ObjectText::new(store, name).version()?.is_none() {
+            return Err(LimitError {
+                setting: "storage.objects.url",
+                problem: format!(
+                    "is {store}, which has no {name}: either it is not the store of the cluster, or no match node and no front of that was ever started"
+                ),
+            }
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// The tenants that are named, or all of the directory.

@@ -93,16 +93,11 @@ pub enum StorageError {
     },
     /// A tenant whose copy in a data directory is not the one that counts.
     #[error(
-        "tenant {tenant} was relocated to {to}, and is served there alone: what is here knows of no erasure since, and is to be discarded (`thenar migrate discard-local`)"
+        "tenant {0} was relocated to a cluster, and is not served here any more (operators: where that was cut off, repeat `thenar migrate local-to-cluster`; once the cluster serves it, `thenar migrate discard-local` destroys what is left)"
     )]
-    Relocated {
-        /// The tenant.
-        tenant: TenantId,
-        /// Where it is.
-        to: String,
-    },
-    /// A tenant can't be relocated as it is, or as what is there is.
-    #[error("tenant {tenant} can't be relocated: {problem}")]
+    Relocated(TenantId),
+    /// A tenant can't be relocated, or what is left of it discarded, as it is, or as what is there is.
+    #[error("the relocation of tenant {tenant}: {problem}")]
     Relocation {
         /// The tenant.
         tenant: TenantId,

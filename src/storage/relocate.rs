@@ -85,12 +85,9 @@ pub struct Relocated {
 }
 
 /// Refuses a tenant that is served elsewhere.
-pub(super) fn refuse(dir: &Path, id: &TenantId) -> Result<(), StorageError> {
+pub(crate) fn refuse(dir: &Path, id: &TenantId) -> Result<(), StorageError> {
     match Note::read(dir)? {
-        Some(note) if note.is_over => Err(StorageError::Relocated {
-            tenant: id.clone(),
-            to: note.to,
-        }),
+        Some(note) if note.is_over => Err(StorageError::Relocated(id.clone())),
         _ => Ok(()),
     }
 }
@@ -197,6 +194,7 @@ impl<'a> Relocation<'a> {
         };
         let incarnation = note.incarnation().expect("it was read");
         if self.to.database.is_made(&incarnation)? == Some(true) {
+            check_store(&note, self.id, self.to.store)?;
             return Ok(Resumed::Made(note));
         }
         let (database, store) = (self.to.database.server(), self.to.store.identity()?.to_string());
@@ -432,18 +430,39 @@ pub fn relocated(from: &DataDir) -> Result<Vec<TenantId>, StorageError> {
     Ok(found)
 }
 
+/// Refuses another object store than the one that has its segments and keys.
+fn check_store(note: &Note, id: &TenantId, store: &ObjectStore) -> Result<(), StorageError> {
+    let found = store.identity()?.to_string();
+    if found == note.store {
+        return Ok(());
+    }
+    Err(StorageError::Relocation {
+        tenant: id.clone(),
+        problem: format!(
+            "its segments and keys went to the object store {}, and {store} is {found}: name the one that the cluster has",
+            note.store
+        ),
+    })
+}
+
 /// Whether what a directory has of a tenant is to be discarded: it was relocated, and is there. One that was not is an error.
-pub fn check_discard(from: &DataDir, id: &TenantId, database: &Database) -> Result<(), StorageError> {
+pub fn check_discard(
+    from: &DataDir,
+    id: &TenantId,
+    (database, store): (&Database, &ObjectStore),
+) -> Result<(), StorageError> {
     let dir = from.tenant_path(id);
     let problem = |problem: String| StorageError::Relocation {
         tenant: id.clone(),
         problem,
     };
     let note = Note::read(&dir)?.filter(|note| note.is_over);
-    let note = note.ok_or_else(|| problem("it was not: what is here is the tenant itself".to_owned()))?;
+    let note = note.ok_or_else(|| {
+        problem("there was none: what is here is the tenant itself, and nothing was destroyed".to_owned())
+    })?;
     let incarnation = note.incarnation().expect("it was read");
     match database.is_made(&incarnation)? {
-        Some(true) => Ok(()),
+        Some(true) => check_store(&note, id, store),
         _ => Err(problem(format!(
             "it is not in the database {}; it may have been dropped there, or its relocation was cut off before its end, and what is here is all there is of it: repeat `thenar migrate local-to-cluster`",
             database.server()

@@ -334,19 +334,26 @@ fn what_is_not_there_as_it_is_here_does_not_count() {
 fn what_is_left_here_is_discarded_once_it_is_there_and_not_before() {
     let Some(stopped) = Stopped::new() else { return };
     let acme = id("acme");
-    let early = check_discard(&stopped.dir, &acme, &stopped.database);
+    let there = (&stopped.database, &stopped.yard.store);
+    let early = check_discard(&stopped.dir, &acme, there);
     assert!(matches!(early, Err(StorageError::Relocation { .. })), "{early:?}");
     stopped.cut_at_the_end();
-    assert!(check_discard(&stopped.dir, &acme, &stopped.database).is_err());
+    assert!(check_discard(&stopped.dir, &acme, there).is_err());
     assert!(relocated(&stopped.dir).expect("read").is_empty());
     stopped.relocate().expect("relocated");
-    check_discard(&stopped.dir, &acme, &stopped.database).expect("it is there");
+    check_discard(&stopped.dir, &acme, there).expect("it is there");
     assert_eq!(
         relocated(&stopped.dir).expect("read"),
         std::slice::from_ref(&acme)
     );
+    let elsewhere = directory(&stopped.yard.path("elsewhere"));
+    let refused = check_discard(&stopped.dir, &acme, (&stopped.database, &elsewhere));
+    assert!(
+        matches!(refused, Err(StorageError::Relocation { .. })),
+        "{refused:?}"
+    );
     let rows = database_without_it(&stopped);
-    let gone = check_discard(&stopped.dir, &acme, &rows);
+    let gone = check_discard(&stopped.dir, &acme, (&rows, &stopped.yard.store));
     assert!(
         matches!(gone, Err(StorageError::Relocation { .. })),
         "what is here may be all there is: {gone:?}"

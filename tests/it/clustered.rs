@@ -4,12 +4,10 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use thenar::keys::provider::KekSource;
-use thenar::model::id::TenantId;
-use thenar::proto::v1::{Decision, ErasureState};
+use thenar::proto::v1::Decision;
 use thenar::server::config::Config;
 use thenar::server::pki::NodeKind;
-use thenar::server::{Mode, Server, ServerError, Sides, discard_local, migrate, relocate};
-use tokio::task::block_in_place;
+use thenar::server::{Mode, Server, migrate};
 use tokio::time::timeout;
 use tonic::Code;
 
@@ -17,27 +15,27 @@ use crate::harness::postgres::Server as Postgres;
 use crate::harness::{Caller, PATIENCE, World, palm, policy};
 
 /// Enrolled references that make a segment.
-const FLUSH_ROWS: usize = 16;
+pub const FLUSH_ROWS: usize = 16;
 
 /// A database, a directory as object store, match nodes and fronts in this process.
-struct Clustered {
+pub struct Clustered {
     postgres: Postgres,
     store: TempDir,
     /// Has the authority of all certificates and the key of all keyrings.
     home: World,
-    nodes: Vec<Running>,
-    fronts: Vec<Running>,
+    pub nodes: Vec<Running>,
+    pub fronts: Vec<Running>,
 }
 
 /// A server and its data directory.
-struct Running {
-    world: World,
+pub struct Running {
+    pub world: World,
     server: Option<Server>,
 }
 
 impl Clustered {
     /// `None` where PostgreSQL is not installed.
-    async fn start(nodes: usize, fronts: usize) -> Option<Self> {
+    pub async fn start(nodes: usize, fronts: usize) -> Option<Self> {
         let mut cluster = Self {
             postgres: Postgres::start()?,
             store: tempfile::tempdir().expect("a directory"),
@@ -59,7 +57,7 @@ impl Clustered {
         Some(cluster)
     }
 
-    fn settings(&self, world: &World) -> Config {
+    pub fn settings(&self, world: &World) -> Config {
         let mut config = world.config();
         config.kek = Some(KekSource::File(self.home.data().join("kek")));
         config.cluster.enabled = true;
@@ -123,7 +121,7 @@ impl Clustered {
         caller.expect("let in")
     }
 
-    async fn operator(&self, front: usize, tenant: &str) -> Caller {
+    pub async fn operator(&self, front: usize, tenant: &str) -> Caller {
         self.caller(front, self.home.member(tenant, "operator", "ops"))
             .await
     }
@@ -137,7 +135,7 @@ impl Clustered {
         files(self.store.path().to_owned())
     }
 
-    async fn stop(mut self) {
+    pub async fn stop(mut self) {
         for front in &mut self.fronts {
             let server = front.server.take().expect("it runs");
             server.stop().await.expect("it stops well");
@@ -165,13 +163,13 @@ fn files(dir: PathBuf) -> Vec<PathBuf> {
     found
 }
 
-async fn found(caller: &mut Caller, seed: u64) -> Option<String> {
+pub async fn found(caller: &mut Caller, seed: u64) -> Option<String> {
     let answer = caller.identify(&palm(seed)).await.expect("answered");
     (answer.decision() == Decision::Match).then_some(answer.subject_id)
 }
 
 /// Whether a person has no signature in a segment of a tenant any more, which the receipt says.
-async fn await_segments(caller: &mut Caller, tenant: &str, at_least: u64) {
+pub async fn await_segments(caller: &mut Caller, tenant: &str, at_least: u64) {
     let there = async {
         loop {
             let stats = caller.stats(tenant).await.expect("told");
@@ -339,137 +337,5 @@ async fn a_tenant_is_dropped_for_all_and_made_anew_empty() {
         let decision = timeout(PATIENCE, answered).await.expect("served again");
         assert_eq!(decision, Decision::NoMatch, "nobody is enrolled");
     }
-    cluster.stop().await;
-}
-
-/// Moves tenants of a stopped server into the cluster, while it runs; gives who arrived, and how many references.
-fn moved(cluster: &Clustered, from: &World, tenants: &[TenantId]) -> Result<Vec<(String, u64)>, ServerError> {
-    let settings = |of: &[Running]| cluster.settings(&of.first().expect("there is one").world);
-    let (from, node, front) = (from.config(), settings(&cluster.nodes), settings(&cluster.fronts));
-    let sides = Sides {
-        from: &from,
-        from_front: None,
-        node: &node,
-        front: &front,
-    };
-    let mut arrived = Vec::new();
-    block_in_place(|| {
-        relocate(&sides, tenants, &mut |_, _| (), &mut |tenant, told| {
-            arrived.push((tenant.to_string(), told.references));
-        })
-    })?;
-    Ok(arrived)
-}
-
-/// A server by itself with two tenants, and what it answered of one.
-struct Former {
-    world: World,
-    references: Vec<u64>,
-    erasure: u64,
-    events: usize,
-}
-
-impl Former {
-    /// `s-0` to `s-40` of `acme` but `s-3`, who was erased; some in segments and some not.
-    async fn start() -> Self {
-        let world = World::prepare();
-        let world = world
-            .boot_with(|config| config.matcher.flush_rows = FLUSH_ROWS)
-            .await;
-        let mut admin = world.admin().await;
-        for tenant in ["acme", "other"] {
-            admin.create_tenant(tenant, policy(0.5)).await.expect("created");
-        }
-        let mut caller = world.operator("acme").await;
-        for seed in 0..40 {
-            let subject = format!("s-{seed}");
-            caller.enroll(&subject, &palm(seed)).await.expect("enrolled");
-        }
-        let last = caller.enroll_as("enroll-40", "s-40", &palm(40)).await;
-        let erased = caller.erase("erase-3", "s-3").await.expect("erased");
-        await_segments(&mut admin, "acme", 1).await;
-        let events = caller.usage("s-7").await.expect("told").events.len();
-        Self {
-            world,
-            references: last.expect("enrolled").references,
-            erasure: erased.erasure,
-            events,
-        }
-    }
-}
-
-/// Waits until a front and its nodes know the tenant: they read the keyring once a second, and load what they own.
-async fn await_known(caller: &mut Caller) {
-    let known = async {
-        while caller.identify(&palm(7)).await.is_err() {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, known).await.expect("served");
-}
-
-async fn refused(caller: &mut Caller) -> Code {
-    let refused = caller
-        .identify(&palm(7))
-        .await
-        .expect_err("it is not served here");
-    refused.code()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn tenants_of_one_server_are_moved_into_a_cluster_with_everybody_and_all_that_was_answered() {
-    let Some(cluster) = Clustered::start(2, 2).await else {
-        return;
-    };
-    let former = Former::start().await;
-    let world = former
-        .world
-        .restart_after(|world| {
-            let arrived = moved(&cluster, world, &[]).expect("moved");
-            assert_eq!(arrived, [("acme".to_owned(), 40), ("other".to_owned(), 0)]);
-            let acme = "acme".parse().expect("valid");
-            assert_eq!(moved(&cluster, world, &[acme]).expect("it is there").len(), 1);
-        })
-        .await;
-    assert_eq!(
-        refused(&mut world.operator("acme").await).await,
-        Code::Unavailable
-    );
-    let (mut one, mut other) = (
-        cluster.operator(0, "acme").await,
-        cluster.operator(1, "acme").await,
-    );
-    for caller in [&mut one, &mut other] {
-        await_known(caller).await;
-    }
-    for seed in 0..=40 {
-        let expected = (seed != 3).then(|| format!("s-{seed}"));
-        assert_eq!(found(&mut one, seed).await, expected);
-    }
-    let again = one.enroll_as("enroll-40", "s-40", &palm(40)).await;
-    assert_eq!(again.expect("the same answer").references, former.references);
-    let again = other.erase("erase-3", "s-3").await.expect("the same answer");
-    assert_eq!(
-        (again.erasure, again.state()),
-        (former.erasure, ErasureState::Purged)
-    );
-    let events = one.usage("s-7").await.expect("told").events.len();
-    assert!(events > former.events, "those of before, and what came since");
-    other.enroll("new", &palm(50)).await.expect("enrolled");
-    assert_eq!(found(&mut one, 50).await.as_deref(), Some("new"));
-    let erased = one.erase("erase-9", "s-9").await.expect("erased");
-    assert_eq!(found(&mut other, 9).await, None);
-    one.await_purged(erased.erasure).await;
-    let world = world
-        .restart_after(|world| {
-            let node = cluster.settings(&cluster.nodes.first().expect("there is one").world);
-            let gone =
-                block_in_place(|| discard_local((&world.config(), None), &node, &[])).expect("discarded");
-            assert_eq!(gone.len(), 2);
-            assert!(!world.tenant_path("acme").exists());
-        })
-        .await;
-    assert_eq!(refused(&mut world.operator("acme").await).await, Code::NotFound);
-    world.stop().await;
     cluster.stop().await;
 }

@@ -30,6 +30,7 @@ mod nothing_readable;
 mod nothing_shared;
 mod on_postgres;
 mod receipts;
+mod relocated;
 mod retention;
 mod revoked;
 mod rotated_keys;

@@ -188,7 +188,7 @@ impl Stopped {
     pub(super) fn is_served_here(&self) -> bool {
         match Store::open(&self.dir, &id("acme"), &key(1), signer()) {
             Ok(_) => true,
-            Err(StorageError::Relocated { .. }) => false,
+            Err(StorageError::Relocated(_)) => false,
             Err(error) => panic!("{error}"),
         }
     }
