@@ -245,56 +245,60 @@ pub fn migrate(file: Option<&Path>) -> Result<Migrated, LocalError> {
     Ok(server::migrate(&config::load(file)?)?)
 }
 
-/// A data directory that tenants leave, and configurations of the cluster that they go to.
-#[derive(Debug, Clone, Copy)]
-pub struct RelocationSides<'a> {
-    /// The data directory; without it the one of its configuration.
-    pub from: Option<&'a Path>,
-    /// The configuration of its server.
-    pub from_config: Option<&'a Path>,
-    /// The configuration of its front, where that is a server of its own.
-    pub from_front_config: Option<&'a Path>,
-    /// A match node's.
-    pub node_config: &'a Path,
-    /// A front's.
-    pub front_config: &'a Path,
+/// A data directory that tenants leave for a cluster.
+#[derive(Debug, clap::Args)]
+pub struct LeavingOptions {
+    /// Data directory of the server that has the tenants; without it the one that its configuration names
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+    /// Configuration of that server; says where its keys come from
+    #[arg(long, value_name = "FILE")]
+    from_config: Option<PathBuf>,
+    /// Configuration of its front, where that was a server of its own (`thenar front`)
+    #[arg(long, value_name = "FILE")]
+    from_front_config: Option<PathBuf>,
+    /// Configuration of a match node of the cluster
+    #[arg(long, value_name = "FILE")]
+    node_config: PathBuf,
 }
 
-/// Moves tenants into a cluster. Tells how far it is, and which ones are there.
+impl LeavingOptions {
+    /// The server's configuration, and its front's.
+    fn load(&self) -> Result<(Config, Option<Config>), LocalError> {
+        let from = config_of(self.from_config.as_deref(), self.from.as_deref())?;
+        let front = self.from_front_config.as_deref();
+        let front = front.map(|file| config::load(Some(file))).transpose()?;
+        Ok((from, front))
+    }
+
+    fn node(&self) -> Result<Config, LocalError> {
+        Ok(config::load(Some(&self.node_config))?)
+    }
+}
+
+/// Moves tenants into a cluster, of which this is a front's configuration. Tells how far it is, and which ones are there.
 pub fn relocate(
-    sides: &RelocationSides<'_>,
+    leaving: &LeavingOptions,
+    front_config: &Path,
     tenants: &[TenantId],
     watch: &mut dyn FnMut(&TenantId, RelocationStep),
     done: &mut dyn FnMut(&TenantId, &Relocated),
 ) -> Result<(), LocalError> {
-    let from = config_of(sides.from_config, sides.from)?;
-    let from_front = sides.from_front_config.map(|file| config::load(Some(file)));
-    let from_front = from_front.transpose()?;
-    let [node, front] = [sides.node_config, sides.front_config].map(|file| config::load(Some(file)));
+    let (from, from_front) = leaving.load()?;
     let sides = server::Sides {
         from: &from,
         from_front: from_front.as_ref(),
-        node: &node?,
-        front: &front?,
+        node: &leaving.node()?,
+        front: &config::load(Some(front_config))?,
     };
     Ok(server::relocate(&sides, tenants, watch, done)?)
 }
 
-/// Destroys what a data directory (by its path, its configuration, and that of its front) has of tenants that were moved.
-pub fn discard_local(
-    (from, from_config, from_front_config): (Option<&Path>, Option<&Path>, Option<&Path>),
-    node_config: &Path,
-    tenants: &[TenantId],
-) -> Result<Vec<TenantId>, LocalError> {
-    let (from, node) = (config_of(from_config, from)?, config::load(Some(node_config))?);
-    let from_front = from_front_config
-        .map(|file| config::load(Some(file)))
-        .transpose()?;
-    Ok(server::discard_local(
-        (&from, from_front.as_ref()),
-        &node,
-        tenants,
-    )?)
+/// Destroys what a data directory has of tenants that were moved.
+pub fn discard_local(leaving: &LeavingOptions, tenants: &[TenantId]) -> Result<Vec<TenantId>, LocalError> {
+    let (from, from_front) = leaving.load()?;
+    let from = (&from, from_front.as_ref());
+    Ok(server::discard_local(from, &leaving.node()?, tenants)?)
 }
 
 /// Wraps the keyring by another key-encryption key. Gives where that comes from.

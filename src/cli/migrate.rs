@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::error::CliError;
-use super::local::{self, Migrated, Relocated, RelocationSides, RelocationStep};
+use super::local::{self, LeavingOptions, Migrated, Relocated, RelocationStep};
 use super::output::Output;
 use super::progress;
 use crate::model::id::TenantId;
@@ -32,21 +32,11 @@ pub enum Command {
     DiscardLocal(DiscardArgs),
 }
 
-/// The data directory that tenants leave.
+/// Which tenants leave which data directory.
 #[derive(Debug, clap::Args)]
-struct Directory {
-    /// Data directory of the server that has the tenants; without it the one that its configuration names
-    #[arg(long, value_name = "DIR")]
-    from: Option<PathBuf>,
-    /// Configuration of that server; says where its keys come from
-    #[arg(long, value_name = "FILE")]
-    from_config: Option<PathBuf>,
-    /// Configuration of its front, where that was a server of its own (`thenar front`)
-    #[arg(long, value_name = "FILE")]
-    from_front_config: Option<PathBuf>,
-    /// Configuration of a match node of the cluster
-    #[arg(long, value_name = "FILE")]
-    node_config: PathBuf,
+struct Leaving {
+    #[command(flatten)]
+    options: LeavingOptions,
     /// This tenant alone; may be given several times. Without it all of the data directory
     #[arg(long = "tenant", value_name = "TENANT")]
     tenants: Vec<TenantId>,
@@ -56,7 +46,7 @@ struct Directory {
 #[derive(Debug, clap::Args)]
 pub struct RelocateArgs {
     #[command(flatten)]
-    directory: Directory,
+    leaving: Leaving,
     /// Configuration of a front of the cluster
     #[arg(long, value_name = "FILE")]
     front_config: PathBuf,
@@ -68,7 +58,7 @@ pub struct RelocateArgs {
 #[derive(Debug, clap::Args)]
 pub struct DiscardArgs {
     #[command(flatten)]
-    directory: Directory,
+    leaving: Leaving,
     #[command(flatten)]
     output: Output,
 }
@@ -101,20 +91,7 @@ fn text(migrated: &Migrated) -> String {
 }
 
 fn relocate(args: &RelocateArgs) -> Result<(), CliError> {
-    let Directory {
-        from,
-        from_config,
-        from_front_config,
-        node_config,
-        tenants,
-    } = &args.directory;
-    let sides = RelocationSides {
-        from: from.as_deref(),
-        from_config: from_config.as_deref(),
-        from_front_config: from_front_config.as_deref(),
-        node_config,
-        front_config: &args.front_config,
-    };
+    let Leaving { options, tenants } = &args.leaving;
     let bar = progress::steps();
     let mut watch = |tenant: &TenantId, step: RelocationStep| match step {
         RelocationStep::Checking => bar.set_message(format!("{tenant}: is checked")),
@@ -133,7 +110,7 @@ fn relocate(args: &RelocateArgs) -> Result<(), CliError> {
         lines.push(line(tenant, relocated));
         values.push(value(tenant, relocated));
     };
-    let outcome = local::relocate(&sides, tenants, &mut watch, &mut done);
+    let outcome = local::relocate(options, &args.front_config, tenants, &mut watch, &mut done);
     bar.finish_and_clear();
     if !lines.is_empty() {
         lines.push(String::from(
@@ -195,19 +172,7 @@ fn value(tenant: &TenantId, relocated: &Relocated) -> Value {
 }
 
 fn discard(args: &DiscardArgs) -> Result<(), CliError> {
-    let Directory {
-        from,
-        from_config,
-        from_front_config,
-        node_config,
-        tenants,
-    } = &args.directory;
-    let former = (
-        from.as_deref(),
-        from_config.as_deref(),
-        from_front_config.as_deref(),
-    );
-    let discarded = local::discard_local(former, node_config, tenants)?;
+    let discarded = local::discard_local(&args.leaving.options, &args.leaving.tenants)?;
     let text = match discarded.as_slice() {
         [] => "no tenant of the data directory was moved; nothing was changed".to_owned(),
         discarded => {

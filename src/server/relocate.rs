@@ -41,13 +41,12 @@ pub fn relocate(
     watch: &mut dyn FnMut(&TenantId, RelocationStep),
     done: &mut dyn FnMut(&TenantId, &Relocated),
 ) -> Result<(), ServerError> {
-    let dir = open(sides.from)?;
-    let keyring = keyring(sides.from)?;
-    let front_keyring = sides.from_front.map(self::keyring).transpose()?;
-    let journal = Journal::open(&sides.from.journal_path(), keyring.signer())?;
     in_cluster(sides.node)?;
     in_cluster(sides.front)?;
     in_one_cluster(sides.node, sides.front)?;
+    let dir = open(sides.from)?;
+    let keyring = keyring(sides.from)?;
+    let front_keyring = sides.from_front.map(self::keyring).transpose()?;
     let (database, store) = catalog::shared_store(sides.node)?;
     check_started(&store)?;
     let shared = |name, config: &Config| -> Result<Keyring, ServerError> {
@@ -56,6 +55,7 @@ pub fn relocate(
     };
     let nodes = shared(MATCH_KEYRING, sides.node)?;
     let fronts = shared(FRONT_KEYRING, sides.front)?;
+    let journal = Journal::open(&sides.from.journal_path(), keyring.signer())?;
     let to = Destination {
         database: &database,
         store: &store,
@@ -183,10 +183,7 @@ fn named(dir: &DataDir, tenants: &[TenantId]) -> Result<Vec<TenantId>, StorageEr
 
 /// The data key of a tenant, and the secret that its catalog gets, which its keyring keeps so that what is cut off can be gone on with.
 fn catalog_keys(keyring: &Keyring, id: &TenantId) -> Result<CatalogKeys, ServerError> {
-    let problem = |problem: &str| StorageError::Relocation {
-        tenant: id.clone(),
-        problem: problem.to_owned(),
-    };
+    let problem = |problem: &str| StorageError::relocation(id, problem);
     if keyring.is_dropped(id) {
         return Err(problem("it is being dropped: start its server, and drop it again").into());
     }
@@ -207,10 +204,7 @@ fn catalog_keys(keyring: &Keyring, id: &TenantId) -> Result<CatalogKeys, ServerE
 /// What fronts need of a tenant. Of two tiers each has a keyring, and only that of the front has the rotation by which palms were enrolled.
 fn front_keys(keyring: &Keyring, spec: &TenantSpec) -> Result<Vec<(Purpose, SecretKey)>, ServerError> {
     let (id, transform) = (&spec.id, &spec.transform);
-    let problem = |problem: &str| StorageError::Relocation {
-        tenant: id.clone(),
-        problem: problem.to_owned(),
-    };
+    let problem = |problem: &str| StorageError::relocation(id, problem);
     let mut keys = Vec::new();
     for purpose in [Purpose::Transform, Purpose::Link] {
         let key = keyring.get(id, purpose)?;

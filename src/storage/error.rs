@@ -431,6 +431,14 @@ impl StorageError {
         matches!(self, Self::Poisoned(_) | Self::Uncertain(_))
     }
 
+    /// Why a tenant can't be relocated, or discarded.
+    pub(crate) fn relocation(tenant: &TenantId, problem: impl Into<String>) -> Self {
+        Self::Relocation {
+            tenant: tenant.clone(),
+            problem: problem.into(),
+        }
+    }
+
     /// A file that is not what was written.
     pub(crate) fn damaged(path: &Path, fault: impl Into<String>) -> Self {
         Self::Damaged {

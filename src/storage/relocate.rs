@@ -7,6 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use aws_lc_rs::rand;
+
 use self::note::Note;
 use super::catalog::local::relocate::LocalRows;
 use super::catalog::postgres::relocate::{self as filling, Filling};
@@ -23,7 +25,7 @@ use super::objects::text::{epochs_text, incarnations};
 use super::on_cluster::Incarnation;
 use super::segment::format::file_name;
 use super::store::Store;
-use super::verify::{Verification, verify};
+use super::verify::verify;
 use crate::keys::cells::INCARNATION_LEN;
 use crate::keys::encoding::to_hex;
 use crate::keys::epochs::EpochKeys;
@@ -31,7 +33,6 @@ use crate::keys::receipt::ReceiptSigner;
 use crate::keys::text::TextStore;
 use crate::model::id::TenantId;
 use crate::model::tenant::TenantSpec;
-use aws_lc_rs::rand;
 
 mod note;
 
@@ -145,7 +146,8 @@ impl<'a> Relocation<'a> {
             Resumed::At(note, filling) => (note, filling),
             Resumed::Nowhere => self.begin(&dir, &summary)?,
         };
-        let home = Home::of(self.id, &note.incarnation().expect("it was read, or written"));
+        let incarnation = note.incarnation().expect("it was read, or written");
+        let home = Home::of(self.id, &incarnation);
         self.send(&rows, &filling, watch)?;
         self.send_segments(&rows, &home, watch)?;
         watch(Step::Comparing);
@@ -157,8 +159,9 @@ impl<'a> Relocation<'a> {
         match filling.make(&summary) {
             Ok(()) => self.told(&rows, &summary, false),
             Err(error) => {
-                // What was refused for certain leaves the tenant here.
-                if !error.may_be_done() && !error.is_away() {
+                // What was refused for certain leaves the tenant here; unless somebody else made it, from a copy of the directory, or removed it.
+                let is_refused = !error.may_be_done() && !error.is_away();
+                if is_refused && self.to.database.is_made(&incarnation)? == Some(false) {
                     note.write(&dir)?;
                 }
                 Err(error)
@@ -176,7 +179,7 @@ impl<'a> Relocation<'a> {
             return Err(self.problem("files of erased persons could not be removed"));
         }
         drop(store);
-        let found: Verification = verify(self.from.path(), self.id, &self.keys.data_key, &public_key);
+        let found = verify(self.from.path(), self.id, &self.keys.data_key, &public_key);
         match found.faults.into_iter().next() {
             Some(fault) => Err(fault),
             None if !found.counted => {
@@ -397,10 +400,7 @@ impl<'a> Relocation<'a> {
     }
 
     fn problem(&self, problem: impl Into<String>) -> StorageError {
-        StorageError::Relocation {
-            tenant: self.id.clone(),
-            problem: problem.into(),
-        }
+        StorageError::relocation(self.id, problem)
     }
 }
 
@@ -436,13 +436,11 @@ fn check_store(note: &Note, id: &TenantId, store: &ObjectStore) -> Result<(), St
     if found == note.store {
         return Ok(());
     }
-    Err(StorageError::Relocation {
-        tenant: id.clone(),
-        problem: format!(
-            "its segments and keys went to the object store {}, and {store} is {found}: name the one that the cluster has",
-            note.store
-        ),
-    })
+    let problem = format!(
+        "its segments and keys went to the object store {}, and {store} is {found}: name the one that the cluster has",
+        note.store
+    );
+    Err(StorageError::relocation(id, problem))
 }
 
 /// Whether what a directory has of a tenant is to be discarded: it was relocated, and is there. One that was not is an error.
@@ -451,23 +449,20 @@ pub fn check_discard(
     id: &TenantId,
     (database, store): (&Database, &ObjectStore),
 ) -> Result<(), StorageError> {
-    let dir = from.tenant_path(id);
-    let problem = |problem: String| StorageError::Relocation {
-        tenant: id.clone(),
-        problem,
-    };
-    let note = Note::read(&dir)?.filter(|note| note.is_over);
+    let note = Note::read(&from.tenant_path(id))?.filter(|note| note.is_over);
     let note = note.ok_or_else(|| {
-        problem("there was none: what is here is the tenant itself, and nothing was destroyed".to_owned())
+        let problem = "there was none: what is here is the tenant itself, and nothing was destroyed";
+        StorageError::relocation(id, problem)
     })?;
     let incarnation = note.incarnation().expect("it was read");
-    match database.is_made(&incarnation)? {
-        Some(true) => check_store(&note, id, store),
-        _ => Err(problem(format!(
-            "it is not in the database {}; it may have been dropped there, or its relocation was cut off before its end, and what is here is all there is of it: repeat `thenar migrate local-to-cluster`",
-            database.server()
-        ))),
+    if database.is_made(&incarnation)? == Some(true) {
+        return check_store(&note, id, store);
     }
+    let problem = format!(
+        "it is not in the database {}; it may have been dropped there, or its relocation was cut off before its end, and what is here is all there is of it: repeat `thenar migrate local-to-cluster`",
+        database.server()
+    );
+    Err(StorageError::relocation(id, problem))
 }
 
 #[cfg(test)]

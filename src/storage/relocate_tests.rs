@@ -197,6 +197,32 @@ fn what_is_made_is_never_begun_anew_whatever_the_directory_says() {
 }
 
 #[test]
+fn of_two_copies_of_a_directory_that_are_moved_at_once_neither_serves_it_any_more() {
+    let Some(stopped) = Stopped::new() else { return };
+    let copy = TempDir::new().expect("a directory");
+    let (acme, keys) = (id("acme"), keys());
+    let to = Destination {
+        database: &stopped.database,
+        store: &stopped.yard.store,
+        signer: signer(),
+    };
+    let ended = stopped.run(&mut Done::default(), &mut |step| {
+        if step == Some(Step::HandingOver) {
+            copy_tree(stopped.dir.path(), copy.path());
+            let other = DataDir::open(copy.path()).expect("opened");
+            let relocation = Relocation::new(&other, &acme, &keys, &to);
+            let made = relocation.run((signer(), &stopped.journal), &mut |_| (), &mut || Ok(()));
+            assert!(!made.expect("it was faster").was_before);
+        }
+        false
+    });
+    let late = ended.expect("nobody dies");
+    assert!(matches!(late, Err(StorageError::TenantExists(_))), "{late:?}");
+    assert!(!stopped.is_served_here(), "the cluster has it");
+    assert!(stopped.relocate().expect("it is there").was_before);
+}
+
+#[test]
 fn what_others_are_relocating_under_the_name_stays() {
     let Some(stopped) = Stopped::new() else { return };
     let text = epochs_text(&stopped.yard.store, &id("acme"), &[5; 16]);

@@ -3,7 +3,7 @@
 use thenar::model::id::TenantId;
 use thenar::proto::v1::ErasureState;
 use thenar::server::config::Config;
-use thenar::server::{ServerError, Sides, discard_local, relocate};
+use thenar::server::{ServerError, Sides, backup, discard_local, relocate};
 use tokio::task::block_in_place;
 use tokio::time::timeout;
 use tonic::Code;
@@ -149,12 +149,25 @@ async fn tenants_of_one_server_are_moved_into_a_cluster_with_everybody_and_all_t
             let arrived = moved(&cluster, world, &[]).expect("moved");
             assert_eq!(arrived, [("acme".to_owned(), 40), ("other".to_owned(), 0)]);
             let acme = "acme".parse().expect("valid");
-            assert_eq!(moved(&cluster, world, &[acme]).expect("it is there").len(), 1);
+            assert_eq!(
+                moved(&cluster, world, std::slice::from_ref(&acme))
+                    .expect("it is there")
+                    .len(),
+                1
+            );
+            let refused = backup(&world.config(), &[acme], &mut Vec::new());
+            let refused = refused.expect_err("it would bring back whom the cluster forgets");
+            assert!(refused.to_string().contains("relocated"), "{refused}");
         })
         .await;
     assert_eq!(
         refused(&mut world.operator("acme").await).await,
         Code::Unavailable
+    );
+    let dropped = world.admin().await.drop_tenant("acme").await;
+    assert!(
+        dropped.is_err() && world.tenant_path("acme").exists(),
+        "{dropped:?}"
     );
     let (mut one, mut other) = (
         cluster.operator(0, "acme").await,
