@@ -13,6 +13,7 @@ pub mod postgres;
 pub mod probe;
 pub mod processes;
 pub mod programs;
+pub mod quota;
 pub mod report;
 pub mod run;
 pub mod scale;

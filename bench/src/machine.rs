@@ -70,6 +70,43 @@ impl Machine {
     }
 }
 
+/// Time that all cores together have spent since the machine was started, in ticks.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    all: u64,
+    idle: u64,
+}
+
+impl Times {
+    /// Share of the time since then that was not spent idle.
+    pub fn busy_since(self, then: Self) -> f64 {
+        let (all, idle) = (
+            self.all.saturating_sub(then.all),
+            self.idle.saturating_sub(then.idle),
+        );
+        #[expect(clippy::cast_precision_loss, reason = "ticks of a bench are far below 2^52")]
+        let idle = idle as f64 / all.max(1) as f64;
+        1.0 - idle
+    }
+}
+
+/// Reads them.
+pub fn times() -> Result<Times, crate::Failure> {
+    times_of(&fs::read_to_string("/proc/stat")?).ok_or_else(|| "/proc/stat can't be read".into())
+}
+
+/// The first line: user, nice, system, idle, waiting for a device, and others.
+fn times_of(stat: &str) -> Option<Times> {
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    // What a guest took is in the first two already.
+    let ticks = line.split_whitespace().take(8).map(str::parse);
+    let ticks: Vec<u64> = ticks.collect::<Result<_, _>>().ok()?;
+    Some(Times {
+        all: ticks.iter().sum(),
+        idle: ticks.get(3)? + ticks.get(4)?,
+    })
+}
+
 /// Resident memory of this process in bytes; none where the system doesn't tell.
 pub fn resident_bytes() -> Option<f64> {
     resident_bytes_of(std::process::id())

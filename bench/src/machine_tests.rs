@@ -33,3 +33,11 @@ fn the_flushed_buffer_is_twice_the_cache_at_least() {
     machine.cache_mib = None;
     assert_eq!(machine.flush_bytes(), CACHE_BYTES_UNKNOWN);
 }
+
+#[test]
+fn busy_is_what_was_not_idle_since() {
+    let then = times_of("cpu  10 0 10 70 10 0 0 0 5 5\ncpu0 1 1 1 1 1 1 1 1 1 1\n").expect("a line");
+    let now = times_of("cpu  40 0 30 100 30 0 0 0 9 9\n").expect("a line");
+    assert!((now.busy_since(then) - 0.5).abs() < 1e-9, "{then:?} {now:?}");
+    assert!(times_of("cpu0 1 1 1 1 1\n").is_none());
+}

@@ -11,7 +11,7 @@ use thenar_bench::cluster::grow::grow;
 use thenar_bench::cluster::load::Demand;
 use thenar_bench::cluster::programs::Lacking;
 use thenar_bench::cluster::run::{Plan, run};
-use thenar_bench::cluster::scale::scale;
+use thenar_bench::cluster::scale::{Extent, scale};
 use thenar_bench::{Failure, exit, progress, seed_by_clock};
 
 /// The exit code where a program is not installed that the bench needs.
@@ -80,6 +80,12 @@ struct Options {
     /// No faults: throughput with one node, two and so on up to --nodes, each on a core of its own, and without a cluster; --seconds for each figure.
     #[arg(long, conflicts_with_all = ["alone", "all_faults", "only", "grow"])]
     scale: bool,
+    /// Cores that each node may use with --scale, 0.2 say, by a quota of the system (needs root), in the place of one of the machine's: so fewer cores show how throughput grows.
+    #[arg(long, value_name = "CORES", requires = "scale", value_parser = cores)]
+    node_cores: Option<f64>,
+    /// Rows of an import, and so of a segment, with --scale; sixteen segments are placed together.
+    #[arg(long, value_name = "ROWS", requires = "scale", default_value_t = 65_536, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    import_rows: u64,
     /// Palms of both tenants together with --grow, as many as --flush-rows says in each segment; of one with --scale.
     #[arg(long, default_value_t = 8_192, value_parser = clap::value_parser!(u64).range(2..))]
     palms: u64,
@@ -142,7 +148,13 @@ fn cluster(options: &Options, folder: &Path) -> Result<(), Failure> {
     }
     if options.scale {
         let at = (folder, server.as_path());
-        let scaled = scale(at, &plan.size, options.palms, plan.length, plan.seed);
+        let extent = Extent {
+            palms: options.palms,
+            import_rows: options.import_rows,
+            length: plan.length,
+            seed: plan.seed,
+        };
+        let scaled = scale(at, &plan.size, extent);
         let report = runtime.block_on(scaled)?;
         return tell(options, &report.table(), &report, report.fault());
     }
@@ -175,6 +187,7 @@ fn plan(options: &Options) -> Plan {
             is_alone: options.alone,
             is_wired: !options.grow && !options.scale,
             is_pinned: false,
+            node_cores: options.node_cores,
             log: options.log.clone(),
         },
         demand: Demand {
@@ -188,6 +201,13 @@ fn plan(options: &Options) -> Plan {
         all_faults: options.all_faults,
         only: options.only.clone(),
         seed: options.seed.unwrap_or_else(seed_by_clock),
+    }
+}
+
+fn cores(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(cores) if (0.1..=64.0).contains(&cores) => Ok(cores),
+        _ => Err("a number from 0.1 to 64".to_owned()),
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::postgres::Postgres;
 use super::processes::{Kind, Place, Tier, free_address};
 use super::programs;
+use super::quota::Quota;
 use super::settings::Common;
 use super::store::Store;
 use super::wires::Wires;
@@ -38,6 +39,8 @@ pub struct Size {
     pub is_wired: bool,
     /// Each node has a core of its own, by its number, as far as there are cores.
     pub is_pinned: bool,
+    /// Cores that each node may use, by a quota of the system.
+    pub node_cores: Option<f64>,
     /// Filter of the logs.
     pub log: String,
 }
@@ -46,6 +49,7 @@ pub struct Size {
 pub struct Deployment {
     fronts: Vec<Mutex<Tier>>,
     nodes: Vec<Mutex<Tier>>,
+    quotas: Vec<Quota>,
     addresses: Vec<String>,
     node_metrics: Vec<String>,
     front_metrics: Vec<String>,
@@ -86,6 +90,7 @@ impl Deployment {
         let mut deployment = Self {
             fronts: Vec::new(),
             nodes: Vec::new(),
+            quotas: Vec::new(),
             addresses: Vec::new(),
             node_metrics: Vec::new(),
             front_metrics: Vec::new(),
@@ -145,8 +150,17 @@ impl Deployment {
         } else {
             Kind::Node
         };
-        let cores = self.size.is_pinned.then(|| (number % cores).to_string());
-        let (node, wires) = self.make(kind, &node_name(number), cores).await?;
+        let name = node_name(number);
+        let mut within = Vec::new();
+        if self.size.is_pinned {
+            within.extend(["taskset", "-c", &(number % cores).to_string()].map(str::to_owned));
+        }
+        if let Some(cores) = self.size.node_cores {
+            let quota = Quota::make(&name, cores)?;
+            within.extend(quota.within());
+            self.quotas.push(quota);
+        }
+        let (node, wires) = self.make(kind, &name, within).await?;
         self.node_metrics.push(node.metrics.clone());
         self.nodes.push(Mutex::new(node));
         self.node_wires.extend(wires);
@@ -160,7 +174,7 @@ impl Deployment {
             Kind::Front
         };
         let name = format!("front-{}", self.fronts.len() + 1);
-        let (front, wires) = self.make(kind, &name, None).await?;
+        let (front, wires) = self.make(kind, &name, Vec::new()).await?;
         self.addresses.push(front.address.clone());
         self.front_metrics.push(front.metrics.clone());
         self.fronts.push(Mutex::new(front));
@@ -172,12 +186,12 @@ impl Deployment {
         &self,
         kind: Kind,
         name: &str,
-        cores: Option<String>,
+        within: Vec<String>,
     ) -> Result<(Tier, Option<Wires>), Failure> {
         let mut place = Place {
             address: free_address()?,
             advertised: None,
-            cores,
+            within,
             clock_library: self.clock_library.clone(),
         };
         let mut common = self.common.clone();

@@ -52,8 +52,8 @@ pub struct Place {
     pub address: String,
     /// Where fronts reach it, if that is elsewhere.
     pub advertised: Option<String>,
-    /// Its cores, by their numbers; any unless given.
-    pub cores: Option<String>,
+    /// A command that runs the one that follows it in its own place: on what cores, say.
+    pub within: Vec<String>,
     /// libfaketime, where its clock may be set.
     pub clock_library: Option<PathBuf>,
 }
@@ -260,9 +260,7 @@ impl Tier {
 /// What a process is started within: its end, its cores, its environment, its clock.
 fn set_up(site: &mut Site, place: &Place, clock: &Path) -> std::io::Result<()> {
     let mut within: Vec<String> = WITH_US.map(str::to_owned).to_vec();
-    if let Some(cores) = &place.cores {
-        within.extend(["taskset", "-c", cores.as_str()].map(str::to_owned));
-    }
+    within.extend(place.within.iter().cloned());
     site.run_within(within);
     for (variable, value) in CREDENTIALS {
         site.set(variable, value);

@@ -1,4 +1,4 @@
-//! How many identifications a second a cluster gives with one node, two and more, each on a core of its own, beside one match node without a cluster. Hits nobody.
+//! How many identifications a second a cluster gives with one node, two and more, each on a core of its own or with a share of one, beside one match node without a cluster. Hits nobody.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,12 +13,10 @@ use super::deployment::{Deployment, Size};
 use super::gallery::{Gallery, words};
 use super::run::galleries;
 use super::verdict::subject_id;
-use crate::machine::Machine;
+use crate::machine::{self, Machine};
 use crate::timing::Samples;
 use crate::{Failure, progress};
 
-/// Rows of one import: a segment that is full.
-const IMPORT_ROWS: u64 = 65_536;
 /// Callers at once where as much as possible is asked.
 const CALLERS: u64 = 32;
 /// Questions before anything is measured.
@@ -27,6 +25,23 @@ const WARM: u64 = 200;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Most of the time of an answer that merging and routing may take.
 const OVERHEAD_MAX: f64 = 0.1;
+/// Least part of what so many nodes should give that they have to, where the machine has cores left for it.
+const SCALING_MIN: f64 = 0.8;
+/// Of the machine's cores, from where on more nodes can't show more.
+const BUSY: f64 = 0.9;
+
+/// What is put in and asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    /// Palms.
+    pub palms: u64,
+    /// Rows of one import: a segment.
+    pub import_rows: u64,
+    /// How long each figure is measured.
+    pub length: Duration,
+    /// Of palms.
+    pub seed: u64,
+}
 
 /// What was measured with so many nodes.
 #[derive(Debug, Clone, Serialize)]
@@ -39,6 +54,8 @@ pub struct Stage {
     pub per_second: f64,
     /// Processor time of nodes and fronts meanwhile, in cores.
     pub cores_used: f64,
+    /// Share of the machine's cores that were busy meanwhile, with whatever.
+    pub machine_busy: f64,
     /// Questions that were not answered, or not by the palm's own subject.
     pub wrong: u64,
 }
@@ -54,25 +71,32 @@ pub struct Report {
     pub stages: Vec<Stage>,
     /// Share of the answer of a cluster of one node that it takes longer than one match node without a cluster, one caller at a time.
     pub overhead: f64,
-    /// Whether more nodes could not show more: there are fewer cores than nodes and a front need.
+    /// Cores that each node may use; one of the machine's, as far as there are any, unless told.
+    pub node_cores: Option<f64>,
+    /// Answers a second of most nodes, over as many times those of one.
+    pub scaling: f64,
+    /// Whether more could not be shown: with most nodes the machine's cores were used up.
     pub is_short_of_cores: bool,
     /// On what.
     pub machine: Machine,
 }
 
 impl Report {
-    fn new(palms: u64, stages: Vec<Stage>) -> Result<Self, Failure> {
+    fn new(palms: u64, node_cores: Option<f64>, stages: Vec<Stage>) -> Result<Self, Failure> {
         let of = |nodes| stages.iter().find(|stage| stage.nodes == nodes);
         let (alone, one) = (of(0).ok_or("nothing alone")?, of(1).ok_or("no cluster of one")?);
-        let machine = Machine::this();
-        let most = stages.iter().map(|stage| stage.nodes).max().unwrap_or_default();
+        let most = stages.iter().max_by_key(|stage| stage.nodes).unwrap_or(one);
+        #[expect(clippy::cast_precision_loss, reason = "nodes are few")]
+        let fair = one.per_second * most.nodes as f64;
         Ok(Self {
             palms,
             callers: CALLERS,
             overhead: overhead(alone.one_caller_p50_ms, one.one_caller_p50_ms),
-            is_short_of_cores: machine.cores <= most,
+            node_cores,
+            scaling: most.per_second / fair,
+            is_short_of_cores: most.machine_busy >= BUSY,
             stages,
-            machine,
+            machine: Machine::this(),
         })
     }
 
@@ -82,7 +106,15 @@ impl Report {
         if wrong > 0 {
             return Some(format!("{wrong} questions had no answer or a wrong one"));
         }
-        (self.overhead > OVERHEAD_MAX).then(|| {
+        if self.scaling < SCALING_MIN && !self.is_short_of_cores {
+            return Some(format!(
+                "most nodes give {:.0} % of as many times what one gives, less than {:.0} %, and the machine has cores left",
+                self.scaling * 100.0,
+                SCALING_MIN * 100.0
+            ));
+        }
+        // Who has a share of a core waits for the next period in the midst of an answer.
+        (self.overhead > OVERHEAD_MAX && self.node_cores.is_none()).then(|| {
             format!(
                 "merging and routing take {:.1} % of an answer, more than {:.0} %",
                 self.overhead * 100.0,
@@ -100,34 +132,37 @@ impl Report {
                 nodes => format!("{nodes} nodes"),
             };
             format!(
-                "{name:<12} {:8.2} ms one caller, {:8.1} a second of {CALLERS}, {:.2} cores, {} wrong\n",
-                stage.one_caller_p50_ms, stage.per_second, stage.cores_used, stage.wrong
+                "{name:<12} {:8.2} ms one caller, {:8.1} a second of {CALLERS}, {:.2} cores, the machine {:3.0} % busy, {} wrong\n",
+                stage.one_caller_p50_ms,
+                stage.per_second,
+                stage.cores_used,
+                stage.machine_busy * 100.0,
+                stage.wrong
             )
         };
         let lines: String = self.stages.iter().map(line).collect();
         let short = if self.is_short_of_cores {
-            "; there are too few cores for nodes and front to have one each"
+            "; the machine's cores were used up"
         } else {
             ""
         };
+        let share = self
+            .node_cores
+            .map_or_else(String::new, |cores| format!(", {cores} a node"));
         format!(
-            "{} palms; {}, {} cores{short}\n{lines}overhead     {:.1} % of an answer of one node (one caller, against no cluster)\n",
+            "{} palms; {}, {} cores{share}\n{lines}overhead     {:.1} % of an answer of one node (one caller, against no cluster)\n\
+             scaling      {:.0} % of as many times what one node gives{short}\n",
             self.palms,
             self.machine.cpu,
             self.machine.cores,
-            self.overhead * 100.0
+            self.overhead * 100.0,
+            self.scaling * 100.0
         )
     }
 }
 
 /// Measures clusters of one node to as many as `size` says, and no cluster first. Not to be spawned: processes end with the thread that starts them.
-pub async fn scale(
-    (folder, thenar): (&Path, &Path),
-    size: &Size,
-    palms: u64,
-    length: Duration,
-    seed: u64,
-) -> Result<Report, Failure> {
+pub async fn scale((folder, thenar): (&Path, &Path), size: &Size, extent: Extent) -> Result<Report, Failure> {
     let mut stages = Vec::new();
     for nodes in 0..=size.nodes {
         let folder = folder.join(format!("nodes-{nodes}"));
@@ -136,29 +171,29 @@ pub async fn scale(
             nodes: nodes.max(1),
             fronts: 1,
             is_alone: nodes == 0,
-            is_pinned: true,
+            is_pinned: size.node_cores.is_none(),
             ..size.clone()
         };
         let deployment = Deployment::start(&folder, thenar, size).await?;
-        let stage = stage(&deployment, nodes, palms, length, seed).await;
+        let stage = stage(&deployment, nodes, extent).await;
         deployment.keep_logs()?;
         stages.push(stage?);
     }
-    Report::new(palms, stages)
+    Report::new(extent.palms, size.node_cores, stages)
 }
 
-async fn stage(
-    deployment: &Deployment,
-    nodes: usize,
-    palms: u64,
-    length: Duration,
-    seed: u64,
-) -> Result<Stage, Failure> {
+async fn stage(deployment: &Deployment, nodes: usize, extent: Extent) -> Result<Stage, Failure> {
+    let Extent {
+        palms,
+        import_rows,
+        length,
+        seed,
+    } = extent;
     let galleries = galleries(deployment, seed).await?;
     let gallery = galleries.first().ok_or("there is a tenant")?;
     progress(format!("{palms} palms into a cluster of {nodes} nodes"));
-    for from in (0..palms).step_by(usize::try_from(IMPORT_ROWS)?) {
-        let numbers = from..palms.min(from + IMPORT_ROWS);
+    for from in (0..palms).step_by(usize::try_from(import_rows)?) {
+        let numbers = from..palms.min(from + import_rows);
         let imported = gallery.import(numbers).await;
         imported.map_err(|status| format!("palms can't be imported: {}", words(&status)))?;
     }
@@ -166,16 +201,18 @@ async fn stage(
     let ask = |callers, end| measure(gallery, palms, callers, &asked, end);
     let wrong_warm = ask(1, End::Questions(WARM)).await.1;
     let (times, wrong_one) = ask(1, End::After(length)).await;
-    let (cpu, begun) = (deployment.cpu().await?, Instant::now());
+    let (cpu, times_before, begun) = (deployment.cpu().await?, machine::times()?, Instant::now());
     let (many, wrong_many) = ask(CALLERS, End::After(length)).await;
     let took = begun.elapsed().as_secs_f64();
     let cores_used = (deployment.cpu().await? - cpu) / took;
+    let machine_busy = machine::times()?.busy_since(times_before);
     #[expect(clippy::cast_precision_loss, reason = "answers of a bench are far below 2^52")]
     Ok(Stage {
         nodes,
         one_caller_p50_ms: times.quantile(0.5).ok_or("no answer")?,
         per_second: many.len() as f64 / took,
         cores_used,
+        machine_busy,
         wrong: wrong_warm + wrong_one + wrong_many,
     })
 }
