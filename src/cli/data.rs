@@ -1,4 +1,4 @@
-//! `thenar data`: looks after a data directory, on the machine that has it.
+//! `thenar data`: looks after a data directory, on the machine that has it, and after what a cluster has in the place of one.
 
 use serde_json::{Value, json};
 
@@ -9,6 +9,7 @@ use super::local::{self, DataOptions, DataVerified, Verified, VerifiedJournal};
 use super::output::{Output, table};
 
 mod backup;
+mod journal;
 mod restore;
 
 /// Said where backups have no key of their own.
@@ -19,10 +20,12 @@ const NO_BACKUP_KEY: &str = "no `backup_kek` is configured: backups are sealed w
 pub enum Command {
     /// Check every page, block and row on disk against its authentication and the catalog; changes nothing, and a server may run meanwhile
     Verify(Args),
-    /// Write all of it, or some tenants, to a sealed backup; a server may run meanwhile
+    /// Write all of it, or of a cluster, or some tenants, to a sealed backup; servers may run meanwhile
     Backup(backup::Args),
     /// Make a data directory out of a backup, without those who were erased after it
     Restore(restore::Args),
+    /// Write the erasure journal of a data directory, or of a cluster, to a new file, for restores
+    Journal(journal::Args),
 }
 
 /// Options of `data verify`.
@@ -43,6 +46,7 @@ pub fn run(command: &Command) -> Result<(), CliError> {
         Command::Verify(args) => verify(args),
         Command::Backup(args) => backup::run(args),
         Command::Restore(args) => restore::run(args),
+        Command::Journal(args) => journal::run(args),
     }
 }
 

@@ -19,8 +19,8 @@ use crate::server::config::Config;
 use crate::server::pki::{CRL_FILE, IssuedCert, NodeKind, Pki, PkiError, Serial, SignedList};
 use crate::server::{self, Mode, Server, ServerError};
 pub use crate::server::{
-    Audited, BackedUp, CheckedReceipt, Journal, Migrated, Relocated, RelocationStep, Restored, Verdict,
-    Verified, VerifiedJournal,
+    Audited, BackedUp, CheckedReceipt, Counts, Journal, Migrated, Relocated, RelocationStep, Restored, Side,
+    Verdict, Verified, VerifiedJournal,
 };
 use crate::telemetry;
 
@@ -310,9 +310,19 @@ pub fn rotate_kek(
     Ok(server::rotate_kek(&of.load()?, to, former_key_is_kept)?)
 }
 
-/// Backs up some tenants of a data directory, or all of them.
-pub fn backup(of: &DataOptions, tenants: &[TenantId], to: &mut dyn Write) -> Result<BackedUp, LocalError> {
-    Ok(server::backup(&of.load()?, tenants, to)?)
+/// Backs up some tenants of a data directory or of a cluster, or all of them.
+pub fn backup(
+    of: &DataOptions,
+    side: Side,
+    tenants: &[TenantId],
+    to: &mut dyn Write,
+) -> Result<BackedUp, LocalError> {
+    Ok(server::backup(&of.load()?, side, tenants, to)?)
+}
+
+/// Writes the erasure journal to a new file.
+pub fn export_journal(of: &DataOptions, to: &Path) -> Result<Counts, LocalError> {
+    Ok(server::export_journal(&of.load()?, to)?)
 }
 
 /// Makes a data directory out of a backup.

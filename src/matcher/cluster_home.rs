@@ -1,6 +1,6 @@
 //! Who has the tenants of a cluster: a keyring that its nodes share, and what database and object store have of each. Any node makes and drops them; loads nothing, and searches nothing.
 //!
-//! *Making*: keys, keys of epochs, a row that nobody lists; then it is looked whether the keys are there still, and only then is it listed. *Dropping*: a mark beside the keys, rows, segments, keys of epochs, keys. Each step may be done again, and by
+//! *Making*: keys, keys of epochs, a row that nobody lists; then it is looked whether the keys are there still, and only then is it listed. *Dropping*: a mark beside the keys, an entry of the erasure journal, rows, segments, keys of epochs, keys. Each step may be done again, and by
 //! another node. A drop that comes while a tenant is made either finds its row, or is found by its maker, who then takes the row back.
 
 use std::collections::{BTreeMap, HashMap};
@@ -157,7 +157,10 @@ impl ClusterHome {
             if found.is_empty() || self.keyring.get(id, Purpose::Dropped)?.as_ref() != Some(mark) {
                 break;
             }
+            let secret = self.keyring.get(id, Purpose::Catalog)?;
             for incarnation in &found {
+                let by = (secret.as_ref(), &self.keyring.signer());
+                self.engines.record_drop(id, incarnation, by)?;
                 self.engines.remove(id, incarnation)?;
             }
         }

@@ -25,6 +25,7 @@ pub(super) fn is_damage(error: &StorageError) -> bool {
             | StorageError::CatalogKey { .. }
             | StorageError::Incarnation { .. }
             | StorageError::Overtaken(_)
+            | StorageError::Outdated { .. }
             | StorageError::Object(ObjectError::Missing { .. } | ObjectError::Damaged { .. })
     )
 }

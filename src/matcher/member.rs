@@ -1,7 +1,7 @@
 //! A match node of a cluster: what it answers for parts of galleries, and what a front asks one node for, which it writes into the catalog that all nodes share and reads from there. Keeps no
 //! truth of its own, and answers for no gallery as a whole.
 //!
-//! *Not built*: the erasure journal (a catalog that is set back brings the erased back), and rotations of keys, which are refused.
+//! *Not built*: rotations of keys, which are refused.
 
 mod import;
 mod one;
@@ -166,6 +166,21 @@ impl MemberNode {
         let seat = self.seat(tenant, opened)?;
         let (done, opened) = seat.write(write).await?;
         Ok((seat, done, opened))
+    }
+
+    /// Records an erasure in the cluster's journal.
+    async fn record(&self, opened: Arc<Opened>, erasure: u64) -> Result<(), NodeError> {
+        let cluster = self.shared.of.cluster.clone();
+        blocking(move || {
+            let home = &opened.keys.home;
+            let journal = cluster.segments().journal();
+            let recorded = journal.record(home, &opened.catalog, &[erasure]);
+            recorded.map_err(|error| NodeError::TenantUnavailable {
+                tenant: home.tenant.clone(),
+                reason: format!("the person is erased, and the erasure journal can't be written; repeat the request: {error}"),
+            })
+        })
+        .await
     }
 
     /// Reads of a tenant's catalog.
@@ -385,11 +400,16 @@ impl Node for MemberNode {
         });
         let (write, opened) = ahead.await?;
         let (seat, done, opened) = self.write(&tenant, &opened, Write::Erase(write)).await?;
-        let Committed::Erased { sequence, .. } = done else {
+        let Committed::Erased {
+            sequence, erasure, ..
+        } = done
+        else {
             return convert::erased_now(done);
         };
-        seat.wait(opened, Waiting::Erasure { sequence }, ERASURE_WAIT_MAX)
-            .await?;
+        let recorded = self.record(Arc::clone(&opened), erasure);
+        let let_go = seat.wait(opened, Waiting::Erasure { sequence }, ERASURE_WAIT_MAX);
+        let (recorded, let_go) = tokio::join!(recorded, let_go);
+        let_go.and(recorded)?;
         convert::erased_now(done)
     }
 

@@ -1,4 +1,6 @@
-//! `thenar data backup`: all that a data directory holds as one sealed stream, beside a running server or without one. Changes nothing.
+//! `thenar data backup`: all that a data directory holds, or what a cluster has of its tenants, as one sealed stream, beside running servers or without them. Changes nothing.
+//!
+//! Both are restored into a data directory; from there a tenant goes to a cluster as any other does (`relocate`). Match nodes and fronts have each a keyring, and so each a backup.
 //!
 //! The keyring in it is wrapped by the key that the stream is sealed with, so that the loss of the key-encryption key loses no backup that was sealed with
 //! another one. The key file itself is never in it.
@@ -7,13 +9,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::ServerError;
-use super::config::Config;
-use super::verify;
+use super::config::{Config, LimitError};
+use super::{ServerError, catalog, verify};
 use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose};
 use crate::keys::stream::SealedWriter;
@@ -21,8 +23,12 @@ use crate::model::id::TenantId;
 use crate::model::timestamp::Timestamp;
 use crate::storage::archive::{ArchiveWriter, EntryName, is_plain, write_failed};
 use crate::storage::backup::{Snapshot, backup as backup_tenant};
+use crate::storage::cluster::backup::Engines;
 use crate::storage::data_dir;
+use crate::storage::database::{CatalogKeys, Database};
 use crate::storage::error::StorageError;
+use crate::storage::objects::ObjectStore;
+use crate::storage::objects::text::{FRONT_KEYRING, MATCH_KEYRING, ObjectText};
 
 /// Largest keyring, certificate and manifest: far more than ten thousand tenants take.
 pub(super) const SMALL_LEN_MAX: u64 = 256 << 20;
@@ -105,17 +111,142 @@ pub struct BackedUp {
     pub left_out: Vec<PathBuf>,
 }
 
-/// Backs up some tenants, or all of them when none is named. One that is damaged is an error that names file and place; the others can be named then.
-pub fn backup(config: &Config, tenants: &[TenantId], to: &mut dyn Write) -> Result<BackedUp, ServerError> {
+/// Whose keys a backup of a cluster has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The match nodes': with all tenants.
+    Nodes,
+    /// The fronts': nothing else.
+    Fronts,
+}
+
+/// Where tenants and keys are.
+enum Source<'a> {
+    Directory(&'a Config),
+    Cluster(Shared<'a>),
+}
+
+/// The engines of a cluster.
+struct Shared<'a> {
+    config: &'a Config,
+    side: Side,
+    database: Database,
+    store: ObjectStore,
+}
+
+impl Source<'_> {
+    /// Tenants that are backed up unless some are named. To be asked before the keyring is read: a key is made before its tenant.
+    fn tenants(&self) -> Result<Vec<TenantId>, ServerError> {
+        match self {
+            Self::Directory(config) => Ok(data_dir::tenants(&config.data)?),
+            Self::Cluster(shared) if shared.side == Side::Fronts => Ok(Vec::new()),
+            Self::Cluster(shared) => {
+                let tenants = shared.database.tenants()?.into_iter();
+                Ok(tenants
+                    .filter(|(_, commits)| *commits > 0)
+                    .map(|(id, _)| id)
+                    .collect())
+            }
+        }
+    }
+
+    fn keyring(&self) -> Result<Keyring, ServerError> {
+        let key = self.config().kek_source().load()?;
+        let keyring = match self {
+            Self::Directory(config) => Keyring::read(&config.data.join("keyring"), &key),
+            Self::Cluster(shared) => {
+                let name = match shared.side {
+                    Side::Nodes => MATCH_KEYRING,
+                    Side::Fronts => FRONT_KEYRING,
+                };
+                Keyring::open_in(Arc::new(ObjectText::new(&shared.store, name)), &key)
+            }
+        };
+        Ok(keyring?)
+    }
+
+    fn config(&self) -> &Config {
+        match self {
+            Self::Directory(config) => config,
+            Self::Cluster(shared) => shared.config,
+        }
+    }
+
+    /// Writes a tenant. One that was dropped meanwhile is left out.
+    fn copy(
+        &self,
+        tenant: &TenantId,
+        keyring: &Keyring,
+        archive: &mut ArchiveWriter<'_>,
+    ) -> Result<Option<Snapshot>, ServerError> {
+        let missing = || BackupError::KeyMissing(tenant.clone());
+        match self {
+            Self::Directory(config) => {
+                let data_key = keyring.get(tenant, Purpose::Data)?.ok_or_else(missing)?;
+                let snapshot = backup_tenant(&config.data, tenant, &data_key, archive);
+                if snapshot.is_err() {
+                    let now = self.keyring()?;
+                    // The keyring that is in the backup already has no key for files that are sealed anew.
+                    if verify::data_key(&config.data, &now, tenant)?.is_some_and(|now| now != data_key) {
+                        return Err(BackupError::Rotated(tenant.clone()).into());
+                    }
+                }
+                Ok(snapshot?)
+            }
+            Self::Cluster(_) if keyring.is_dropped(tenant) => Ok(None),
+            Self::Cluster(shared) => {
+                let engines = Engines {
+                    database: &shared.database,
+                    store: &shared.store,
+                    signer: keyring.signer(),
+                    scratch: &shared.config.data,
+                };
+                let [data_key, secret] = [Purpose::Data, Purpose::Catalog].map(|of| keyring.get(tenant, of));
+                let keys = match (data_key?, secret?) {
+                    (Some(data_key), Some(secret)) => CatalogKeys { secret, data_key },
+                    // It may have been dropped between the two looks.
+                    _ if shared.database.row(tenant)?.is_none() => return Ok(None),
+                    _ => return Err(missing().into()),
+                };
+                Ok(engines.backup(tenant, &keys, archive)?)
+            }
+        }
+    }
+}
+
+/// Backs up some tenants, or all of them when none is named. One that is damaged is an error that names file and place; the others can be named then. Whose keys are meant matters in a cluster alone.
+pub fn backup(
+    config: &Config,
+    side: Side,
+    tenants: &[TenantId],
+    to: &mut dyn Write,
+) -> Result<BackedUp, ServerError> {
     let made_at = Timestamp::now();
-    // Listed before the keyring is read: a key is made before its tenant.
-    let all = data_dir::tenants(&config.data)?;
+    let source = if config.cluster.enabled {
+        let (database, store) = catalog::shared_store(config)?;
+        Source::Cluster(Shared {
+            config,
+            side,
+            database,
+            store,
+        })
+    } else if side == Side::Fronts {
+        let problem =
+            "is not set: the keys of a front by itself are in its data directory, and its backup has them";
+        return Err(LimitError {
+            setting: "cluster.enabled",
+            problem: problem.to_owned(),
+        }
+        .into());
+    } else {
+        Source::Directory(config)
+    };
+    let all = source.tenants()?;
     let chosen: BTreeSet<&TenantId> = if tenants.is_empty() { &all } else { tenants }.iter().collect();
     if let Some(unknown) = chosen.iter().find(|tenant| !all.contains(tenant)) {
         return Err(StorageError::TenantUnknown((*unknown).clone()).into());
     }
-    let key = config.kek_source().load()?;
-    let keyring = Keyring::read(&config.data.join("keyring"), &key)?;
+    let keyring = source.keyring()?;
     let backup_key = config.backup_kek_source().load()?;
     let mut sealed = SealedWriter::new(to, &backup_key).map_err(write_failed)?;
     let mut archive = ArchiveWriter::new(&mut sealed);
@@ -129,19 +260,9 @@ pub fn backup(config: &Config, tenants: &[TenantId], to: &mut dyn Write) -> Resu
         tenants: Vec::new(),
     };
     for tenant in chosen {
-        let data_key = keyring
-            .get(tenant, Purpose::Data)?
-            .ok_or_else(|| BackupError::KeyMissing(tenant.clone()))?;
-        // One that was dropped meanwhile is left out.
-        let snapshot = backup_tenant(&config.data, tenant, &data_key, &mut archive);
-        if snapshot.is_err() {
-            let now = Keyring::read(&config.data.join("keyring"), &key)?;
-            // The keyring that is in the backup already has no key for files that are sealed anew.
-            if verify::data_key(&config.data, &now, tenant)?.is_some_and(|now| now != data_key) {
-                return Err(BackupError::Rotated(tenant.clone()).into());
-            }
-        }
-        manifest.tenants.extend(snapshot?);
+        manifest
+            .tenants
+            .extend(source.copy(tenant, &keyring, &mut archive)?);
     }
     let text = serde_json::to_vec(&manifest).expect("a manifest has no maps");
     archive.put(&EntryName::Manifest, &text)?;

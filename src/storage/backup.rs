@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -32,8 +32,8 @@ use crate::model::tenant::TenantSpec;
 use crate::model::timestamp::Timestamp;
 
 /// How often a catalog is copied anew because a purge replaced segments meanwhile. Each time the segments that are left are fewer.
-const TRIES: usize = 10;
-/// Begins the name of the copy of a catalog in the data directory, which is unlinked as soon as it is open.
+pub(super) const TRIES: usize = 10;
+/// Begins the name of a file in the data directory that is unlinked as soon as it is open.
 const COPY_PREFIX: &str = ".backup-";
 /// Bytes copied at a time.
 const COPY_LEN: usize = 256 << 10;
@@ -168,15 +168,19 @@ impl Segments<'_> {
 }
 
 /// A copy of a catalog as it was at one moment, in a file without a name.
-struct CatalogCopy {
+pub(super) struct CatalogCopy {
     file: File,
-    state: State,
-    segments: Vec<SegmentEntry>,
+    pub(super) state: State,
+    pub(super) segments: Vec<SegmentEntry>,
 }
 
 impl CatalogCopy {
-    fn take(data: &Path, conn: &rusqlite::Connection, seal: &Arc<PageSeal>) -> Result<Self, StorageError> {
-        let path = data.join(format!("{COPY_PREFIX}{}", Ulid::generate()));
+    pub(super) fn take(
+        data: &Path,
+        conn: &rusqlite::Connection,
+        seal: &Arc<PageSeal>,
+    ) -> Result<Self, StorageError> {
+        let path = unnamed(data);
         let file = durable::create_file(&path)?;
         let target = CopyTarget::open(&path, seal);
         fs::remove_file(&path).map_err(|e| StorageError::io("remove", &path, e))?;
@@ -192,7 +196,11 @@ impl CatalogCopy {
         })
     }
 
-    fn write(&self, tenant: &TenantId, archive: &mut ArchiveWriter<'_>) -> Result<(), StorageError> {
+    pub(super) fn write(
+        &self,
+        tenant: &TenantId,
+        archive: &mut ArchiveWriter<'_>,
+    ) -> Result<(), StorageError> {
         let failed = |e| StorageError::io("read", Path::new("the copy of the catalog"), e);
         let len = self.file.metadata().map_err(failed)?.len();
         archive.begin(&EntryName::Catalog(tenant.clone()), len)?;
@@ -207,6 +215,11 @@ impl CatalogCopy {
         }
         Ok(())
     }
+}
+
+/// A name in the data directory for a file that loses it as soon as it is open.
+pub(super) fn unnamed(data: &Path) -> PathBuf {
+    data.join(format!("{COPY_PREFIX}{}", Ulid::generate()))
 }
 
 #[cfg(test)]

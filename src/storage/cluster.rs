@@ -1,8 +1,10 @@
 //! A database as many nodes and fronts share it: who the nodes are, the heads of galleries, and the catalog of a tenant that any of them writes. Keeps what the rules in
 //! [`crate::cluster`] decide, and decides nothing itself.
 
+pub mod backup;
 pub mod copies;
 pub mod import;
+pub mod journal;
 pub mod segments;
 
 pub use super::catalog::postgres::feed::FEED_MAX;

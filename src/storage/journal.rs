@@ -29,6 +29,25 @@ pub const JOURNAL_FILE: &str = "erasures.journal";
 const KEPT: &str = ".kept-";
 /// Entries appended at once.
 const APPEND_MAX: usize = 1_024;
+
+/// What a copy of a journal has.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Erasures.
+    pub erasures: u64,
+    /// Tenants that were dropped.
+    pub drops: u64,
+}
+
+impl Counts {
+    fn count(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Erasure(_) => self.erasures += 1,
+            Entry::Drop(_) => self.drops += 1,
+        }
+    }
+}
+
 /// The journal of a data directory that this process holds.
 pub struct Journal {
     path: PathBuf,
@@ -231,15 +250,50 @@ pub fn copy_kept(from: &Path, to: &Path) -> Result<(), StorageError> {
 }
 
 /// Writes the signed entries of one journal, read as [`entry::read`] does, to a new file; durable when it returns. A file that is there already is refused.
-pub fn copy(from: &Path, to: &Path, signer: &ReceiptSigner, any_damage: bool) -> Result<(), StorageError> {
-    let failed = |e| StorageError::io("write", to, e);
-    let mut copy = BufWriter::new(durable::create_file(to)?);
+pub fn copy(
+    from: &Path,
+    to: &Path,
+    signer: &ReceiptSigner,
+    any_damage: bool,
+) -> Result<Counts, StorageError> {
+    let mut copy = NewJournal::create(to)?;
     entry::read(from, signer, any_damage, |entry, _| {
-        copy.write_all(entry.line(signer).as_bytes()).map_err(failed)
+        copy.push(&entry, entry.line(signer).as_bytes())
     })?;
-    let copy = copy.into_inner().map_err(|e| failed(e.into_error()))?;
-    copy.sync_all().map_err(failed)?;
-    durable::sync_parent(to)
+    copy.finish()
+}
+
+/// A journal that is written whole, into a new file.
+pub(super) struct NewJournal<'a> {
+    path: &'a Path,
+    file: BufWriter<File>,
+    counts: Counts,
+}
+
+impl<'a> NewJournal<'a> {
+    /// A file that is there already is refused.
+    pub(super) fn create(path: &'a Path) -> Result<Self, StorageError> {
+        Ok(Self {
+            path,
+            file: BufWriter::new(durable::create_file(path)?),
+            counts: Counts::default(),
+        })
+    }
+
+    pub(super) fn push(&mut self, entry: &Entry, line: &[u8]) -> Result<(), StorageError> {
+        self.counts.count(entry);
+        let written = self.file.write_all(line);
+        written.map_err(|e| StorageError::io("write", self.path, e))
+    }
+
+    /// Durable when it returns.
+    pub(super) fn finish(self) -> Result<Counts, StorageError> {
+        let failed = |e| StorageError::io("write", self.path, e);
+        let file = self.file.into_inner().map_err(|e| failed(e.into_error()))?;
+        file.sync_all().map_err(failed)?;
+        durable::sync_parent(self.path)?;
+        Ok(self.counts)
+    }
 }
 
 impl Store {

@@ -32,6 +32,7 @@ pub mod config;
 pub mod error;
 mod kept;
 pub mod key;
+pub(in crate::storage) mod once;
 pub mod remote;
 pub mod sweep;
 pub mod text;
@@ -156,7 +157,10 @@ impl ObjectStore {
     }
 
     /// All objects whose names begin with this one and a slash, by their names under the prefix, in no order.
-    fn list_under(&self, name: &str) -> Result<Vec<(String, ObjectMeta)>, StorageError> {
+    pub(in crate::storage) fn list_under(
+        &self,
+        name: &str,
+    ) -> Result<Vec<(String, ObjectMeta)>, StorageError> {
         let metas: Vec<ObjectMeta> = self.ask(name, |driver, location| async move {
             driver.list(Some(&location)).try_collect().await
         })?;
@@ -231,7 +235,7 @@ impl ObjectStore {
         self.0.prefix.parts().chain(parts).collect()
     }
 
-    fn damaged(&self, object: &str, fault: String) -> StorageError {
+    pub(in crate::storage) fn damaged(&self, object: &str, fault: String) -> StorageError {
         StorageError::Object(ObjectError::Damaged {
             store: self.0.name.clone(),
             object: object.to_owned(),

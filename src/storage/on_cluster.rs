@@ -1,11 +1,12 @@
 //! What the engines of a cluster have of a tenant: rows in the database, segments and the keys of its epochs in the object store. It comes and goes together. Keeps no key, and does not decide who may.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
 
 use super::cluster::Cluster;
+use super::cluster::journal::SharedJournal;
 use super::database::tenants::{Rows, TenantRow};
 use super::database::{CatalogKeys, Database};
 use super::error::StorageError;
@@ -105,6 +106,26 @@ impl ClusterEngines {
         let mut found = incarnations(self.objects.store(), id)?;
         found.extend(self.row(id)?.map(|row| row.incarnation));
         Ok(found)
+    }
+
+    /// Records in the erasure journal that an incarnation is dropped, before anything of it goes.
+    pub fn record_drop(
+        &self,
+        id: &TenantId,
+        incarnation: &Incarnation,
+        (secret, signer): (Option<&SecretKey>, &ReceiptSigner),
+    ) -> Result<(), StorageError> {
+        let is_it = self.row(id)?.is_some_and(|row| row.incarnation == *incarnation);
+        let created_at = match secret.filter(|_| is_it) {
+            Some(secret) => {
+                let secrets = BTreeMap::from([(id.clone(), secret.clone())]);
+                let told = self.cluster.figures(&secrets)?.remove(id);
+                told.and_then(Result::ok).map(|told| told.spec.created_at)
+            }
+            None => None,
+        };
+        let journal = SharedJournal::new(self.objects.store());
+        journal.record_drop(&Home::of(id, incarnation), created_at, signer)
     }
 
     /// Removes all that there is of one incarnation: rows first, so that nothing can be listed any more, then segments, then the keys of epochs, by which it is found again where this is cut off.

@@ -12,13 +12,15 @@ use aws_lc_rs::rand;
 use self::note::Note;
 use super::catalog::local::relocate::LocalRows;
 use super::catalog::postgres::relocate::{self as filling, Filling};
-use super::catalog::relocate::{Piece, Summary, Table};
+use super::catalog::relocate::{ErasureRow, Piece, Summary, Table};
+use super::cluster::journal::SharedJournal;
 use super::data_dir::DataDir;
 use super::database::tenants::Rows;
 use super::database::{CatalogKeys, Database};
 use super::error::StorageError;
 use super::files::{KEY_GENERATION, SEGMENTS_DIR};
 use super::journal::Journal;
+use super::journal::entry::{Entry, ErasureEntry};
 use super::objects::ObjectStore;
 use super::objects::key::{Home, ObjectKey};
 use super::objects::text::{epochs_text, incarnations};
@@ -153,6 +155,7 @@ impl<'a> Relocation<'a> {
         watch(Step::Comparing);
         self.compare(&rows, &filling, &home)?;
         filling.check(&summary)?;
+        self.record_last_erasure(&rows, &summary, &home)?;
         hand_over()?;
         note.clone().over().write(&dir)?;
         watch(Step::HandingOver);
@@ -261,6 +264,10 @@ impl<'a> Relocation<'a> {
 
     fn begin(&self, dir: &Path, summary: &Summary) -> Result<(Note, Filling), StorageError> {
         self.check_name()?;
+        let (journal, made_at) = (SharedJournal::new(self.to.store), summary.spec.created_at);
+        if journal.has_dropped(self.id, made_at, &self.to.signer)? {
+            return Err(self.problem("it was dropped there, by the cluster's erasure journal, after which no restore may bring it back"));
+        }
         let mut incarnation = [0; INCARNATION_LEN];
         rand::fill(&mut incarnation).expect("the operating system's generator answers");
         let note = Note {
@@ -336,6 +343,26 @@ impl<'a> Relocation<'a> {
             }
             Err(self.problem(format!("{key} is not there as {} is here", file.display())))
         })
+    }
+
+    /// So a restore tells that the cluster's journal is not behind a backup of the cluster. Earlier ones are in the directory's journal, and of no use to a backup that comes later.
+    fn record_last_erasure(
+        &self,
+        rows: &LocalRows,
+        summary: &Summary,
+        home: &Home,
+    ) -> Result<(), StorageError> {
+        let before = summary.state.last_erasure.saturating_sub(1);
+        let Piece::Erasures(last) = rows.piece(Table::Erasures, before, 1)? else {
+            unreachable!("a piece is of the table that was asked for")
+        };
+        let journal = SharedJournal::new(self.to.store);
+        for ErasureRow { answer, .. } in &last {
+            let entry = ErasureEntry::of(&summary.spec, answer)
+                .ok_or_else(|| self.problem("the receipt of its last erasure can't be read"))?;
+            journal.put(home, answer.erasure, &Entry::Erasure(entry).line(&self.to.signer))?;
+        }
+        Ok(())
     }
 
     fn each_segment(
@@ -467,4 +494,4 @@ pub fn check_discard(
 
 #[cfg(test)]
 #[path = "relocate_tests.rs"]
-mod tests;
+pub(in crate::storage) mod tests;

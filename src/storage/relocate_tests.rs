@@ -18,10 +18,10 @@ use crate::storage::write::{SubjectKey, Write};
 use self::stopped::{Done, Stopped};
 
 #[path = "relocate_tests/stopped.rs"]
-mod stopped;
+pub(in crate::storage) mod stopped;
 
 /// Both catalogs say the same of everybody, of all that was ever answered, and of every file.
-fn assert_same(here: &OpenCatalog, there: &OpenCatalog) {
+pub(in crate::storage) fn assert_same(here: &OpenCatalog, there: &OpenCatalog) {
     assert_eq!(here.spec, there.spec);
     assert_eq!(here.segments, there.segments);
     assert!(here.tombstones.is_empty() && there.tombstones.is_empty());

@@ -17,10 +17,14 @@ use crate::harness::{Caller, PATIENCE, World, palm, policy};
 /// Enrolled references that make a segment.
 pub const FLUSH_ROWS: usize = 16;
 
+/// Longer than any of these tests needs.
+const DRAIN_SECONDS_MAX: u64 = 60;
+
 /// A database, a directory as object store, match nodes and fronts in this process.
 pub struct Clustered {
     postgres: Postgres,
     store: TempDir,
+    drain_seconds_max: u64,
     /// Has the authority of all certificates and the key of all keyrings.
     home: World,
     pub nodes: Vec<Running>,
@@ -36,7 +40,13 @@ pub struct Running {
 impl Clustered {
     /// `None` where PostgreSQL is not installed.
     pub async fn start(nodes: usize, fronts: usize) -> Option<Self> {
+        Self::start_with(nodes, fronts, DRAIN_SECONDS_MAX).await
+    }
+
+    /// Of nodes that wait so long for others to take over. A node that is alone waits in vain.
+    pub async fn start_with(nodes: usize, fronts: usize, drain_seconds_max: u64) -> Option<Self> {
         let mut cluster = Self {
+            drain_seconds_max,
             postgres: Postgres::start()?,
             store: tempfile::tempdir().expect("a directory"),
             home: World::prepare(),
@@ -64,7 +74,7 @@ impl Clustered {
         config.catalog.address = Some(self.postgres.address("postgres"));
         config.storage.objects.url = Some(format!("file://{}", self.store.path().display()));
         config.matcher.flush_rows = FLUSH_ROWS;
-        config.drain_seconds_max = 60;
+        config.drain_seconds_max = self.drain_seconds_max;
         config.tls.ca = Some(self.home.ca());
         let tls = world.data().join("clustered");
         config.tls.cert = Some(tls.join("server.pem"));
@@ -86,7 +96,7 @@ impl Clustered {
         world
     }
 
-    async fn add_node(&mut self) {
+    pub async fn add_node(&mut self) {
         let world = self.world(NodeKind::Match, &format!("match-{}", self.nodes.len()));
         let server = Server::start(self.settings(&world), Mode::Match).await;
         let server = Some(server.expect("the node starts"));
@@ -126,13 +136,28 @@ impl Clustered {
             .await
     }
 
-    async fn admin(&self) -> Caller {
+    pub async fn admin(&self) -> Caller {
         self.caller(0, self.home.administrator()).await
     }
 
     /// Segments in the store.
     fn objects(&self) -> Vec<PathBuf> {
-        files(self.store.path().to_owned())
+        let mut found = files(self.store.path().to_owned());
+        found.retain(|path| path.extension().is_some_and(|kind| kind == "seg"));
+        found
+    }
+
+    /// Erasures in the journal, the last one last.
+    pub fn journal(&self) -> Vec<PathBuf> {
+        let mut found = files(self.store.path().join("journal"));
+        found.sort();
+        found
+    }
+
+    /// Its one node ends, and starts again on its directory.
+    pub async fn restart_alone(&mut self) {
+        self.stop_node(0).await;
+        self.restart_node(0).await;
     }
 
     pub async fn stop(mut self) {
@@ -147,7 +172,7 @@ impl Clustered {
     }
 }
 
-/// Segments under a directory.
+/// All files under a directory.
 fn files(dir: PathBuf) -> Vec<PathBuf> {
     let (mut dirs, mut found) = (vec![dir], Vec::new());
     while let Some(dir) = dirs.pop() {
@@ -155,7 +180,7 @@ fn files(dir: PathBuf) -> Vec<PathBuf> {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 dirs.push(path);
-            } else if path.extension().is_some_and(|kind| kind == "seg") {
+            } else {
                 found.push(path);
             }
         }
@@ -297,6 +322,31 @@ async fn nodes_come_and_go_and_everybody_is_found_all_the_while() {
         let expected = (seed != 1).then(|| format!("s-{seed}"));
         assert_eq!(found(&mut caller, seed).await, expected);
     }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_whose_segments_are_gone_keeps_no_node_from_serving_others() {
+    let Some(mut cluster) = Clustered::start(1, 1).await else {
+        return;
+    };
+    let mut admin = cluster.admin().await;
+    for tenant in ["acme", "other"] {
+        admin.create_tenant(tenant, policy(0.5)).await.expect("created");
+    }
+    let mut caller = cluster.operator(0, "acme").await;
+    for seed in 0..40 {
+        let subject = format!("s-{seed}");
+        caller.enroll(&subject, &palm(seed)).await.expect("enrolled");
+    }
+    await_segments(&mut admin, "acme", 1).await;
+    for object in cluster.objects() {
+        std::fs::remove_file(object).expect("there");
+    }
+    timeout(PATIENCE, cluster.add_node()).await.expect("it serves");
+    let mut other = cluster.operator(0, "other").await;
+    other.enroll("o-1", &palm(1)).await.expect("enrolled");
+    assert_eq!(found(&mut other, 1).await.as_deref(), Some("o-1"));
     cluster.stop().await;
 }
 

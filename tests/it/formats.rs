@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thenar::proto::v1::{self, TenantState};
 use thenar::server::config::Config;
-use thenar::server::{Journal, Mode, Server, backup, restore};
+use thenar::server::{Journal, Mode, Server, Side, backup, restore};
 use thenar::storage::data_dir::FORMAT;
 
 use crate::harness::{Caller, World, copy_tree, palm};
@@ -179,7 +179,13 @@ async fn write() {
     world.stop().await;
     let copy = World::of(&target, &LEFT_OUT);
     let mut sealed = fs::File::create_new(target.join(BACKUP)).expect("made");
-    backup(&copy.config(), &["acme".parse().expect("valid")], &mut sealed).expect("backed up");
+    backup(
+        &copy.config(),
+        Side::Nodes,
+        &["acme".parse().expect("valid")],
+        &mut sealed,
+    )
+    .expect("backed up");
     let copy = copy.boot().await;
     let text = serde_json::to_string_pretty(&answers(&copy, &PALMS).await).expect("valid");
     fs::write(target.join(EXPECTED), text + "\n").expect("written");

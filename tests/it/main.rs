@@ -14,6 +14,7 @@ mod bad_clients;
 mod bad_input;
 mod brought_back;
 mod climbing;
+mod cluster_backup;
 mod clustered;
 mod evaluated;
 mod exact;

@@ -3,7 +3,7 @@
 use thenar::model::id::TenantId;
 use thenar::proto::v1::ErasureState;
 use thenar::server::config::Config;
-use thenar::server::{ServerError, Sides, backup, discard_local, relocate};
+use thenar::server::{ServerError, Side, Sides, backup, discard_local, relocate};
 use tokio::task::block_in_place;
 use tokio::time::timeout;
 use tonic::Code;
@@ -68,9 +68,9 @@ impl Former {
 }
 
 /// Waits until a front and its nodes know the tenant: they read the keyring once a second, and load what they own.
-async fn await_known(caller: &mut Caller) {
+pub async fn await_answered(caller: &mut Caller, seed: u64) {
     let known = async {
-        while caller.identify(&palm(7)).await.is_err() {
+        while caller.identify(&palm(seed)).await.is_err() {
             tokio::task::yield_now().await;
         }
     };
@@ -155,7 +155,7 @@ async fn tenants_of_one_server_are_moved_into_a_cluster_with_everybody_and_all_t
                     .len(),
                 1
             );
-            let refused = backup(&world.config(), &[acme], &mut Vec::new());
+            let refused = backup(&world.config(), Side::Nodes, &[acme], &mut Vec::new());
             let refused = refused.expect_err("it would bring back whom the cluster forgets");
             assert!(refused.to_string().contains("relocated"), "{refused}");
         })
@@ -174,7 +174,7 @@ async fn tenants_of_one_server_are_moved_into_a_cluster_with_everybody_and_all_t
         cluster.operator(1, "acme").await,
     );
     for caller in [&mut one, &mut other] {
-        await_known(caller).await;
+        await_answered(caller, 7).await;
     }
     for seed in 0..=40 {
         let expected = (seed != 3).then(|| format!("s-{seed}"));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::cli::error::CliError;
-use crate::cli::local::{self, BackedUp, DataOptions};
+use crate::cli::local::{self, BackedUp, DataOptions, Side};
 use crate::cli::output::{Output, table};
 use crate::model::id::TenantId;
 
@@ -23,6 +23,9 @@ pub struct Args {
     /// This tenant alone; may be given again
     #[arg(long = "tenant", value_name = "TENANT")]
     tenants: Vec<TenantId>,
+    /// Of a cluster, the keys of its fronts, by the configuration of one; without this its tenants, with the keys of its match nodes, by the configuration of one of these
+    #[arg(long, conflicts_with = "tenants")]
+    front: bool,
     /// New file, directory to make a file named after the time in, or - for standard output
     #[arg(long, value_name = "FILE|DIR|-")]
     to: PathBuf,
@@ -32,7 +35,8 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> Result<(), CliError> {
-    let make = |to: &mut dyn Write| local::backup(&args.of, &args.tenants, to).map_err(CliError::from);
+    let side = if args.front { Side::Fronts } else { Side::Nodes };
+    let make = |to: &mut dyn Write| local::backup(&args.of, side, &args.tenants, to).map_err(CliError::from);
     if args.to == Path::new(STREAM) {
         let done = make(&mut io::stdout().lock())?;
         let json = args.output.json.then(|| answer(&done).to_string());

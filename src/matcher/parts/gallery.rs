@@ -1,7 +1,7 @@
 //! One gallery on this node: follows its changes, loads what the node is to have, lets go of what it is not, and reports. One task a gallery does all that, one step after the other.
 //! Decides nothing that a course decides.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -23,6 +23,7 @@ use crate::cluster::loads::Loads;
 use crate::cluster::view::Head;
 use crate::engine::EngineError;
 use crate::matcher::import::blocking;
+use crate::matcher::node::NodeError;
 use crate::model::id::TenantId;
 use crate::storage::place::StoredRow;
 
@@ -51,9 +52,22 @@ pub(super) enum Trouble {
     /// The catalog did not answer, or refused.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// What was read is of another moment than it is needed for.
+    #[error("it was read as of another moment than it is needed")]
+    Moment,
     /// The engine has no room, or has ended.
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+impl Trouble {
+    /// Whether no node could do it, as long as nobody mends what is kept.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Catalog(CatalogError::Node(NodeError::TenantUnavailable { .. }))
+        )
+    }
 }
 
 /// A gallery of which this node has parts, or is to have some.
@@ -66,6 +80,8 @@ pub(super) struct Gallery {
     target: Mutex<Option<Target>>,
     /// What it was all done for.
     settled: Mutex<Option<Target>>,
+    /// What all was done for that what is kept allows.
+    warm: Mutex<Option<Target>>,
     nudge: Notify,
     /// Whether somebody flushes it.
     is_kept_up: AtomicBool,
@@ -83,8 +99,26 @@ pub(super) struct Diary {
     former: Vec<Follower>,
     /// Pieces whose load failed, and when to try again.
     pub(super) retry: BTreeMap<Piece, Instant>,
+    /// Those of them whose object is damaged or missing.
+    pub(super) damaged: BTreeSet<Piece>,
     /// Since when a piece that is here is no longer this node's.
     unwanted: BTreeMap<Piece, Instant>,
+}
+
+/// How far a step came.
+#[derive(Clone, Copy)]
+struct Done {
+    /// All is here.
+    is_settled: bool,
+    /// All but what is damaged.
+    is_warm: bool,
+}
+
+impl Done {
+    const NOTHING: Self = Self {
+        is_settled: false,
+        is_warm: false,
+    };
 }
 
 impl Gallery {
@@ -97,6 +131,7 @@ impl Gallery {
             held: Arc::new(Held::new(loads)),
             target: Mutex::default(),
             settled: Mutex::default(),
+            warm: Mutex::default(),
             nudge: Notify::new(),
             is_kept_up: AtomicBool::new(false),
             moved: watch::Sender::new(()),
@@ -152,6 +187,15 @@ impl Gallery {
         }
     }
 
+    /// Whether a node that joins has all of it that it can have: what is damaged keeps no node from serving everything else, and is refused by whoever owns it.
+    pub(super) fn is_warm(&self) -> bool {
+        let is_warm = match (&*self.target.lock(), &*self.warm.lock()) {
+            (Some(target), Some(warm)) => target.is_same(warm),
+            _ => false,
+        };
+        is_warm || self.is_settled()
+    }
+
     /// Whether nothing of it is here, and the catalog was told.
     pub(super) fn is_left(&self) -> bool {
         self.held.is_empty() && self.diary.lock().former.is_empty()
@@ -197,13 +241,15 @@ impl Gallery {
     fn step(self: &Arc<Self>) {
         let target = self.target();
         let error = match self.carry_on(target.as_ref()) {
-            Ok(is_done) => {
-                *self.settled.lock() = target.filter(|_| is_done);
+            Ok(done) => {
+                *self.warm.lock() = target.clone().filter(|_| done.is_warm);
+                *self.settled.lock() = target.filter(|_| done.is_settled);
                 return;
             }
             Err(error) => error,
         };
         *self.settled.lock() = None;
+        *self.warm.lock() = target.filter(|_| error.is_damage());
         match error {
             Trouble::Course(_) | Trouble::Catalog(CatalogError::FeedCut { .. }) => {
                 tracing::info!(tenant = %self.tenant, %error, "a course has ended; the next one begins");
@@ -212,7 +258,7 @@ impl Gallery {
             }
             Trouble::Catalog(CatalogError::Fenced(fenced)) => self.common.fenced(fenced.generation),
             // What is here stays as it is, and may be asked for. The next round tries again.
-            Trouble::Catalog(CatalogError::Node(error)) => {
+            Trouble::Moment | Trouble::Catalog(CatalogError::Node(_)) => {
                 tracing::warn!(tenant = %self.tenant, %error, "the catalog does not say how a gallery goes on");
             }
             Trouble::Engine(error) => {
@@ -222,13 +268,13 @@ impl Gallery {
         }
     }
 
-    /// Whether all is done.
-    fn carry_on(self: &Arc<Self>, target: Option<&Target>) -> Result<bool, Trouble> {
+    /// Does what can be done now.
+    fn carry_on(self: &Arc<Self>, target: Option<&Target>) -> Result<Done, Trouble> {
         self.held.clean()?;
         let (Some(target), Some(generation)) = (target, self.common.generation()) else {
             self.part();
             self.leave_former()?;
-            return Ok(false);
+            return Ok(Done::NOTHING);
         };
         let here = self.held.follower();
         if here.is_some_and(|here| here.generation != generation) {
@@ -236,16 +282,17 @@ impl Gallery {
         }
         self.leave_former()?;
         if self.held.standing().is_none() && !self.follow(target, generation)? {
-            return Ok(false);
+            return Ok(Done::NOTHING);
         }
         self.advance()?;
-        let has_all = self.fetch(target);
+        let done = self.fetch(target);
         self.held.clean()?;
         self.report(target.listed.tidy)?;
         let is_as_listed = |course: &Course| {
             course.edition() == target.listed.head.edition && course.applied() >= target.listed.head.sequence
         };
-        Ok(has_all && self.held.course(is_as_listed) == Some(true))
+        let is_as_listed = self.held.course(is_as_listed) == Some(true);
+        Ok(if is_as_listed { done } else { Done::NOTHING })
     }
 
     /// All rows go. Those of loads under way go when the loads end.
@@ -416,7 +463,7 @@ impl Gallery {
     }
 
     /// Begins to load what is missing, as far as loads may be under way, and lets go of what has not been the node's for a while. Whether it has exactly what it is to have.
-    fn fetch(self: &Arc<Self>, target: &Target) -> bool {
+    fn fetch(self: &Arc<Self>, target: &Target) -> Done {
         let (listed, owners) = (&target.listed, &target.owners);
         let look = |course: &Course| {
             let wanted = owners.pieces(listed.gallery, course.group_segments(), course.view());
@@ -425,7 +472,7 @@ impl Gallery {
             (wanted, known, course.held())
         };
         let Some((wanted, known, held)) = self.held.course(look) else {
-            return false;
+            return Done::NOTHING;
         };
         let mut is_exact = wanted.is_subset(&held);
         let now = Instant::now();
@@ -441,6 +488,12 @@ impl Gallery {
             }
         }
         diary.retry.retain(|_, at| *at > now);
+        diary
+            .damaged
+            .retain(|piece| wanted.contains(piece) && !held.contains(piece));
+        let is_warm = wanted
+            .difference(&held)
+            .all(|piece| diary.damaged.contains(piece));
         let waits = |piece: &Piece| known.contains(piece) || diary.retry.contains_key(piece);
         let missing: Vec<Piece> = wanted.iter().copied().filter(|piece| !waits(piece)).collect();
         drop(diary);
@@ -455,7 +508,10 @@ impl Gallery {
                     .spawn_blocking(move || gallery.run_load(load, &facts, permit));
             }
         }
-        is_exact
+        Done {
+            is_settled: is_exact,
+            is_warm,
+        }
     }
 
     /// Says how far it has come, where that is news.

@@ -34,6 +34,9 @@ impl Gallery {
             }
             Ok(Err(error)) => {
                 tracing::warn!(tenant = %self.tenant, ?piece, %error, "a part of a gallery can't be loaded now");
+                if error.is_damage() {
+                    self.diary.lock().damaged.insert(piece);
+                }
                 self.held.lost(load);
                 false
             }
@@ -58,7 +61,7 @@ impl Gallery {
         match load.piece {
             Piece::Fresh => {
                 let (head, rows) = self.catalog.fresh(None, deadline)?;
-                self.may_read(load, &head)?;
+                Self::may_read(load, &head)?;
                 let stretch = Arc::new(Stretch::of_fresh(engine, facts.dimension)?);
                 let first = if rows.is_empty() {
                     0
@@ -69,7 +72,7 @@ impl Gallery {
             }
             Piece::Segment(number) => {
                 let (head, copy) = self.catalog.segment(number, deadline)?;
-                self.may_read(load, &head)?;
+                Self::may_read(load, &head)?;
                 let rows = copy.planes.scale.len() / SCALE_LEN;
                 if rows != copy.references.len() {
                     let listed = copy.references.len();
@@ -84,11 +87,11 @@ impl Gallery {
     }
 
     /// Rows of an earlier reading have what was erased before the load began (C1).
-    fn may_read(&self, load: &Load, head: &Head) -> Result<(), Trouble> {
+    fn may_read(load: &Load, head: &Head) -> Result<(), Trouble> {
         if load.may_read(head) {
             return Ok(());
         }
-        Err(self.unfit("it was read as of another moment than it is needed".to_owned()))
+        Err(Trouble::Moment)
     }
 
     fn unfit(&self, reason: String) -> Trouble {

@@ -51,6 +51,8 @@ struct Shared {
     galleries: Mutex<HashMap<TenantId, Known>>,
     /// Catalogs that are open.
     slots: Mutex<HashMap<TenantId, Arc<Slot>>>,
+    /// Tenants whose catalogs were once found to be as new as the erasure journal.
+    journalled: Mutex<HashSet<Home>>,
 }
 
 struct Known {
@@ -84,6 +86,7 @@ impl OnCluster {
             standing: Mutex::default(),
             galleries: Mutex::default(),
             slots: Mutex::default(),
+            journalled: Mutex::default(),
         }))
     }
 }

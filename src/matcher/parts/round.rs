@@ -131,7 +131,7 @@ impl Rounds {
         Ok(Some(generation))
     }
 
-    /// Says what is to be here. Whether all was here before already that is to be now.
+    /// Says what is to be here. Whether all was here before already that is to be now, and can be.
     fn aim(&mut self, members: &Members, listed: Vec<ListedGallery>) -> bool {
         let owners = Owners::new(self.common.node, self.common.config.replicas, members);
         let (owners, is_as_before) = match &self.owners {
@@ -150,11 +150,11 @@ impl Rounds {
                 targets.insert(target.listed.tenant.clone(), target);
             }
         }
-        let is_settled = |tenant: &TenantId| {
+        let is_warm = |tenant: &TenantId| {
             let gallery = self.common.gallery(tenant);
-            gallery.is_some_and(|gallery| gallery.is_settled())
+            gallery.is_some_and(|gallery| gallery.is_warm())
         };
-        let is_complete = is_as_before && targets.keys().all(is_settled);
+        let is_complete = is_as_before && targets.keys().all(is_warm);
         let theirs = targets.keys().cloned();
         let here = self
             .common

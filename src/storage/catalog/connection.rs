@@ -38,6 +38,14 @@ pub(super) fn create_writer(path: &Path, seal: &Arc<PageSeal>) -> Result<Connect
     set_up_writer(conn)
 }
 
+/// The same for a file that is copied and then gone: nothing of it has to survive a crash.
+pub(super) fn create_scratch(path: &Path, seal: &Arc<PageSeal>) -> Result<Connection, StorageError> {
+    let conn = create_writer(path, seal)?;
+    conn.pragma_update(None, "synchronous", "OFF")?;
+    conn.pragma_update(None, "cache_size", -i64::from(CACHE_IMPORT_KIB))?;
+    Ok(conn)
+}
+
 /// Opens an empty file that becomes a catalog.
 fn open_empty(path: &Path, seal: &Arc<PageSeal>) -> Result<Connection, StorageError> {
     let conn = open(path, seal, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

@@ -23,6 +23,7 @@ use crate::storage::mark::{MARK_FILE, Mark};
 use crate::storage::store::{CATALOG_FILE, LOG_FILE};
 
 pub(in crate::storage) mod erasure;
+pub(in crate::storage) mod fill;
 pub(in crate::storage) mod history;
 mod next;
 mod read;

@@ -30,6 +30,7 @@ use crate::storage::error::StorageError;
 
 mod changes;
 mod columns;
+pub(in crate::storage) mod dump;
 mod facts;
 pub(in crate::storage) mod feed;
 mod followers;
@@ -38,6 +39,7 @@ pub(in crate::storage) mod heads;
 mod loose;
 pub(in crate::storage) mod migrate;
 mod opening;
+mod pieces;
 mod read;
 pub(in crate::storage) mod register;
 pub(in crate::storage) mod relocate;

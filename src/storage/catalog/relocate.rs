@@ -1,4 +1,4 @@
-//! Rows of a catalog on their way into another engine: in pieces of one table each, ascending, so that whoever goes on tells by what came where to begin. Knows no engine.
+//! Rows of a catalog on their way into another engine, or into a backup: in pieces of one table each, ascending, so that whoever goes on tells by what came where to begin. Knows no engine.
 
 use zeroize::Zeroizing;
 
@@ -26,7 +26,7 @@ pub(in crate::storage) enum Table {
     Events,
     /// Checkpoints by their last event.
     Checkpoints,
-    /// Erasures by number. None is open, so that there are no tombstones.
+    /// Erasures by number, with the tombstones of those that are open. Of a tenant that is relocated none is.
     Erasures,
     /// Requests in the order in which they were answered. They have no number that every engine keeps, so that a place is how many came before.
     Requests,
@@ -53,7 +53,7 @@ pub(in crate::storage) enum Piece {
     Segments(Vec<SegmentEntry>),
     Events(Vec<EventRow>),
     Checkpoints(Vec<(u64, SignedCheckpoint)>),
-    Erasures(Vec<EraseAnswer>),
+    Erasures(Vec<ErasureRow>),
     /// The place before the first one, and the rows.
     Requests(u64, Vec<(RequestId, StoredRequest)>),
 }
@@ -84,6 +84,14 @@ pub(in crate::storage) enum EventRow {
     Erased(u64, Digest),
 }
 
+/// An erasure.
+#[derive(PartialEq)]
+pub(in crate::storage) struct ErasureRow {
+    pub(in crate::storage) answer: EraseAnswer,
+    /// References that it removed, each with segment and row where it has any.
+    pub(in crate::storage::catalog) buried: Vec<(u64, Option<(u32, u32)>)>,
+}
+
 impl EventRow {
     /// The event's number.
     pub(in crate::storage) fn number(&self) -> u64 {
@@ -95,6 +103,19 @@ impl EventRow {
 }
 
 impl Piece {
+    /// Of which table it is.
+    pub(in crate::storage) fn table(&self) -> Table {
+        match self {
+            Self::Subjects(_) => Table::Subjects,
+            Self::References(_) => Table::References,
+            Self::Segments(_) => Table::Segments,
+            Self::Events(_) => Table::Events,
+            Self::Checkpoints(_) => Table::Checkpoints,
+            Self::Erasures(_) => Table::Erasures,
+            Self::Requests(..) => Table::Requests,
+        }
+    }
+
     /// The place of its first row; `None` where it has none.
     pub(in crate::storage) fn first(&self) -> Option<u64> {
         match self {
@@ -103,7 +124,7 @@ impl Piece {
             Self::Segments(rows) => rows.first().map(|entry| u64::from(entry.number)),
             Self::Events(rows) => rows.first().map(EventRow::number),
             Self::Checkpoints(rows) => rows.first().map(|(event, _)| *event),
-            Self::Erasures(rows) => rows.first().map(|answer| answer.erasure),
+            Self::Erasures(rows) => rows.first().map(|row| row.answer.erasure),
             Self::Requests(before, rows) => (!rows.is_empty()).then(|| before + 1),
         }
     }
@@ -116,7 +137,7 @@ impl Piece {
             Self::Segments(rows) => rows.last().map(|entry| u64::from(entry.number)),
             Self::Events(rows) => rows.last().map(EventRow::number),
             Self::Checkpoints(rows) => rows.last().map(|(event, _)| *event),
-            Self::Erasures(rows) => rows.last().map(|answer| answer.erasure),
+            Self::Erasures(rows) => rows.last().map(|row| row.answer.erasure),
             Self::Requests(before, rows) => (!rows.is_empty()).then(|| before + rows.len() as u64),
         }
     }

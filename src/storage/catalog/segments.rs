@@ -68,19 +68,26 @@ pub(in crate::storage) fn insert(
         max: u64::from(u32::MAX),
         value: state.last_segment,
     })?;
-    conn.prepare_cached("INSERT INTO segment (number, ulid, rows, holes) VALUES (?, ?, ?, ?)")?
-        .execute(params![
-            number,
-            written.ulid.to_string(),
-            written.rows,
-            written.holes
-        ])?;
-    Ok(SegmentEntry {
+    let entry = SegmentEntry {
         number,
         ulid: written.ulid,
         rows: written.rows,
         holes: written.holes,
-    })
+    };
+    add(conn, &entry)?;
+    Ok(entry)
+}
+
+/// Adds a segment that has its number.
+pub(in crate::storage) fn add(conn: &Connection, entry: &SegmentEntry) -> rusqlite::Result<()> {
+    conn.prepare_cached("INSERT INTO segment (number, ulid, rows, holes) VALUES (?, ?, ?, ?)")?
+        .execute(params![
+            entry.number,
+            entry.ulid.to_string(),
+            entry.rows,
+            entry.holes
+        ])?;
+    Ok(())
 }
 
 /// Gives a pending reference its place. A reference that was erased since it was read leaves a tombstone there;

@@ -8,6 +8,7 @@ use ulid::Ulid;
 
 use super::SegmentObject;
 use super::copies::Copies;
+use super::journal::SharedJournal;
 use crate::cluster::course::Reference;
 use crate::keys::secret::SecretKey;
 use crate::model::signature::Dimension;
@@ -112,6 +113,11 @@ impl Segments {
             objects: self.objects.clone(),
         };
         file.part(|reader| reader.authentic_row(row))
+    }
+
+    /// The erasure journal, in the same store.
+    pub fn journal(&self) -> SharedJournal {
+        SharedJournal::new(self.objects.store())
     }
 
     /// What there is of copies here.

@@ -18,6 +18,9 @@ const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 /// Begins reads of one moment.
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
+/// Begins reads of one moment between which their reader does something else for longer than whoever holds a row's lock may.
+const BEGIN_MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = '10min'";
+
 /// A value of a statement.
 pub(in crate::storage) type Value = Box<dyn ToSql + Send + Sync>;
 
@@ -47,6 +50,9 @@ pub(in crate::storage) struct Transaction {
     /// There until it is committed.
     client: Option<Arc<Client>>,
 }
+
+/// A moment of the database that is read for as long as this lives. It locks no row; what was deleted since stays in the heap for as long.
+pub(in crate::storage) struct Moment(Transaction);
 
 impl Database {
     /// Rows of statements that all see one moment, in their order.
@@ -89,13 +95,27 @@ impl Database {
         &self,
         first: Vec<Statement>,
     ) -> Result<(Transaction, Vec<Vec<Row>>), StorageError> {
+        self.begin_by(BEGIN_WRITE, first)
+    }
+
+    /// Holds on to a moment, with the rows of its first statements.
+    pub(in crate::storage) fn moment(
+        &self,
+        first: Vec<Statement>,
+    ) -> Result<(Moment, Vec<Vec<Row>>), StorageError> {
+        let (transaction, rows) = self.begin_by(BEGIN_MOMENT, first)?;
+        Ok((Moment(transaction), rows))
+    }
+
+    fn begin_by(
+        &self,
+        by: &'static str,
+        first: Vec<Statement>,
+    ) -> Result<(Transaction, Vec<Vec<Row>>), StorageError> {
         let (database, limit) = (self.clone(), self.0.answer_timeout);
         let begun = self.run(async move {
             let client = Arc::new(database.acquire().await?);
-            Ok((
-                Arc::clone(&client),
-                begin(&client, BEGIN_WRITE, first, limit).await,
-            ))
+            Ok((Arc::clone(&client), begin(&client, by, first, limit).await))
         });
         let (client, rows) = begun.map_err(|fault| self.named(fault))?;
         let transaction = Transaction {
@@ -103,6 +123,13 @@ impl Database {
             client: Some(client),
         };
         Ok((transaction, rows.map_err(|fault| self.named(fault))?))
+    }
+}
+
+impl Moment {
+    /// Rows of statements, in their order.
+    pub(in crate::storage) fn read(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, StorageError> {
+        self.0.query_all(statements)
     }
 }
 

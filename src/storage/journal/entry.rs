@@ -12,9 +12,12 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::keys::receipt::ReceiptSigner;
+use crate::model::erasure::ErasureReceipt;
 use crate::model::id::{SubjectId, TenantId};
+use crate::model::tenant::TenantSpec;
 use crate::model::timestamp::Timestamp;
 use crate::storage::error::StorageError;
+use crate::storage::write::EraseAnswer;
 
 /// Longest line; a real one has less than half of it.
 const LINE_LEN_MAX: u64 = 1_024;
@@ -51,6 +54,21 @@ pub struct ErasureEntry {
     pub erased_at: Timestamp,
 }
 
+impl ErasureEntry {
+    /// Of an erasure as its tenant's catalog has it; `None` where its receipt can't be read.
+    pub(in crate::storage) fn of(spec: &TenantSpec, answer: &EraseAnswer) -> Option<Self> {
+        let receipt: ErasureReceipt = serde_json::from_str(&answer.receipt.receipt_json).ok()?;
+        Some(Self {
+            tenant: spec.id.clone(),
+            created_at: spec.created_at,
+            erasure: answer.erasure,
+            sequence: answer.sequence,
+            subject_id: answer.subject_id.clone(),
+            erased_at: receipt.erased_at,
+        })
+    }
+}
+
 /// The end of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,7 +100,7 @@ struct Line {
 
 impl Entry {
     /// Its signed line.
-    pub(super) fn line(&self, signer: &ReceiptSigner) -> String {
+    pub(in crate::storage) fn line(&self, signer: &ReceiptSigner) -> String {
         let text = json(self);
         format!(
             "{{\"entry\":{text},\"signature\":\"{}\"}}\n",
@@ -91,7 +109,7 @@ impl Entry {
     }
 
     /// Reads a line that this signer signed.
-    fn parse(line: &[u8], signer: &ReceiptSigner) -> Option<Self> {
+    pub(in crate::storage) fn parse(line: &[u8], signer: &ReceiptSigner) -> Option<Self> {
         let text = line.strip_suffix(b"\n")?;
         let line: Line = serde_json::from_slice(text).ok()?;
         let is_own =

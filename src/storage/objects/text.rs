@@ -23,11 +23,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use object_store::{Error as DriverError, ObjectStoreExt, PutMode, PutPayload};
-
 use super::ObjectStore;
 use super::error::ObjectError;
-use super::present;
+use super::once::Once;
 use crate::keys::cells::INCARNATION_LEN;
 use crate::keys::encoding::{from_hex, to_hex};
 use crate::keys::error::KeyError;
@@ -134,15 +132,6 @@ impl ObjectText {
         Ok(None)
     }
 
-    fn get(&self, version: u64) -> Result<Option<Vec<u8>>, StorageError> {
-        let got = self
-            .store
-            .ask(&self.object(version), |driver, location| async move {
-                driver.get(&location).await?.bytes().await
-            });
-        Ok(present(got)?.map(Into::into))
-    }
-
     fn read_now(&self) -> Result<Option<Text>, StorageError> {
         for _ in 0..READS {
             let Some((version, len)) = self.highest()? else {
@@ -152,7 +141,7 @@ impl ObjectText {
                 let fault = format!("it has {len} bytes, and a text has at most {TEXT_LEN_MAX}");
                 return Err(self.store.damaged(&self.object(version), fault));
             }
-            let Some(bytes) = self.get(version)? else {
+            let Some(bytes) = self.store.get_small(&self.object(version))? else {
                 continue;
             };
             // What is deleted from a directory is overwritten first, so that it is looked whether it was whole by then.
@@ -169,36 +158,17 @@ impl ObjectText {
         Err(self.restless(&format!("it was exchanged in each of {READS} readings")))
     }
 
-    /// Creates a version; `false` where it is there already and is another text. Where no answer comes, or one that tells nothing, what is there says whether it was done.
+    /// Creates a version; `false` where it is there already and is another text.
     fn put(&self, version: u64, text: &str) -> Result<bool, StorageError> {
-        let object = self.object(version);
-        let payload = PutPayload::from(text.as_bytes().to_vec());
-        let put = self.store.ask(&object, |driver, location| async move {
-            let put = driver.put_opts(&location, payload, PutMode::Create.into());
-            match put.await {
-                Err(DriverError::NotImplemented { .. } | DriverError::NotSupported { .. }) => Ok(false),
-                put => put.map(|_| true),
-            }
-        });
-        let error = match put {
-            Ok(true) => return Ok(true),
-            Ok(false) => {
-                return Err(StorageError::Object(ObjectError::Settings {
-                    store: self.store.to_string(),
-                    problem: "it does not put only where nothing is (If-None-Match), by which machines agree on keys".to_owned(),
-                }));
-            }
-            Err(error) => error,
-        };
-        let told_little = matches!(
-            error,
-            StorageError::Object(ObjectError::Taken { .. } | ObjectError::Missing { .. })
-        );
-        match self.get(version) {
-            Ok(Some(there)) => Ok(there == text.as_bytes()),
+        match self.store.put_once(&self.object(version), text.as_bytes())? {
+            Once::There => Ok(true),
+            Once::Other => Ok(false),
             // Somebody deleted it meanwhile, or in a directory what it was to become.
-            Ok(None) if told_little || self.is_passed(version) => Ok(false),
-            _ => Err(error),
+            Once::Nothing(StorageError::Object(ObjectError::Taken { .. } | ObjectError::Missing { .. })) => {
+                Ok(false)
+            }
+            Once::Nothing(_) if self.is_passed(version) => Ok(false),
+            Once::Nothing(error) => Err(error),
         }
     }
 

@@ -55,26 +55,26 @@ fn furnished() -> House {
 }
 
 /// A tenant that no server has open, and what it goes to.
-pub(super) struct Stopped {
-    pub(super) tmp: TempDir,
-    pub(super) dir: DataDir,
-    pub(super) yard: Yard,
-    pub(super) server: &'static Server,
-    pub(super) address: String,
-    pub(super) database: Database,
-    pub(super) journal: Journal,
+pub(in crate::storage) struct Stopped {
+    pub(in crate::storage) tmp: TempDir,
+    pub(in crate::storage) dir: DataDir,
+    pub(in crate::storage) yard: Yard,
+    pub(in crate::storage) server: &'static Server,
+    pub(in crate::storage) address: String,
+    pub(in crate::storage) database: Database,
+    pub(in crate::storage) journal: Journal,
 }
 
 /// What was done of a relocation.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Done {
-    pub(super) rows: usize,
-    pub(super) handed_over: usize,
+pub(in crate::storage) struct Done {
+    pub(in crate::storage) rows: usize,
+    pub(in crate::storage) handed_over: usize,
 }
 
 impl Stopped {
     /// `None` where PostgreSQL is not installed.
-    pub(super) fn new() -> Option<Self> {
+    pub(in crate::storage) fn new() -> Option<Self> {
         let server = Server::shared()?;
         let address = server.fresh();
         let House { tmp, dir, store } = furnished();
@@ -92,7 +92,7 @@ impl Stopped {
     }
 
     /// Relocates in small pieces. `cut` is asked at each step, and before keys are handed over (`None`), whether it dies there.
-    pub(super) fn run(
+    pub(in crate::storage) fn run(
         &self,
         done: &mut Done,
         cut: &mut dyn FnMut(Option<Step>) -> bool,
@@ -131,32 +131,32 @@ impl Stopped {
     }
 
     /// All of it.
-    pub(super) fn relocate(&self) -> Result<Relocated, StorageError> {
+    pub(in crate::storage) fn relocate(&self) -> Result<Relocated, StorageError> {
         let ended = self.run(&mut Done::default(), &mut |_| false);
         ended.expect("nobody dies")
     }
 
     /// Dies before keys are handed over.
-    pub(super) fn cut_at_the_end(&self) {
+    pub(in crate::storage) fn cut_at_the_end(&self) {
         let ended = self.run(&mut Done::default(), &mut |step| step.is_none());
         assert!(ended.is_err(), "it came so far");
     }
 
-    pub(super) fn path(&self) -> PathBuf {
+    pub(in crate::storage) fn path(&self) -> PathBuf {
         self.dir.tenant_path(&id("acme"))
     }
 
-    pub(super) fn local(&self) -> OpenCatalog {
+    pub(in crate::storage) fn local(&self) -> OpenCatalog {
         local::open(&self.path(), &id("acme"), &key(1), signer()).expect("opened")
     }
 
-    pub(super) fn incarnation(&self) -> Incarnation {
+    pub(in crate::storage) fn incarnation(&self) -> Incarnation {
         let note = Note::read(&self.path()).expect("read").expect("there");
         note.incarnation().expect("it names one")
     }
 
     /// As a node of the cluster opens it.
-    pub(super) fn shared(&self) -> SharedCatalog {
+    pub(in crate::storage) fn shared(&self) -> SharedCatalog {
         let cluster = Cluster::new(&connect(&self.address), 2).expect("there are tables");
         let standing = cluster.register(NodeId(1), 1, "here").expect("registered");
         cluster.advance(standing, Life::Serving).expect("it is new");
@@ -167,7 +167,7 @@ impl Stopped {
     }
 
     /// What there is of tenants in the database, and files in the store below a name.
-    pub(super) fn left(&self) -> (String, usize) {
+    pub(in crate::storage) fn left(&self) -> (String, usize) {
         let names = "SELECT count(*) FROM tenant";
         let mut dirs = vec![self.yard.path("store").join("tenants")];
         let mut found = 0;
@@ -185,7 +185,7 @@ impl Stopped {
         (self.server.sql(&self.address, names), found)
     }
 
-    pub(super) fn is_served_here(&self) -> bool {
+    pub(in crate::storage) fn is_served_here(&self) -> bool {
         match Store::open(&self.dir, &id("acme"), &key(1), signer()) {
             Ok(_) => true,
             Err(StorageError::Relocated(_)) => false,

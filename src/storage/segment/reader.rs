@@ -60,6 +60,30 @@ pub(in crate::storage) struct SegmentReader {
     blocks: SegmentBlocks,
 }
 
+/// Blocks that are read at once.
+struct Run {
+    /// The number of the first one.
+    first: usize,
+    /// All of them.
+    bytes: Range<usize>,
+    /// Each of them.
+    spans: Vec<Range<usize>>,
+}
+
+impl Run {
+    /// Hands out each block of the bytes that were read.
+    fn each(
+        &self,
+        read: &[u8],
+        mut each: impl FnMut(usize, &[u8]) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        self.spans.iter().zip(self.first..).try_for_each(|(span, block)| {
+            let bytes = read.get(span.start - self.bytes.start..span.end - self.bytes.start);
+            each(block, bytes.expect("it is in the run"))
+        })
+    }
+}
+
 impl SegmentReader {
     /// Maps the file that the catalog names and checks its header against the catalog.
     pub(in crate::storage) fn open(
@@ -102,16 +126,23 @@ impl SegmentReader {
         &self,
         mut to: impl FnMut(&[u8]) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
-        let header = self.sealed(0..HEADER_LEN)?.into_owned();
-        self.check_header(&header)?;
-        to(&header)?;
         let (mut piece, mut plain) = (Vec::new(), Zeroizing::new(Vec::new()));
+        self.authentic(0..HEADER_LEN, |header| {
+            piece.clear();
+            piece.extend_from_slice(header);
+            self.check_header(&piece)
+        })?;
+        to(&piece)?;
         for plane in Plane::ALL {
-            for block in 0..self.blocks.count(plane) {
-                piece.clear();
-                piece.extend_from_slice(&self.sealed(self.blocks.span(plane, block))?);
-                plain.clear();
-                self.append_sealed(plane, block, &piece, &mut plain)?;
+            for run in self.runs(plane, 0..self.blocks.count(plane)) {
+                self.authentic(run.bytes.clone(), |sealed| {
+                    piece.clear();
+                    piece.extend_from_slice(sealed);
+                    run.each(&piece, |block, bytes| {
+                        plain.clear();
+                        self.append_sealed(plane, block, bytes, &mut plain)
+                    })
+                })?;
                 to(&piece)?;
             }
         }
@@ -247,28 +278,36 @@ impl SegmentReader {
         blocks: Range<usize>,
         out: &mut Vec<u8>,
     ) -> Result<(), StorageError> {
-        let spans: Vec<Range<usize>> = blocks
-            .clone()
-            .map(|block| self.blocks.span(plane, block))
-            .collect();
-        let mut next = blocks.start;
-        let mut left = spans.as_slice();
-        while let Some(first) = left.first() {
-            let ends = left.iter().take_while(|span| span.end - first.start <= RUN_LEN);
-            let (run, rest) = left.split_at(ends.count().max(1));
-            let last = run.last().expect("a run has a block");
+        for run in self.runs(plane, blocks) {
             let opened = out.len();
-            self.authentic(first.start..last.end, |sealed| {
+            self.authentic(run.bytes.clone(), |sealed| {
                 out.truncate(opened);
-                run.iter().zip(next..).try_for_each(|(span, block)| {
-                    let bytes = sealed.get(span.start - first.start..span.end - first.start);
-                    self.append_sealed(plane, block, bytes.expect("it is in the run"), out)
+                run.each(sealed, |block, bytes| {
+                    self.append_sealed(plane, block, bytes, out)
                 })
             })?;
-            next += run.len();
-            left = rest;
         }
         Ok(())
+    }
+
+    /// Blocks that follow one another, by what is read of them at once.
+    fn runs(&self, plane: Plane, blocks: Range<usize>) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        for block in blocks {
+            let span = self.blocks.span(plane, block);
+            match runs.last_mut() {
+                Some(run) if span.end - run.bytes.start <= RUN_LEN => {
+                    run.bytes.end = span.end;
+                    run.spans.push(span);
+                }
+                _ => runs.push(Run {
+                    first: block,
+                    bytes: span.clone(),
+                    spans: vec![span],
+                }),
+            }
+        }
+        runs
     }
 
     /// Opens a block and its tag.

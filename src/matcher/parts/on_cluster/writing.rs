@@ -132,6 +132,9 @@ impl OneGallery {
             let unlisted = catalog.unlisted()?;
             self.shared.segments.destroy(&opened.keys, &unlisted)?;
             catalog.removed(&unlisted)?;
+            // A node that died before it had recorded one told nobody that it was done.
+            let journal = self.shared.segments.journal();
+            journal.record(&opened.keys.home, catalog, &purging.erasures)?;
             catalog.mark_purged(&purging.erasures, Timestamp::now())?;
             Ok(true)
         })

@@ -98,6 +98,20 @@ pub(super) fn insert(
     answer: &EraseAnswer,
     buried: &[HeldReference],
 ) -> rusqlite::Result<()> {
+    insert_answer(conn, answer)?;
+    for held in buried {
+        let place = match held.place {
+            Place::Segment { segment, row } => Some((segment, row)),
+            // A flush that is under way finds the tombstone and gives it the place.
+            Place::Pending { .. } => None,
+        };
+        bury(conn, answer.erasure, held.reference, place)?;
+    }
+    Ok(())
+}
+
+/// Adds an erasure without tombstones.
+pub(super) fn insert_answer(conn: &Connection, answer: &EraseAnswer) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO erasure (id, subject_id, purged, sequence, receipt, signature, public_key)
          VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -111,16 +125,23 @@ pub(super) fn insert(
         answer.receipt.signature,
         answer.receipt.public_key,
     ])?;
-    let mut bury =
-        conn.prepare_cached("INSERT INTO tombstone (reference, erasure, segment, row) VALUES (?, ?, ?, ?)")?;
-    for held in buried {
-        let (segment, row) = match held.place {
-            Place::Segment { segment, row } => (Some(segment), Some(row)),
-            // A flush that is under way finds the tombstone and gives it the place.
-            Place::Pending { .. } => (None, None),
-        };
-        bury.execute(params![int(held.reference), int(answer.erasure), segment, row])?;
-    }
+    Ok(())
+}
+
+/// Adds a tombstone of a reference, at its segment and row where it has any.
+pub(super) fn bury(
+    conn: &Connection,
+    erasure: u64,
+    reference: u64,
+    place: Option<(u32, u32)>,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached("INSERT INTO tombstone (reference, erasure, segment, row) VALUES (?, ?, ?, ?)")?
+        .execute(params![
+            int(reference),
+            int(erasure),
+            place.map(|(segment, _)| segment),
+            place.map(|(_, row)| row)
+        ])?;
     Ok(())
 }
 

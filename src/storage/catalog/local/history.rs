@@ -119,6 +119,13 @@ pub(super) fn insert(conn: &Connection, recorded: &RecordedEvent) -> rusqlite::R
     Ok(())
 }
 
+/// Adds what an erasure left of an event.
+pub(super) fn insert_erased(conn: &Connection, number: u64, commitment: &Digest) -> rusqlite::Result<()> {
+    conn.prepare_cached("INSERT INTO usage_erased (id, commitment) VALUES (?, ?)")?
+        .execute(params![int(number), commitment])?;
+    Ok(())
+}
+
 /// Hands out the events that name a subject; `None` for one that can't be read any more.
 pub(super) fn events(
     conn: &Connection,

@@ -21,7 +21,9 @@ use crate::storage::catalog::connection;
 use crate::storage::catalog::draft::rows::Subject;
 use crate::storage::catalog::page::PageSeal;
 use crate::storage::catalog::pending::{self, PendingSeal};
-use crate::storage::catalog::relocate::{EventRow, Piece, ReferenceRow, SubjectRow, Summary, Table};
+use crate::storage::catalog::relocate::{
+    ErasureRow, EventRow, Piece, ReferenceRow, SubjectRow, Summary, Table,
+};
 use crate::storage::catalog::state::State;
 use crate::storage::catalog::tables::{NewReference, RecordedEvent, StoredRequest};
 use crate::storage::catalog::{schema, segments};
@@ -107,7 +109,12 @@ impl LocalRows {
                 rows.truncate(limit);
                 Piece::Checkpoints(rows)
             }
-            Table::Erasures => Piece::Erasures(self.rows(ERASURES, (after, limit), erasure::answer)?),
+            Table::Erasures => Piece::Erasures(self.rows(ERASURES, (after, limit), |row| {
+                Ok(ErasureRow {
+                    answer: erasure::answer(row)?,
+                    buried: Vec::new(),
+                })
+            })?),
             Table::Requests => Piece::Requests(after, self.rows(REQUESTS, (after, limit), request)?),
         })
     }

@@ -416,18 +416,9 @@ impl ReadCatalog for PostgresReader {
         ])?;
         let spec = self.0.look(Head::of(&self.0, head.first())?, seen)?.spec;
         let erasures = self.erasures(&rows)?;
-        let entries = erasures.into_iter().map(|answer| {
-            let receipt =
-                serde_json::from_str::<crate::model::erasure::ErasureReceipt>(&answer.receipt.receipt_json);
-            let receipt = receipt.map_err(|_| self.0.damaged("erasure", "a receipt can't be read"))?;
-            Ok(ErasureEntry {
-                tenant: spec.id.clone(),
-                created_at: spec.created_at,
-                erasure: answer.erasure,
-                sequence: answer.sequence,
-                subject_id: answer.subject_id,
-                erased_at: receipt.erased_at,
-            })
+        let entries = erasures.iter().map(|answer| {
+            let entry = ErasureEntry::of(&spec, answer);
+            entry.ok_or_else(|| self.0.damaged("erasure", "a receipt can't be read"))
         });
         entries.collect()
     }

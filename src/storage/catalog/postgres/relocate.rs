@@ -1,15 +1,15 @@
 //! Rows that come from another engine into a catalog in a database, with their numbers: until the last one is there the catalog has a name that no tenant has, so that
 //! nobody lists it, makes it or writes to it. Each piece is a transaction, and what came of a table says where to go on.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio_postgres::Row;
 
 use super::changes::ReferenceColumns;
 use super::head::{self, Head};
+use super::pieces::Pieces;
 use super::register::{sets, uncommitted};
-use super::rows::{ReferenceCell, select};
+use super::rows::ReferenceCell;
 use super::segments::ADD_SEGMENT;
 use super::{EpochSeal, Incarnation, Tenant, create_row};
 use crate::cluster::view::Segment;
@@ -18,53 +18,18 @@ use crate::keys::epochs::{Epochs, FIRST_EPOCH};
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::model::checkpoint::SignedCheckpoint;
-use crate::model::id::{RequestId, TenantId};
-use crate::model::subject::Capture;
+use crate::model::id::TenantId;
 use crate::model::tenant::TenantSpec;
-use crate::model::usage::EventId;
 use crate::storage::catalog::code::int;
 use crate::storage::catalog::draft::rows::{Changes, Erasure};
-use crate::storage::catalog::relocate::{EventRow, Piece, ReferenceRow, SubjectRow, Summary, Table};
-use crate::storage::catalog::segments::SegmentEntry;
-use crate::storage::catalog::tables::{NewReference, StoredRequest};
+use crate::storage::catalog::relocate::{EventRow, Piece, ReferenceRow, Summary, Table};
 use crate::storage::database::Database;
 use crate::storage::database::transaction::{Statement, Transaction, misread, statement};
 use crate::storage::error::StorageError;
-use crate::storage::place::Place;
-use crate::storage::write::EraseAnswer;
 
 /// The version of the list from which on the segments that came count.
 const FIRST_LIST: u64 = 1;
 
-const SUBJECTS: &str = select!(
-    subject,
-    "FROM subject WHERE tenant = $1 AND handle BETWEEN $2 AND $3 ORDER BY handle"
-);
-const LINKS: &str = select!(
-    link,
-    "FROM link WHERE tenant = $1 AND subject BETWEEN $2 AND $3 ORDER BY subject, kind"
-);
-const REFERENCES: &str = select!(
-    reference,
-    ", p.epoch, p.pending FROM reference r
-    LEFT JOIN (SELECT reference, epoch, sealed AS pending FROM pending WHERE tenant = $1) p ON p.reference = r.id
-    WHERE r.tenant = $1 AND r.id BETWEEN $2 AND $3 ORDER BY r.id"
-);
-const SEGMENTS: &str = select!(
-    segment,
-    "FROM segment WHERE tenant = $1 AND number BETWEEN $2 AND $3 ORDER BY number"
-);
-const EVENTS: &str = select!(
-    event,
-    ", told FROM usage WHERE tenant = $1 AND id BETWEEN $2 AND $3 ORDER BY id"
-);
-const CHECKPOINTS: &str = "SELECT event, checkpoint, signature, public_key FROM checkpoint
-    WHERE tenant = $1 AND event BETWEEN $2 AND $3 ORDER BY event";
-const ERASURES: &str = select!(
-    erasure,
-    " FROM erasure WHERE tenant = $1 AND id BETWEEN $2 AND $3 ORDER BY id"
-);
-const REQUESTS: &str = select!(request, "FROM request WHERE tenant = $1 AND lookup = ANY($2)");
 const ADD_CHECKPOINTS: &str = "INSERT INTO checkpoint (tenant, event, checkpoint, signature, public_key)
     SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::bytea[], $5::bytea[])";
 
@@ -133,15 +98,19 @@ impl Filling {
 
     /// The rows that are where those of a piece are to be.
     pub(in crate::storage) fn read_back(&self, piece: &Piece) -> Result<Piece, StorageError> {
-        Ok(match piece {
-            Piece::Subjects(_) => Piece::Subjects(self.subjects(piece)?),
-            Piece::References(_) => Piece::References(self.references(piece)?),
-            Piece::Segments(_) => Piece::Segments(self.segments(piece)?),
-            Piece::Events(_) => Piece::Events(self.events(piece)?),
-            Piece::Checkpoints(_) => Piece::Checkpoints(self.checkpoints(piece)?),
-            Piece::Erasures(_) => Piece::Erasures(self.erasures(piece)?),
-            Piece::Requests(before, rows) => Piece::Requests(*before, self.requests(rows)?),
-        })
+        let database = &self.tenant.database;
+        let read = |statements| database.read(statements);
+        let pieces = Pieces::new(&self.tenant, &read);
+        if let Piece::Requests(before, rows) = piece {
+            return Ok(Piece::Requests(*before, pieces.requests_of(rows)?));
+        }
+        let [first, last] = [piece.first(), piece.last()].map(Option::unwrap_or_default);
+        pieces.between(piece.table(), first, last)
+    }
+
+    fn read<const N: usize>(&self, statements: [Statement; N]) -> Result<[Vec<Row>; N], StorageError> {
+        let database = &self.tenant.database;
+        sets(database, database.read(Vec::from(statements))?)
     }
 
     /// Refuses what [`Filling::make`] would refuse now.
@@ -236,8 +205,8 @@ impl Filling {
                 )];
             }
             Piece::Erasures(rows) => {
-                let closed = rows.iter().map(|answer| Erasure {
-                    answer: answer.clone(),
+                let closed = rows.iter().map(|row| Erasure {
+                    answer: row.answer.clone(),
                     is_held: false,
                 });
                 changes.erasures_added.extend(closed);
@@ -266,143 +235,5 @@ impl Filling {
         let mut statements = vec![columns.statement(tenant)];
         statements.extend(tenant.additions(head, &changes));
         statements
-    }
-}
-
-/// What is where a piece's rows are to be.
-impl Filling {
-    fn read<const N: usize>(&self, statements: [Statement; N]) -> Result<[Vec<Row>; N], StorageError> {
-        let database = &self.tenant.database;
-        sets(database, database.read(Vec::from(statements))?)
-    }
-
-    /// From the first row of a piece to its last one.
-    fn between(&self, sql: &'static str, piece: &Piece) -> Statement {
-        let [first, last] = [piece.first(), piece.last()].map(|at| int(at.unwrap_or_default()));
-        statement!(sql, self.tenant.number, first, last)
-    }
-
-    fn subjects(&self, piece: &Piece) -> Result<Vec<SubjectRow>, StorageError> {
-        let [subjects, links] = self.read([self.between(SUBJECTS, piece), self.between(LINKS, piece)])?;
-        let mut of: BTreeMap<u64, Vec<_>> = BTreeMap::new();
-        for row in &links {
-            let (subject, link) = self.tenant.link_row(row)?;
-            of.entry(subject).or_default().push(link);
-        }
-        let rows = subjects.iter().map(|row| {
-            let (handle, subject) = self.tenant.subject_row(row)?;
-            Ok(SubjectRow {
-                handle,
-                subject,
-                links: of.remove(&handle).unwrap_or_default(),
-            })
-        });
-        rows.collect()
-    }
-
-    fn references(&self, piece: &Piece) -> Result<Vec<ReferenceRow>, StorageError> {
-        let [rows] = self.read([self.between(REFERENCES, piece)])?;
-        rows.iter().map(|row| self.reference(row)).collect()
-    }
-
-    fn reference(&self, row: &Row) -> Result<ReferenceRow, StorageError> {
-        let tenant = &*self.tenant;
-        let columns = tenant.columns("reference", row);
-        let (read, sequence) = (tenant.reference_row(row)?, columns.uint(5)?);
-        let cell = read.cell;
-        let exact = match (columns.uint_or_null(7)?, columns.get::<Option<&[u8]>>(8)?) {
-            (Some(FIRST_EPOCH), Some(sealed)) => {
-                let opened = self.epoch.open(read.id, sealed);
-                Some(opened.ok_or_else(|| tenant.damaged("pending", "a row fails authentication"))?)
-            }
-            (None, None) => None,
-            _ => return Err(tenant.damaged("pending", "a row is of another epoch")),
-        };
-        Ok(ReferenceRow {
-            reference: NewReference {
-                reference: read.id,
-                subject: read.subject,
-                hand: cell.hand,
-                capture: Capture {
-                    hand: Some(cell.hand),
-                    quality: cell.quality,
-                    captured_at: cell.captured_at,
-                    pad: cell.pad,
-                },
-                enrolled_at: cell.enrolled_at,
-                sequence,
-            },
-            place: match read.place {
-                Place::Segment { segment, row } => Some((segment, row)),
-                Place::Pending { .. } => None,
-            },
-            exact,
-        })
-    }
-
-    fn segments(&self, piece: &Piece) -> Result<Vec<SegmentEntry>, StorageError> {
-        let [rows] = self.read([self.between(SEGMENTS, piece)])?;
-        let entries = rows.iter().map(|row| Ok(self.tenant.segment_row(row)?.0));
-        entries.collect()
-    }
-
-    fn events(&self, piece: &Piece) -> Result<Vec<EventRow>, StorageError> {
-        let [rows] = self.read([self.between(EVENTS, piece)])?;
-        let events = rows.iter().map(|row| {
-            let columns = self.tenant.columns("usage", row);
-            if columns.get::<Option<&[u8]>>(3)?.is_none() {
-                return Ok(EventRow::Erased(columns.uint(0)?, columns.digest(2)?));
-            }
-            let mut event = self.tenant.event_row(row)?;
-            let told: Option<&[u8]> = columns.get(4)?;
-            let told = told.map(<[u8; 16]>::try_from).transpose();
-            event.told = told
-                .map_err(|_| columns.fault("what an event was told under has not 16 bytes"))?
-                .map(EventId);
-            Ok(EventRow::Whole(Box::new(event)))
-        });
-        events.collect()
-    }
-
-    fn checkpoints(&self, piece: &Piece) -> Result<Vec<(u64, SignedCheckpoint)>, StorageError> {
-        let [rows] = self.read([self.between(CHECKPOINTS, piece)])?;
-        let checkpoints = rows.iter().map(|row| {
-            let columns = self.tenant.columns("checkpoint", row);
-            let signed = SignedCheckpoint {
-                checkpoint_json: columns.get(1)?,
-                signature: columns.get(2)?,
-                public_key: columns.get(3)?,
-            };
-            Ok((columns.uint(0)?, signed))
-        });
-        checkpoints.collect()
-    }
-
-    fn erasures(&self, piece: &Piece) -> Result<Vec<EraseAnswer>, StorageError> {
-        let [rows] = self.read([self.between(ERASURES, piece)])?;
-        rows.iter().map(|row| self.tenant.erasure_row(row)).collect()
-    }
-
-    /// Those of these that are there, in their order. The id of one whose answer is scrubbed is known by its lookup alone.
-    fn requests(
-        &self,
-        asked: &[(RequestId, StoredRequest)],
-    ) -> Result<Vec<(RequestId, StoredRequest)>, StorageError> {
-        let tenant = &*self.tenant;
-        let lookups: Vec<Vec<u8>> = asked
-            .iter()
-            .map(|(id, _)| tenant.request_lookup(id).to_vec())
-            .collect();
-        let [rows] = self.read([statement!(REQUESTS, tenant.number, lookups.clone())])?;
-        let mut found: BTreeMap<Vec<u8>, _> = BTreeMap::new();
-        for row in &rows {
-            let lookup: &[u8] = tenant.columns("request", row).get(0)?;
-            found.insert(lookup.to_vec(), tenant.request_row(row)?);
-        }
-        let there = asked.iter().zip(&lookups).filter_map(|((id, _), lookup)| {
-            let (read, kept) = found.remove(lookup)?;
-            Some((read.unwrap_or_else(|| id.clone()), kept))
-        });
-        Ok(there.collect())
     }
 }

@@ -30,6 +30,7 @@ use crate::storage::catalog::seam::{ReadCatalog, WriteCatalog};
 use crate::storage::catalog::segments::{Located, SegmentEntry, Tombstone};
 use crate::storage::database::transaction::statement;
 use crate::storage::error::StorageError;
+use crate::storage::journal::entry::Entry;
 use crate::storage::place::{Place, RowId, StoredRow};
 use crate::storage::segment::writer::WrittenSegment;
 use crate::storage::write::{Answers, CandidateInfo, ImportAnswer, Write};
@@ -302,6 +303,23 @@ impl SharedCatalog {
     /// The last erasure by now.
     pub fn last_erasure(&self) -> Result<u64, StorageError> {
         Ok(self.tenant.head()?.state.last_erasure)
+    }
+
+    /// The lines of these erasures for the erasure journal, by number.
+    pub(in crate::storage) fn journal_lines(
+        &self,
+        erasures: &[u64],
+    ) -> Result<Vec<(u64, String)>, StorageError> {
+        let mut lines = Vec::with_capacity(erasures.len());
+        for erasure in erasures {
+            let entries = self
+                .reader
+                .erasures_between(erasure.saturating_sub(1), *erasure, 1)?;
+            let signer = &self.tenant.signer;
+            let entries = entries.into_iter();
+            lines.extend(entries.map(|entry| (entry.erasure, Entry::Erasure(entry).line(signer))));
+        }
+        Ok(lines)
     }
 
     /// The answer to an import, for as long as it is remembered; of another content than this digest's it is an error.

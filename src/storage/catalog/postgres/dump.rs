@@ -1,0 +1,146 @@
+//! A catalog in a database as it was at one moment, for whoever copies it: counted, authenticated row by row, piece by piece. Changes nothing and locks no row.
+
+use std::sync::Arc;
+
+use super::Tenant;
+use super::head::{self, Head};
+use super::pieces::{Pieces, RequestPlace};
+use super::register::sets;
+use super::rows::select;
+use crate::cluster::view::Segment;
+use crate::keys::epochs::Epochs;
+use crate::keys::receipt::ReceiptSigner;
+use crate::keys::secret::SecretKey;
+use crate::model::id::TenantId;
+use crate::storage::catalog::relocate::{ErasureRow, Piece, Summary, Table};
+use crate::storage::catalog::segments::SegmentEntry;
+use crate::storage::database::Database;
+use crate::storage::database::transaction::{Moment, statement};
+use crate::storage::error::StorageError;
+
+const SEGMENTS: &str = select!(segment, "FROM segment WHERE tenant = $1 ORDER BY number");
+
+/// The moment, for as long as this lives.
+pub(in crate::storage) struct Dump {
+    tenant: Arc<Tenant>,
+    moment: Moment,
+    head: Head,
+    /// Those that hold rows; what is only warming holds none yet.
+    segments: Vec<SegmentEntry>,
+}
+
+impl Dump {
+    /// Takes a tenant as it is now. Refuses one of which there are not as many rows as its row counts.
+    pub(in crate::storage) fn take(
+        database: &Database,
+        id: &TenantId,
+        secret: &SecretKey,
+        (epochs, signer): (Arc<dyn Epochs>, ReceiptSigner),
+    ) -> Result<Self, StorageError> {
+        let tenant = Tenant::find(database, id, secret, epochs, signer)?;
+        let (moment, rows) = database.moment(vec![
+            head::select(tenant.number),
+            head::counts(tenant.number),
+            statement!(SEGMENTS, tenant.number),
+        ])?;
+        let [row, counts, segments] = sets(database, rows)?;
+        if row.is_empty() {
+            return Err(StorageError::TenantUnknown(id.clone()));
+        }
+        let head = Head::of(&tenant, row.first())?;
+        if head.state.commits == 0 {
+            return Err(StorageError::TenantUnknown(id.clone()));
+        }
+        head.check_counts(&tenant, counts.first())?;
+        let mut live = Vec::new();
+        for row in &segments {
+            let (entry, state) = tenant.segment_row(row)?;
+            if matches!(state, Segment::Live { .. }) {
+                live.push(entry);
+            }
+        }
+        Ok(Self {
+            tenant,
+            moment,
+            head,
+            segments: live,
+        })
+    }
+
+    /// The segments that hold rows, by number.
+    pub(in crate::storage) fn segments(&self) -> &[SegmentEntry] {
+        &self.segments
+    }
+
+    /// What it says of the tenant.
+    pub(in crate::storage) fn summary(&self) -> Summary {
+        Summary {
+            spec: self.head.spec.clone(),
+            state: self.head.state,
+            chain: self.head.chain,
+            segments: self.segments.len() as u64,
+        }
+    }
+
+    /// Hands out all rows, so many numbers at a time, in an order in which no row names one that has not come.
+    pub(in crate::storage) fn each(
+        &self,
+        numbers: u64,
+        mut each: impl FnMut(Piece) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let read = |statements| self.moment.read(statements);
+        let pieces = Pieces::new(&self.tenant, &read);
+        let state = self.head.state;
+        for table in Table::ALL {
+            let last = match table {
+                Table::Subjects => state.last_subject,
+                Table::References => state.last_reference,
+                Table::Events | Table::Checkpoints => state.last_usage,
+                Table::Erasures => state.last_erasure,
+                Table::Segments => {
+                    each(Piece::Segments(self.segments.clone()))?;
+                    continue;
+                }
+                Table::Requests => {
+                    let (mut place, mut before): (RequestPlace, u64) = ((i64::MIN, Vec::new()), 0);
+                    while let Some((requests, ended)) = pieces.requests_after(&place, numbers)? {
+                        let came = requests.len() as u64;
+                        each(Piece::Requests(before, requests))?;
+                        (place, before) = (ended, before + came);
+                    }
+                    continue;
+                }
+            };
+            for first in (0..=last).step_by(usize::try_from(numbers).expect("a few thousand")) {
+                let mut piece = pieces.between(table, first, last.min(first + numbers - 1))?;
+                if let Piece::Erasures(erasures) = &mut piece {
+                    self.leave_warming(erasures);
+                }
+                each(piece)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Of who was erased while a row of theirs was on its way into a segment that is warming, no segment holds a row yet.
+    fn leave_warming(&self, erasures: &mut [ErasureRow]) {
+        let is_live = |(segment, _): &(u32, u32)| {
+            let found = self.segments.binary_search_by_key(segment, |entry| entry.number);
+            found.is_ok()
+        };
+        for (_, place) in erasures.iter_mut().flat_map(|row| &mut row.buried) {
+            *place = place.filter(is_live);
+        }
+    }
+
+    /// Whether the epoch has ended since whose key opens what is pending in it, so that it can't be read any more.
+    pub(in crate::storage) fn is_over(&self) -> Result<bool, StorageError> {
+        let tenant = &*self.tenant;
+        let rows = tenant.database.read(vec![head::select(tenant.number)])?;
+        let row = rows.first().and_then(|rows| rows.first());
+        match row {
+            Some(row) => Ok(Head::of(tenant, Some(row))?.epoch > self.head.epoch),
+            None => Ok(true),
+        }
+    }
+}

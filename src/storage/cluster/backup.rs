@@ -1,0 +1,159 @@
+//! A snapshot of a tenant of a cluster into a backup, beside its running nodes, in the form that a data directory's has: a catalog in a file, and segments byte for byte. So it is restored into
+//! a data directory, which serves by itself or goes back to a cluster. Changes nothing and holds nobody up; knows no keyring.
+//!
+//! Segments come first, then the catalog as it is at a moment at which all segments that it lists have come. Where some have not (they were written, or rewritten, meanwhile), they come, and another moment is looked at.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use ulid::Ulid;
+
+use crate::keys::epochs::EpochKeys;
+use crate::keys::receipt::ReceiptSigner;
+use crate::model::id::TenantId;
+use crate::storage::archive::{ArchiveWriter, EntryName};
+use crate::storage::backup::{CatalogCopy, Snapshot, TRIES, unnamed};
+use crate::storage::catalog::local::fill::LocalFilling;
+use crate::storage::catalog::page::PageSeal;
+use crate::storage::catalog::postgres::dump::Dump;
+use crate::storage::catalog::segments::SegmentEntry;
+use crate::storage::database::{CatalogKeys, Database};
+use crate::storage::error::StorageError;
+use crate::storage::files::KEY_GENERATION;
+use crate::storage::objects::key::{Home, ListedSegment, ObjectKey};
+use crate::storage::objects::text::epochs_text;
+use crate::storage::objects::{ObjectStore, remote};
+
+/// Numbers of rows that are read at once.
+const PIECE_NUMBERS: u64 = 4_096;
+
+/// The engines of a cluster, to be read.
+pub struct Engines<'a> {
+    /// Has the rows.
+    pub database: &'a Database,
+    /// Has segments and the keys of epochs.
+    pub store: &'a ObjectStore,
+    /// Of its receipts.
+    pub signer: ReceiptSigner,
+    /// A directory that has room for a catalog, twice.
+    pub scratch: &'a Path,
+}
+
+/// A tenant as it is at a moment.
+struct Taken {
+    dump: Dump,
+    home: Home,
+}
+
+impl Engines<'_> {
+    /// Writes a tenant: its segments, then its catalog. Every row and block is authenticated on the way; damage is an error that names it. `None` when the tenant was dropped meanwhile, or is not made yet.
+    pub fn backup(
+        &self,
+        tenant: &TenantId,
+        keys: &CatalogKeys,
+        archive: &mut ArchiveWriter<'_>,
+    ) -> Result<Option<Snapshot>, StorageError> {
+        let mut copied = BTreeSet::new();
+        for _ in 0..TRIES {
+            let Some(taken) = self.take(tenant, keys)? else {
+                return Ok(None);
+            };
+            let listed = taken.dump.segments();
+            let missing = listed.iter().filter(|entry| !copied.contains(&entry.ulid));
+            let missing: Vec<SegmentEntry> = missing.copied().collect();
+            if missing.is_empty() {
+                match self.write(tenant, keys, &taken.dump, archive) {
+                    Err(_) if taken.dump.is_over()? => {}
+                    written => return written.map(Some),
+                }
+            }
+            let (home, dimension) = (taken.home.clone(), taken.dump.summary().spec.dimension);
+            // Copying takes long, and a moment is held for as long as it is read.
+            drop(taken);
+            for entry in missing {
+                let key = ObjectKey {
+                    home: home.clone(),
+                    generation: KEY_GENERATION,
+                    ulid: entry.ulid,
+                };
+                let listed = ListedSegment::new(key, entry.rows, dimension, &keys.data_key);
+                match self.copy(&listed, archive)? {
+                    Ok(()) => {
+                        copied.insert(entry.ulid);
+                    }
+                    Err(error) if self.lists(tenant, keys, entry.ulid)? => return Err(error),
+                    // It was rewritten meanwhile, or the tenant was dropped.
+                    Err(_) => {}
+                }
+            }
+        }
+        Err(StorageError::Restless(tenant.clone()))
+    }
+
+    fn take(&self, id: &TenantId, keys: &CatalogKeys) -> Result<Option<Taken>, StorageError> {
+        let row = self.database.row(id)?.filter(|row| row.is_made);
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let text = epochs_text(self.store, id, &row.incarnation);
+        let take = || {
+            let epochs = Arc::new(EpochKeys::open_in(Arc::new(text), &keys.data_key)?);
+            let signer = self.signer.clone();
+            Dump::take(self.database, id, &keys.secret, (epochs, signer))
+        };
+        match take() {
+            Ok(dump) => Ok(Some(Taken {
+                dump,
+                home: Home::of(id, &row.incarnation),
+            })),
+            Err(_) if self.database.is_made(&row.incarnation)? != Some(true) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a segment is listed now.
+    fn lists(&self, id: &TenantId, keys: &CatalogKeys, ulid: Ulid) -> Result<bool, StorageError> {
+        let taken = self.take(id, keys)?;
+        Ok(taken.is_some_and(|taken| taken.dump.segments().iter().any(|entry| entry.ulid == ulid)))
+    }
+
+    /// Copies a segment. One that can't be read to its end is filled up with zeros: no catalog of the backup will name it. An error of the archive is the outer one.
+    fn copy(
+        &self,
+        listed: &ListedSegment,
+        archive: &mut ArchiveWriter<'_>,
+    ) -> Result<Result<(), StorageError>, StorageError> {
+        let reader = match remote::open(self.store, listed) {
+            Ok(reader) => reader,
+            Err(error) => return Ok(Err(error)),
+        };
+        let name = EntryName::Segment(listed.key.home.tenant.clone(), listed.key.ulid);
+        archive.begin(&name, reader.file_len())?;
+        let copied = reader.copy(|piece| archive.push(piece));
+        if copied.is_err() {
+            archive.fill()?;
+        }
+        Ok(copied)
+    }
+
+    fn write(
+        &self,
+        tenant: &TenantId,
+        keys: &CatalogKeys,
+        dump: &Dump,
+        archive: &mut ArchiveWriter<'_>,
+    ) -> Result<Snapshot, StorageError> {
+        let summary = dump.summary();
+        let mut catalog = LocalFilling::begin(&unnamed(self.scratch), &summary, &keys.data_key)?;
+        dump.each(PIECE_NUMBERS, |piece| catalog.put(&piece))?;
+        let catalog = catalog.finish(&summary)?;
+        let copy = CatalogCopy::take(self.scratch, &catalog, &Arc::new(PageSeal::new(&keys.data_key)))?;
+        copy.write(tenant, archive)?;
+        Ok(Snapshot::new(&summary.spec, &copy.state, copy.segments.len()))
+    }
+}
+
+#[cfg(test)]
+#[path = "backup_tests.rs"]
+mod tests;
