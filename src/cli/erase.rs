@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use tonic::{Code, Status};
+
 use crate::client::api::erase_request::Subject;
 use crate::client::{Client, api};
 use crate::model::id::{RequestId, SubjectId, TenantId};
@@ -60,7 +62,11 @@ pub async fn run(args: Args) -> Result<(), CliError> {
         subject: Some(subject),
     };
     let client = args.connection.connect().await?;
-    let mut answer = client.enrollment().erase(request).await?.into_inner();
+    let request_id = request.request_id.clone();
+    let answered = client.enrollment().erase(request).await;
+    let mut answer = answered
+        .map_err(|refusal| unanswered(refusal, request_id))?
+        .into_inner();
     if let Some(seconds) = args.wait {
         answer = purged(&client, &tenant, answer.erasure, Duration::from_secs(seconds)).await?;
     }
@@ -75,6 +81,17 @@ pub async fn run(args: Args) -> Result<(), CliError> {
         answer.receipt_json
     );
     args.output.print(&text, &json)
+}
+
+/// The person may be erased already: another request would find nobody, and be given no receipt.
+fn unanswered(refusal: Status, request_id: String) -> CliError {
+    match refusal.code() {
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
+            let refusal = Box::new(refusal);
+            CliError::Unacknowledged { request_id, refusal }
+        }
+        _ => refusal.into(),
+    }
 }
 
 /// Looks at an erasure until its files are clean; an error after `bound`.

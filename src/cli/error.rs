@@ -36,6 +36,14 @@ pub enum CliError {
     /// The server refused.
     #[error("{}", explain::describe(.0))]
     Refused(Box<Status>),
+    /// A request that may be done, of which nobody was told.
+    #[error("{}; repeat the command with --request-id {request_id}", explain::describe(.refusal))]
+    Unacknowledged {
+        /// By which it is known.
+        request_id: String,
+        /// What came.
+        refusal: Box<Status>,
+    },
     /// An import did not come to its end, though nothing is wrong with it.
     #[error("{}; the import is kept for some minutes: repeat the command with --request-id {request_id} --given {given} to go on", explain::describe(.refusal))]
     ImportBrokenOff {

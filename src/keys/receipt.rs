@@ -1,11 +1,12 @@
-//! Signatures of erasure receipts, of the erasure journal and of checkpoints of the history: Ed25519 (RFC 8032) over their JSON. Says nothing about what
-//! they claim.
+//! Signatures of erasure receipts, of the erasure journal and of checkpoints of the history: Ed25519 (RFC 8032) over their JSON; and the seal of what the journal keeps in a store. Says nothing about what they claim.
 
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
+use super::aead::{AeadError, Sealer};
 use super::encoding::to_hex;
 use super::secret::SecretKey;
 use crate::model::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -32,25 +33,34 @@ pub enum ReceiptError {
 
 /// Signs receipts for one server.
 #[derive(Clone)]
-pub struct ReceiptSigner(Arc<Ed25519KeyPair>);
+pub struct ReceiptSigner(Arc<Keys>);
+
+struct Keys {
+    pair: Ed25519KeyPair,
+    /// Seals what the erasure journal keeps where others may read.
+    journal: SecretKey,
+}
 
 impl ReceiptSigner {
     /// The signer with this seed.
     pub fn new(seed: &SecretKey) -> Self {
         let pair =
             Ed25519KeyPair::from_seed_unchecked(seed.expose().as_slice()).expect("every 32 bytes are a seed");
-        Self(Arc::new(pair))
+        Self(Arc::new(Keys {
+            pair,
+            journal: seed.derive(&[b"erasure journal"]),
+        }))
     }
 
     /// The public key, 32 bytes.
     pub fn public_key(&self) -> &[u8] {
-        self.0.public_key().as_ref()
+        self.0.pair.public_key().as_ref()
     }
 
     /// Signs a receipt.
     pub fn sign(&self, receipt: &ErasureReceipt) -> SignedReceipt {
         let receipt_json = serde_json::to_string(receipt).expect("a receipt has no map with odd keys");
-        let signature = self.0.sign(receipt_json.as_bytes()).as_ref().to_vec();
+        let signature = self.0.pair.sign(receipt_json.as_bytes()).as_ref().to_vec();
         SignedReceipt {
             receipt_json,
             signature,
@@ -61,12 +71,28 @@ impl ReceiptSigner {
     /// Signs an entry of the erasure journal, in hexadecimal.
     pub fn sign_entry(&self, entry_json: &str) -> String {
         let text = [JOURNAL_DOMAIN, entry_json.as_bytes()].concat();
-        to_hex(self.0.sign(&text).as_ref())
+        to_hex(self.0.pair.sign(&text).as_ref())
     }
 
     /// Whether this signer made the signature of an entry of the erasure journal. One text has one signature (RFC 8032, section 5.1.6).
     pub fn verify_entry(&self, entry_json: &str, signature: &str) -> bool {
         self.sign_entry(entry_json) == signature
+    }
+
+    /// Seals an entry of the erasure journal under a name of its own: nonce, ciphertext, tag. One entry has one sealed text under each name, so that whoever puts it again puts the same; the nonce is derived from what it seals.
+    pub fn seal_entry(&self, name: &str, line: &str) -> Vec<u8> {
+        let key = self.0.journal.derive(&[b"entry", name.as_bytes()]);
+        let nonce = key.derive(&[b"nonce", line.as_bytes()]);
+        let nonce = *nonce.expose().first_chunk().expect("it is longer");
+        let mut sealed = line.as_bytes().to_vec();
+        let tag = Sealer::new(&key).seal_at(nonce, name.as_bytes(), &mut sealed);
+        [&nonce[..], &sealed, &tag].concat()
+    }
+
+    /// Opens what [`ReceiptSigner::seal_entry`] made.
+    pub fn open_entry(&self, name: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, AeadError> {
+        let key = self.0.journal.derive(&[b"entry", name.as_bytes()]);
+        Sealer::new(&key).open(name.as_bytes(), sealed)
     }
 
     /// Signs a checkpoint of the history.
@@ -75,7 +101,7 @@ impl ReceiptSigner {
             serde_json::to_string(checkpoint).expect("a checkpoint has no map with odd keys");
         let text = [CHECKPOINT_DOMAIN, checkpoint_json.as_bytes()].concat();
         SignedCheckpoint {
-            signature: self.0.sign(&text).as_ref().to_vec(),
+            signature: self.0.pair.sign(&text).as_ref().to_vec(),
             public_key: self.public_key().to_vec(),
             checkpoint_json,
         }
@@ -108,8 +134,13 @@ pub fn verify_checkpoint_of(
     if signed.public_key != public_key {
         return Err(ReceiptError::Stranger);
     }
+    verify_checkpoint(signed)
+}
+
+/// Checks that the checkpoint is signed with the key that it names, whosever that is, and returns what was signed.
+pub fn verify_checkpoint(signed: &SignedCheckpoint) -> Result<Checkpoint, ReceiptError> {
     let text = [CHECKPOINT_DOMAIN, signed.checkpoint_json.as_bytes()].concat();
-    verify_text(public_key, &text, &signed.signature)?;
+    verify_text(&signed.public_key, &text, &signed.signature)?;
     Ok(serde_json::from_str(&signed.checkpoint_json)?)
 }
 

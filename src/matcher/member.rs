@@ -175,9 +175,17 @@ impl MemberNode {
             let home = &opened.keys.home;
             let journal = cluster.segments().journal();
             let recorded = journal.record(home, &opened.catalog, &[erasure]);
-            recorded.map_err(|error| NodeError::TenantUnavailable {
-                tenant: home.tenant.clone(),
-                reason: format!("the person is erased, and the erasure journal can't be written; repeat the request: {error}"),
+            recorded.map_err(|error| {
+                let told = match error {
+                    StorageError::Outdated { .. } => {
+                        "the person is erased, and that must not be acknowledged"
+                    }
+                    _ => "the person is erased, and the erasure journal can't be written; repeat the request",
+                };
+                NodeError::TenantUnavailable {
+                    tenant: home.tenant.clone(),
+                    reason: format!("{told}: {error}"),
+                }
             })
         })
         .await

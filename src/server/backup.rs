@@ -44,6 +44,18 @@ pub enum BackupError {
         "the data key of tenant {0} was rotated meanwhile; back it up once more; where that was said before, rotate it again, or start the server anew, which ends a rotation that was cut off"
     )]
     Rotated(TenantId),
+    /// A configuration whose key opens another keyring, or none.
+    #[error("the key-encryption key of this configuration does not open the keyring of the {}: {}", match .0 {
+        Side::Nodes => "match nodes",
+        Side::Fronts => "fronts",
+    }, match .0 {
+        Side::Nodes => "take the configuration of a match node, or say --front where a front's is meant",
+        Side::Fronts => "take the configuration of a front, or leave out --front where a match node's is meant",
+    })]
+    OtherSide(Side),
+    /// A tenant whose keys are in the backup already, and are another one's.
+    #[error("tenant {0} was dropped or made anew meanwhile; back up once more")]
+    MadeAnew(TenantId),
     /// The key of the backup that is to be restored.
     #[error(
         "the key that opens the backup: {0}; name it in the configuration, as `backup_kek` or `kek`, or put the file there"
@@ -159,7 +171,11 @@ impl Source<'_> {
                     Side::Nodes => MATCH_KEYRING,
                     Side::Fronts => FRONT_KEYRING,
                 };
-                Keyring::open_in(Arc::new(ObjectText::new(&shared.store, name)), &key)
+                let keyring = Keyring::open_in(Arc::new(ObjectText::new(&shared.store, name)), &key);
+                if let Err(KeyError::WrongKek { .. }) = keyring {
+                    return Err(BackupError::OtherSide(shared.side).into());
+                }
+                keyring
             }
         };
         Ok(keyring?)
@@ -208,7 +224,11 @@ impl Source<'_> {
                     _ if shared.database.row(tenant)?.is_none() => return Ok(None),
                     _ => return Err(missing().into()),
                 };
-                Ok(engines.backup(tenant, &keys, archive)?)
+                let snapshot = engines.backup(tenant, &keys, archive);
+                if snapshot.is_err() && self.keyring()?.get(tenant, Purpose::Catalog)? != Some(keys.secret) {
+                    return Err(BackupError::MadeAnew(tenant.clone()).into());
+                }
+                Ok(snapshot?)
             }
         }
     }

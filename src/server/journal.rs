@@ -16,12 +16,7 @@ pub fn export_journal(config: &Config, to: &Path) -> Result<Counts, ServerError>
     let key = config.kek_source().load()?;
     if !config.cluster.enabled {
         let keyring = Keyring::read(&config.data.join("keyring"), &key)?;
-        return Ok(journal::copy(
-            &config.journal_path(),
-            to,
-            &keyring.signer(),
-            false,
-        )?);
+        return Ok(journal::export(&config.journal_path(), to, &keyring.signer())?);
     }
     let (_, store) = catalog::shared_store(config)?;
     let keyring = Keyring::open_in(Arc::new(ObjectText::new(&store, MATCH_KEYRING)), &key)?;

@@ -265,7 +265,7 @@ pub enum StorageError {
     },
     /// A data directory whose catalogs are in a database, for what needs them in files.
     #[error(
-        "the catalogs of {} are in a PostgreSQL database, and this works on catalogs in files alone; nothing was looked at or changed. Back up the database, and this directory with its          keyring after it, by their own means; the server checks each tenant when it starts",
+        "the catalogs of {} are in a PostgreSQL database, and this works on catalogs in files alone; nothing was looked at or changed. Back up the database, and this directory with its keyring after it, by their own means; the server checks each tenant when it starts. What a cluster has is verified and audited on a restored copy of its backup (`thenar data backup`)",
         .0.display()
     )]
     CatalogElsewhere(PathBuf),

@@ -5,11 +5,12 @@
 //! receipts when the tenant is opened, and when the erasure is repeated. Only the last number of each tenant is kept in memory.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, ErrorKind, Write as _};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
+use tempfile::NamedTempFile;
 
 use self::entry::{DropEntry, Entry};
 use self::known::Known;
@@ -263,19 +264,38 @@ pub fn copy(
     copy.finish()
 }
 
-/// A journal that is written whole, into a new file.
+/// The same for safekeeping, with what [`kept`] finds beside it. One behind whose torn line others stand is refused: the copy would not show it.
+pub fn export(from: &Path, to: &Path, signer: &ReceiptSigner) -> Result<Counts, StorageError> {
+    let extent = entry::read(from, signer, false, |_, _| Ok(()))?;
+    if let Some(fault) = extent.fault(from) {
+        return Err(fault);
+    }
+    copy_kept(from, to)?;
+    copy(from, to, signer, false)
+}
+
+/// A journal that is written whole: it has its name, which no file may have, once all of it is there.
 pub(super) struct NewJournal<'a> {
     path: &'a Path,
-    file: BufWriter<File>,
+    file: BufWriter<NamedTempFile>,
     counts: Counts,
 }
 
 impl<'a> NewJournal<'a> {
-    /// A file that is there already is refused.
     pub(super) fn create(path: &'a Path) -> Result<Self, StorageError> {
+        let failed = |e| StorageError::io("create", path, e);
+        if path.symlink_metadata().is_ok() {
+            return Err(failed(ErrorKind::AlreadyExists.into()));
+        }
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        // For this user alone, and gone if this fails.
+        let file = tempfile::Builder::new()
+            .prefix(".thenar-journal-")
+            .tempfile_in(dir.unwrap_or(Path::new(".")))
+            .map_err(failed)?;
         Ok(Self {
             path,
-            file: BufWriter::new(durable::create_file(path)?),
+            file: BufWriter::new(file),
             counts: Counts::default(),
         })
     }
@@ -290,7 +310,8 @@ impl<'a> NewJournal<'a> {
     pub(super) fn finish(self) -> Result<Counts, StorageError> {
         let failed = |e| StorageError::io("write", self.path, e);
         let file = self.file.into_inner().map_err(|e| failed(e.into_error()))?;
-        file.sync_all().map_err(failed)?;
+        file.as_file().sync_all().map_err(failed)?;
+        file.persist_noclobber(self.path).map_err(|e| failed(e.error))?;
         durable::sync_parent(self.path)?;
         Ok(self.counts)
     }

@@ -164,12 +164,53 @@ impl ObjectStore {
         let metas: Vec<ObjectMeta> = self.ask(name, |driver, location| async move {
             driver.list(Some(&location)).try_collect().await
         })?;
-        let named = metas.into_iter().filter_map(|meta| {
-            let parts: Vec<_> = meta.location.prefix_match(&self.0.prefix)?.collect();
-            let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
-            Some((parts.join("/"), meta))
-        });
+        let named = metas.into_iter();
+        let named = named.filter_map(|meta| Some((self.named(&meta.location)?, meta)));
         Ok(named.collect())
+    }
+
+    /// Those of these objects that come behind one in the order of names, in no order.
+    pub(in crate::storage) fn list_behind(
+        &self,
+        under: &str,
+        object: &str,
+    ) -> Result<Vec<String>, StorageError> {
+        let after = self.location(object);
+        let metas: Vec<ObjectMeta> = self.ask(under, |driver, location| async move {
+            driver
+                .list_with_offset(Some(&location), &after)
+                .try_collect()
+                .await
+        })?;
+        Ok(metas
+            .iter()
+            .filter_map(|meta| self.named(&meta.location))
+            .collect())
+    }
+
+    /// Whether there are any.
+    pub(in crate::storage) fn has_behind(&self, under: &str, object: &str) -> Result<bool, StorageError> {
+        let after = self.location(object);
+        let first = self.ask(under, |driver, location| async move {
+            driver.list_with_offset(Some(&location), &after).try_next().await
+        })?;
+        Ok(first.is_some())
+    }
+
+    /// The next parts of the names that begin with this one and a slash, where more parts follow.
+    pub(in crate::storage) fn folders(&self, name: &str) -> Result<Vec<String>, StorageError> {
+        let listed = self.ask(name, |driver, location| async move {
+            driver.list_with_delimiter(Some(&location)).await
+        })?;
+        let folders = listed.common_prefixes.iter();
+        Ok(folders.filter_map(|folder| self.named(folder)).collect())
+    }
+
+    /// The name of what is there, under the prefix.
+    fn named(&self, location: &Location) -> Option<String> {
+        let parts: Vec<_> = location.prefix_match(&self.0.prefix)?.collect();
+        let parts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
+        Some(parts.join("/"))
     }
 
     /// What is known of an object by its name under the prefix.

@@ -108,15 +108,18 @@ impl ClusterEngines {
         Ok(found)
     }
 
-    /// Records in the erasure journal that an incarnation is dropped, before anything of it goes.
+    /// Records in the erasure journal that an incarnation is dropped, before anything of it goes. One that has no row was recorded before that went, or never was a tenant.
     pub fn record_drop(
         &self,
         id: &TenantId,
         incarnation: &Incarnation,
         (secret, signer): (Option<&SecretKey>, &ReceiptSigner),
     ) -> Result<(), StorageError> {
-        let is_it = self.row(id)?.is_some_and(|row| row.incarnation == *incarnation);
-        let created_at = match secret.filter(|_| is_it) {
+        let row = self.row(id)?;
+        if !row.is_some_and(|row| row.is_made && row.incarnation == *incarnation) {
+            return Ok(());
+        }
+        let created_at = match secret {
             Some(secret) => {
                 let secrets = BTreeMap::from([(id.clone(), secret.clone())]);
                 let told = self.cluster.figures(&secrets)?.remove(id);

@@ -268,6 +268,10 @@ impl<'a> Relocation<'a> {
         if journal.has_dropped(self.id, made_at, &self.to.signer)? {
             return Err(self.problem("it was dropped there, by the cluster's erasure journal, after which no restore may bring it back"));
         }
+        let is_as_of = (made_at, summary.state.last_erasure);
+        if journal.has_later(self.id, is_as_of, &self.to.signer)? {
+            return Err(self.problem("the cluster's erasure journal has later erasures of it: restore the backup with that journal (`thenar data journal`)"));
+        }
         let mut incarnation = [0; INCARNATION_LEN];
         rand::fill(&mut incarnation).expect("the operating system's generator answers");
         let note = Note {
@@ -360,7 +364,8 @@ impl<'a> Relocation<'a> {
         for ErasureRow { answer, .. } in &last {
             let entry = ErasureEntry::of(&summary.spec, answer)
                 .ok_or_else(|| self.problem("the receipt of its last erasure can't be read"))?;
-            journal.put(home, answer.erasure, &Entry::Erasure(entry).line(&self.to.signer))?;
+            let line = Entry::Erasure(entry).line(&self.to.signer);
+            journal.put(home, answer.erasure, &line, &self.to.signer)?;
         }
         Ok(())
     }

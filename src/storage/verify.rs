@@ -60,6 +60,8 @@ pub struct Verification {
     pub last_erasure: Option<(Timestamp, u64)>,
     /// Whether the catalog's counters were compared: not where it was changed meanwhile, or is damaged.
     pub counted: bool,
+    /// Receipts that another server signed, from which the tenant was moved.
+    pub receipts_of_others: u64,
     /// What is not as it was written.
     pub faults: Vec<StorageError>,
 }
@@ -83,7 +85,7 @@ impl Verification {
 
 /// Verifies a tenant of the data directory at `data`, which another process may serve. Never in the process that serves it: closing a file here would
 /// let go the locks that `SQLite` has on it.
-/// Receipts have to be of the server with this public key.
+/// Receipts are of the server with this public key, or counted.
 pub fn verify(data: &Path, tenant: &TenantId, data_key: &SecretKey, public_key: &[u8]) -> Verification {
     let mut found = Verification::default();
     let dir = data_dir::tenant_path(data, tenant);
@@ -318,7 +320,7 @@ fn pending_rows(conn: &Connection, seal: &PendingSeal, found: &mut Verification)
     Ok(())
 }
 
-/// Every receipt is signed by this server, and of the erasure that it stands by.
+/// Every receipt is signed, and of the erasure that it stands by. Those that another server signed, from which the tenant was moved, are counted.
 fn receipts(
     conn: &Connection,
     (tenant, public_key): (&TenantId, &[u8]),
@@ -329,7 +331,10 @@ fn receipts(
         let Some(stored) = erasure::find(conn, erasure)? else {
             continue;
         };
-        if let Err(error) = erase::signed(&stored, tenant, public_key) {
+        if stored.receipt.public_key != public_key {
+            found.receipts_of_others += 1;
+        }
+        if let Err(error) = erase::signed_here_or_before(&stored, tenant, public_key) {
             let fault = format!("erasure {erasure}: {error}");
             found.faults.push(StorageError::damaged(catalog, fault));
         }

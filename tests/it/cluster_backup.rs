@@ -38,7 +38,7 @@ impl Kept {
         };
         let ((tenants, nodes), (of_fronts, fronts)) =
             (taken(&node, Side::Nodes), taken(&front, Side::Fronts));
-        assert_eq!((tenants, of_fronts), (2, 0));
+        assert!(tenants > 0 && of_fronts == 0, "{tenants} {of_fronts}");
         let folder = tempfile::tempdir().expect("a directory");
         // It outlives the cluster.
         let kek = folder.path().join("kek");
@@ -131,6 +131,25 @@ async fn a_cluster_is_brought_back_in_another_one_without_those_who_were_erased_
     // Erasures go on behind those of before.
     let next = caller.erase("erase-11", "s-11").await.expect("erased");
     assert_eq!(next.erasure, later.erasure + 1);
+    // What came from elsewhere, with receipts that were signed there, is backed up and restored as well.
+    let again = Kept::of(&cluster);
+    let node = cluster.settings(&cluster.nodes.first().expect("there is one").world);
+    let journal = again.folder.path().join("journal");
+    let told = block_in_place(|| export_journal(&node, &journal)).expect("written");
+    assert_eq!(
+        (told.erasures, told.drops),
+        (2, 0),
+        "the last one of before, and the new one"
+    );
+    let from = Journal {
+        path: &journal,
+        may_have_gaps: false,
+    };
+    let restored = restore(&again.config("again"), Some(from), &mut &*again.nodes).expect("restored");
+    assert!(
+        restored.behind.is_empty() && restored.gaps.is_empty(),
+        "{restored:?}"
+    );
     cluster.stop().await;
 }
 
@@ -159,7 +178,6 @@ async fn a_tenant_whose_database_is_older_than_the_erasure_journal_is_not_served
         .await
         .expect_err("it would be the second one");
     assert!(refused.message().contains("erasure journal"), "{refused}");
-    std::fs::copy(&entry, entry.with_file_name(format!("{:020}", 3))).expect("copied");
     cluster.restart_alone().await;
     let refused = cluster.operator(0, "acme").await.identify(&palm(0)).await;
     let refused = refused.expect_err("whoever was erased since would be found");

@@ -86,7 +86,13 @@ struct Options {
     /// Rows of an import, and so of a segment, with --scale; sixteen segments are placed together.
     #[arg(long, value_name = "ROWS", requires = "scale", default_value_t = 65_536, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     import_rows: u64,
-    /// Palms of both tenants together with --grow, as many as --flush-rows says in each segment; of one with --scale.
+    /// Tenants with --scale, of equal size and asked in turn, each of which is on few nodes.
+    #[arg(long, requires = "scale", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=24))]
+    tenants: u8,
+    /// Callers at once with --scale, where as much as possible is asked.
+    #[arg(long, requires = "scale", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    callers: u16,
+    /// Palms of both tenants together with --grow, as many as --flush-rows says in each segment; of all together with --scale.
     #[arg(long, default_value_t = 8_192, value_parser = clap::value_parser!(u64).range(2..))]
     palms: u64,
     /// Filter of the servers' logs.
@@ -150,7 +156,9 @@ fn cluster(options: &Options, folder: &Path) -> Result<(), Failure> {
         let at = (folder, server.as_path());
         let extent = Extent {
             palms: options.palms,
+            tenants: options.tenants.into(),
             import_rows: options.import_rows,
+            callers: options.callers.into(),
             length: plan.length,
             seed: plan.seed,
         };

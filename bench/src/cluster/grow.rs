@@ -15,7 +15,7 @@ use super::deployment::{Deployment, Size};
 use super::gallery::{Gallery, words};
 use super::moved::{Moved, Segment};
 use super::run::galleries;
-use super::verdict::subject_id;
+use super::verdict::{TENANTS, subject_id};
 use crate::live::calls;
 use crate::machine::Machine;
 use crate::{Failure, progress};
@@ -137,7 +137,7 @@ pub async fn grow(
 }
 
 async fn joined(deployment: &mut Deployment, palms: u64, seed: u64) -> Result<Report, Failure> {
-    let galleries = galleries(deployment, seed).await?;
+    let galleries = galleries(deployment, &TENANTS, seed).await?;
     let each = palms / galleries.len() as u64;
     progress(format!("{each} palms into each tenant"));
     let rows = u64::from(deployment.size().flush_rows);

@@ -62,7 +62,7 @@ pub async fn run(folder: &Path, thenar: &Path, plan: &Plan) -> Result<Report, Fa
 }
 
 async fn under_faults(deployment: &Deployment, plan: &Plan) -> Result<Report, Failure> {
-    let galleries = galleries(deployment, plan.seed).await?;
+    let galleries = galleries(deployment, &TENANTS, plan.seed).await?;
     let size = &plan.size;
     let is_store_needed = size.cache_mib.is_some();
     let standing = Standing::new(size.nodes, size.fronts, size.replicas, is_store_needed);
@@ -105,12 +105,16 @@ async fn under_faults(deployment: &Deployment, plan: &Plan) -> Result<Report, Fa
     Ok(report)
 }
 
-/// Makes both tenants and connects their callers.
-pub async fn galleries(deployment: &Deployment, seed: u64) -> Result<Vec<Arc<Gallery>>, Failure> {
+/// Makes tenants and connects their callers.
+pub async fn galleries(
+    deployment: &Deployment,
+    names: &[&'static str],
+    seed: u64,
+) -> Result<Vec<Arc<Gallery>>, Failure> {
     let administrator = deployment.administrator().await?;
     let dimension = u32::try_from(DIM)?;
     let mut galleries = Vec::new();
-    for name in TENANTS {
+    for &name in names {
         let begun = Instant::now();
         // A cluster that has just begun may have to find its members first.
         while let Err(status) = calls::create_tenant(&administrator, name, dimension, policy(false)).await {
@@ -120,7 +124,7 @@ pub async fn galleries(deployment: &Deployment, seed: u64) -> Result<Vec<Arc<Gal
             tokio::time::sleep(MADE_REST).await;
         }
         let badges = deployment.node(0).await.site().badges(name, "bench")?;
-        // The same palms in both.
+        // The same palms in all of them.
         let palms = Palms {
             seed,
             tenant: 0,

@@ -1,5 +1,6 @@
 //! How many identifications a second a cluster gives with one node, two and more, each on a core of its own or with a share of one, beside one match node without a cluster. Hits nobody.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,8 +18,11 @@ use crate::machine::{self, Machine};
 use crate::timing::Samples;
 use crate::{Failure, progress};
 
-/// Callers at once where as much as possible is asked.
-const CALLERS: u64 = 32;
+/// Tenants by name, as many as are asked for.
+pub const NAMES: [&str; 24] = [
+    "t-01", "t-02", "t-03", "t-04", "t-05", "t-06", "t-07", "t-08", "t-09", "t-10", "t-11", "t-12", "t-13",
+    "t-14", "t-15", "t-16", "t-17", "t-18", "t-19", "t-20", "t-21", "t-22", "t-23", "t-24",
+];
 /// Questions before anything is measured.
 const WARM: u64 = 200;
 /// How long a caller waits.
@@ -33,10 +37,14 @@ const BUSY: f64 = 0.9;
 /// What is put in and asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Extent {
-    /// Palms.
+    /// Palms of all tenants together.
     pub palms: u64,
+    /// Tenants that share them.
+    pub tenants: usize,
     /// Rows of one import: a segment.
     pub import_rows: u64,
+    /// Callers at once where as much as possible is asked.
+    pub callers: u64,
     /// How long each figure is measured.
     pub length: Duration,
     /// Of palms.
@@ -63,8 +71,10 @@ pub struct Stage {
 /// The object that scripts read.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// Palms of the tenant.
+    /// Palms of all tenants together.
     pub palms: u64,
+    /// Tenants, of equal size and asked in turn.
+    pub tenants: usize,
     /// Callers of the throughput.
     pub callers: u64,
     /// By the number of nodes.
@@ -82,7 +92,11 @@ pub struct Report {
 }
 
 impl Report {
-    fn new(palms: u64, node_cores: Option<f64>, stages: Vec<Stage>) -> Result<Self, Failure> {
+    fn new(
+        (palms, tenants, callers): (u64, usize, u64),
+        node_cores: Option<f64>,
+        stages: Vec<Stage>,
+    ) -> Result<Self, Failure> {
         let of = |nodes| stages.iter().find(|stage| stage.nodes == nodes);
         let (alone, one) = (of(0).ok_or("nothing alone")?, of(1).ok_or("no cluster of one")?);
         let most = stages.iter().max_by_key(|stage| stage.nodes).unwrap_or(one);
@@ -90,7 +104,8 @@ impl Report {
         let fair = one.per_second * most.nodes as f64;
         Ok(Self {
             palms,
-            callers: CALLERS,
+            tenants,
+            callers,
             overhead: overhead(alone.one_caller_p50_ms, one.one_caller_p50_ms),
             node_cores,
             scaling: most.per_second / fair,
@@ -132,9 +147,10 @@ impl Report {
                 nodes => format!("{nodes} nodes"),
             };
             format!(
-                "{name:<12} {:8.2} ms one caller, {:8.1} a second of {CALLERS}, {:.2} cores, the machine {:3.0} % busy, {} wrong\n",
+                "{name:<12} {:8.2} ms one caller, {:8.1} a second of {}, {:.2} cores, the machine {:3.0} % busy, {} wrong\n",
                 stage.one_caller_p50_ms,
                 stage.per_second,
+                self.callers,
                 stage.cores_used,
                 stage.machine_busy * 100.0,
                 stage.wrong
@@ -150,9 +166,10 @@ impl Report {
             .node_cores
             .map_or_else(String::new, |cores| format!(", {cores} a node"));
         format!(
-            "{} palms; {}, {} cores{share}\n{lines}overhead     {:.1} % of an answer of one node (one caller, against no cluster)\n\
+            "{} palms of {} tenants; {}, {} cores{share}\n{lines}overhead     {:.1} % of an answer of one node (one caller, against no cluster)\n\
              scaling      {:.0} % of as many times what one node gives{short}\n",
             self.palms,
+            self.tenants,
             self.machine.cpu,
             self.machine.cores,
             self.overhead * 100.0,
@@ -179,30 +196,39 @@ pub async fn scale((folder, thenar): (&Path, &Path), size: &Size, extent: Extent
         deployment.keep_logs()?;
         stages.push(stage?);
     }
-    Report::new(extent.palms, size.node_cores, stages)
+    let of = (extent.palms, extent.tenants, extent.callers);
+    Report::new(of, size.node_cores, stages)
 }
 
 async fn stage(deployment: &Deployment, nodes: usize, extent: Extent) -> Result<Stage, Failure> {
     let Extent {
         palms,
+        tenants,
         import_rows,
+        callers,
         length,
         seed,
     } = extent;
-    let galleries = galleries(deployment, seed).await?;
-    let gallery = galleries.first().ok_or("there is a tenant")?;
-    progress(format!("{palms} palms into a cluster of {nodes} nodes"));
-    for from in (0..palms).step_by(usize::try_from(import_rows)?) {
-        let numbers = from..palms.min(from + import_rows);
-        let imported = gallery.import(numbers).await;
-        imported.map_err(|status| format!("palms can't be imported: {}", words(&status)))?;
+    let names = NAMES
+        .get(..tenants)
+        .ok_or("there are no names for so many tenants")?;
+    let galleries = galleries(deployment, names, seed).await?;
+    let each = palms / galleries.len() as u64;
+    progress(format!(
+        "{each} palms of each of {tenants} tenants into a cluster of {nodes} nodes"
+    ));
+    for gallery in &galleries {
+        for from in (0..each).step_by(usize::try_from(import_rows)?) {
+            let imported = gallery.import(from..each.min(from + import_rows)).await;
+            imported.map_err(|status| format!("palms can't be imported: {}", words(&status)))?;
+        }
     }
-    let asked = Arc::new(AtomicU64::new(0));
-    let ask = |callers, end| measure(gallery, palms, callers, &asked, end);
+    let asked = AtomicU64::new(0);
+    let ask = |callers, end| measure(&galleries, each, callers, &asked, end);
     let wrong_warm = ask(1, End::Questions(WARM)).await.1;
     let (times, wrong_one) = ask(1, End::After(length)).await;
     let (cpu, times_before, begun) = (deployment.cpu().await?, machine::times()?, Instant::now());
-    let (many, wrong_many) = ask(CALLERS, End::After(length)).await;
+    let (many, wrong_many) = ask(callers, End::After(length)).await;
     let took = begun.elapsed().as_secs_f64();
     let cores_used = (deployment.cpu().await? - cpu) / took;
     let machine_busy = machine::times()?.busy_since(times_before);
@@ -226,15 +252,15 @@ enum End {
 
 /// Callers who ask one question after the other: the times of right answers, and how many were not right.
 async fn measure(
-    gallery: &Arc<Gallery>,
+    galleries: &[Arc<Gallery>],
     palms: u64,
     callers: u64,
-    asked: &Arc<AtomicU64>,
+    asked: &AtomicU64,
     end: End,
 ) -> (Samples, u64) {
     let begun = Instant::now();
     let caller = async || {
-        let (mut times, mut wrong) = (Vec::new(), 0);
+        let (mut times, mut wrong) = (Vec::new(), BTreeMap::new());
         for question in 0.. {
             let is_over = match end {
                 End::Questions(count) => question >= count,
@@ -244,31 +270,42 @@ async fn measure(
                 break;
             }
             let turn = asked.fetch_add(1, Ordering::Relaxed);
+            let tenant = turn % galleries.len() as u64;
+            let gallery = galleries
+                .get(usize::try_from(tenant).expect("there are few"))
+                .expect("a remainder");
             // Spread over all, in no order.
             let number = turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) % palms;
             let palm = gallery.palms.probe(number, turn + 1);
             let from = Instant::now();
-            let answer = gallery.identify(0, &palm, DEADLINE).await;
-            let is_right = answer.is_ok_and(|answer| {
-                answer.decision() == api::Decision::Match
-                    && answer.subject_id == subject_id(gallery.name, number)
-            });
-            if is_right {
-                times.push(from.elapsed().as_secs_f64() * 1e3);
-            } else {
-                wrong += 1;
-            }
+            let why = match gallery.identify(0, &palm, DEADLINE).await {
+                Ok(answer) if answer.decision() != api::Decision::Match => "nobody was found".to_owned(),
+                Ok(answer) if answer.subject_id != subject_id(gallery.name, number) => {
+                    "somebody else was found".to_owned()
+                }
+                Ok(_) => {
+                    times.push(from.elapsed().as_secs_f64() * 1e3);
+                    continue;
+                }
+                Err(refused) => words(&refused),
+            };
+            *wrong.entry(why).or_insert(0) += 1;
         }
         (times, wrong)
     };
-    let (mut samples, mut wrong) = (Samples::default(), 0);
+    let (mut samples, mut wrong) = (Samples::default(), BTreeMap::<String, u64>::new());
     for (times, missed) in join_all((0..callers).map(|_| caller())).await {
         for time in times {
             samples.push(time);
         }
-        wrong += missed;
+        for (why, count) in missed {
+            *wrong.entry(why).or_default() += count;
+        }
     }
-    (samples, wrong)
+    for (why, count) in &wrong {
+        progress(format!("{count} times: {why}"));
+    }
+    (samples, wrong.into_values().sum())
 }
 
 /// Share of the longer time that the shorter one does not explain.

@@ -15,19 +15,24 @@ fn stage(nodes: usize, one_caller_p50_ms: f64) -> Stage {
 
 #[test]
 fn the_overhead_is_what_a_cluster_of_one_takes_longer() {
-    let report = Report::new(10, None, vec![stage(0, 9.5), stage(1, 10.0), stage(2, 6.0)]).expect("both");
+    let report = Report::new(
+        (10, 1, 8),
+        None,
+        vec![stage(0, 9.5), stage(1, 10.0), stage(2, 6.0)],
+    )
+    .expect("both");
     assert!((report.overhead - 0.05).abs() < 1e-9, "{report:?}");
     assert_eq!(report.fault(), None);
-    let report = Report::new(10, None, vec![stage(0, 8.0), stage(1, 10.0)]).expect("both");
+    let report = Report::new((10, 1, 8), None, vec![stage(0, 8.0), stage(1, 10.0)]).expect("both");
     assert!((report.overhead - 0.2).abs() < 1e-9, "{report:?}");
     assert!(report.fault().is_some());
 }
 
 #[test]
 fn a_cluster_that_is_faster_has_no_overhead_and_nothing_is_claimed_without_both() {
-    let report = Report::new(10, None, vec![stage(0, 11.0), stage(1, 10.0)]).expect("both");
+    let report = Report::new((10, 1, 8), None, vec![stage(0, 11.0), stage(1, 10.0)]).expect("both");
     assert!(report.overhead.abs() < 1e-9, "{report:?}");
-    Report::new(10, None, vec![stage(1, 10.0)]).expect_err("nothing to compare with");
+    Report::new((10, 1, 8), None, vec![stage(1, 10.0)]).expect_err("nothing to compare with");
 }
 
 #[test]
@@ -36,7 +41,7 @@ fn a_wrong_answer_fails() {
         wrong: 1,
         ..stage(1, 10.0)
     };
-    let report = Report::new(10, None, vec![stage(0, 10.0), wrong]).expect("both");
+    let report = Report::new((10, 1, 8), None, vec![stage(0, 10.0), wrong]).expect("both");
     assert!(report.fault().expect("it fails").starts_with("1 questions"));
 }
 
@@ -48,7 +53,7 @@ fn nodes_that_give_no_more_fail_unless_the_cores_are_used_up() {
             machine_busy,
             ..stage(2, 10.0)
         };
-        Report::new(10, Some(0.2), vec![stage(0, 1.0), stage(1, 10.0), two]).expect("both")
+        Report::new((10, 1, 8), Some(0.2), vec![stage(0, 1.0), stage(1, 10.0), two]).expect("both")
     };
     let idle = report(0.5);
     assert!((idle.scaling - 0.6).abs() < 1e-9, "{idle:?}");

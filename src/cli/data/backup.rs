@@ -120,8 +120,13 @@ fn text(done: &BackedUp, to: &str) -> String {
         format!("{path} is left out: only files with plain names are taken from there\n")
     });
     let left_out: String = left_out.collect();
+    let none = if rows.is_empty() {
+        "no tenants: keys alone\n"
+    } else {
+        ""
+    };
     format!(
-        "{}{left_out}backed up to {to}, {} bytes",
+        "{}{none}{left_out}backed up to {to}, {} bytes",
         table(&rows),
         done.bytes
     )

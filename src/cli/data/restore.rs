@@ -86,7 +86,7 @@ fn text(args: &Args, restored: &Restored) -> String {
     for gap in &restored.gaps {
         notes.push(format!("the journal is incomplete: {gap}"));
     }
-    if args.later.without_journal {
+    if args.later.without_journal && !restored.manifest.tenants.is_empty() {
         notes.push("no journal was used: whoever was erased after the backup is back".to_owned());
     }
     notes.push(format!(

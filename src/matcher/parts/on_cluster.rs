@@ -51,8 +51,6 @@ struct Shared {
     galleries: Mutex<HashMap<TenantId, Known>>,
     /// Catalogs that are open.
     slots: Mutex<HashMap<TenantId, Arc<Slot>>>,
-    /// Tenants whose catalogs were once found to be as new as the erasure journal.
-    journalled: Mutex<HashSet<Home>>,
 }
 
 struct Known {
@@ -86,7 +84,6 @@ impl OnCluster {
             standing: Mutex::default(),
             galleries: Mutex::default(),
             slots: Mutex::default(),
-            journalled: Mutex::default(),
         }))
     }
 }
@@ -438,6 +435,7 @@ fn of_tenant(tenant: &TenantId, error: &StorageError) -> CatalogError {
         StorageError::Unreachable { .. } | StorageError::Database { .. } | StorageError::Uncertain(_) => {
             away("catalog")
         }
+        error if error.is_away() => away("keys"),
         // Damage names the tenant.
         error => node_error(tenant, error),
     };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::cluster::members::Fenced;
+use crate::keys::error::KeyError;
 use crate::matcher::fixture::tenant;
 use crate::matcher::parts::ground::Ground;
 use crate::matcher::parts::real::Real;
@@ -117,4 +118,29 @@ fn a_segment_is_read_by_its_list_and_one_that_is_missing_is_named() {
     assert!(ground.fence_now(node));
     let told = register.beat(node, generation).map(drop);
     assert!(matches!(told, Err(CatalogError::Fenced(_))));
+}
+
+#[test]
+fn keys_that_are_out_of_reach_are_no_damage() {
+    let acme: TenantId = "acme".parse().expect("valid");
+    let away = KeyError::Store {
+        path: "keyrings/match".into(),
+        passing: true,
+        problem: "no answer came".to_owned(),
+    };
+    let told = of_tenant(&acme, &StorageError::Keys(away));
+    assert!(
+        matches!(told, CatalogError::Node(NodeError::NodeUnavailable { .. })),
+        "{told}"
+    );
+    let outdated = StorageError::Outdated {
+        tenant: acme.clone(),
+        journal: "journal".into(),
+        problem: "it has later ones".to_owned(),
+    };
+    let told = of_tenant(&acme, &outdated);
+    assert!(
+        matches!(told, CatalogError::Node(NodeError::TenantUnavailable { .. })),
+        "{told}"
+    );
 }

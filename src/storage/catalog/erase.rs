@@ -189,7 +189,26 @@ pub(in crate::storage) fn signed(
     tenant: &TenantId,
     public_key: &[u8],
 ) -> Result<ErasureReceipt, NotItsReceipt> {
-    let receipt = receipt::verify_of(&stored.receipt, public_key)?;
+    fits(receipt::verify_of(&stored.receipt, public_key)?, stored, tenant)
+}
+
+/// The same, or what another server signed that the tenant was at before, by the key that the receipt names: whatever was moved from there was purged.
+pub(in crate::storage) fn signed_here_or_before(
+    stored: &EraseAnswer,
+    tenant: &TenantId,
+    public_key: &[u8],
+) -> Result<ErasureReceipt, NotItsReceipt> {
+    if !stored.purged {
+        return signed(stored, tenant, public_key);
+    }
+    fits(receipt::verify(&stored.receipt)?, stored, tenant)
+}
+
+fn fits(
+    receipt: ErasureReceipt,
+    stored: &EraseAnswer,
+    tenant: &TenantId,
+) -> Result<ErasureReceipt, NotItsReceipt> {
     let of = (&receipt.tenant, receipt.erasure, &receipt.subject_id);
     if of == (tenant, stored.erasure, &stored.subject_id) && receipt.purged_at.is_some() == stored.purged {
         Ok(receipt)

@@ -4,6 +4,7 @@
 //! Segments come first, then the catalog as it is at a moment at which all segments that it lists have come. Where some have not (they were written, or rewritten, meanwhile), they come, and another moment is looked at.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,14 +20,15 @@ use crate::storage::catalog::page::PageSeal;
 use crate::storage::catalog::postgres::dump::Dump;
 use crate::storage::catalog::segments::SegmentEntry;
 use crate::storage::database::{CatalogKeys, Database};
+use crate::storage::durable;
 use crate::storage::error::StorageError;
 use crate::storage::files::KEY_GENERATION;
 use crate::storage::objects::key::{Home, ListedSegment, ObjectKey};
 use crate::storage::objects::text::epochs_text;
 use crate::storage::objects::{ObjectStore, remote};
 
-/// Numbers of rows that are read at once.
-const PIECE_NUMBERS: u64 = 4_096;
+/// Rows that are read at once.
+const PIECE_ROWS: u64 = 4_096;
 
 /// The engines of a cluster, to be read.
 pub struct Engines<'a> {
@@ -54,6 +56,7 @@ impl Engines<'_> {
         keys: &CatalogKeys,
         archive: &mut ArchiveWriter<'_>,
     ) -> Result<Option<Snapshot>, StorageError> {
+        self.check_scratch()?;
         let mut copied = BTreeSet::new();
         for _ in 0..TRIES {
             let Some(taken) = self.take(tenant, keys)? else {
@@ -63,10 +66,17 @@ impl Engines<'_> {
             let missing = listed.iter().filter(|entry| !copied.contains(&entry.ulid));
             let missing: Vec<SegmentEntry> = missing.copied().collect();
             if missing.is_empty() {
-                match self.write(tenant, keys, &taken.dump, archive) {
-                    Err(_) if taken.dump.is_over()? => {}
-                    written => return written.map(Some),
+                let read = self.read(keys, &taken.dump);
+                let is_over = read.as_ref().err().map(|error| taken.dump.is_over(error));
+                if is_over.transpose()? == Some(true) {
+                    continue;
                 }
+                let spec = taken.dump.summary().spec;
+                // A slow output holds on to no moment.
+                drop(taken);
+                let catalog = read?;
+                catalog.write(tenant, archive)?;
+                return Ok(Some(Snapshot::new(&spec, &catalog.state, catalog.segments.len())));
             }
             let (home, dimension) = (taken.home.clone(), taken.dump.summary().spec.dimension);
             // Copying takes long, and a moment is held for as long as it is read.
@@ -137,20 +147,20 @@ impl Engines<'_> {
         Ok(copied)
     }
 
-    fn write(
-        &self,
-        tenant: &TenantId,
-        keys: &CatalogKeys,
-        dump: &Dump,
-        archive: &mut ArchiveWriter<'_>,
-    ) -> Result<Snapshot, StorageError> {
+    /// Puts the rows of a moment into a catalog without a name.
+    fn read(&self, keys: &CatalogKeys, dump: &Dump) -> Result<CatalogCopy, StorageError> {
         let summary = dump.summary();
         let mut catalog = LocalFilling::begin(&unnamed(self.scratch), &summary, &keys.data_key)?;
-        dump.each(PIECE_NUMBERS, |piece| catalog.put(&piece))?;
+        dump.each(PIECE_ROWS, |piece| catalog.put(&piece))?;
         let catalog = catalog.finish(&summary)?;
-        let copy = CatalogCopy::take(self.scratch, &catalog, &Arc::new(PageSeal::new(&keys.data_key)))?;
-        copy.write(tenant, archive)?;
-        Ok(Snapshot::new(&summary.spec, &copy.state, copy.segments.len()))
+        CatalogCopy::take(self.scratch, &catalog, &Arc::new(PageSeal::new(&keys.data_key)))
+    }
+
+    /// Looks whether there can be a catalog, before segments are copied for hours.
+    fn check_scratch(&self) -> Result<(), StorageError> {
+        let path = unnamed(self.scratch);
+        durable::create_file(&path)?;
+        fs::remove_file(&path).map_err(|e| StorageError::io("remove", &path, e))
     }
 }
 

@@ -19,8 +19,10 @@ fn entry(erasure: u64, subject: &str) -> ErasureEntry {
     }
 }
 
-fn line(erasure: u64, subject: &str) -> String {
-    Entry::Erasure(entry(erasure, subject)).line(&signer())
+/// Puts an entry that this signer made.
+fn put(journal: &SharedJournal, home: &Home, erasure: u64, subject: &str) -> Result<(), StorageError> {
+    let line = Entry::Erasure(entry(erasure, subject)).line(&signer());
+    journal.put(home, erasure, &line, &signer())
 }
 
 fn home(incarnation: u64) -> Home {
@@ -28,6 +30,12 @@ fn home(incarnation: u64) -> Home {
         tenant: id("acme"),
         incarnation,
     }
+}
+
+/// The journal of a store that has its identity.
+fn started(yard: &Yard) -> SharedJournal {
+    yard.store.identity().expect("made");
+    SharedJournal::new(&yard.store)
 }
 
 /// What a restore reads of an exported journal.
@@ -48,13 +56,11 @@ fn exported(yard: &Yard, name: &str) -> (Counts, Vec<Entry>) {
 #[test]
 fn an_entry_is_put_once_and_another_one_under_its_number_is_refused() {
     let yard = Yard::new();
-    let journal = SharedJournal::new(&yard.store);
+    let journal = started(&yard);
     for _ in 0..2 {
-        journal.put(&home(7), 3, &line(3, "s3")).expect("it is the same");
+        put(&journal, &home(7), 3, "s3").expect("it is the same");
     }
-    let other = journal
-        .put(&home(7), 3, &line(3, "s4"))
-        .expect_err("it is another");
+    let other = put(&journal, &home(7), 3, "s4").expect_err("it is another");
     assert!(
         matches!(&other, StorageError::Outdated { tenant, .. } if *tenant == id("acme")),
         "{other}"
@@ -75,12 +81,10 @@ fn an_entry_is_put_once_and_another_one_under_its_number_is_refused() {
 #[test]
 fn what_two_incarnations_have_is_told_once_and_in_order() {
     let yard = Yard::new();
-    let journal = SharedJournal::new(&yard.store);
+    let journal = started(&yard);
     for (incarnation, erasure) in [(900, 1), (900, 2), (900, 10), (31, 10), (31, 11)] {
         let subject = format!("s{erasure}");
-        journal
-            .put(&home(incarnation), erasure, &line(erasure, &subject))
-            .expect("put");
+        put(&journal, &home(incarnation), erasure, &subject).expect("put");
     }
     for _ in 0..2 {
         journal
@@ -108,7 +112,7 @@ fn what_two_incarnations_have_is_told_once_and_in_order() {
 #[test]
 fn who_was_dropped_is_known_by_the_time_of_its_making() {
     let yard = Yard::new();
-    let journal = SharedJournal::new(&yard.store);
+    let journal = started(&yard);
     let has = |made: i64| {
         journal
             .has_dropped(&id("acme"), Timestamp(made), &signer())
@@ -138,16 +142,48 @@ fn who_was_dropped_is_known_by_the_time_of_its_making() {
 }
 
 #[test]
-fn an_object_that_nobody_here_signed_is_told() {
+fn an_object_that_is_not_as_it_was_written_is_told_and_names_nobody() {
     let yard = Yard::new();
-    let journal = SharedJournal::new(&yard.store);
+    let journal = started(&yard);
+    put(&journal, &home(7), 1, "ada-lovelace").expect("put");
+    let path = yard.path("store").join(object_of(&home(7), 1));
+    let sealed = std::fs::read(&path).expect("there");
+    let name = b"ada-lovelace";
+    assert!(!sealed.windows(name.len()).any(|window| window == name));
     let other = ReceiptSigner::new(&SecretKey::random());
-    let foreign = Entry::Erasure(entry(1, "s1")).line(&other);
-    journal.put(&home(7), 1, &foreign).expect("put");
-    let refused = journal
-        .export(&yard.path("journal"), &signer())
-        .expect_err("not ours");
-    assert!(refused.to_string().contains("00000000000000000001"), "{refused}");
+    let refused = [journal.export(&yard.path("stranger"), &other), {
+        std::fs::rename(&path, path.with_file_name(format!("{:020}", 2))).expect("moved");
+        journal.export(&yard.path("moved"), &signer())
+    }];
+    for refused in refused {
+        let told = refused.expect_err("it is not what it is to be").to_string();
+        assert!(told.contains("0000000000000000000"), "{told}");
+    }
+    let left = std::fs::read_dir(yard.path("")).expect("readable");
+    let left: Vec<_> = left.map(|entry| entry.expect("readable").file_name()).collect();
+    assert_eq!(left, ["store"], "nothing looks like a journal");
+}
+
+#[test]
+fn nothing_is_recorded_where_the_store_is_not_mounted() {
+    let yard = Yard::new();
+    let journal = started(&yard);
+    let store = yard.path("store");
+    std::fs::rename(&store, yard.path("away")).expect("moved");
+    let refused = put(&journal, &home(7), 1, "s1").expect_err("it would be nowhere");
+    assert!(refused.is_away() && !store.exists(), "{refused}");
+    std::fs::rename(yard.path("away"), &store).expect("moved");
+    put(&journal, &home(7), 1, "s1").expect("it is back");
+}
+
+#[test]
+fn later_erasures_of_a_tenant_are_known_under_whatever_incarnation() {
+    let yard = Yard::new();
+    let journal = started(&yard);
+    put(&journal, &home(7), 9, "s9").expect("put");
+    let has = |made: i64, last| journal.has_later(&id("acme"), (Timestamp(made), last), &signer());
+    assert!(has(1, 8).expect("read") && !has(1, 9).expect("read"));
+    assert!(!has(2, 8).expect("read"), "another tenant of the name");
 }
 
 #[test]
@@ -181,17 +217,24 @@ fn a_catalog_that_was_set_back_is_refused() {
         matches!(&entries[..], [_, Entry::Erasure(last)] if last.erasure == erasure && last.subject_id == id("s40"))
     );
     // Of a time after that to which the database was set back.
-    journal
-        .put(&home, erasure + 1, &line(erasure + 1, "s39"))
-        .expect("put");
+    put(&journal, &home, erasure + 2, "s39").expect("put");
     let outdated = journal.check(&home, &shared).expect_err("it is older");
     assert!(matches!(outdated, StorageError::Outdated { .. }), "{outdated}");
-    let mut answers = shared
-        .commit(&[erase("again", "s38")], Timestamp::now(), &no_row)
-        .expect("done");
-    let next = erased(answers.remove(0)).0.erasure;
-    let refused = journal
-        .record(&home, &shared, &[next])
-        .expect_err("it has another");
-    assert!(matches!(refused, StorageError::Outdated { .. }), "{refused}");
+    let refused = |answer: Result<(), StorageError>| {
+        let refused = answer.expect_err("it was set back");
+        assert!(matches!(refused, StorageError::Outdated { .. }), "{refused}");
+    };
+    // It goes on, and comes to a number that another erasure had.
+    for (request, subject) in [("again", "s38"), ("once-more", "s37")] {
+        let mut answers = shared
+            .commit(&[erase(request, subject)], Timestamp::now(), &no_row)
+            .expect("done");
+        let next = erased(answers.remove(0)).0.erasure;
+        if next == erasure + 2 {
+            refused(journal.record(&home, &shared, &[next]));
+            refused(journal.check(&home, &shared));
+            return;
+        }
+    }
+    panic!("it came so far");
 }

@@ -19,7 +19,9 @@ const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Begins reads of one moment between which their reader does something else for longer than whoever holds a row's lock may.
-const BEGIN_MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = '10min'";
+const BEGIN_MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = '10min'; SET LOCAL statement_timeout = '10min'";
+/// The longest that an answer within such reads is waited for: rows are counted.
+const MOMENT_ANSWER_MAX: Duration = Duration::from_secs(605);
 
 /// A value of a statement.
 pub(in crate::storage) type Value = Box<dyn ToSql + Send + Sync>;
@@ -49,6 +51,8 @@ pub(in crate::storage) struct Transaction {
     database: Database,
     /// There until it is committed.
     client: Option<Arc<Client>>,
+    /// How long each answer is waited for.
+    limit: Duration,
 }
 
 /// A moment of the database that is read for as long as this lives. It locks no row; what was deleted since stays in the heap for as long.
@@ -95,7 +99,7 @@ impl Database {
         &self,
         first: Vec<Statement>,
     ) -> Result<(Transaction, Vec<Vec<Row>>), StorageError> {
-        self.begin_by(BEGIN_WRITE, first)
+        self.begin_by(BEGIN_WRITE, first, self.0.answer_timeout)
     }
 
     /// Holds on to a moment, with the rows of its first statements.
@@ -103,7 +107,7 @@ impl Database {
         &self,
         first: Vec<Statement>,
     ) -> Result<(Moment, Vec<Vec<Row>>), StorageError> {
-        let (transaction, rows) = self.begin_by(BEGIN_MOMENT, first)?;
+        let (transaction, rows) = self.begin_by(BEGIN_MOMENT, first, MOMENT_ANSWER_MAX)?;
         Ok((Moment(transaction), rows))
     }
 
@@ -111,8 +115,9 @@ impl Database {
         &self,
         by: &'static str,
         first: Vec<Statement>,
+        limit: Duration,
     ) -> Result<(Transaction, Vec<Vec<Row>>), StorageError> {
-        let (database, limit) = (self.clone(), self.0.answer_timeout);
+        let database = self.clone();
         let begun = self.run(async move {
             let client = Arc::new(database.acquire().await?);
             Ok((Arc::clone(&client), begin(&client, by, first, limit).await))
@@ -121,6 +126,7 @@ impl Database {
         let transaction = Transaction {
             database: self.clone(),
             client: Some(client),
+            limit,
         };
         Ok((transaction, rows.map_err(|fault| self.named(fault))?))
     }
@@ -140,7 +146,7 @@ impl Transaction {
         statements: Vec<Statement>,
     ) -> Result<Vec<Vec<Row>>, StorageError> {
         let client = Arc::clone(self.client.as_ref().expect("it was not committed"));
-        let limit = self.database.0.answer_timeout;
+        let limit = self.limit;
         let rows = self
             .database
             .run(async move { query_all(&client, statements, limit).await });

@@ -5,6 +5,7 @@ use object_store::{Error as DriverError, ObjectStoreExt, PutMode, PutPayload};
 use super::ObjectStore;
 use super::error::ObjectError;
 use super::present;
+use super::versions::IDENTITY;
 use crate::storage::error::StorageError;
 
 /// What is under a name after somebody tried to create it.
@@ -44,6 +45,19 @@ impl ObjectStore {
             Ok(Some(_)) => Ok(Once::Other),
             Ok(None) => Ok(Once::Nothing(error)),
             Err(_) => Err(error),
+        }
+    }
+
+    /// Refuses a store that is another one than was probed, as an empty directory is whose medium is not mounted: what is put there is nowhere.
+    pub(in crate::storage) fn check_identity(&self) -> Result<(), StorageError> {
+        match self.get_small(IDENTITY)? {
+            Some(_) => Ok(()),
+            None => Err(StorageError::Object(ObjectError::Unreachable {
+                store: self.to_string(),
+                object: IDENTITY.to_owned(),
+                problem: "it is not there, so that this is not the store that it was; is it mounted?"
+                    .to_owned(),
+            })),
         }
     }
 

@@ -23,7 +23,7 @@ use crate::storage::error::StorageError;
 /// What probes stand under.
 pub(super) const PROBES: &str = "probe";
 /// Names the store.
-const IDENTITY: &str = "identity";
+pub(super) const IDENTITY: &str = "identity";
 /// The version of an object in a bucket that had no versions when it was written. There is one such: the next that is written so takes its place.
 const NO_VERSION: &str = "null";
 /// Versions of one object that are removed one after the other. A key is written once, so that there is one, or a few after answers that were lost.

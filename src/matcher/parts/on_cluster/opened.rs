@@ -288,7 +288,8 @@ impl Shared {
         let catalog = self
             .cluster
             .open(standing, tenant, &keys.secret, epochs, signer)?;
-        self.check_journal(&segment_keys.home, &catalog)?;
+        // One that was set back has persons who were erased since.
+        self.segments.journal().check(&segment_keys.home, &catalog)?;
         Ok(Opened {
             standing,
             edition: facts.edition,
@@ -300,21 +301,6 @@ impl Shared {
             loose: Mutex::default(),
             succession: Succession::default(),
         })
-    }
-
-    /// Refuses a catalog that is older than the erasure journal. Where that can't be read, one that was found to be as new before is taken for it still: what is there of it goes on while the store is away.
-    fn check_journal(&self, home: &Home, catalog: &SharedCatalog) -> Result<(), StorageError> {
-        match self.segments.journal().check(home, catalog) {
-            Ok(()) => {
-                self.journalled.lock().insert(home.clone());
-                Ok(())
-            }
-            Err(error) if error.is_away() && self.journalled.lock().contains(home) => {
-                tracing::warn!(tenant = %home.tenant, %error, "the erasure journal can't be read: the catalog is taken to be as new as it was");
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// Reads the head of one tenant now; one that is not there is unknown.

@@ -18,6 +18,8 @@ use crate::storage::database::Database;
 use crate::storage::database::transaction::{Moment, statement};
 use crate::storage::error::StorageError;
 
+/// The highest number that there may be.
+const LAST: u64 = i64::MAX.cast_unsigned();
 const SEGMENTS: &str = select!(segment, "FROM segment WHERE tenant = $1 ORDER BY number");
 
 /// The moment, for as long as this lives.
@@ -82,41 +84,38 @@ impl Dump {
         }
     }
 
-    /// Hands out all rows, so many numbers at a time, in an order in which no row names one that has not come.
+    /// Hands out all rows, so many at a time, in an order in which no row names one that has not come.
     pub(in crate::storage) fn each(
         &self,
-        numbers: u64,
+        limit: u64,
         mut each: impl FnMut(Piece) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
         let read = |statements| self.moment.read(statements);
         let pieces = Pieces::new(&self.tenant, &read);
-        let state = self.head.state;
         for table in Table::ALL {
-            let last = match table {
-                Table::Subjects => state.last_subject,
-                Table::References => state.last_reference,
-                Table::Events | Table::Checkpoints => state.last_usage,
-                Table::Erasures => state.last_erasure,
-                Table::Segments => {
-                    each(Piece::Segments(self.segments.clone()))?;
-                    continue;
-                }
+            match table {
+                Table::Segments => each(Piece::Segments(self.segments.clone()))?,
                 Table::Requests => {
                     let (mut place, mut before): (RequestPlace, u64) = ((i64::MIN, Vec::new()), 0);
-                    while let Some((requests, ended)) = pieces.requests_after(&place, numbers)? {
+                    while let Some((requests, ended)) = pieces.requests_after(&place, limit)? {
                         let came = requests.len() as u64;
                         each(Piece::Requests(before, requests))?;
                         (place, before) = (ended, before + came);
                     }
-                    continue;
                 }
-            };
-            for first in (0..=last).step_by(usize::try_from(numbers).expect("a few thousand")) {
-                let mut piece = pieces.between(table, first, last.min(first + numbers - 1))?;
-                if let Piece::Erasures(erasures) = &mut piece {
-                    self.leave_warming(erasures);
+                numbered => {
+                    // Restores pass over numbers, more than could be counted through.
+                    let mut first = 0;
+                    loop {
+                        let mut piece = pieces.between(numbered, (first, LAST), limit)?;
+                        let Some(last) = piece.last() else { break };
+                        if let Piece::Erasures(erasures) = &mut piece {
+                            self.leave_warming(erasures);
+                        }
+                        each(piece)?;
+                        first = last + 1;
+                    }
                 }
-                each(piece)?;
             }
         }
         Ok(())
@@ -133,9 +132,13 @@ impl Dump {
         }
     }
 
-    /// Whether the epoch has ended since whose key opens what is pending in it, so that it can't be read any more.
-    pub(in crate::storage) fn is_over(&self) -> Result<bool, StorageError> {
+    /// Whether it failed because the epoch has ended since whose key opens what was pending: the next moment has another one.
+    pub(in crate::storage) fn is_over(&self, error: &StorageError) -> Result<bool, StorageError> {
         let tenant = &*self.tenant;
+        let is_lacking = matches!(error, StorageError::Damaged { path, .. } if path == tenant.epochs.path());
+        if !is_lacking {
+            return Ok(false);
+        }
         let rows = tenant.database.read(vec![head::select(tenant.number)])?;
         let row = rows.first().and_then(|rows| rows.first());
         match row {

@@ -22,7 +22,7 @@ use crate::storage::place::Place;
 
 const SUBJECTS: &str = select!(
     subject,
-    "FROM subject WHERE tenant = $1 AND handle BETWEEN $2 AND $3 ORDER BY handle"
+    "FROM subject WHERE tenant = $1 AND handle BETWEEN $2 AND $3 ORDER BY handle LIMIT $4"
 );
 const LINKS: &str = select!(
     link,
@@ -32,21 +32,21 @@ const REFERENCES: &str = select!(
     reference,
     ", p.epoch, p.pending FROM reference r
     LEFT JOIN (SELECT reference, epoch, sealed AS pending FROM pending WHERE tenant = $1) p ON p.reference = r.id
-    WHERE r.tenant = $1 AND r.id BETWEEN $2 AND $3 ORDER BY r.id"
+    WHERE r.tenant = $1 AND r.id BETWEEN $2 AND $3 ORDER BY r.id LIMIT $4"
 );
 const SEGMENTS: &str = select!(
     segment,
-    "FROM segment WHERE tenant = $1 AND number BETWEEN $2 AND $3 ORDER BY number"
+    "FROM segment WHERE tenant = $1 AND number BETWEEN $2 AND $3 ORDER BY number LIMIT $4"
 );
 const EVENTS: &str = select!(
     event,
-    ", told FROM usage WHERE tenant = $1 AND id BETWEEN $2 AND $3 ORDER BY id"
+    ", told FROM usage WHERE tenant = $1 AND id BETWEEN $2 AND $3 ORDER BY id LIMIT $4"
 );
 const CHECKPOINTS: &str = "SELECT event, checkpoint, signature, public_key FROM checkpoint
-    WHERE tenant = $1 AND event BETWEEN $2 AND $3 ORDER BY event";
+    WHERE tenant = $1 AND event BETWEEN $2 AND $3 ORDER BY event LIMIT $4";
 const ERASURES: &str = select!(
     erasure,
-    " FROM erasure WHERE tenant = $1 AND id BETWEEN $2 AND $3 ORDER BY id"
+    " FROM erasure WHERE tenant = $1 AND id BETWEEN $2 AND $3 ORDER BY id LIMIT $4"
 );
 const TOMBSTONES: &str = select!(
     tombstone,
@@ -67,6 +67,14 @@ pub(super) struct Pieces<'a> {
     read: &'a Read<'a>,
 }
 
+/// The first rows of a range of numbers.
+#[derive(Clone, Copy)]
+struct Range {
+    first: u64,
+    last: u64,
+    limit: u64,
+}
+
 /// Where a page of requests ended: the time and the lookup of its last one.
 pub(super) type RequestPlace = (i64, Vec<u8>);
 
@@ -78,9 +86,14 @@ impl<'a> Pieces<'a> {
         Self { tenant, read }
     }
 
-    /// The rows of a table whose numbers are in a range; not of requests, which have none.
-    pub(super) fn between(&self, table: Table, first: u64, last: u64) -> Result<Piece, StorageError> {
-        let range = (first, last);
+    /// The first rows of a table whose numbers are in a range, up to `limit` of them; not of requests, which have none.
+    pub(super) fn between(
+        &self,
+        table: Table,
+        (first, last): (u64, u64),
+        limit: u64,
+    ) -> Result<Piece, StorageError> {
+        let range = Range { first, last, limit };
         Ok(match table {
             Table::Subjects => Piece::Subjects(self.subjects(range)?),
             Table::References => Piece::References(self.references(range)?),
@@ -139,29 +152,43 @@ impl<'a> Pieces<'a> {
         sets(&self.tenant.database, (self.read)(Vec::from(statements))?)
     }
 
-    fn in_range(&self, sql: &'static str, (first, last): (u64, u64)) -> Statement {
-        statement!(sql, self.tenant.number, int(first), int(last))
+    fn in_range(&self, sql: &'static str, range: Range) -> Statement {
+        let [first, last, limit] = [range.first, range.last, range.limit].map(int);
+        statement!(sql, self.tenant.number, first, last, limit)
     }
 
-    fn subjects(&self, range: (u64, u64)) -> Result<Vec<SubjectRow>, StorageError> {
-        let [subjects, links] = self.rows([self.in_range(SUBJECTS, range), self.in_range(LINKS, range)])?;
+    /// Rows that stand beside the ones that came.
+    fn beside(&self, sql: &'static str, first: u64, last: u64) -> Result<Vec<Row>, StorageError> {
+        let [rows] = self.rows([statement!(sql, self.tenant.number, int(first), int(last))])?;
+        Ok(rows)
+    }
+
+    fn subjects(&self, range: Range) -> Result<Vec<SubjectRow>, StorageError> {
+        let [rows] = self.rows([self.in_range(SUBJECTS, range)])?;
+        let mut subjects = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (handle, subject) = self.tenant.subject_row(row)?;
+            subjects.push(SubjectRow {
+                handle,
+                subject,
+                links: Vec::new(),
+            });
+        }
+        let (Some(first), Some(last)) = (subjects.first(), subjects.last()) else {
+            return Ok(subjects);
+        };
         let mut of: BTreeMap<u64, Vec<_>> = BTreeMap::new();
-        for row in &links {
+        for row in &self.beside(LINKS, first.handle, last.handle)? {
             let (subject, link) = self.tenant.link_row(row)?;
             of.entry(subject).or_default().push(link);
         }
-        let rows = subjects.iter().map(|row| {
-            let (handle, subject) = self.tenant.subject_row(row)?;
-            Ok(SubjectRow {
-                handle,
-                subject,
-                links: of.remove(&handle).unwrap_or_default(),
-            })
-        });
-        rows.collect()
+        for subject in &mut subjects {
+            subject.links = of.remove(&subject.handle).unwrap_or_default();
+        }
+        Ok(subjects)
     }
 
-    fn references(&self, range: (u64, u64)) -> Result<Vec<ReferenceRow>, StorageError> {
+    fn references(&self, range: Range) -> Result<Vec<ReferenceRow>, StorageError> {
         let [rows] = self.rows([self.in_range(REFERENCES, range)])?;
         let mut seals = BTreeMap::new();
         rows.iter().map(|row| self.reference(row, &mut seals)).collect()
@@ -214,13 +241,13 @@ impl<'a> Pieces<'a> {
         })
     }
 
-    fn segments(&self, range: (u64, u64)) -> Result<Vec<SegmentEntry>, StorageError> {
+    fn segments(&self, range: Range) -> Result<Vec<SegmentEntry>, StorageError> {
         let [rows] = self.rows([self.in_range(SEGMENTS, range)])?;
         let entries = rows.iter().map(|row| Ok(self.tenant.segment_row(row)?.0));
         entries.collect()
     }
 
-    fn events(&self, range: (u64, u64)) -> Result<Vec<EventRow>, StorageError> {
+    fn events(&self, range: Range) -> Result<Vec<EventRow>, StorageError> {
         let [rows] = self.rows([self.in_range(EVENTS, range)])?;
         let events = rows.iter().map(|row| {
             let columns = self.tenant.columns("usage", row);
@@ -238,7 +265,7 @@ impl<'a> Pieces<'a> {
         events.collect()
     }
 
-    fn checkpoints(&self, range: (u64, u64)) -> Result<Vec<(u64, SignedCheckpoint)>, StorageError> {
+    fn checkpoints(&self, range: Range) -> Result<Vec<(u64, SignedCheckpoint)>, StorageError> {
         let [rows] = self.rows([self.in_range(CHECKPOINTS, range)])?;
         let checkpoints = rows.iter().map(|row| {
             let columns = self.tenant.columns("checkpoint", row);
@@ -252,12 +279,19 @@ impl<'a> Pieces<'a> {
         checkpoints.collect()
     }
 
-    fn erasures(&self, range: (u64, u64)) -> Result<Vec<ErasureRow>, StorageError> {
+    fn erasures(&self, range: Range) -> Result<Vec<ErasureRow>, StorageError> {
         let tenant = self.tenant;
-        let [erasures, tombstones] =
-            self.rows([self.in_range(ERASURES, range), self.in_range(TOMBSTONES, range)])?;
+        let [rows] = self.rows([self.in_range(ERASURES, range)])?;
+        let mut erasures = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (answer, buried) = (tenant.erasure_row(row)?, Vec::new());
+            erasures.push(ErasureRow { answer, buried });
+        }
+        let (Some(first), Some(last)) = (erasures.first(), erasures.last()) else {
+            return Ok(erasures);
+        };
         let mut of: BTreeMap<u64, Vec<_>> = BTreeMap::new();
-        for row in &tombstones {
+        for row in &self.beside(TOMBSTONES, first.answer.erasure, last.answer.erasure)? {
             let columns = tenant.columns("tombstone", row);
             let place = tenant
                 .tombstone_row(row)?
@@ -266,11 +300,9 @@ impl<'a> Pieces<'a> {
                 .or_default()
                 .push((columns.uint(0)?, place));
         }
-        let rows = erasures.iter().map(|row| {
-            let answer = tenant.erasure_row(row)?;
-            let buried = of.remove(&answer.erasure).unwrap_or_default();
-            Ok(ErasureRow { answer, buried })
-        });
-        rows.collect()
+        for erasure in &mut erasures {
+            erasure.buried = of.remove(&erasure.answer.erasure).unwrap_or_default();
+        }
+        Ok(erasures)
     }
 }

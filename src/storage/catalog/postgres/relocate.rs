@@ -33,6 +33,9 @@ const FIRST_LIST: u64 = 1;
 const ADD_CHECKPOINTS: &str = "INSERT INTO checkpoint (tenant, event, checkpoint, signature, public_key)
     SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::bytea[], $5::bytea[])";
 
+/// As many rows as there are in a range.
+const ALL: u64 = i64::MAX.cast_unsigned();
+
 /// A tenant's catalog that is being filled.
 pub(in crate::storage) struct Filling {
     tenant: Arc<Tenant>,
@@ -105,7 +108,7 @@ impl Filling {
             return Ok(Piece::Requests(*before, pieces.requests_of(rows)?));
         }
         let [first, last] = [piece.first(), piece.last()].map(Option::unwrap_or_default);
-        pieces.between(piece.table(), first, last)
+        pieces.between(piece.table(), (first, last), ALL)
     }
 
     fn read<const N: usize>(&self, statements: [Statement; N]) -> Result<[Vec<Row>; N], StorageError> {

@@ -20,6 +20,7 @@ use crate::cluster::course::{Change, Reference};
 use crate::cluster::followers::{Follower, Report, Write as Waiting};
 use crate::cluster::placement::NodeId;
 use crate::cluster::view::{self, Reading, Segment};
+use crate::keys::receipt::ReceiptSigner;
 use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::id::{RequestId, SubjectId};
 use crate::model::link::LinkKind;
@@ -310,16 +311,22 @@ impl SharedCatalog {
         &self,
         erasures: &[u64],
     ) -> Result<Vec<(u64, String)>, StorageError> {
-        let mut lines = Vec::with_capacity(erasures.len());
-        for erasure in erasures {
-            let entries = self
-                .reader
-                .erasures_between(erasure.saturating_sub(1), *erasure, 1)?;
-            let signer = &self.tenant.signer;
-            let entries = entries.into_iter();
-            lines.extend(entries.map(|entry| (entry.erasure, Entry::Erasure(entry).line(signer))));
-        }
-        Ok(lines)
+        let (Some(first), Some(last)) = (erasures.iter().min(), erasures.iter().max()) else {
+            return Ok(Vec::new());
+        };
+        let (after, many) = (first.saturating_sub(1), usize::MAX);
+        let mut entries = self.reader.erasures_between(after, *last, many)?;
+        entries.retain(|entry| erasures.contains(&entry.erasure));
+        let lines = entries.into_iter().map(|entry| {
+            let number = entry.erasure;
+            (number, Entry::Erasure(entry).line(self.signer()))
+        });
+        Ok(lines.collect())
+    }
+
+    /// Signs for it.
+    pub(in crate::storage) fn signer(&self) -> &ReceiptSigner {
+        &self.tenant.signer
     }
 
     /// The answer to an import, for as long as it is remembered; of another content than this digest's it is an error.
