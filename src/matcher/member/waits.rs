@@ -96,6 +96,8 @@ impl Waits {
             self.came.notify_one();
         }
         tokio::select! {
+            // Whoever asks for the waiters lets go of them then, so that both may be ready.
+            biased;
             () = self.node.stop.cancelled() => Err(NodeError::NodeUnavailable {
                 node: self.node.of.id.to_string(),
                 reason: format!("it stops: {LET_GO}"),
