@@ -264,13 +264,10 @@ impl<'a> Relocation<'a> {
 
     fn begin(&self, dir: &Path, summary: &Summary) -> Result<(Note, Filling), StorageError> {
         self.check_name()?;
-        let (journal, made_at) = (SharedJournal::new(self.to.store), summary.spec.created_at);
-        if journal.has_dropped(self.id, made_at, &self.to.signer)? {
-            return Err(self.problem("it was dropped there, by the cluster's erasure journal, after which no restore may bring it back"));
-        }
-        let is_as_of = (made_at, summary.state.last_erasure);
-        if journal.has_later(self.id, is_as_of, &self.to.signer)? {
-            return Err(self.problem("the cluster's erasure journal has later erasures of it: restore the backup with that journal (`thenar data journal`)"));
+        let is_as_of = (summary.spec.created_at, summary.state.last_erasure);
+        let journal = SharedJournal::new(self.to.store);
+        if let Some(problem) = journal.objection(self.id, is_as_of, &self.to.signer)? {
+            return Err(self.problem(problem));
         }
         let mut incarnation = [0; INCARNATION_LEN];
         rand::fill(&mut incarnation).expect("the operating system's generator answers");

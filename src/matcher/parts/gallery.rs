@@ -14,7 +14,7 @@ use super::asked::Asked;
 use super::catalog::{CatalogError, GalleryCatalog, ListedGallery};
 use super::common::Common;
 use super::held::{Appended, Begun, Facts, Held, Standing};
-use super::owners::{Owners, current};
+use super::owners::Owners;
 use super::purge::Purge;
 use super::stretch::Stretch;
 use crate::cluster::course::{Change, Course, CourseError, Piece, Reference};
@@ -102,20 +102,20 @@ pub(super) struct Diary {
     /// Those of them whose object is damaged or missing.
     pub(super) damaged: BTreeSet<Piece>,
     /// Since when a piece that is here is no longer this node's.
-    unwanted: BTreeMap<Piece, Instant>,
+    pub(super) unwanted: BTreeMap<Piece, Instant>,
 }
 
 /// How far a step came.
 #[derive(Clone, Copy)]
-struct Done {
+pub(super) struct Done {
     /// All is here.
-    is_settled: bool,
+    pub(super) is_settled: bool,
     /// All but what is damaged.
-    is_warm: bool,
+    pub(super) is_warm: bool,
 }
 
 impl Done {
-    const NOTHING: Self = Self {
+    pub(super) const NOTHING: Self = Self {
         is_settled: false,
         is_warm: false,
     };
@@ -460,58 +460,6 @@ impl Gallery {
         };
         let first = stretch.append(facts.dimension, &rows)?;
         Ok(Some(Appended { stretch, first, rows }))
-    }
-
-    /// Begins to load what is missing, as far as loads may be under way, and lets go of what has not been the node's for a while. Whether it has exactly what it is to have.
-    fn fetch(self: &Arc<Self>, target: &Target) -> Done {
-        let (listed, owners) = (&target.listed, &target.owners);
-        let look = |course: &Course| {
-            let wanted = owners.pieces(listed.gallery, course.group_segments(), course.view());
-            let all = current(course.view()).map(Piece::Segment).chain([Piece::Fresh]);
-            let known: Vec<Piece> = all.filter(|piece| course.knows(*piece)).collect();
-            (wanted, known, course.held())
-        };
-        let Some((wanted, known, held)) = self.held.course(look) else {
-            return Done::NOTHING;
-        };
-        let mut is_exact = wanted.is_subset(&held);
-        let now = Instant::now();
-        let mut diary = self.diary.lock();
-        diary
-            .unwanted
-            .retain(|piece, _| known.contains(piece) && !wanted.contains(piece));
-        for piece in known.iter().filter(|piece| !wanted.contains(piece)) {
-            let since = *diary.unwanted.entry(*piece).or_insert(now);
-            is_exact = false;
-            if now >= since + self.common.config.let_go_after {
-                self.held.let_go(*piece);
-            }
-        }
-        diary.retry.retain(|_, at| *at > now);
-        diary
-            .damaged
-            .retain(|piece| wanted.contains(piece) && !held.contains(piece));
-        let is_warm = wanted
-            .difference(&held)
-            .all(|piece| diary.damaged.contains(piece));
-        let waits = |piece: &Piece| known.contains(piece) || diary.retry.contains_key(piece);
-        let missing: Vec<Piece> = wanted.iter().copied().filter(|piece| !waits(piece)).collect();
-        drop(diary);
-        for piece in missing {
-            let Some(permit) = self.common.may_load() else {
-                break;
-            };
-            if let Some((load, facts)) = self.held.load(piece) {
-                let gallery = Arc::clone(self);
-                self.common
-                    .tasks
-                    .spawn_blocking(move || gallery.run_load(load, &facts, permit));
-            }
-        }
-        Done {
-            is_settled: is_exact,
-            is_warm,
-        }
     }
 
     /// Says how far it has come, where that is news.

@@ -1,4 +1,4 @@
-//! One load of a piece: read, put into the engine, handed to the course. However it ends, the course is told, since erasures wait for it.
+//! What of a gallery is loaded and let go of, and each load of a piece: read, put into the engine, handed to the course. However a load ends, the course is told, since erasures wait for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -7,10 +7,11 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::catalog::CatalogError;
-use super::gallery::{Gallery, Trouble};
+use super::gallery::{Done, Gallery, Target, Trouble};
 use super::held::{Appended, Facts};
+use super::owners::current;
 use super::stretch::Stretch;
-use crate::cluster::course::Piece;
+use crate::cluster::course::{Course, Piece};
 use crate::cluster::loads::Load;
 use crate::cluster::view::Head;
 use crate::matcher::node::NodeError;
@@ -23,6 +24,58 @@ enum Came {
 }
 
 impl Gallery {
+    /// Begins to load what is missing, as far as loads may be under way, and lets go of what has not been the node's for a while. Whether it has exactly what it is to have.
+    pub(super) fn fetch(self: &Arc<Self>, target: &Target) -> Done {
+        let (listed, owners) = (&target.listed, &target.owners);
+        let look = |course: &Course| {
+            let wanted = owners.pieces(listed.gallery, course.group_segments(), course.view());
+            let all = current(course.view()).map(Piece::Segment).chain([Piece::Fresh]);
+            let known: Vec<Piece> = all.filter(|piece| course.knows(*piece)).collect();
+            (wanted, known, course.held())
+        };
+        let Some((wanted, known, held)) = self.held.course(look) else {
+            return Done::NOTHING;
+        };
+        let mut is_exact = wanted.is_subset(&held);
+        let now = Instant::now();
+        let mut diary = self.diary.lock();
+        diary
+            .unwanted
+            .retain(|piece, _| known.contains(piece) && !wanted.contains(piece));
+        for piece in known.iter().filter(|piece| !wanted.contains(piece)) {
+            let since = *diary.unwanted.entry(*piece).or_insert(now);
+            is_exact = false;
+            if now >= since + self.common.config.let_go_after {
+                self.held.let_go(*piece);
+            }
+        }
+        diary.retry.retain(|_, at| *at > now);
+        diary
+            .damaged
+            .retain(|piece| wanted.contains(piece) && !held.contains(piece));
+        let is_warm = wanted
+            .difference(&held)
+            .all(|piece| diary.damaged.contains(piece));
+        let waits = |piece: &Piece| known.contains(piece) || diary.retry.contains_key(piece);
+        let missing: Vec<Piece> = wanted.iter().copied().filter(|piece| !waits(piece)).collect();
+        drop(diary);
+        for piece in missing {
+            let Some(permit) = self.common.may_load() else {
+                break;
+            };
+            if let Some((load, facts)) = self.held.load(piece) {
+                let gallery = Arc::clone(self);
+                self.common
+                    .tasks
+                    .spawn_blocking(move || gallery.run_load(load, &facts, permit));
+            }
+        }
+        Done {
+            is_settled: is_exact,
+            is_warm,
+        }
+    }
+
     /// Blocks until the load has ended, at its deadline at the latest.
     pub(super) fn run_load(self: Arc<Self>, load: Load, facts: &Facts, permit: OwnedSemaphorePermit) {
         let piece = load.piece;

@@ -127,7 +127,7 @@ impl SharedJournal {
     }
 
     /// Whether a tenant that was made then was dropped.
-    pub fn has_dropped(
+    fn has_dropped(
         &self,
         tenant: &TenantId,
         created_at: Timestamp,
@@ -145,7 +145,7 @@ impl SharedJournal {
     }
 
     /// Whether there are erasures behind this one of a tenant that was made then, under whatever incarnation.
-    pub fn has_later(
+    fn has_later(
         &self,
         tenant: &TenantId,
         (created_at, last): (Timestamp, u64),
@@ -167,6 +167,26 @@ impl SharedJournal {
             }
         }
         Ok(false)
+    }
+
+    /// Why a tenant that was made then, whose last erasure this is, must not come into the cluster; `None` where it may.
+    pub(in crate::storage) fn objection(
+        &self,
+        tenant: &TenantId,
+        (created_at, last): (Timestamp, u64),
+        signer: &ReceiptSigner,
+    ) -> Result<Option<&'static str>, StorageError> {
+        Ok(if self.has_dropped(tenant, created_at, signer)? {
+            Some(
+                "it was dropped there, by the cluster's erasure journal, after which no restore may bring it back",
+            )
+        } else if self.has_later(tenant, (created_at, last), signer)? {
+            Some(
+                "the cluster's erasure journal has later erasures of it: restore the backup with that journal (`thenar data journal`)",
+            )
+        } else {
+            None
+        })
     }
 
     /// Writes all of it to a new file, as the journal of a data directory; durable when it returns. A file that is there already is refused, and so is an object that this keyring's key did not sign.
