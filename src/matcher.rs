@@ -20,6 +20,7 @@ pub mod remote;
 mod reopen;
 mod residency;
 mod rotate;
+mod rotations;
 mod scorers;
 mod search;
 mod searched;

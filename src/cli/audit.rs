@@ -46,9 +46,9 @@ pub struct VerifyArgs {
     /// A checkpoint that was kept; may be given again; - is standard input
     #[arg(long, value_name = "FILE")]
     against: Vec<PathBuf>,
-    /// The server's public key, 64 hexadecimal digits, in place of the one in the keyring
+    /// The server's public key, 64 hexadecimal digits, in place of the one in the keyring; given again, that of a server that had the tenant before
     #[arg(long, value_name = "HEX", value_parser = signed::public_key)]
-    public_key: Option<PublicKey>,
+    public_key: Vec<PublicKey>,
     #[command(flatten)]
     output: Output,
 }
@@ -81,8 +81,8 @@ fn verify(args: &VerifyArgs) -> Result<(), CliError> {
         .iter()
         .map(|path| kept(path))
         .collect::<Result<_, _>>()?;
-    let public_key = args.public_key.as_ref().map(PublicKey::bytes);
-    let audited = local::audit(&args.of, args.tenant.as_ref(), public_key, &against)?;
+    let public_keys: Vec<&[u8]> = args.public_key.iter().map(PublicKey::bytes).collect();
+    let audited = local::audit(&args.of, args.tenant.as_ref(), &public_keys, &against)?;
     args.output.print(&text(&audited), &answer(&audited))?;
     match audited.iter().filter(|one| !holds(one)).count() {
         0 => Ok(()),

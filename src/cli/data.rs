@@ -94,12 +94,6 @@ fn text(verified: &DataVerified) -> String {
                 "{tenant}: SKIPPED: its counters were not compared, since it was changed meanwhile"
             ));
         }
-        if found.receipts_of_others > 0 {
-            notes.push(format!(
-                "{tenant}: {} receipts are signed by the server that it was moved from; that one's public key tells whether they are genuine",
-                found.receipts_of_others
-            ));
-        }
         for orphan in &found.orphans {
             let path = orphan.display();
             notes.push(format!(
@@ -130,7 +124,6 @@ fn answer(verified: &DataVerified) -> Value {
                 ("blocks".to_owned(), json!(found.blocks)),
                 ("rows".to_owned(), json!(found.placed + found.pending)),
                 ("counted".to_owned(), json!(found.counted)),
-                ("receipts_of_others".to_owned(), json!(found.receipts_of_others)),
                 ("orphans".to_owned(), json!(found.orphans)),
                 ("faults".to_owned(), json!(faults)),
             ]);

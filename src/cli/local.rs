@@ -372,10 +372,10 @@ pub fn check_receipt(
 pub fn audit(
     of: &DataOptions,
     tenant: Option<&TenantId>,
-    public_key: Option<&[u8]>,
+    public_keys: &[&[u8]],
     against: &[(String, SignedCheckpoint)],
 ) -> Result<Vec<Audited>, LocalError> {
-    Ok(server::audit(&of.load()?, tenant, public_key, against)?)
+    Ok(server::audit(&of.load()?, tenant, public_keys, against)?)
 }
 
 /// The data directory of a configuration, and where its server listens for callers.

@@ -12,6 +12,8 @@ use super::placement::Part;
 use super::question::{Refusal, Scope};
 use super::view::{Edition, Head, ListError, Reading, Segment, View};
 
+mod rekey;
+
 /// Most erasures that a load remembers. With one more it is begun anew.
 pub const LOAD_ERASED_MAX: usize = 65_536;
 

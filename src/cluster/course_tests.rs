@@ -3,7 +3,7 @@
 use super::*;
 
 const GROUP: NonZeroU32 = NonZeroU32::MIN;
-const HEAD: Head = Head {
+pub(super) const HEAD: Head = Head {
     edition: EDITION,
     sequence: 0,
     list: 0,
@@ -15,21 +15,21 @@ const EDITION: Edition = Edition {
 };
 
 /// Follows an empty gallery from its beginning, with the fresh part.
-fn course() -> Course {
+pub(super) fn course() -> Course {
     let reading = Reading::new(HEAD, View::default()).expect("of one reading");
     let mut course = Course::new(reading, Loads::default());
     hold(&mut course, Piece::Fresh);
     course
 }
 
-fn hold(course: &mut Course, piece: Piece) {
+pub(super) fn hold(course: &mut Course, piece: Piece) {
     let load = course.load(piece).expect("it is not there");
     let read = read(course);
     assert!(matches!(course.loaded(load, &read), Arrival::Take { .. }));
 }
 
 /// A head that is as far as the course.
-fn read(course: &Course) -> Head {
+pub(super) fn read(course: &Course) -> Head {
     Head {
         edition: course.edition(),
         sequence: course.applied(),
@@ -46,7 +46,7 @@ fn at(sequence: u64, list: u64) -> Head {
     }
 }
 
-fn next(course: &mut Course, change: &Change) -> Vec<Effect> {
+pub(super) fn next(course: &mut Course, change: &Change) -> Vec<Effect> {
     let sequence = course.applied() + 1;
     let list = course.view().list() + 1;
     course

@@ -52,7 +52,7 @@ impl Gallery {
 /// What is placed as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Part {
-    /// The rows that are in no segment yet.
+    /// The rows that are in no segment yet. Placed as group 0 is: most galleries have no other group, and are then asked whole in one call.
     Fresh,
     /// So many segments in a row, by the number of the group, from 0.
     Group(u32),
@@ -65,11 +65,11 @@ impl Part {
     }
 
     fn key(self, gallery: Gallery) -> u64 {
-        let gallery = gallery.0.to_le_bytes();
-        match self {
-            Self::Fresh => key(&[&gallery, b"fresh"]),
-            Self::Group(number) => key(&[&gallery, b"group", &number.to_le_bytes()]),
-        }
+        let group = match self {
+            Self::Fresh => 0,
+            Self::Group(number) => number,
+        };
+        key(&[&gallery.0.to_le_bytes(), b"group", &group.to_le_bytes()])
     }
 }
 

@@ -11,12 +11,13 @@ use super::envelope::Envelope;
 use super::error::KeyError;
 use super::file;
 use super::held::{Done, Form, Held};
-use super::receipt::ReceiptSigner;
+use super::receipt::{ReceiptSigner, SignerKeys};
 use super::secret::SecretKey;
 use super::text::{FIRST_VERSION, FileText, TextStore};
 use crate::model::id::TenantId;
 
 mod body;
+mod signers;
 
 /// Version of the file's format.
 pub const KEYRING_FORMAT: u32 = 1;
@@ -253,8 +254,13 @@ impl Keyring {
         self.unwrap(&wrapped, tenant, purpose)
     }
 
-    /// Takes keys of a tenant that come from another keyring. Where the tenant has others, or is being dropped, nothing is changed; the same ones are well.
-    pub fn adopt(&self, tenant: &TenantId, adopted: &[(Purpose, SecretKey)]) -> Result<(), KeyError> {
+    /// Takes keys of a tenant that come from another keyring, and what was signed of it there as well signed. Where the tenant has others, or is being dropped, nothing is changed; the same ones are well.
+    pub fn adopt(
+        &self,
+        tenant: &TenantId,
+        adopted: &[(Purpose, SecretKey)],
+        signed_by: Option<&SignerKeys>,
+    ) -> Result<(), KeyError> {
         self.held.change(|body| {
             let taken = || KeyError::Taken {
                 path: self.held.store().path().to_owned(),
@@ -277,6 +283,7 @@ impl Keyring {
                     }
                 }
             }
+            is_same &= !self.adopt_signers(body, tenant, signed_by);
             Ok(if is_same {
                 Done::Same(())
             } else {
@@ -384,6 +391,7 @@ impl Keyring {
                 return Ok(Done::Same(()));
             }
             seen = body.tenants.remove(tenant);
+            body.former_signers.remove(tenant);
             Ok(Done::Changed(()))
         })
     }
@@ -412,6 +420,10 @@ impl Keyring {
             }
             made.tenants.insert(tenant.clone(), rewrapped);
         }
+        let former = body.former_signers.iter().filter(|(tenant, _)| keeps(tenant));
+        made.former_signers = former
+            .map(|(tenant, keys)| (tenant.clone(), keys.clone()))
+            .collect();
         Ok((made, envelope))
     }
 

@@ -455,7 +455,9 @@ fn keys_of_another_keyring_are_taken_where_there_are_no_others() {
     let key = |seed| SecretKey::from_bytes([seed; 32]);
     let adopted = [(Purpose::Data, key(2)), (Purpose::Catalog, key(3))];
     for _ in 0..2 {
-        keyring.adopt(&acme, &adopted).expect("the same ones are well");
+        keyring
+            .adopt(&acme, &adopted, None)
+            .expect("the same ones are well");
     }
     let opened = Keyring::open(&path, &kek).expect("durable");
     for (purpose, key) in &adopted {
@@ -467,7 +469,7 @@ fn keys_of_another_keyring_are_taken_where_there_are_no_others() {
         "and no other"
     );
     let others = [(Purpose::Link, key(4)), (Purpose::Data, key(5))];
-    let refused = keyring.adopt(&acme, &others);
+    let refused = keyring.adopt(&acme, &others, None);
     assert!(
         matches!(&refused, Err(KeyError::Taken { tenant, .. }) if *tenant == acme),
         "{refused:?}"
@@ -478,6 +480,6 @@ fn keys_of_another_keyring_are_taken_where_there_are_no_others() {
         "nothing was changed"
     );
     keyring.begin_drop(&acme).expect("noted");
-    let refused = keyring.adopt(&acme, &adopted);
+    let refused = keyring.adopt(&acme, &adopted, None);
     assert!(matches!(refused, Err(KeyError::Taken { .. })), "{refused:?}");
 }

@@ -1,5 +1,6 @@
 //! Signatures of erasure receipts, of the erasure journal and of checkpoints of the history: Ed25519 (RFC 8032) over their JSON; and the seal of what the journal keeps in a store. Says nothing about what they claim.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
@@ -105,6 +106,46 @@ impl ReceiptSigner {
             public_key: self.public_key().to_vec(),
             checkpoint_json,
         }
+    }
+}
+
+/// The public keys by which stands what was signed of a tenant, 32 bytes each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignerKeys {
+    /// Of the server that has it.
+    pub present: Vec<u8>,
+    /// Of servers that had it before it was moved.
+    pub former: BTreeSet<Vec<u8>>,
+}
+
+impl SignerKeys {
+    /// Of a tenant that no other server had.
+    pub fn new(present: &[u8]) -> Self {
+        Self {
+            present: present.to_vec(),
+            former: BTreeSet::new(),
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &[u8]> {
+        [&self.present].into_iter().chain(&self.former).map(Vec::as_slice)
+    }
+
+    /// Checks that the receipt is signed with one of them, and returns what was signed.
+    pub fn verify(&self, signed: &SignedReceipt) -> Result<ErasureReceipt, ReceiptError> {
+        verify_of(signed, self.named(&signed.public_key)?)
+    }
+
+    /// The same for a checkpoint of the history.
+    pub fn verify_checkpoint(&self, signed: &SignedCheckpoint) -> Result<Checkpoint, ReceiptError> {
+        verify_checkpoint_of(signed, self.named(&signed.public_key)?)
+    }
+
+    fn named(&self, public_key: &[u8]) -> Result<&[u8], ReceiptError> {
+        self.all()
+            .find(|known| *known == public_key)
+            .ok_or(ReceiptError::Stranger)
     }
 }
 

@@ -74,6 +74,26 @@ fn a_receipt_of_another_key_is_told_apart() {
 }
 
 #[test]
+fn what_a_former_server_signed_stands_where_it_is_known() {
+    let [own, former, other] = [1, 2, 3].map(|seed| ReceiptSigner::new(&SecretKey::from_bytes([seed; 32])));
+    let mut keys = SignerKeys::new(own.public_key());
+    keys.former.insert(former.public_key().to_vec());
+    for signer in [&own, &former] {
+        assert_eq!(keys.verify(&signer.sign(&receipt())).expect("stands"), receipt());
+        let signed = signer.sign_checkpoint(&checkpoint());
+        assert_eq!(keys.verify_checkpoint(&signed).expect("stands"), checkpoint());
+    }
+    let stranger = keys.verify(&other.sign(&receipt()));
+    assert!(matches!(stranger, Err(ReceiptError::Stranger)), "{stranger:?}");
+    let stranger = keys.verify_checkpoint(&other.sign_checkpoint(&checkpoint()));
+    assert!(matches!(stranger, Err(ReceiptError::Stranger)), "{stranger:?}");
+    // Who names a known key has not signed with it.
+    let mut forged = other.sign(&receipt());
+    forged.public_key = former.public_key().to_vec();
+    assert!(matches!(keys.verify(&forged), Err(ReceiptError::Signature)));
+}
+
+#[test]
 fn a_receipt_of_an_earlier_release_is_read_and_signed_anew_without_claiming_more() {
     let text = r#"{"erasure":1,"tenant":"acme","subject_id":"s-1","erased_at":5,"purged_at":null,"state":"erased","sealed_row_sha256":["00"]}"#;
     let read: ErasureReceipt = serde_json::from_str(text).expect("a receipt");

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::on_cluster::{Keyholder, TenantKeys};
 use crate::keys::epochs::EpochKeys;
 use crate::keys::error::KeyError;
-use crate::keys::keyring::{Keyring, Purpose};
+use crate::keys::keyring::{Keyring, Purpose, Renewable};
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 use crate::model::tenant::TenantSpec;
@@ -23,8 +23,9 @@ use crate::storage::database::{CatalogKeys, Database};
 use crate::storage::error::StorageError;
 use crate::storage::objects::Objects;
 use crate::storage::objects::error::ObjectError;
+use crate::storage::objects::key::Home;
 use crate::storage::objects::text::CATALOG_KEYRING;
-use crate::storage::on_cluster::{ClusterEngines, Incarnation};
+use crate::storage::on_cluster::{ClusterEngines, Incarnation, KEY_GENERATION};
 
 /// A front reads the keyring for tenants that it doesn't know so often in a row, and then once each [`LOOK_EVERY`]: where such are asked for more often it can't say meanwhile whether they are there.
 const LOOKS_MAX: u32 = 10;
@@ -40,10 +41,13 @@ pub struct ClusterHome {
     /// Has the catalogs' secrets for fronts.
     catalogs: Arc<Keyring>,
     engines: ClusterEngines,
-    /// The keys of epochs that were read, of the tenant's last incarnation: one for all who use them here, so that they see at once what one of them changes.
-    epochs: Mutex<HashMap<TenantId, (Incarnation, Arc<EpochKeys>)>>,
+    /// The keys of epochs that were read, of the tenant's last incarnation and generation of keys: one for all who use them here, so that they see at once what one of them changes.
+    epochs: Mutex<HashMap<TenantId, Read>>,
     secrets: Mutex<Secrets>,
 }
+
+/// Of which incarnation and generation of keys, and the keys of their epochs.
+type Read = ((Incarnation, u32), Arc<EpochKeys>);
 
 /// The catalogs' secrets by a version of the keyring.
 #[derive(Default)]
@@ -102,32 +106,32 @@ impl ClusterHome {
         Ok((!is_dropped).then_some(CatalogKeys { secret, data_key }))
     }
 
-    /// The keys of epochs of this incarnation, read once.
+    /// The keys of epochs of this incarnation and generation of keys, read once.
     fn epochs(
         &self,
         id: &TenantId,
-        incarnation: Incarnation,
+        of: (Incarnation, u32),
         data_key: &SecretKey,
     ) -> Result<Arc<EpochKeys>, StorageError> {
-        if let Some(epochs) = self.known_epochs(id, incarnation) {
+        if let Some(epochs) = self.known_epochs(id, of) {
             return Ok(epochs);
         }
-        let read = Arc::new(self.engines.epochs(id, &incarnation, data_key)?);
+        let read = Arc::new(self.engines.epochs(id, (&of.0, of.1), data_key)?);
         let mut known = self.epochs.lock();
         // Whoever read them meanwhile has them for all.
-        if let Some((of, epochs)) = known.get(id)
-            && *of == incarnation
+        if let Some((here, epochs)) = known.get(id)
+            && *here == of
         {
             return Ok(Arc::clone(epochs));
         }
-        known.insert(id.clone(), (incarnation, Arc::clone(&read)));
+        known.insert(id.clone(), (of, Arc::clone(&read)));
         Ok(read)
     }
 
-    fn known_epochs(&self, id: &TenantId, incarnation: Incarnation) -> Option<Arc<EpochKeys>> {
+    fn known_epochs(&self, id: &TenantId, of: (Incarnation, u32)) -> Option<Arc<EpochKeys>> {
         let known = self.epochs.lock();
-        let (of, epochs) = known.get(id)?;
-        (*of == incarnation).then(|| Arc::clone(epochs))
+        let (here, epochs) = known.get(id)?;
+        (*here == of).then(|| Arc::clone(epochs))
     }
 
     /// Ends the making of one whose row there is, or takes the row away where nobody has its keys. Says whether it is there.
@@ -138,7 +142,7 @@ impl ClusterHome {
         keys: &CatalogKeys,
     ) -> Result<bool, StorageError> {
         let made = self
-            .epochs(id, incarnation, &keys.data_key)
+            .epochs(id, (incarnation, KEY_GENERATION), &keys.data_key)
             .and_then(|epochs| self.engines.end_making(id, keys, epochs, self.keyring.signer()));
         match made {
             Ok(()) => Ok(true),
@@ -229,18 +233,79 @@ impl Keyholder for ClusterHome {
         self.secrets().map(drop)
     }
 
-    fn keys(&self, id: &TenantId) -> Result<TenantKeys, StorageError> {
+    /// Where the next data key is the one that opens this generation, it takes the place of the present one: whoever rotated died between the two.
+    fn keys(&self, id: &TenantId, key_generation: u32) -> Result<TenantKeys, StorageError> {
         let unknown = || StorageError::TenantUnknown(id.clone());
         let row = self.engines.row(id)?.ok_or_else(unknown)?;
         // After the row, so that they are not older than it.
         self.keyring.refresh()?;
         let CatalogKeys { secret, data_key } = self.catalog_keys(id)?.ok_or_else(unknown)?;
+        let of = (row.incarnation, key_generation);
+        let (epochs, data_key) = match self.epochs(id, of, &data_key) {
+            Ok(epochs) => (epochs, data_key),
+            Err(error) => {
+                let Some(next) = self.keyring.known(id, Purpose::DataNext)? else {
+                    return Err(error);
+                };
+                match self.engines.epochs(id, (&of.0, of.1), &next) {
+                    Ok(_) => {}
+                    Err(away) if away.is_away() => return Err(away),
+                    Err(_) => return Err(error),
+                }
+                // Before anybody here has one without the other.
+                self.keyring.end_rotation(id, Renewable::Data, &next)?;
+                (self.epochs(id, of, &next)?, next)
+            }
+        };
         Ok(TenantKeys {
-            epochs: self.epochs(id, row.incarnation, &data_key)?,
+            epochs,
             secret,
             data_key,
             signer: self.keyring.signer(),
         })
+    }
+
+    fn forget_former(&self, id: &TenantId, key_generation: u32) -> Result<(), StorageError> {
+        let unknown = || StorageError::TenantUnknown(id.clone());
+        let row = self.engines.row(id)?.ok_or_else(unknown)?;
+        self.engines
+            .forget_former_epochs(id, &row.incarnation, key_generation)
+    }
+}
+
+impl ClusterHome {
+    /// The next data key of a tenant as it is there, which has the generation before this one, and the keys of that generation's epochs: new ones, or those of a rotation that is under way or was cut off.
+    pub fn begin_rotation(
+        &self,
+        home: &Home,
+        key_generation: u32,
+    ) -> Result<(SecretKey, Arc<EpochKeys>), StorageError> {
+        let id = &home.tenant;
+        let unknown = || StorageError::TenantUnknown(id.clone());
+        let row = self.engines.row(id)?.ok_or_else(unknown)?;
+        if Home::of(id, &row.incarnation) != *home {
+            return Err(StorageError::KeysRotated(id.clone()));
+        }
+        let next = self.keyring.begin_rotation(id, Renewable::Data)?;
+        let next = next.ok_or_else(unknown)?;
+        // After it: a key that is made while the row is of this generation is the next one of it, or of a later one whose maker has it as well.
+        let secret = self.keyring.get(id, Purpose::Catalog)?.ok_or_else(unknown)?;
+        if self.engines.key_generation(id, &secret)? + 1 != key_generation {
+            return Err(StorageError::KeysRotated(id.clone()));
+        }
+        let of = (&row.incarnation, key_generation);
+        let epochs = self.engines.next_epochs(id, of, &next)?;
+        Ok((next, Arc::new(epochs)))
+    }
+
+    /// The next data key is the present one from now on, and the former one is destroyed. For whoever has made it count: everybody else proves that it does by opening the tenant.
+    pub fn end_rotation(&self, id: &TenantId, next: &SecretKey) -> Result<(), StorageError> {
+        Ok(self.keyring.end_rotation(id, Renewable::Data, next)?)
+    }
+
+    /// Whether a rotation was begun and not ended, as far as is known here.
+    pub fn is_rotating(&self, id: &TenantId) -> bool {
+        self.keyring.is_rotating(id, Renewable::Data)
     }
 }
 
@@ -408,8 +473,12 @@ impl Keyholder for CatalogSecrets {
         self.look()
     }
 
-    fn keys(&self, _tenant: &TenantId) -> Result<TenantKeys, StorageError> {
+    fn keys(&self, _tenant: &TenantId, _key_generation: u32) -> Result<TenantKeys, StorageError> {
         Err(StorageError::NotBuilt("opening a tenant's catalog at a front"))
+    }
+
+    fn forget_former(&self, _tenant: &TenantId, _key_generation: u32) -> Result<(), StorageError> {
+        Err(StorageError::NotBuilt("destroying a tenant's keys at a front"))
     }
 }
 

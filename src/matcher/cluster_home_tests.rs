@@ -133,7 +133,10 @@ impl Node {
             front.secret(&tenant()).expect("read"),
             secrets.get(&tenant()).cloned()
         );
-        assert!(front.keys(&tenant()).is_err(), "a front opens no catalog");
+        assert!(
+            front.keys(&tenant(), KEY_GENERATION).is_err(),
+            "a front opens no catalog"
+        );
         let mut read = self.cluster.heads(&secrets).expect("read");
         read.remove(&tenant()).is_some_and(|told| told.is_ok())
     }
@@ -161,26 +164,26 @@ fn assert_gone(shared: &Shared, node: &Node) {
     for purpose in [Purpose::Data, Purpose::Catalog, Purpose::Dropped] {
         assert_eq!(node.home.keyring.get(&tenant(), purpose).expect("read"), None);
     }
-    assert!(is_unknown(&node.home.keys(&tenant())) && !node.lists());
+    assert!(is_unknown(&node.home.keys(&tenant(), KEY_GENERATION)) && !node.lists());
 }
 
 #[test]
 fn a_tenant_is_made_by_one_node_and_dropped_by_another() {
     let Some(shared) = Shared::new() else { return };
     let (one, other) = (shared.node("one"), shared.node("other"));
-    assert!(is_unknown(&one.home.keys(&tenant())) && is_unknown(&one.home.remove(&tenant())));
+    assert!(is_unknown(&one.home.keys(&tenant(), KEY_GENERATION)) && is_unknown(&one.home.remove(&tenant())));
     assert!(other.home.secrets().expect("read").is_empty());
     one.create().expect("made");
     for node in [&one, &other] {
         assert!(node.lists() && exists(&node.create()));
     }
-    let keys = [&one, &other].map(|node| node.home.keys(&tenant()).expect("there"));
+    let keys = [&one, &other].map(|node| node.home.keys(&tenant(), KEY_GENERATION).expect("there"));
     let [here, there] = &keys;
     assert!(here.secret == there.secret && here.data_key == there.data_key);
     assert_eq!(here.epochs.incarnation(), one.incarnation().expect("a row"));
     let (epoch, key) = here.epochs.begin(1).expect("begun");
     assert_eq!(there.epochs.read(epoch).expect("read"), Some(key));
-    let again = one.home.keys(&tenant()).expect("there");
+    let again = one.home.keys(&tenant(), KEY_GENERATION).expect("there");
     assert!(Arc::ptr_eq(&again.epochs, &here.epochs), "all have one cache");
     shared.put_segment(&one);
     other.home.remove(&tenant()).expect("dropped");
@@ -190,7 +193,7 @@ fn a_tenant_is_made_by_one_node_and_dropped_by_another() {
     }
     one.create().expect("made anew");
     assert!(other.lists());
-    let anew = other.home.keys(&tenant()).expect("there");
+    let anew = other.home.keys(&tenant(), KEY_GENERATION).expect("there");
     assert!(anew.secret != here.secret && anew.epochs.incarnation() != here.epochs.incarnation());
 }
 
@@ -356,7 +359,7 @@ fn rows_that_no_key_of_the_keyring_opens_are_left() {
     one.home.keyring.destroy(&tenant()).expect("destroyed");
     let error = one.home.remove(&tenant()).expect_err("refused");
     assert!(matches!(error, StorageError::CatalogKey { .. }), "{error}");
-    assert!(one.incarnation().is_some() && is_unknown(&one.home.keys(&tenant())));
+    assert!(one.incarnation().is_some() && is_unknown(&one.home.keys(&tenant(), KEY_GENERATION)));
 }
 
 #[test]

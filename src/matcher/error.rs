@@ -26,6 +26,7 @@ pub(super) fn is_damage(error: &StorageError) -> bool {
             | StorageError::Incarnation { .. }
             | StorageError::Overtaken(_)
             | StorageError::Outdated { .. }
+            | StorageError::KeysRotated(_)
             | StorageError::Object(ObjectError::Missing { .. } | ObjectError::Damaged { .. })
     )
 }

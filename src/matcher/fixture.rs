@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::home::Home;
 use super::local::{LocalNode, MatcherConfig};
-use super::node::{Enrollment, ImportHeader, NewReference, Node};
+use super::node::{Enrollment, ImportHeader, NewReference, Node, NodeError, SearchQuery, TransformChange};
 use crate::engine::{BackendChoice, Engine, EngineConfig, LockMemory};
 use crate::keys::keyring::Keyring;
 use crate::keys::secret::SecretKey;
+use crate::keys::transform::Rotation as Haar;
+use crate::keys::transform::conversion::Conversion;
 use crate::model::consent::{Consent, ConsentMethod};
 use crate::model::id::{RequestId, SubjectId, TenantId};
 use crate::model::policy::{Policy, ThresholdRule};
@@ -180,4 +182,85 @@ pub(super) async fn node() -> (Arc<LocalNode>, tempfile::TempDir) {
     let node = reopen(&dir);
     node.create_tenant(spec()).await.expect("created");
     (node, dir)
+}
+
+/// A rotation of the tenant, and what takes the palms of the tests to it.
+#[derive(Clone)]
+pub(super) struct Space {
+    pub(super) transform: TransformId,
+    pub(super) conversion: Option<Arc<Conversion>>,
+}
+
+impl Space {
+    pub(super) fn palm(&self, number: usize) -> Signature {
+        let palm = palm(number);
+        let mut values = palm.values().to_vec();
+        if let Some(conversion) = &self.conversion {
+            conversion.convert_rows(&mut values);
+        }
+        Signature::new(values, palm.dimension()).expect("a unit vector")
+    }
+
+    pub(super) fn enrollment(&self, number: usize) -> Enrollment {
+        let mut enrollment = enrollment(number);
+        enrollment.transform = self.transform.clone();
+        enrollment.references[0].signature = self.palm(number);
+        enrollment
+    }
+
+    /// The best candidate.
+    pub(super) async fn search(&self, node: &impl Node, number: usize) -> Result<Option<String>, NodeError> {
+        let answer = node.search(self.query(number)).await?;
+        Ok(answer
+            .candidates
+            .first()
+            .map(|found| found.subject_id.to_string()))
+    }
+
+    pub(super) fn query(&self, number: usize) -> SearchQuery {
+        SearchQuery {
+            only: None,
+            tenant: tenant(),
+            transform: self.transform.clone(),
+            probe: self.palm(number),
+            threshold: 0.9,
+            candidates_max: 2,
+            links: Vec::new(),
+            deterministic: true,
+            deadline: None,
+        }
+    }
+}
+
+/// What [`node`] is made with.
+pub(super) fn first() -> Space {
+    Space {
+        transform: transform(7),
+        conversion: None,
+    }
+}
+
+pub(super) fn second() -> Space {
+    after(8)
+}
+
+pub(super) fn after(digest: u8) -> Space {
+    let dimension = Dimension::new(DIM).expect("valid");
+    let haar = |seed| Haar::derive(&SecretKey::from_bytes([seed; 32]), 1, dimension);
+    Space {
+        transform: TransformId {
+            version: 2,
+            ..transform(digest)
+        },
+        conversion: Some(Arc::new(haar(1).to(&haar(digest)))),
+    }
+}
+
+/// From the first rotation.
+pub(super) fn change(to: &Space) -> TransformChange {
+    TransformChange {
+        from: transform(7),
+        to: to.transform.clone(),
+        conversion: Arc::clone(to.conversion.as_ref().expect("it is another one")),
+    }
 }

@@ -18,7 +18,7 @@ use super::node::{
     Imported, Node, NodeError, PolicyChange, RankQuery, SearchQuery, SubjectRef, TransformChange, UsagePage,
     UsageQuery,
 };
-use super::rotate::Rotations;
+use super::rotations::Rotations;
 use super::scorers::Scorers;
 use super::slot::Slot;
 use super::tenant::Tenant;
@@ -124,7 +124,7 @@ impl LocalNode {
             tenant.imports.close();
             drop(tenant.imports.keep_out().await);
         }
-        self.end_rotations().await;
+        self.rotations.ended().await;
     }
 
     pub(super) fn config(&self) -> &MatcherConfig {

@@ -1,10 +1,10 @@
 //! A match node of a cluster: what it answers for parts of galleries, and what a front asks one node for, which it writes into the catalog that all nodes share and reads from there. Keeps no
 //! truth of its own, and answers for no gallery as a whole.
-//!
-//! *Not built*: rotations of keys, which are refused.
 
+mod erasing;
 mod import;
 mod one;
+mod rotate;
 mod seat;
 mod waits;
 
@@ -31,6 +31,7 @@ use super::parts::PartsNode;
 use super::parts::on_cluster::OnCluster;
 use super::parts::on_cluster::opened::Opened;
 use super::placed::holder::{Holder, PartError};
+use super::rotations::Rotations;
 use crate::cluster::followers::{ENROL_WAIT_MAX, Write as Waiting};
 use crate::cluster::placement::NodeId;
 use crate::cluster::question::Scope;
@@ -69,6 +70,7 @@ pub struct MemberNode {
     shared: Arc<Shared>,
     /// The tenants that were written to.
     seats: Mutex<HashMap<TenantId, Arc<Seat>>>,
+    rotations: Rotations,
     /// What other nodes tell.
     _listening: Listening,
 }
@@ -99,6 +101,7 @@ impl MemberNode {
             }),
             shared: Arc::new(Shared { of, stop }),
             seats: Mutex::default(),
+            rotations: Rotations::default(),
         }
     }
 
@@ -110,6 +113,11 @@ impl MemberNode {
     /// Tells those who wait for other nodes that it goes: what they wrote is durable, and they may ask another node. [`PartsNode::drain`] and [`PartsNode::stop`] end the rest.
     pub fn stop(&self) {
         self.shared.stop.cancel();
+    }
+
+    /// Waits for rotations that are under way, which end early once it was told to stop.
+    pub async fn rotations_ended(&self) {
+        self.rotations.ended().await;
     }
 
     /// A tenant's catalog, opened where it is not.
@@ -130,8 +138,7 @@ impl MemberNode {
         let (cluster, tenant, transform) =
             (self.shared.of.cluster.clone(), tenant.clone(), transform.clone());
         blocking(move || {
-            cluster.is_made_anew(&tenant, &opened)?;
-            let opened = cluster.catalog(&tenant)?;
+            let opened = cluster.catalog_now(&tenant)?;
             if opened.transform == transform {
                 return Ok(opened);
             }
@@ -140,20 +147,21 @@ impl MemberNode {
         .await
     }
 
-    /// Where the writes of a tenant wait, of the incarnation that they were made for; once there is a later one they are refused.
+    /// Where the writes of a tenant wait, of the incarnation and the rotation that they were made for; once there is a later one they are refused.
     fn seat(&self, tenant: &TenantId, opened: &Opened) -> Result<Arc<Seat>, NodeError> {
         let mut seats = self.seats.lock();
-        let here = seats.get(tenant).map_or(0, |seat| seat.incarnation());
-        if here > opened.incarnation() {
-            return Err(NodeError::TransformStale {
-                tenant: tenant.clone(),
-            });
+        match seats.get(tenant) {
+            Some(seat) if seat.takes(opened) => return Ok(Arc::clone(seat)),
+            Some(seat) if seat.is_later(opened) => {
+                return Err(NodeError::TransformStale {
+                    tenant: tenant.clone(),
+                });
+            }
+            _ => {}
         }
-        if here < opened.incarnation() {
-            let seat = Seat::new(tenant, opened.incarnation(), &self.shared);
-            seats.insert(tenant.clone(), Arc::new(seat));
-        }
-        Ok(Arc::clone(seats.get(tenant).expect("it is there by now")))
+        let seat = Arc::new(Seat::new(opened, &self.shared));
+        seats.insert(tenant.clone(), Arc::clone(&seat));
+        Ok(seat)
     }
 
     /// Commits one write together with whatever waits beside it.
@@ -166,29 +174,6 @@ impl MemberNode {
         let seat = self.seat(tenant, opened)?;
         let (done, opened) = seat.write(write).await?;
         Ok((seat, done, opened))
-    }
-
-    /// Records an erasure in the cluster's journal.
-    async fn record(&self, opened: Arc<Opened>, erasure: u64) -> Result<(), NodeError> {
-        let cluster = self.shared.of.cluster.clone();
-        blocking(move || {
-            let home = &opened.keys.home;
-            let journal = cluster.segments().journal();
-            let recorded = journal.record(home, &opened.catalog, &[erasure]);
-            recorded.map_err(|error| {
-                let told = match error {
-                    StorageError::Outdated { .. } => {
-                        "the person is erased, and that must not be acknowledged"
-                    }
-                    _ => "the person is erased, and the erasure journal can't be written; repeat the request",
-                };
-                NodeError::TenantUnavailable {
-                    tenant: home.tenant.clone(),
-                    reason: format!("{told}: {error}"),
-                }
-            })
-        })
-        .await
     }
 
     /// Reads of a tenant's catalog.
@@ -216,9 +201,9 @@ impl Shared {
                 stats.resident_bytes = self.of.parts.resident_bytes(&tenant);
                 TenantStatus {
                     spec: Some(spec),
+                    rotating: self.of.home.is_rotating(&tenant),
                     id: tenant,
                     state: TenantState::Ready,
-                    rotating: false,
                     stats,
                 }
             }
@@ -284,12 +269,6 @@ fn asked_for_all() -> NodeError {
     )
 }
 
-fn not_built(what: &str) -> NodeError {
-    NodeError::StorageRefused(format!(
-        "{what} is not built for a cluster yet; nothing was changed"
-    ))
-}
-
 #[async_trait]
 impl Node for MemberNode {
     async fn tenants(&self) -> Result<Vec<TenantStatus>, NodeError> {
@@ -334,12 +313,16 @@ impl Node for MemberNode {
         removed
     }
 
-    async fn rotate_data_key(&self, _tenant: &TenantId) -> Result<TenantStatus, NodeError> {
-        Err(not_built("the rotation of a tenant's keys"))
+    async fn rotate_data_key(&self, tenant: &TenantId) -> Result<TenantStatus, NodeError> {
+        self.rotate(tenant, None).await
     }
 
-    async fn rotate_transform(&self, _: &TenantId, _: TransformChange) -> Result<TenantStatus, NodeError> {
-        Err(not_built("the rotation of a tenant's keys"))
+    async fn rotate_transform(
+        &self,
+        tenant: &TenantId,
+        change: TransformChange,
+    ) -> Result<TenantStatus, NodeError> {
+        self.rotate(tenant, Some(change)).await
     }
 
     async fn search(&self, _query: SearchQuery) -> Result<SearchAnswer, NodeError> {
@@ -391,22 +374,7 @@ impl Node for MemberNode {
     async fn erase(&self, erasure: Erasure) -> Result<Erased, NodeError> {
         let tenant = erasure.tenant.clone();
         let opened = self.opened(&tenant).await?;
-        let mut write = convert::erase_write(erasure);
-        let cluster = self.shared.of.cluster.clone();
-        let ahead = blocking(move || {
-            let _reading = cluster.segments().copies().begin(&opened.keys.home);
-            let read = opened
-                .catalog
-                .read_ahead(&mut write, cluster.segments(), &opened.keys);
-            // Of one that was made anew meanwhile nothing is read ahead: the commit says so, or reads it.
-            if let Err(error) = read
-                && !cluster.is_made_anew(&opened.keys.home.tenant, &opened)?
-            {
-                return Err(cluster.fault(&opened.keys.home.tenant, &error));
-            }
-            Ok((write, opened))
-        });
-        let (write, opened) = ahead.await?;
+        let (write, opened) = self.read_ahead(opened, convert::erase_write(erasure)).await?;
         let (seat, done, opened) = self.write(&tenant, &opened, Write::Erase(write)).await?;
         let Committed::Erased {
             sequence, erasure, ..
@@ -497,3 +465,7 @@ impl Holder for MemberNode {
 #[cfg(test)]
 #[path = "member_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "member_rotate_tests.rs"]
+mod rotate_tests;

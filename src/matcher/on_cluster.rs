@@ -22,9 +22,9 @@ use crate::storage::error::StorageError;
 pub struct TenantKeys {
     /// The catalog's secret.
     pub secret: SecretKey,
-    /// Of its segments, in the present generation.
+    /// Of its segments, in the generation that was asked for.
     pub data_key: SecretKey,
-    /// The keys of its pending rows, where all nodes have them.
+    /// The keys of its pending rows in that generation, where all nodes have them.
     pub epochs: Arc<dyn Epochs>,
     /// Signs receipts and checkpoints.
     pub signer: ReceiptSigner,
@@ -38,8 +38,10 @@ pub trait Keyholder: Send + Sync + 'static {
     fn secret(&self, tenant: &TenantId) -> Result<Option<SecretKey>, StorageError>;
     /// Looks where secrets are kept, since one that [`Keyholder::secret`] gave does not fit, or there was none: the tenant may have been made, or made anew. An error where it can't look now.
     fn look_again(&self) -> Result<(), StorageError>;
-    /// All keys of one.
-    fn keys(&self, tenant: &TenantId) -> Result<TenantKeys, StorageError>;
+    /// All keys of one, in the generation that its row says.
+    fn keys(&self, tenant: &TenantId, key_generation: u32) -> Result<TenantKeys, StorageError>;
+    /// Destroys what there is of the keys of a tenant's generations before this one.
+    fn forget_former(&self, tenant: &TenantId, key_generation: u32) -> Result<(), StorageError>;
 }
 
 /// The heads of galleries, for a front.

@@ -12,6 +12,7 @@ mod held;
 mod loading;
 mod owners;
 mod purge;
+mod rekey;
 mod round;
 mod stretch;
 mod upkeep;
@@ -169,6 +170,12 @@ impl PartsNode {
             Some(gallery) => gallery.nudge(),
             None => self.common.look.notify_one(),
         }
+    }
+
+    /// Whether the catalog knows that this node may have rows of a gallery.
+    pub fn follows(&self, tenant: &TenantId) -> bool {
+        let gallery = self.common.gallery(tenant);
+        gallery.is_some_and(|gallery| gallery.follows())
     }
 
     /// The same for what another node wrote: where nothing of the gallery is to be here, that is nothing to this node.

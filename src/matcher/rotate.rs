@@ -1,50 +1,24 @@
 //! Rotation of a tenant's keys while it is served: the store is exchanged under the tenant, whose row numbers stay, and its codes too while its signatures do. Makes no file itself.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, Shared};
-use half::f16;
-use parking_lot::Mutex;
-use zeroize::Zeroizing;
 
-use super::apply::exact_values;
 use super::error::engine_error;
 use super::import::blocking;
-use super::load::{LoadError, Resident, encode_planes};
+use super::load::{LoadError, Resident};
 use super::local::LocalNode;
 use super::node::{Node, NodeError, TransformChange};
+use super::rotations::Converter;
 use super::tenant::Tenant;
 use crate::keys::error::KeyError;
 use crate::keys::keyring::{Keyring, Purpose, Renewable};
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
-use crate::model::reject::Rejected;
-use crate::model::signature::Dimension;
-use crate::model::tenant::{TenantStatus, TransformId};
+use crate::model::tenant::TenantStatus;
 use crate::storage::data_dir::DataDir;
 use crate::storage::error::StorageError;
-use crate::storage::place::RowPlanes;
 use crate::storage::rotate::{Convert, Rotation, is_sealed_with};
-
-/// Rotations under way, one a tenant; whoever asks for one that is under way waits for it.
-#[derive(Default)]
-pub(super) struct Rotations(Mutex<BTreeMap<TenantId, UnderWay>>);
-
-type Outcome = Shared<BoxFuture<'static, Result<(), NodeError>>>;
-
-struct UnderWay {
-    /// The rotation that the signatures have at its end, if it is another one.
-    to: Option<TransformId>,
-    outcome: Outcome,
-}
-
-impl Rotations {
-    pub(super) fn is_under_way(&self, tenant: &TenantId) -> bool {
-        self.0.lock().contains_key(tenant)
-    }
-}
 
 /// The key that a tenant's files are sealed with.
 pub(super) fn data_key(
@@ -67,50 +41,6 @@ fn end_exchanged(dir: &DataDir, keyring: &Keyring, tenant: &TenantId) -> Result<
     }
 }
 
-/// Turns stored rows by a change of their rotation.
-struct Converter {
-    dimension: Dimension,
-    change: TransformChange,
-}
-
-impl Converter {
-    fn new(tenant: &Tenant, change: TransformChange) -> Result<Self, NodeError> {
-        tenant.check_transform(&change.from)?;
-        let (dimension, found) = (tenant.spec.dimension, change.conversion.dimension());
-        if found == dimension {
-            return Ok(Self { dimension, change });
-        }
-        let problem = format!(
-            "is of dimension {}; the tenant's is {}",
-            found.get(),
-            dimension.get()
-        );
-        Err(Rejected::new("conversion", problem).into())
-    }
-}
-
-impl Convert for Converter {
-    fn transform(&self) -> &TransformId {
-        &self.change.to
-    }
-
-    fn exact(&self, exact: &mut [u8]) {
-        let half = exact_values(exact)
-            .iter()
-            .map(|bits| f16::from_bits(*bits).to_f32())
-            .collect();
-        let mut rows: Zeroizing<Vec<f32>> = Zeroizing::new(half);
-        self.change.conversion.convert_rows(&mut rows);
-        for (stored, value) in exact.as_chunks_mut::<2>().0.iter_mut().zip(rows.iter()) {
-            *stored = f16::from_f32(*value).to_le_bytes();
-        }
-    }
-
-    fn planes(&self, exact: &[u8]) -> RowPlanes {
-        encode_planes(self.dimension, exact)
-    }
-}
-
 impl LocalNode {
     /// Rotates a tenant's data key, and with a change its transform key, or waits for the end of the same rotation under
     /// way; for that of another one before it begins.
@@ -120,50 +50,16 @@ impl LocalNode {
         change: Option<TransformChange>,
     ) -> Result<TenantStatus, NodeError> {
         let to = change.as_ref().map(|change| change.to.clone());
-        loop {
-            let (outcome, is_same) = {
-                let mut under_way = self.rotations.0.lock();
-                if let Some(other) = under_way.get(id) {
-                    (other.outcome.clone(), other.to == to)
-                } else if self.is_stopping() {
-                    return Err(stopping(id));
-                } else {
-                    self.live(id)?.check()?;
-                    let outcome = self.start_rotation(id.clone(), change.clone());
-                    let (to, begun) = (to.clone(), outcome.clone());
-                    under_way.insert(id.clone(), UnderWay { to, outcome });
-                    (begun, true)
-                }
-            };
-            let ended = outcome.await;
-            if is_same {
-                ended?;
-                return self.tenant(id).await;
+        let begin = || {
+            if self.is_stopping() {
+                return Err(stopping(id));
             }
-        }
-    }
-
-    /// A task of its own, which ends whether or not somebody waits.
-    fn start_rotation(self: &Arc<Self>, id: TenantId, change: Option<TransformChange>) -> Outcome {
-        let node = Arc::clone(self);
-        let key = if change.is_some() { "transform" } else { "data" };
-        let task = tokio::spawn(async move {
-            let (worker, of) = (Arc::clone(&node), id.clone());
-            let outcome = tokio::spawn(async move { worker.rotate_now(&of, change).await }).await;
-            node.rotations.0.lock().remove(&id);
-            let outcome = outcome.unwrap_or_else(|error| Err(NodeError::Internal(error.to_string())));
-            match &outcome {
-                Ok(()) => tracing::info!(tenant = %id, key, "a key is rotated"),
-                Err(error) => {
-                    tracing::warn!(tenant = %id, key, %error, "a key is not rotated; ask again, or, of the data key, the next start begins it again");
-                }
-            }
-            outcome
-        });
-        let ended = |outcome: Result<_, tokio::task::JoinError>| {
-            outcome.unwrap_or_else(|error| Err(NodeError::Internal(error.to_string())))
+            self.live(id)?.check()?;
+            let (node, id, change) = (Arc::clone(self), id.clone(), change.clone());
+            Ok(async move { node.rotate_now(&id, change).await }.boxed())
         };
-        task.map(ended).boxed().shared()
+        self.rotations.run(id, to, begin).await?;
+        self.tenant(id).await
     }
 
     async fn rotate_now(
@@ -212,7 +108,10 @@ impl LocalNode {
             None if was_behind => return Ok(None),
             None => None,
             Some(change) if change.to == tenant.spec.transform => return Ok(None),
-            Some(change) => Some(Arc::new(Converter::new(tenant, change)?)),
+            Some(change) => {
+                tenant.check_transform(&change.from)?;
+                Some(Arc::new(Converter::new(tenant.spec.dimension, change)?))
+            }
         };
         let next = self.keyring().begin_rotation(id, Renewable::Data).map_err(keys)?;
         let next = next.ok_or_else(|| NodeError::TenantUnknown(id.clone()))?;
@@ -266,18 +165,6 @@ impl LocalNode {
                 let (node, id) = (Arc::clone(self), tenant.id().clone());
                 tokio::spawn(async move { node.rotate(&id, None).await });
             }
-        }
-    }
-
-    /// Waits for rotations, which end early once the node is stopping.
-    pub(super) async fn end_rotations(&self) {
-        let outcomes: Vec<Outcome> = {
-            let under_way = self.rotations.0.lock();
-            under_way.values().map(|one| one.outcome.clone()).collect()
-        };
-        for outcome in outcomes {
-            // Logged by its task.
-            let _ = outcome.await;
         }
     }
 }

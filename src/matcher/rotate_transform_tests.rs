@@ -6,93 +6,12 @@ use super::tests::erase;
 use super::*;
 use crate::engine::EngineConfig;
 use crate::keys::transform::Rotation as Haar;
-use crate::keys::transform::conversion::Conversion;
 use crate::matcher::convert;
 use crate::matcher::fixture::*;
-use crate::matcher::node::{CompareQuery, Enrollment, SearchQuery};
+use crate::matcher::node::CompareQuery;
 use crate::matcher::scorers::Scorers;
-use crate::model::signature::Signature;
+use crate::model::signature::Dimension;
 use crate::storage::write::Write;
-
-/// A rotation of the tenant, and what takes the palms of the tests to it.
-#[derive(Clone)]
-struct Space {
-    transform: TransformId,
-    conversion: Option<Arc<Conversion>>,
-}
-
-impl Space {
-    fn palm(&self, number: usize) -> Signature {
-        let palm = palm(number);
-        let mut values = palm.values().to_vec();
-        if let Some(conversion) = &self.conversion {
-            conversion.convert_rows(&mut values);
-        }
-        Signature::new(values, palm.dimension()).expect("a unit vector")
-    }
-
-    fn enrollment(&self, number: usize) -> Enrollment {
-        let mut enrollment = enrollment(number);
-        enrollment.transform = self.transform.clone();
-        enrollment.references[0].signature = self.palm(number);
-        enrollment
-    }
-
-    async fn search(&self, node: &Arc<LocalNode>, number: usize) -> Result<Option<String>, NodeError> {
-        let answer = node.search(self.query(number)).await?;
-        Ok(answer
-            .candidates
-            .first()
-            .map(|found| found.subject_id.to_string()))
-    }
-
-    fn query(&self, number: usize) -> SearchQuery {
-        SearchQuery {
-            only: None,
-            tenant: tenant(),
-            transform: self.transform.clone(),
-            probe: self.palm(number),
-            threshold: 0.9,
-            candidates_max: 2,
-            links: Vec::new(),
-            deterministic: true,
-            deadline: None,
-        }
-    }
-}
-
-/// What [`node`] is made with.
-fn first() -> Space {
-    Space {
-        transform: transform(7),
-        conversion: None,
-    }
-}
-
-fn second() -> Space {
-    after(8)
-}
-
-fn after(digest: u8) -> Space {
-    let dimension = Dimension::new(DIM).expect("valid");
-    let haar = |seed| Haar::derive(&SecretKey::from_bytes([seed; 32]), 1, dimension);
-    Space {
-        transform: TransformId {
-            version: 2,
-            ..transform(digest)
-        },
-        conversion: Some(Arc::new(haar(1).to(&haar(digest)))),
-    }
-}
-
-/// From the first rotation.
-fn change(to: &Space) -> TransformChange {
-    TransformChange {
-        from: transform(7),
-        to: to.transform.clone(),
-        conversion: Arc::clone(to.conversion.as_ref().expect("it is another one")),
-    }
-}
 
 fn assert_stale<T: std::fmt::Debug>(answer: &Result<T, NodeError>) {
     assert!(
@@ -343,7 +262,7 @@ async fn one_that_was_cut_off_is_asked_for_again_or_was_done() {
     let next = node.keyring().begin_rotation(&tenant(), Renewable::Data);
     let next = next.expect("written").expect("made");
     let live = node.live(&tenant()).expect("live");
-    let converter = Converter::new(&live, change(&second())).expect("it fits");
+    let converter = Converter::new(live.spec.dimension, change(&second())).expect("it fits");
     let rotation = live
         .store
         .begin_rotation(node.dir(), &next, Some(Arc::new(converter)));

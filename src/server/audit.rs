@@ -4,7 +4,7 @@ use super::ServerError;
 use super::config::Config;
 use super::verify::data_key;
 use crate::keys::keyring::Keyring;
-use crate::keys::receipt::verify_checkpoint_of;
+use crate::keys::receipt::{SignerKeys, verify_checkpoint};
 use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::id::TenantId;
 use crate::storage::audit::{Audit, Named, audit as audit_tenant};
@@ -15,24 +15,30 @@ use crate::storage::error::StorageError;
 pub type Audited = (TenantId, Option<Audit>);
 
 /// Audits one tenant, or all that have a directory and all that a checkpoint is of. Checkpoints that were kept come with what they are called; signatures
-/// are held against `public_key`, which whoever audits learned before, or against the keyring's.
+/// are held against `public_keys`, which whoever audits learned before (the server's, then those of servers that had the tenants before), or, where there are none, against the keyring's.
 pub fn audit(
     config: &Config,
     tenant: Option<&TenantId>,
-    public_key: Option<&[u8]>,
+    public_keys: &[&[u8]],
     against: &[(String, SignedCheckpoint)],
 ) -> Result<Vec<Audited>, ServerError> {
     let key = config.kek_source().load()?;
     let keyring = Keyring::read(&config.data.join("keyring"), &key)?;
-    let signer = keyring.signer();
-    let public_key = public_key.unwrap_or(signer.public_key());
+    let signers = |tenant: &TenantId| match public_keys {
+        [] => keyring.signer_keys(tenant),
+        [present, former @ ..] => Ok(SignerKeys {
+            present: present.to_vec(),
+            former: former.iter().map(|key| key.to_vec()).collect(),
+        }),
+    };
     let mut kept: Vec<Named> = Vec::with_capacity(against.len());
     for (name, signed) in against {
-        let checkpoint = verify_checkpoint_of(signed, public_key);
-        let checkpoint = checkpoint.map_err(|source| ServerError::Checkpoint {
+        let not_its = |source| ServerError::Checkpoint {
             name: name.clone(),
             source,
-        })?;
+        };
+        let of = verify_checkpoint(signed).map_err(not_its)?.tenant;
+        let checkpoint = signers(&of)?.verify_checkpoint(signed).map_err(not_its)?;
         kept.push((name.clone(), checkpoint));
     }
     let present = data_dir::tenants(&config.data)?;
@@ -53,7 +59,7 @@ pub fn audit(
         let found = match data_key(&config.data, &keyring, &tenant) {
             Ok(None) => None,
             Ok(Some(key)) => {
-                let found = audit_tenant(&config.data, &tenant, &key, public_key, &of_tenant);
+                let found = audit_tenant(&config.data, &tenant, &key, &signers(&tenant)?, &of_tenant);
                 // One tenant that can't be read hides nothing of the others.
                 Some(found.unwrap_or_else(|error| Audit::failed(&error)))
             }

@@ -17,7 +17,7 @@ use thiserror::Error;
 use super::config::{Config, LimitError};
 use super::{ServerError, catalog, verify};
 use crate::keys::error::KeyError;
-use crate::keys::keyring::{Keyring, Purpose};
+use crate::keys::keyring::{Keyring, Purpose, Renewable};
 use crate::keys::stream::SealedWriter;
 use crate::model::id::TenantId;
 use crate::model::timestamp::Timestamp;
@@ -225,8 +225,16 @@ impl Source<'_> {
                     _ => return Err(missing().into()),
                 };
                 let snapshot = engines.backup(tenant, &keys, archive);
-                if snapshot.is_err() && self.keyring()?.get(tenant, Purpose::Catalog)? != Some(keys.secret) {
-                    return Err(BackupError::MadeAnew(tenant.clone()).into());
+                if snapshot.is_err() {
+                    let now = self.keyring()?;
+                    if now.get(tenant, Purpose::Catalog)? != Some(keys.secret) {
+                        return Err(BackupError::MadeAnew(tenant.clone()).into());
+                    }
+                    // The same as of a directory. One that is under way may have come to its end by now, but for the keyring.
+                    let data_key = now.get(tenant, Purpose::Data)?;
+                    if data_key != Some(keys.data_key) || now.is_rotating(tenant, Renewable::Data) {
+                        return Err(BackupError::Rotated(tenant.clone()).into());
+                    }
                 }
                 Ok(snapshot?)
             }

@@ -95,8 +95,11 @@ impl Here {
         match self {
             Self::Local(node) => node.drain().await,
             Self::Member(node) => {
-                if tokio::time::timeout(END_MAX, node.parts().stop()).await.is_err() {
-                    tracing::warn!("a load or a purge that does not end goes on until the process ends");
+                let ended = async { tokio::join!(node.parts().stop(), node.rotations_ended()) };
+                if tokio::time::timeout(END_MAX, ended).await.is_err() {
+                    tracing::warn!(
+                        "a load, a purge or a rotation that does not end goes on until the process ends"
+                    );
                 }
             }
         }

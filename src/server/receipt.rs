@@ -6,7 +6,7 @@ use super::ServerError;
 use super::config::Config;
 use super::verify::data_key;
 use crate::keys::keyring::Keyring;
-use crate::keys::receipt::verify_of;
+use crate::keys::receipt::{verify, verify_of};
 use crate::model::erasure::{ErasureReceipt, ErasureState, SignedReceipt};
 use crate::storage::absence::{self, Absence};
 use crate::storage::error::StorageError;
@@ -58,11 +58,12 @@ impl CheckedReceipt {
 pub fn check_receipt(config: &Config, signed: &SignedReceipt) -> Result<CheckedReceipt, ServerError> {
     let key = config.kek_source().load()?;
     let keyring = Keyring::read(&config.data.join("keyring"), &key)?;
-    let signer = keyring.signer();
-    let receipt = verify_of(signed, signer.public_key())?;
+    // Whose receipt it says it is decides which keys count; that one of them signed it is looked at then.
+    let signers = keyring.signer_keys(&verify(signed)?.tenant)?;
+    let receipt = signers.verify(signed)?;
     let data_key = data_key(&config.data, &keyring, &receipt.tenant)?
         .ok_or_else(|| StorageError::TenantUnknown(receipt.tenant.clone()))?;
-    let keys = (&data_key, signer.public_key());
+    let keys = (&data_key, &signers);
     let absence = Some(absence::search(&config.data, &receipt, Some(keys))?);
     Ok(CheckedReceipt { receipt, absence })
 }

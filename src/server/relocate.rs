@@ -65,6 +65,7 @@ pub fn relocate(
         let keys = catalog_keys(&keyring, id)?;
         let relocation = Relocation::new(&dir, id, &keys, &to);
         let of_front = front_keys(front_keyring.as_ref().unwrap_or(&keyring), &relocation.spec()?)?;
+        let signers = keyring.signer_keys(id)?;
         let mut hand_over = || {
             nodes.adopt(
                 id,
@@ -72,12 +73,13 @@ pub fn relocate(
                     (Purpose::Data, keys.data_key.clone()),
                     (Purpose::Catalog, keys.secret.clone()),
                 ],
+                Some(&signers),
             )?;
-            fronts.adopt(id, &of_front)?;
+            fronts.adopt(id, &of_front, None)?;
             Ok(())
         };
         let told = relocation.run(
-            (keyring.signer(), &journal),
+            (keyring.signer(), &signers, &journal),
             &mut |step| watch(id, step),
             &mut hand_over,
         )?;

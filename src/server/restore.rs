@@ -80,11 +80,12 @@ pub fn restore(
         let key = data_key(&keyring, tenant)?;
         let erasures = later.erasures.get(tenant).map(Vec::as_slice).unwrap_or_default();
         let may_miss_some = journal.is_none() || later.behind.contains(tenant) || !later.gaps.is_empty();
+        let signers = keyring.signer_keys(tenant)?;
         let (count, found) = restore::finish(
             target.path(),
             tenant,
             &key,
-            &keyring.signer(),
+            (&keyring.signer(), &signers),
             erasures,
             may_miss_some,
         )?;

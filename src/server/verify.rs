@@ -58,7 +58,8 @@ pub fn verify(
     let mut verified = Vec::new();
     for tenant in tenants {
         let key = data_key(&config.data, &keyring, &tenant)?;
-        let mut found = key.map(|key| verify_tenant(&config.data, &tenant, &key, signer.public_key()));
+        let signers = keyring.signer_keys(&tenant)?;
+        let mut found = key.map(|key| verify_tenant(&config.data, &tenant, &key, &signers));
         if let Some(found) = &mut found
             && let Some((created_at, newest)) = found.last_erasure
         {

@@ -25,6 +25,7 @@ use super::segment::format::{Plane, ROWS_AT, SegmentContext, ulid_of};
 use super::segment::reader::SegmentReader;
 use super::store::CATALOG_FILE;
 use super::traces::Traces;
+use crate::keys::receipt::SignerKeys;
 use crate::keys::secret::SecretKey;
 use crate::model::erasure::ErasureReceipt;
 use crate::model::signature::Dimension;
@@ -89,7 +90,7 @@ pub struct Standing {
 pub fn search(
     data: &Path,
     receipt: &ErasureReceipt,
-    keys: Option<(&SecretKey, &[u8])>,
+    keys: Option<(&SecretKey, &SignerKeys)>,
 ) -> Result<Absence, StorageError> {
     let tenant = &receipt.tenant;
     if !data_dir::tenants(data)?.contains(tenant) {
@@ -99,9 +100,9 @@ pub fn search(
     let mut absence = Absence::default();
     let (traces, context) = match keys {
         None => (traces(receipt, None)?, None),
-        Some((data_key, public_key)) => {
+        Some((data_key, signers)) => {
             let catalog = dir.join(CATALOG_FILE);
-            let asked = ask_catalog(&dir, receipt, (data_key, public_key), &mut absence);
+            let asked = ask_catalog(&dir, receipt, (data_key, signers), &mut absence);
             let (traces, dimension, entries) = asked.map_err(|error| local::name_catalog(error, &catalog))?;
             let context = SegmentContext::new(tenant, dimension, data_key);
             (traces, Some((context, entries)))
@@ -134,7 +135,7 @@ fn traces(receipt: &ErasureReceipt, dimension: Option<Dimension>) -> Result<Trac
 fn ask_catalog(
     dir: &Path,
     receipt: &ErasureReceipt,
-    (data_key, public_key): (&SecretKey, &[u8]),
+    (data_key, signers): (&SecretKey, &SignerKeys),
     absence: &mut Absence,
 ) -> Result<(Traces, Dimension, Vec<SegmentEntry>), StorageError> {
     let catalog = dir.join(CATALOG_FILE);
@@ -152,7 +153,7 @@ fn ask_catalog(
             });
         }
     }
-    absence.catalog = Some(standing(&tx, receipt, public_key)?);
+    absence.catalog = Some(standing(&tx, receipt, signers)?);
     let entries = segments::list(&tx)?;
     Ok((traces, dimension, entries))
 }
@@ -160,14 +161,14 @@ fn ask_catalog(
 fn standing(
     conn: &Connection,
     receipt: &ErasureReceipt,
-    public_key: &[u8],
+    signers: &SignerKeys,
 ) -> Result<Standing, StorageError> {
     let mut standing = Standing::default();
     let contradictions = &mut standing.contradictions;
     match erasure::find(conn, receipt.erasure)? {
         None => contradictions.push(format!("the catalog has no erasure {}", receipt.erasure)),
         Some(stored) => {
-            let known = erase::signed(&stored, &receipt.tenant, public_key).ok();
+            let known = erase::signed_here_or_before(&stored, &receipt.tenant, signers).ok();
             // Not the rows: an erasure that a restore did again was of rows that were sealed otherwise. Those of this receipt are looked for all the same.
             let same = known.is_some_and(|known| {
                 (&known.subject_id, known.erased_at) == (&receipt.subject_id, receipt.erased_at)

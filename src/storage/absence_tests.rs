@@ -7,7 +7,7 @@ use super::*;
 use crate::keys::receipt;
 use crate::model::link::LinkKind;
 use crate::storage::store::Store;
-use crate::storage::testing::{House, enroll, erase, exact, files, id, key, link, signer, spec};
+use crate::storage::testing::{House, enroll, erase, exact, files, id, key, link, signer, signers, spec};
 use crate::storage::write::{Committed, EraseAnswer, Write};
 
 /// A tenant with segments and pending rows, `s2` of which was erased and had a row in each.
@@ -90,7 +90,7 @@ fn tenant(copy: &TempDir) -> PathBuf {
 }
 
 fn look(copy: &TempDir, receipt: &ErasureReceipt) -> Absence {
-    search(&data(copy), receipt, Some((&key(1), signer().public_key()))).expect("looked")
+    search(&data(copy), receipt, Some((&key(1), &signers()))).expect("looked")
 }
 
 fn contradictions(copy: &TempDir, receipt: &ErasureReceipt) -> Vec<String> {
@@ -261,11 +261,7 @@ fn a_link_to_a_directory_is_refused_by_name() {
     let copy = erased.with(|tenant| {
         std::os::unix::fs::symlink(elsewhere.path(), tenant.join("more")).expect("linked");
     });
-    let searched = search(
-        &data(&copy),
-        &erased.receipt,
-        Some((&key(1), signer().public_key())),
-    );
+    let searched = search(&data(&copy), &erased.receipt, Some((&key(1), &signers())));
     let error = searched.expect_err("not searched").to_string();
     assert!(
         error.contains("more") && error.contains("link to a directory"),
@@ -423,8 +419,7 @@ fn another_tenants_receipt_finds_nobody_here() {
     let mut receipt = erased.receipt.clone();
     receipt.tenant = id("other");
     let copy = erased.house.crash_copy();
-    let unknown =
-        search(&data(&copy), &receipt, Some((&key(1), signer().public_key()))).expect_err("refused");
+    let unknown = search(&data(&copy), &receipt, Some((&key(1), &signers()))).expect_err("refused");
     assert!(matches!(unknown, StorageError::TenantUnknown(_)), "{unknown}");
     drop(Store::create(&erased.house.dir, &spec("other"), &key(1), signer()).expect("created"));
     let said = contradictions(&erased.house.crash_copy(), &receipt);

@@ -20,7 +20,7 @@ use super::data_dir;
 use super::error::StorageError;
 use super::store::CATALOG_FILE;
 use crate::keys::encoding::to_hex;
-use crate::keys::receipt;
+use crate::keys::receipt::{self, SignerKeys};
 use crate::keys::secret::SecretKey;
 use crate::model::checkpoint::{ChainStart, Checkpoint};
 use crate::model::erasure::Removed;
@@ -73,7 +73,7 @@ pub fn audit(
     data: &Path,
     tenant: &TenantId,
     data_key: &SecretKey,
-    public_key: &[u8],
+    signers: &SignerKeys,
     against: &[Named],
 ) -> Result<Audit, StorageError> {
     let catalog = data_dir::tenant_path(data, tenant).join(CATALOG_FILE);
@@ -89,7 +89,7 @@ pub fn audit(
             audit.fault(None, what.to_owned());
             return Ok(audit);
         }
-        walk(&tx, &spec, public_key, against)
+        walk(&tx, &spec, signers, against)
     };
     look().map_err(|error| local::name_catalog(error, &catalog))
 }
@@ -124,7 +124,7 @@ impl Audit {
 fn walk(
     conn: &Connection,
     spec: &TenantSpec,
-    public_key: &[u8],
+    signers: &SignerKeys,
     against: &[Named],
 ) -> Result<Audit, StorageError> {
     let chain = history::chain(conn)?;
@@ -133,8 +133,8 @@ fn walk(
         since: chain.since,
         ..Audit::default()
     };
-    let accounted = accounted(conn, (&spec.id, public_key), &state, &mut audit)?;
-    let mut checkpoints = stored(conn, public_key, &chain, &mut audit)?;
+    let accounted = accounted(conn, (&spec.id, signers), &state, &mut audit)?;
+    let mut checkpoints = stored(conn, signers, &chain, &mut audit)?;
     checkpoints.extend(against.iter().cloned());
     checkpoints.retain(|checkpoint| is_of(checkpoint, spec, &mut audit));
     checkpoints.sort_by_key(|(_, checkpoint)| checkpoint.event);
@@ -160,7 +160,7 @@ fn walk(
 /// What the receipts up to each erasure say of events removed since the chain began.
 fn accounted(
     conn: &Connection,
-    (tenant, public_key): (&TenantId, &[u8]),
+    (tenant, signers): (&TenantId, &SignerKeys),
     state: &State,
     audit: &mut Audit,
 ) -> Result<BTreeMap<u64, u64>, StorageError> {
@@ -170,7 +170,7 @@ fn accounted(
         let Some(stored) = erasure::find(conn, erasure)?.filter(|_| erasure > audit.since.erasure) else {
             continue;
         };
-        match erase::signed_here_or_before(&stored, tenant, public_key) {
+        match erase::signed_here_or_before(&stored, tenant, signers) {
             Ok(signed) => sum = removed(erasure, signed.removed, audit).saturating_add(sum),
             Err(error) => audit.fault(None, format!("erasure {erasure}: {error}")),
         }
@@ -201,10 +201,10 @@ fn removed(erasure: u64, removed: Option<Removed>, audit: &mut Audit) -> u64 {
     removed.usage_events
 }
 
-/// The catalog's own checkpoints that are signed. The last one is by this key, and of the head that the chain was computed to; earlier ones may be of another server, from which the tenant was moved: they have to be of the same chain.
+/// The catalog's own checkpoints that are signed. The last one is by the present key, and of the head that the chain was computed to; earlier ones may be of servers that had the tenant before.
 fn stored(
     conn: &Connection,
-    public_key: &[u8],
+    signers: &SignerKeys,
     chain: &Chain,
     audit: &mut Audit,
 ) -> Result<Vec<Named>, StorageError> {
@@ -215,9 +215,9 @@ fn stored(
     for (number, signed) in checkpoints {
         let name = format!("checkpoint {number} of the catalog");
         let verified = if Some(number) == newest {
-            receipt::verify_checkpoint_of(&signed, public_key)
+            receipt::verify_checkpoint_of(&signed, &signers.present)
         } else {
-            receipt::verify_checkpoint(&signed)
+            signers.verify_checkpoint(&signed)
         };
         match verified {
             Ok(checkpoint) => {

@@ -3,7 +3,8 @@
 use super::tests::{audited, furnished, kept, tamper};
 use super::*;
 use crate::model::id::SubjectId;
-use crate::storage::testing::{House, id, key, signer};
+use crate::storage::testing::{House, id, key, signer, signers};
+use crate::storage::verify::verify;
 
 /// What is said of faults.
 fn said(found: &Audit) -> Vec<&str> {
@@ -149,6 +150,35 @@ fn a_purge_signs_no_receipt_that_is_not_its_own() {
     house.store.purge().expect("purged");
     let stored = house.store.erasure(1).expect("read").expect("there");
     assert!(receipt::verify_of(&stored.receipt, signer().public_key()).is_ok());
+}
+
+#[test]
+fn a_purged_receipt_of_a_former_server_stands_where_that_is_known() {
+    let [purged, open] = [true, false].map(|is_purged| {
+        let house = furnished();
+        house.erase("ada");
+        if is_purged {
+            house.store.purge().expect("purged");
+        }
+        forge_receipt(&house, 7, |_| {});
+        house
+    });
+    let mut known = signers();
+    let former = crate::keys::receipt::ReceiptSigner::new(&key(7));
+    known.former.insert(former.public_key().to_vec());
+    for (house, signers, stands) in [
+        (&purged, &known, true),
+        (&purged, &signers(), false),
+        // No server moves one that is open.
+        (&open, &known, false),
+    ] {
+        let copy = house.crash_copy();
+        let data = copy.path().join("data");
+        let found = audit(&data, &id("acme"), &key(1), signers, &[]).expect("readable");
+        assert_eq!(found.faults.is_empty(), stands, "{found:?}");
+        let found = verify(&data, &id("acme"), &key(1), signers);
+        assert_eq!(found.faults.is_empty(), stands, "{:?}", found.faults);
+    }
 }
 
 #[test]

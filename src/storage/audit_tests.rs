@@ -3,7 +3,7 @@
 use super::*;
 use crate::keys::receipt::verify_checkpoint_of;
 use crate::model::usage::UsageKind;
-use crate::storage::testing::{House, WITHOUT_CHAIN, id, key, signer, usage};
+use crate::storage::testing::{House, WITHOUT_CHAIN, id, key, signer, signers, usage};
 use crate::storage::write::Write;
 
 /// A history of ten events: `ada` and `bob` are enrolled (1, 2) and used (3 to 8), a palm that nobody has comes twice (9, 10).
@@ -37,7 +37,7 @@ pub(super) fn kept(house: &House) -> Named {
 pub(super) fn audited(house: &House, against: &[Named]) -> Audit {
     let copy = house.crash_copy();
     let data = copy.path().join("data");
-    audit(&data, &id("acme"), &key(1), signer().public_key(), against).expect("readable")
+    audit(&data, &id("acme"), &key(1), &signers(), against).expect("readable")
 }
 
 /// Changes the catalog as somebody does who has its keys.
@@ -74,7 +74,7 @@ fn a_history_holds_through_all_that_happens_to_it() {
     store.checkpoint().expect("made");
     let copy = house.crash_copy();
     let data = copy.path().join("data");
-    let found = audit(&data, &id("acme"), &key(2), signer().public_key(), &[early, late]).expect("readable");
+    let found = audit(&data, &id("acme"), &key(2), &signers(), &[early, late]).expect("readable");
     assert_eq!((found.faults.as_slice(), found.confirmed), ([].as_slice(), 13));
 }
 

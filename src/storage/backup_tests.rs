@@ -6,7 +6,7 @@ use super::*;
 use crate::storage::archive::ArchiveReader;
 use crate::storage::place::Place;
 use crate::storage::restore;
-use crate::storage::testing::{House, exact, files, id, key, signer};
+use crate::storage::testing::{House, exact, files, id, key, signer, signers};
 use crate::storage::verify::verify;
 
 fn data(house: &House) -> std::path::PathBuf {
@@ -54,7 +54,8 @@ fn restored(bytes: &[u8]) -> (Snapshot, House) {
             other => panic!("{other}"),
         }
     }
-    let (erased, found) = restore::finish(&data, &id("acme"), &key(1), &signer(), &[], false).expect("sound");
+    let (erased, found) =
+        restore::finish(&data, &id("acme"), &key(1), (&signer(), &signers()), &[], false).expect("sound");
     assert_eq!(erased, 0);
     assert!(
         found.faults.is_empty() && found.orphans.is_empty(),
@@ -114,7 +115,7 @@ fn a_backup_leaves_nothing_behind_in_the_data_directory() {
     assert_eq!(list(), before);
     house.store.commit(Vec::new()).expect("goes on");
     assert!(
-        verify(&data(&house), &id("acme"), &key(1), signer().public_key())
+        verify(&data(&house), &id("acme"), &key(1), &signers())
             .faults
             .is_empty()
     );

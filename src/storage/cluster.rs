@@ -5,6 +5,7 @@ pub mod backup;
 pub mod copies;
 pub mod import;
 pub mod journal;
+pub mod rotate;
 pub mod segments;
 
 pub use super::catalog::postgres::feed::FEED_MAX;

@@ -11,7 +11,7 @@ use crate::model::subject::Hand;
 use crate::model::timestamp::Timestamp;
 use crate::model::usage::{Outcome, UsageKind};
 use crate::storage::error::WriteError;
-use crate::storage::testing::{WITHOUT_CHAIN, key, signer};
+use crate::storage::testing::{WITHOUT_CHAIN, key, signers};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -197,12 +197,7 @@ fn a_catalog_of_the_first_version_opens_and_knows_when_subjects_were_last_seen()
     conn.execute_batch(older).expect("as it was");
     drop(conn);
     let copy = house.crash_copy();
-    let checked = verify(
-        &copy.path().join("data"),
-        &id("acme"),
-        &key(1),
-        signer().public_key(),
-    );
+    let checked = verify(&copy.path().join("data"), &id("acme"), &key(1), &signers());
     assert!(checked.faults.is_empty(), "{:?}", checked.faults);
     let house = house.reopen();
     let conn = house.sql();

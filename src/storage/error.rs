@@ -325,6 +325,9 @@ pub enum StorageError {
     /// Another machine has begun an epoch whose key is not in memory. Nothing was changed; it is to be read, and the same done again.
     #[error("the key of epoch {0}, which pending rows are to be sealed with, has to be read first")]
     EpochUnread(u64),
+    /// The keys of a tenant were rotated since its catalog was opened. Nothing was changed; it is to be opened anew.
+    #[error("the keys of tenant {0} were rotated meanwhile, and nothing was changed: repeat the request")]
+    KeysRotated(TenantId),
     /// Rows were flushed or purged by another node since they were read to be flushed. Nothing was changed.
     #[error("rows of tenant {0} that were to be flushed have moved on since they were read: read them anew")]
     RowsMoved(TenantId),

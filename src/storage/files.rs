@@ -25,8 +25,8 @@ pub(super) const SEGMENTS_DIR: &str = "segments";
 pub(super) const STAGING_DIR: &str = "staging";
 /// Names the store that a tenant's segments are in, if they are in one.
 const OBJECTS_FILE: &str = "objects";
-/// Of the keys of tenants whose catalogs are in a database: none is rotated yet.
-pub(super) const KEY_GENERATION: u32 = 1;
+/// Of the keys of a tenant as it is made. A server by itself rotates none whose catalog is in a database.
+pub const KEY_GENERATION: u32 = 1;
 
 /// The segments of a tenant.
 pub(super) struct SegmentFiles {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::rand;
 
+use super::catalog::postgres::dump::key_generation;
 use super::cluster::Cluster;
 use super::cluster::journal::SharedJournal;
 use super::database::tenants::{Rows, TenantRow};
@@ -20,6 +21,8 @@ use crate::keys::secret::SecretKey;
 use crate::keys::text::TextStore;
 use crate::model::id::TenantId;
 use crate::model::tenant::TenantSpec;
+
+pub use super::files::KEY_GENERATION;
 
 /// Which of the tenants that had a name.
 pub type Incarnation = [u8; INCARNATION_LEN];
@@ -53,22 +56,64 @@ impl ClusterEngines {
         self.database.server()
     }
 
-    /// Reads the keys of the epochs of one incarnation.
+    /// Reads the keys of the epochs of one incarnation and generation of its keys, of which the data key is.
     pub fn epochs(
         &self,
         id: &TenantId,
-        incarnation: &Incarnation,
+        (incarnation, key_generation): (&Incarnation, u32),
         data_key: &SecretKey,
     ) -> Result<EpochKeys, StorageError> {
-        let text = epochs_text(self.objects.store(), id, incarnation);
+        let text = epochs_text(self.objects.store(), id, incarnation, key_generation);
         Ok(EpochKeys::open_in(Arc::new(text), data_key)?)
+    }
+
+    /// Of which generation of keys a tenant is now.
+    pub fn key_generation(&self, id: &TenantId, secret: &SecretKey) -> Result<u32, StorageError> {
+        key_generation(&self.database, id, secret)
+    }
+
+    /// The keys of the epochs of a generation that a rotation makes: those that are there by an earlier try or another node, or new ones.
+    pub fn next_epochs(
+        &self,
+        id: &TenantId,
+        (incarnation, key_generation): (&Incarnation, u32),
+        data_key: &SecretKey,
+    ) -> Result<EpochKeys, StorageError> {
+        let text = epochs_text(self.objects.store(), id, incarnation, key_generation);
+        let text: Arc<dyn TextStore> = Arc::new(text);
+        if text.version()?.is_none() {
+            // Who was faster has made them with the same data key.
+            let made = EpochKeys::create_in(Arc::clone(&text), data_key, *incarnation);
+            if let Ok(made) = made {
+                return Ok(made);
+            }
+        }
+        Ok(EpochKeys::open_in(text, data_key)?)
+    }
+
+    /// Destroys the keys of the epochs of generations before this one, whose data keys are gone.
+    pub fn forget_former_epochs(
+        &self,
+        id: &TenantId,
+        incarnation: &Incarnation,
+        before: u32,
+    ) -> Result<(), StorageError> {
+        for former in KEY_GENERATION..before {
+            let text = epochs_text(self.objects.store(), id, incarnation, former);
+            // The last ones are shown to be gone by whoever was kept from it before, too.
+            if former + 1 == before || text.version()?.is_some() {
+                text.destroy()?;
+            }
+        }
+        Ok(())
     }
 
     /// Begins to make a tenant that has no row: puts the keys of its epochs, and then adds its row, which nobody lists yet. Where there is a row by now, or none was added, nothing stays; where that is uncertain, the keys stay.
     pub fn begin_making(&self, spec: &TenantSpec, keys: &CatalogKeys) -> Result<Incarnation, StorageError> {
         let mut incarnation = [0; INCARNATION_LEN];
         rand::fill(&mut incarnation).expect("the operating system's generator answers");
-        let text = Arc::new(epochs_text(self.objects.store(), &spec.id, &incarnation));
+        let text = epochs_text(self.objects.store(), &spec.id, &incarnation, KEY_GENERATION);
+        let text = Arc::new(text);
         EpochKeys::create_in(Arc::clone(&text) as _, &keys.data_key, incarnation)?;
         let added = self.cluster.create(spec, &keys.secret, &incarnation);
         if let Err(error) = &added
@@ -96,14 +141,14 @@ impl ClusterEngines {
         self.database.remove(&Rows::Unmade(*incarnation))?;
         let is_there = self.row(id)?.is_some_and(|row| row.incarnation == *incarnation);
         if !is_there {
-            epochs_text(self.objects.store(), id, incarnation).destroy()?;
+            epochs_text(self.objects.store(), id, incarnation, KEY_GENERATION).destroy()?;
         }
         Ok(!is_there)
     }
 
     /// The incarnations of a tenant of which there is anything.
     pub fn incarnations(&self, id: &TenantId) -> Result<BTreeSet<Incarnation>, StorageError> {
-        let mut found = incarnations(self.objects.store(), id)?;
+        let mut found: BTreeSet<Incarnation> = incarnations(self.objects.store(), id)?.into_keys().collect();
         found.extend(self.row(id)?.map(|row| row.incarnation));
         Ok(found)
     }
@@ -135,6 +180,12 @@ impl ClusterEngines {
     pub fn remove(&self, id: &TenantId, incarnation: &Incarnation) -> Result<(), StorageError> {
         self.database.remove(&Rows::Of(*incarnation))?;
         self.objects.destroy_all(&Home::of(id, incarnation))?;
-        Ok(epochs_text(self.objects.store(), id, incarnation).destroy()?)
+        let found = incarnations(self.objects.store(), id)?;
+        // Of one at least: what was removed by somebody who was cut off is shown to be gone.
+        let generations = found.get(incarnation).cloned().unwrap_or_default();
+        for generation in generations.into_iter().chain([KEY_GENERATION]) {
+            epochs_text(self.objects.store(), id, incarnation, generation).destroy()?;
+        }
+        Ok(())
     }
 }

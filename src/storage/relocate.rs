@@ -31,7 +31,7 @@ use super::verify::verify;
 use crate::keys::cells::INCARNATION_LEN;
 use crate::keys::encoding::to_hex;
 use crate::keys::epochs::EpochKeys;
-use crate::keys::receipt::ReceiptSigner;
+use crate::keys::receipt::{ReceiptSigner, SignerKeys};
 use crate::keys::text::TextStore;
 use crate::model::id::TenantId;
 use crate::model::tenant::TenantSpec;
@@ -127,7 +127,7 @@ impl<'a> Relocation<'a> {
     /// Relocates it. `hand_over` gives its keys to the cluster, once everything is there and before it counts; it may be called again where this is cut off.
     pub fn run(
         &self,
-        (signer, journal): (ReceiptSigner, &Journal),
+        (signer, signers, journal): (ReceiptSigner, &SignerKeys, &Journal),
         watch: &mut dyn FnMut(Step),
         hand_over: &mut dyn FnMut() -> Result<(), StorageError>,
     ) -> Result<Relocated, StorageError> {
@@ -136,7 +136,7 @@ impl<'a> Relocation<'a> {
         let was_over = note.as_ref().is_some_and(|note| note.is_over);
         if !was_over {
             watch(Step::Checking);
-            self.check(signer, journal)?;
+            self.check((signer, signers), journal)?;
         }
         let rows = LocalRows::open(&dir, self.id, &self.keys.data_key)?;
         let summary = rows.summary()?;
@@ -173,16 +173,15 @@ impl<'a> Relocation<'a> {
     }
 
     /// Ends what was cut off here, purges who was erased, and checks every byte and every row. A directory that is older than its erasure journal has persons who were erased.
-    fn check(&self, signer: ReceiptSigner, journal: &Journal) -> Result<(), StorageError> {
-        let public_key = signer.public_key().to_vec();
-        let store = Store::open(self.from, self.id, &self.keys.data_key, signer)?;
+    fn check(&self, by: (ReceiptSigner, &SignerKeys), journal: &Journal) -> Result<(), StorageError> {
+        let store = Store::open(self.from, self.id, &self.keys.data_key, by.0)?;
         journal.record_erasures(&store)?;
         store.purge()?;
         if store.needs_purge() {
             return Err(self.problem("files of erased persons could not be removed"));
         }
         drop(store);
-        let found = verify(self.from.path(), self.id, &self.keys.data_key, &public_key);
+        let found = verify(self.from.path(), self.id, &self.keys.data_key, by.1);
         match found.faults.into_iter().next() {
             Some(fault) => Err(fault),
             None if !found.counted => {
@@ -230,7 +229,7 @@ impl<'a> Relocation<'a> {
 
     /// Removes what relocations of this directory's tenant left there, but for one. What is there of others' tenants of that name does not open by its keys, and stays.
     fn clear(&self, kept: Option<Incarnation>) -> Result<(), StorageError> {
-        for other in incarnations(self.to.store, self.id)? {
+        for other in incarnations(self.to.store, self.id)?.into_keys() {
             if Some(other) != kept && matches!(self.filling(&other), Ok(Some(_))) {
                 self.give_up(&other)?;
             }
@@ -239,7 +238,7 @@ impl<'a> Relocation<'a> {
     }
 
     fn filling(&self, incarnation: &Incarnation) -> Result<Option<Filling>, StorageError> {
-        let text = Arc::new(epochs_text(self.to.store, self.id, incarnation));
+        let text = Arc::new(epochs_text(self.to.store, self.id, incarnation, KEY_GENERATION));
         if text.version()?.is_none() {
             return Ok(None);
         }
@@ -259,7 +258,7 @@ impl<'a> Relocation<'a> {
         if !left.is_empty() {
             self.to.store.delete_proven(&left)?;
         }
-        Ok(epochs_text(self.to.store, self.id, incarnation).destroy()?)
+        Ok(epochs_text(self.to.store, self.id, incarnation, KEY_GENERATION).destroy()?)
     }
 
     fn begin(&self, dir: &Path, summary: &Summary) -> Result<(Note, Filling), StorageError> {
@@ -280,7 +279,7 @@ impl<'a> Relocation<'a> {
         };
         // First, so that whatever is there by then is found again.
         note.write(dir)?;
-        let text = epochs_text(self.to.store, self.id, &incarnation);
+        let text = epochs_text(self.to.store, self.id, &incarnation, KEY_GENERATION);
         EpochKeys::create_in(Arc::new(text), &self.keys.data_key, incarnation)?;
         filling::begin(self.to.database, &summary.spec, &self.keys.secret, &incarnation)?;
         let filling = self.filling(&incarnation)?;

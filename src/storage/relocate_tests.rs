@@ -11,7 +11,7 @@ use crate::storage::cluster::Cluster;
 use crate::storage::database::testing::connect;
 use crate::storage::objects::testing::directory;
 use crate::storage::testing::{
-    copy_tree, enroll, enrolled, erase, erased, files, id, key, keys, signer, spec,
+    copy_tree, enroll, enrolled, erase, erased, files, id, key, keys, signer, signers, spec,
 };
 use crate::storage::write::{SubjectKey, Write};
 
@@ -211,7 +211,9 @@ fn of_two_copies_of_a_directory_that_are_moved_at_once_neither_serves_it_any_mor
             copy_tree(stopped.dir.path(), copy.path());
             let other = DataDir::open(copy.path()).expect("opened");
             let relocation = Relocation::new(&other, &acme, &keys, &to);
-            let made = relocation.run((signer(), &stopped.journal), &mut |_| (), &mut || Ok(()));
+            let made = relocation.run((signer(), &signers(), &stopped.journal), &mut |_| (), &mut || {
+                Ok(())
+            });
             assert!(!made.expect("it was faster").was_before);
         }
         false
@@ -225,7 +227,7 @@ fn of_two_copies_of_a_directory_that_are_moved_at_once_neither_serves_it_any_mor
 #[test]
 fn what_others_are_relocating_under_the_name_stays() {
     let Some(stopped) = Stopped::new() else { return };
-    let text = epochs_text(&stopped.yard.store, &id("acme"), &[5; 16]);
+    let text = epochs_text(&stopped.yard.store, &id("acme"), &[5; 16], KEY_GENERATION);
     EpochKeys::create_in(Arc::new(text), &key(9), [5; 16]).expect("made");
     filling::begin(&stopped.database, &spec("acme"), &key(8), &[5; 16]).expect("begun");
     stopped.relocate().expect("relocated");
@@ -404,7 +406,7 @@ fn a_tenant_on_its_way_elsewhere_is_not_begun_anew_here() {
     };
     let (acme, keys) = (id("acme"), keys());
     let refused = Relocation::new(&stopped.dir, &acme, &keys, &to).run(
-        (signer(), &stopped.journal),
+        (signer(), &signers(), &stopped.journal),
         &mut |_| (),
         &mut || Ok(()),
     );

@@ -20,7 +20,7 @@ use super::segment::format::file_name;
 use super::store::{CATALOG_FILE, Store};
 use super::verify::{Verification, verify};
 use super::{data_dir, durable, recover};
-use crate::keys::receipt::ReceiptSigner;
+use crate::keys::receipt::{ReceiptSigner, SignerKeys};
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 use crate::model::timestamp::Timestamp;
@@ -78,7 +78,7 @@ pub fn finish(
     data: &Path,
     tenant: &TenantId,
     data_key: &SecretKey,
-    signer: &ReceiptSigner,
+    (signer, signers): (&ReceiptSigner, &SignerKeys),
     erasures: &[ErasureEntry],
     may_miss_erasures: bool,
 ) -> Result<(u64, Verification), StorageError> {
@@ -92,7 +92,7 @@ pub fn finish(
         return Err(StorageError::damaged(&dir.join(CATALOG_FILE), fault));
     }
     drop(store);
-    Ok((erased, verify(data, tenant, data_key, signer.public_key())))
+    Ok((erased, verify(data, tenant, data_key, signers)))
 }
 
 impl Store {

@@ -7,7 +7,7 @@ use crate::storage::archive::{ArchiveWriter, EntryName};
 use crate::storage::audit::{Named, audit};
 use crate::storage::backup::backup;
 use crate::storage::catalog::seam::NUMBERS_PASSED;
-use crate::storage::testing::{House, files, id, key, signer};
+use crate::storage::testing::{House, files, id, key, signer, signers};
 use crate::storage::write::SubjectKey;
 
 fn backed_up(house: &House) -> Vec<u8> {
@@ -17,6 +17,12 @@ fn backed_up(house: &House) -> Vec<u8> {
     backup(&data, &id("acme"), &key(1), &mut archive).expect("sound");
     archive.finish().expect("written");
     bytes
+}
+
+/// Ends the restore of the tenant.
+fn finished(data: &Path, erasures: &[ErasureEntry], may_miss_erasures: bool) -> (u64, Verification) {
+    let by = (&signer(), &signers());
+    finish(data, &id("acme"), &key(1), by, erasures, may_miss_erasures).expect("finished")
 }
 
 fn entry(erasure: u64, subject: &str) -> ErasureEntry {
@@ -66,7 +72,7 @@ fn erasures_are_done_again_and_their_rows_leave_the_files() {
         entry(9, "s9"),
         entry(10, "came-later"),
     ];
-    let (erased, found) = finish(&data, &id("acme"), &key(1), &signer(), &later, false).expect("finished");
+    let (erased, found) = finished(&data, &later, false);
     assert_eq!(erased, 3);
     assert!(found.faults.is_empty() && found.counted, "{:?}", found.faults);
     data_dir::DataDir::init(&data).expect("made");
@@ -130,7 +136,7 @@ fn nobody_is_idle_for_the_time_that_is_lost_and_no_number_is_given_out_twice() {
         let tmp = tempfile::tempdir().expect("a directory");
         let data = tmp.path().join("data");
         unpack(&bytes, &data).expect("written");
-        finish(&data, &id("acme"), &key(1), &signer(), &[], may_miss_erasures).expect("finished");
+        finished(&data, &[], may_miss_erasures);
         data_dir::DataDir::init(&data).expect("made");
         let again = House::open(tmp);
         let seen = "SELECT min(last_used) FROM subject";
@@ -198,10 +204,10 @@ fn a_restored_history_holds_and_a_newer_checkpoint_is_told_of_it() {
         let tmp = tempfile::tempdir().expect("a directory");
         let data = tmp.path().join("data");
         unpack(&bytes, &data).expect("written");
-        finish(&data, &id("acme"), &key(1), &signer(), &entries, false).expect("finished");
+        finished(&data, &entries, false);
         let held = |against: &[&Named]| {
             let against: Vec<Named> = against.iter().copied().cloned().collect();
-            let found = audit(&data, &id("acme"), &key(1), signer().public_key(), &against);
+            let found = audit(&data, &id("acme"), &key(1), &signers(), &against);
             let faults = found.expect("readable").faults;
             faults.into_iter().map(|fault| fault.what).collect::<Vec<_>>()
         };
@@ -218,7 +224,7 @@ fn a_restored_history_holds_and_a_newer_checkpoint_is_told_of_it() {
     let tmp = tempfile::tempdir().expect("a directory");
     let data = tmp.path().join("data");
     unpack(&bytes, &data).expect("written");
-    finish(&data, &id("acme"), &key(1), &signer(), &[entry(1, "a")], false).expect("finished");
+    finished(&data, &[entry(1, "a")], false);
     data_dir::DataDir::init(&data).expect("made");
     let again = House::open(tmp);
     for seed in 5..9 {
@@ -226,7 +232,7 @@ fn a_restored_history_holds_and_a_newer_checkpoint_is_told_of_it() {
     }
     let copy = again.crash_copy();
     let data = copy.path().join("data");
-    let found = audit(&data, &id("acme"), &key(1), signer().public_key(), &[late, early]).expect("readable");
+    let found = audit(&data, &id("acme"), &key(1), &signers(), &[late, early]).expect("readable");
     assert_eq!(found.passed, [(4, NUMBERS_PASSED + 3)]);
     let [fault] = found.faults.as_slice() else {
         panic!("{:?}", found.faults)

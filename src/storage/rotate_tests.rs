@@ -10,7 +10,7 @@ use crate::storage::catalog::pending;
 use crate::storage::mark::MARK_FILE;
 use crate::storage::store::CATALOG_FILE;
 use crate::storage::testing;
-use crate::storage::testing::{DIM, House, encode, exact, files, id, key, signer};
+use crate::storage::testing::{DIM, House, encode, exact, files, id, key, signer, signers};
 use crate::storage::verify;
 
 /// Two segments, one of them with holes and a row erased since, and pending rows, one erased.
@@ -134,7 +134,7 @@ fn a_rotated_tenant_is_the_same_and_no_file_has_a_byte_of_the_former_key() {
     let House { tmp, dir, store } = house;
     drop((store, dir));
     let data = tmp.path().join("data");
-    let verified = verify::verify(&data, &id("acme"), &key(2), signer().public_key());
+    let verified = verify::verify(&data, &id("acme"), &key(2), &signers());
     assert!(
         verified.faults.is_empty() && verified.orphans.is_empty(),
         "{verified:?}"
@@ -163,12 +163,7 @@ fn wherever_it_is_cut_off_one_key_opens_everything() {
         assert_eq!(key, expected, "{step}");
         check(&store, count, &ERASED);
         drop((store, dir));
-        let verified = verify::verify(
-            &tmp.path().join("data"),
-            &id("acme"),
-            &self::key(key),
-            signer().public_key(),
-        );
+        let verified = verify::verify(&tmp.path().join("data"), &id("acme"), &self::key(key), &signers());
         assert!(verified.faults.is_empty(), "{step}: {verified:?}");
     };
     cut("begun", 1, 40);

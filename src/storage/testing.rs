@@ -22,7 +22,7 @@ use super::write::{
     Committed, EnrollAnswer, EnrollWrite, EraseAnswer, EraseWrite, ImportWrite, PolicyWrite, ReadAhead,
     ReferenceWrite, SubjectKey, Write,
 };
-use crate::keys::receipt::ReceiptSigner;
+use crate::keys::receipt::{ReceiptSigner, SignerKeys};
 use crate::keys::secret::SecretKey;
 use crate::model::consent::{Consent, ConsentMethod};
 use crate::model::id::{RequestId, SubjectId, TenantId};
@@ -223,6 +223,11 @@ pub(super) fn keys() -> CatalogKeys {
 
 pub(super) fn signer() -> ReceiptSigner {
     ReceiptSigner::new(&key(99))
+}
+
+/// The keys of [`signer`] alone.
+pub(super) fn signers() -> SignerKeys {
+    SignerKeys::new(signer().public_key())
 }
 
 pub(super) fn spec(tenant: &str) -> TenantSpec {

@@ -28,6 +28,7 @@ use super::segment::blocks::split_exact;
 use super::segment::format::{Plane, SegmentContext, file_name, ulid_of};
 use super::segment::reader::SegmentReader;
 use super::store::{CATALOG_FILE, LOG_FILE, holes_of};
+use crate::keys::receipt::SignerKeys;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 use crate::model::timestamp::Timestamp;
@@ -60,8 +61,6 @@ pub struct Verification {
     pub last_erasure: Option<(Timestamp, u64)>,
     /// Whether the catalog's counters were compared: not where it was changed meanwhile, or is damaged.
     pub counted: bool,
-    /// Receipts that another server signed, from which the tenant was moved.
-    pub receipts_of_others: u64,
     /// What is not as it was written.
     pub faults: Vec<StorageError>,
 }
@@ -85,15 +84,15 @@ impl Verification {
 
 /// Verifies a tenant of the data directory at `data`, which another process may serve. Never in the process that serves it: closing a file here would
 /// let go the locks that `SQLite` has on it.
-/// Receipts are of the server with this public key, or counted.
-pub fn verify(data: &Path, tenant: &TenantId, data_key: &SecretKey, public_key: &[u8]) -> Verification {
+/// Receipts are signed by these keys.
+pub fn verify(data: &Path, tenant: &TenantId, data_key: &SecretKey, signers: &SignerKeys) -> Verification {
     let mut found = Verification::default();
     let dir = data_dir::tenant_path(data, tenant);
     let seal = Arc::new(PageSeal::new(data_key));
     // Read before the catalog, which may go on: it is never behind its mark.
     let marked = found.note(mark::read(&dir, data_key));
     pages(&dir.join(CATALOG_FILE), &seal, &mut found);
-    let keys = (data_key, &seal, public_key);
+    let keys = (data_key, &seal, signers);
     let outcome = rows(&dir, tenant, keys, marked, &mut found);
     let catalog = dir.join(CATALOG_FILE);
     found.note(outcome.map_err(|error| local::name_catalog(error, &catalog)));
@@ -160,7 +159,7 @@ fn logged(log: &Path) -> BTreeSet<u32> {
 fn rows(
     dir: &Path,
     tenant: &TenantId,
-    (data_key, seal, public_key): (&SecretKey, &Arc<PageSeal>, &[u8]),
+    (data_key, seal, signers): (&SecretKey, &Arc<PageSeal>, &SignerKeys),
     marked: Option<u64>,
     found: &mut Verification,
 ) -> Result<(), StorageError> {
@@ -184,7 +183,7 @@ fn rows(
         found.note(outcome);
     }
     pending_rows(&conn, &PendingSeal::new(tenant, data_key), found)?;
-    receipts(&conn, (tenant, public_key), &catalog, found)?;
+    receipts(&conn, (tenant, signers), &catalog, found)?;
     orphans(&conn, &segments_path, found)?;
     // Counted where nothing was changed meanwhile.
     let after = State::load(&conn)?;
@@ -320,10 +319,10 @@ fn pending_rows(conn: &Connection, seal: &PendingSeal, found: &mut Verification)
     Ok(())
 }
 
-/// Every receipt is signed, and of the erasure that it stands by. Those that another server signed, from which the tenant was moved, are counted.
+/// Every receipt is signed, and of the erasure that it stands by.
 fn receipts(
     conn: &Connection,
-    (tenant, public_key): (&TenantId, &[u8]),
+    (tenant, signers): (&TenantId, &SignerKeys),
     catalog: &Path,
     found: &mut Verification,
 ) -> Result<(), StorageError> {
@@ -331,10 +330,7 @@ fn receipts(
         let Some(stored) = erasure::find(conn, erasure)? else {
             continue;
         };
-        if stored.receipt.public_key != public_key {
-            found.receipts_of_others += 1;
-        }
-        if let Err(error) = erase::signed_here_or_before(&stored, tenant, public_key) {
+        if let Err(error) = erase::signed_here_or_before(&stored, tenant, signers) {
             let fault = format!("erasure {erasure}: {error}");
             found.faults.push(StorageError::damaged(catalog, fault));
         }

@@ -9,7 +9,7 @@ use ulid::Ulid;
 use super::*;
 use crate::storage::data_dir::DataDir;
 use crate::storage::store::Store;
-use crate::storage::testing::{House, enroll, id, key, signer, spec};
+use crate::storage::testing::{House, enroll, id, key, signer, signers, spec};
 use crate::storage::write::Write;
 
 /// A tenant with segments, pending rows, tombstones, holes and a history, and the files that hold it.
@@ -30,7 +30,7 @@ fn furnished() -> House {
 }
 
 fn verified(data: &Path) -> Verification {
-    verify(data, &id("acme"), &key(1), signer().public_key())
+    verify(data, &id("acme"), &key(1), &signers())
 }
 
 fn faults(data: &Path) -> Vec<String> {
@@ -318,7 +318,7 @@ fn a_file_that_the_catalog_does_not_have_is_told_and_no_fault() {
 #[test]
 fn a_wrong_key_is_told_and_costs_nothing() {
     let closed = Closed::cleanly(furnished());
-    let found = verify(&closed.data(), &id("acme"), &key(3), signer().public_key());
+    let found = verify(&closed.data(), &id("acme"), &key(3), &signers());
     assert!(!found.faults.is_empty());
     let closed = Closed {
         tmp: furnished().crash_copy(),
@@ -329,7 +329,7 @@ fn a_wrong_key_is_told_and_costs_nothing() {
     assert!(matches!(refused, Some(StorageError::WrongKey(_))), "{refused:?}");
     drop(dir);
     assert!(
-        !verify(&closed.data(), &id("acme"), &key(3), signer().public_key())
+        !verify(&closed.data(), &id("acme"), &key(3), &signers())
             .faults
             .is_empty()
     );

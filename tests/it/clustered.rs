@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use thenar::keys::provider::KekSource;
-use thenar::proto::v1::Decision;
+use thenar::proto::v1::{Decision, KeyPurpose};
 use thenar::server::config::Config;
 use thenar::server::pki::NodeKind;
 use thenar::server::{Mode, Server, migrate};
@@ -13,6 +13,7 @@ use tonic::Code;
 
 use crate::harness::postgres::Server as Postgres;
 use crate::harness::{Caller, PATIENCE, World, palm, policy};
+use crate::rotated_keys::rotate;
 
 /// Enrolled references that make a segment.
 pub const FLUSH_ROWS: usize = 16;
@@ -321,6 +322,75 @@ async fn nodes_come_and_go_and_everybody_is_found_all_the_while() {
     for seed in 0..40 {
         let expected = (seed != 1).then(|| format!("s-{seed}"));
         assert_eq!(found(&mut caller, seed).await, expected);
+    }
+    cluster.stop().await;
+}
+
+/// The same where nobody may be able to look for a while.
+async fn found_once_served(caller: &mut Caller, seed: u64) -> Option<String> {
+    let answered = async {
+        loop {
+            match caller.identify(&palm(seed)).await {
+                Ok(answer) => return (answer.decision() == Decision::Match).then_some(answer.subject_id),
+                Err(refused) => assert_eq!(refused.code(), Code::Unavailable, "{refused:?}"),
+            }
+        }
+    };
+    timeout(PATIENCE, answered).await.expect("served again")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_rotated_and_everybody_is_found_through_every_front() {
+    let Some(mut cluster) = Clustered::start(2, 2).await else {
+        return;
+    };
+    let mut admin = cluster.admin().await;
+    admin.create_tenant("acme", policy(0.5)).await.expect("created");
+    let mut callers = [
+        cluster.operator(0, "acme").await,
+        cluster.operator(1, "acme").await,
+    ];
+    for seed in 0..40 {
+        let subject = format!("s-{seed}");
+        callers[0].enroll(&subject, &palm(seed)).await.expect("enrolled");
+    }
+    await_segments(&mut admin, "acme", 1).await;
+    let former = cluster.objects();
+    callers[1].erase("erase-0", "s-0").await.expect("erased");
+    let mut erased = 1;
+    for (purpose, version) in [
+        (KeyPurpose::Data, 1),
+        (KeyPurpose::Transform, 2),
+        (KeyPurpose::Data, 2),
+        (KeyPurpose::Transform, 3),
+    ] {
+        let rotated = rotate(&mut admin, purpose, &format!("rotate-{purpose:?}-{version}")).await;
+        assert_eq!((rotated.transform_version, rotated.rotating), (version, false));
+        for caller in &mut callers {
+            for seed in 0..40 {
+                let expected = (seed >= erased).then(|| format!("s-{seed}"));
+                assert_eq!(found_once_served(caller, seed).await, expected, "{purpose:?}");
+            }
+        }
+        let forgotten = format!("s-{erased}");
+        let answer = callers[0].erase(&format!("erase-{erased}"), &forgotten).await;
+        let answer = answer.expect("erased");
+        assert_eq!(found_once_served(&mut callers[1], erased).await, None);
+        callers[0].await_purged(answer.erasure).await;
+        erased += 1;
+    }
+    let left: Vec<_> = cluster.objects();
+    assert!(!left.is_empty() && former.iter().all(|path| !left.contains(path)));
+    let generations = left.iter().filter_map(|path| path.parent()?.file_name());
+    assert!(
+        generations.into_iter().all(|generation| generation == "5"),
+        "{left:?}"
+    );
+    // Whoever comes finds the keys of the moment.
+    cluster.add_node().await;
+    cluster.stop_node(0).await;
+    for seed in erased..40 {
+        assert_eq!(found(&mut callers[1], seed).await, Some(format!("s-{seed}")));
     }
     cluster.stop().await;
 }

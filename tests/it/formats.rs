@@ -240,7 +240,7 @@ async fn every_format_opens_and_answers_as_it_did() {
             .expect("enrolled");
         let world = world
             .restart_after(|world| {
-                let audited = thenar::server::audit(&world.config(), None, None, &[]).expect("audited");
+                let audited = thenar::server::audit(&world.config(), None, &[], &[]).expect("audited");
                 assert_eq!(audited.len(), expected.tenants.len());
                 for (tenant, found) in audited {
                     let found = found.expect("it has a key");

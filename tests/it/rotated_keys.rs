@@ -14,7 +14,7 @@ use thenar::storage::store::Store;
 
 use crate::harness::{Caller, World, contains, dot, palm};
 
-async fn rotate(admin: &mut Caller, purpose: v1::KeyPurpose, request_id: &str) -> v1::Tenant {
+pub async fn rotate(admin: &mut Caller, purpose: v1::KeyPurpose, request_id: &str) -> v1::Tenant {
     let request = v1::RotateKeyRequest {
         request_id: request_id.to_owned(),
         tenant: "acme".to_owned(),

@@ -302,11 +302,14 @@ impl Deployment {
         self.node(0).await.site().credentials(path)
     }
 
-    /// Connects to the first front as the administrator.
-    pub async fn administrator(&self) -> Result<Client, Failure> {
-        let address = self.addresses.first().ok_or("there is no front")?;
+    /// Connects to each front as the administrator.
+    pub async fn administrators(&self) -> Result<Vec<Client>, Failure> {
         let administrator = self.credentials("/admin/bench").await?;
-        Ok(calls::connect(address, &administrator).await?)
+        let mut connected = Vec::new();
+        for address in &self.addresses {
+            connected.push(calls::connect(address, &administrator).await?);
+        }
+        Ok(connected)
     }
 
     /// Waits until everybody serves.

@@ -62,6 +62,10 @@ pub enum Fault {
     StoreBroken,
     /// Some objects come with a bit that is another one.
     StoreWrong,
+    /// A tenant, by its place among them, gets another data key.
+    DataKeyRotated(usize),
+    /// The same, and another transform key.
+    TransformKeyRotated(usize),
 }
 
 impl Fault {
@@ -83,6 +87,7 @@ impl Fault {
             Self::StorePaused | Self::StoreSlow | Self::StoreBusy | Self::StoreBroken | Self::StoreWrong => {
                 Part::Store
             }
+            Self::DataKeyRotated(_) | Self::TransformKeyRotated(_) => Part::Keys,
         }
     }
 
@@ -108,6 +113,8 @@ impl Fault {
             Self::StoreBusy => "store busy",
             Self::StoreBroken => "store broken",
             Self::StoreWrong => "store wrong",
+            Self::DataKeyRotated(_) => "data key rotated",
+            Self::TransformKeyRotated(_) => "transform key rotated",
         }
     }
 }
@@ -144,20 +151,23 @@ pub fn of_nodes(nodes: &[usize], has_clocks: bool, rng: &mut impl Rng) -> Option
     })
 }
 
-/// Something that happens to a front, the database or the store, where that is a server.
-pub fn of_others(fronts: usize, is_store_server: bool, rng: &mut impl Rng) -> Blow {
+/// Something that happens to a front, the database, the store, where that is a server, or the keys of one of so many tenants.
+pub fn of_others(fronts: usize, tenants: usize, is_store_server: bool, rng: &mut impl Rng) -> Blow {
     let front = rng.random_range(0..fronts.max(1));
-    let (fault, hold_max) = match rng.random_range(0..if is_store_server { 17 } else { 11 }) {
+    let tenant = rng.random_range(0..tenants.max(1));
+    let (fault, hold_max) = match rng.random_range(0..if is_store_server { 21 } else { 15 }) {
         0..2 => (Fault::FrontKilled(front), SHORT_MS_MAX),
         2 => (Fault::FrontDrained(front), SHORT_MS_MAX),
         3..5 => (Fault::FrontWithoutDatabase(front), STORE_MS_MAX),
         5..7 => (Fault::DatabaseRestarted, 0),
         7..9 => (Fault::DatabaseKilled, SHORT_MS_MAX),
         9..11 => (Fault::DatabaseFailedOver, SHORT_MS_MAX),
-        11 => (Fault::StorePaused, STORE_MS_MAX),
-        12 => (Fault::StoreSlow, STORE_MS_MAX),
-        13 => (Fault::StoreBusy, STORE_MS_MAX),
-        14 => (Fault::StoreBroken, STORE_MS_MAX),
+        11..14 => (Fault::DataKeyRotated(tenant), 0),
+        14 => (Fault::TransformKeyRotated(tenant), 0),
+        15 => (Fault::StorePaused, STORE_MS_MAX),
+        16 => (Fault::StoreSlow, STORE_MS_MAX),
+        17 => (Fault::StoreBusy, STORE_MS_MAX),
+        18 => (Fault::StoreBroken, STORE_MS_MAX),
         _ => (Fault::StoreWrong, STORE_MS_MAX),
     };
     Blow {

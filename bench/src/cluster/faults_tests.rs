@@ -50,18 +50,24 @@ fn nothing_happens_where_no_node_may_be_hit() {
 
 #[test]
 fn everything_else_is_hit_too_and_a_store_that_is_no_server_is_not() {
-    for (is_store_server, kinds) in [(true, 11), (false, 6)] {
+    for (is_store_server, kinds) in [(true, 13), (false, 8)] {
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let mut fronts = BTreeSet::new();
-        let mut names = BTreeSet::new();
+        let (mut names, mut tenants) = (BTreeSet::new(), BTreeSet::new());
         for _ in 0..300 {
-            let blow = of_others(2, is_store_server, &mut rng);
+            let blow = of_others(2, 2, is_store_server, &mut rng);
             if let Fault::FrontKilled(front) = blow.fault {
                 fronts.insert(front);
             }
+            if let Fault::DataKeyRotated(tenant) = blow.fault {
+                tenants.insert(tenant);
+            }
             names.insert(blow.fault.name());
         }
-        assert_eq!(fronts, BTreeSet::from([0, 1]));
+        assert_eq!(
+            (fronts, tenants),
+            (BTreeSet::from([0, 1]), BTreeSet::from([0, 1]))
+        );
         assert_eq!(names.len(), kinds, "{names:?}");
         assert_eq!(names.contains("store paused"), is_store_server);
     }

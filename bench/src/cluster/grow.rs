@@ -256,9 +256,10 @@ fn members(deployment: &Deployment) -> Result<Vec<Member>, Failure> {
 
 /// All live segments.
 async fn segments(deployment: &Deployment) -> Result<Vec<Segment>, Failure> {
-    let administrator = deployment.administrator().await?;
+    let administrators = deployment.administrators().await?;
+    let administrator = administrators.first().ok_or("there is no front")?;
     let mut galleries = std::collections::BTreeMap::new();
-    for tenant in calls::tenants(&administrator).await? {
+    for tenant in calls::tenants(administrator).await? {
         let made = tenant.create_time.ok_or("a tenant has no time of its creation")?;
         let micros = made.seconds * 1_000_000 + i64::from(made.nanos) / 1_000;
         let gallery = PlacedGallery::of(&tenant.tenant.parse()?, Timestamp(micros));

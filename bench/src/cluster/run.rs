@@ -63,6 +63,7 @@ pub async fn run(folder: &Path, thenar: &Path, plan: &Plan) -> Result<Report, Fa
 
 async fn under_faults(deployment: &Deployment, plan: &Plan) -> Result<Report, Failure> {
     let galleries = galleries(deployment, &TENANTS, plan.seed).await?;
+    let administrators = deployment.administrators().await?;
     let size = &plan.size;
     let is_store_needed = size.cache_mib.is_some();
     let standing = Standing::new(size.nodes, size.fronts, size.replicas, is_store_needed);
@@ -74,7 +75,13 @@ async fn under_faults(deployment: &Deployment, plan: &Plan) -> Result<Report, Fa
         plan.seed
     ));
     let load = Load::start(&workers, &tally, plan.demand, plan.seed);
-    let striker = Striker::new(deployment, &tally, plan.length, &plan.only);
+    let striker = Striker::new(
+        deployment,
+        &tally,
+        (&galleries, &administrators),
+        plan.length,
+        &plan.only,
+    );
     let struck = striker.go(plan.nodes_at_once(), plan.seed).await;
     progress(format!(
         "{:7.1} s  nothing happens any more",
@@ -111,13 +118,14 @@ pub async fn galleries(
     names: &[&'static str],
     seed: u64,
 ) -> Result<Vec<Arc<Gallery>>, Failure> {
-    let administrator = deployment.administrator().await?;
+    let administrators = deployment.administrators().await?;
+    let administrator = administrators.first().ok_or("there is no front")?;
     let dimension = u32::try_from(DIM)?;
     let mut galleries = Vec::new();
     for &name in names {
         let begun = Instant::now();
         // A cluster that has just begun may have to find its members first.
-        while let Err(status) = calls::create_tenant(&administrator, name, dimension, policy(false)).await {
+        while let Err(status) = calls::create_tenant(administrator, name, dimension, policy(false)).await {
             if begun.elapsed() > MADE_MAX || calls::fate(&status) != calls::Fate::Unknown {
                 return Err(format!("tenant {name} can't be made: {status}").into());
             }

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 /// The rule, for a person to read.
 pub const RULE: &str = "a call counts unless it overlaps a second in which the harness itself had taken away the database, all fronts, as many nodes as \
-    there are replicas, or with a limit of the nodes' caches the object store (from the blow until the part serves again; after the database is back at most 5 s more)";
+    there are replicas, or with a limit of the nodes' caches the object store (from the blow until the part serves again; after the database is back at most 5 s more), \
+    or had a tenant's transform key rotated (from the request until that tenant is served again: no node has the converted rows before)";
 
 /// A part of a cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Part {
     Database,
     /// The object store.
     Store,
+    /// A tenant's keys.
+    Keys,
 }
 
 /// Why nobody could be answered.
@@ -33,6 +36,8 @@ pub enum Why {
     Replicas,
     /// The object store was away, and nodes can't keep all of the gallery.
     Store,
+    /// A tenant's transform key was being rotated.
+    Keys,
 }
 
 /// A time in which nobody could be answered, since the beginning.
@@ -49,10 +54,9 @@ pub struct Window {
 /// What is there and what is not, by the harness's own doing.
 #[derive(Debug, Clone)]
 pub struct Standing {
-    nodes: Vec<bool>,
-    fronts: Vec<bool>,
-    database: bool,
-    store: bool,
+    nodes: usize,
+    fronts: usize,
+    away: Vec<Part>,
     replicas: usize,
     is_store_needed: bool,
     open: Option<(Duration, Why)>,
@@ -63,10 +67,9 @@ impl Standing {
     /// Everything is there. `is_store_needed`: answers need the object store, since nodes can't keep all of the gallery.
     pub fn new(nodes: usize, fronts: usize, replicas: usize, is_store_needed: bool) -> Self {
         Self {
-            nodes: vec![true; nodes],
-            fronts: vec![true; fronts],
-            database: true,
-            store: true,
+            nodes,
+            fronts,
+            away: Vec::new(),
             replicas,
             is_store_needed,
             open: None,
@@ -76,13 +79,10 @@ impl Standing {
 
     /// From now on a part is there, or not.
     pub fn set(&mut self, part: Part, is_there: bool, now: Duration) {
-        let place = match part {
-            Part::Node(number) => self.nodes.get_mut(number).expect("there is such a node"),
-            Part::Front(number) => self.fronts.get_mut(number).expect("there is such a front"),
-            Part::Database => &mut self.database,
-            Part::Store => &mut self.store,
-        };
-        *place = is_there;
+        self.away.retain(|away| *away != part);
+        if !is_there {
+            self.away.push(part);
+        }
         let why = self.why();
         if self.open.map(|(_, why)| why) == why {
             return;
@@ -99,17 +99,13 @@ impl Standing {
 
     /// Whether a part is there.
     pub fn is_there(&self, part: Part) -> bool {
-        match part {
-            Part::Node(number) => self.nodes.get(number).copied().unwrap_or(false),
-            Part::Front(number) => self.fronts.get(number).copied().unwrap_or(false),
-            Part::Database => self.database,
-            Part::Store => self.store,
-        }
+        !self.away.contains(&part)
     }
 
     /// Nodes that are away.
     pub fn nodes_away(&self) -> usize {
-        self.nodes.iter().filter(|is_there| !**is_there).count()
+        let nodes = self.away.iter().filter(|part| matches!(part, Part::Node(_)));
+        nodes.count()
     }
 
     /// All times in which nobody could be answered, up to now.
@@ -120,17 +116,21 @@ impl Standing {
     }
 
     fn why(&self) -> Option<Why> {
-        if !self.database {
+        let fronts = self.away.iter().filter(|part| matches!(part, Part::Front(_)));
+        if !self.is_there(Part::Database) {
             return Some(Why::Database);
         }
-        if !self.fronts.contains(&true) {
+        if fronts.count() >= self.fronts {
             return Some(Why::Fronts);
         }
         // Where there are fewer nodes than replicas, every node has every part.
-        if self.nodes_away() >= self.replicas.min(self.nodes.len()) {
+        if self.nodes_away() >= self.replicas.min(self.nodes) {
             return Some(Why::Replicas);
         }
-        (self.is_store_needed && !self.store).then_some(Why::Store)
+        if self.is_store_needed && !self.is_there(Part::Store) {
+            return Some(Why::Store);
+        }
+        (!self.is_there(Part::Keys)).then_some(Why::Keys)
     }
 }
 

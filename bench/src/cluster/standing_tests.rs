@@ -38,6 +38,14 @@ fn as_many_nodes_as_replicas_away_are_an_excuse_until_one_is_back() {
 }
 
 #[test]
+fn other_rows_are_an_excuse_until_they_are_there() {
+    let mut standing = standing();
+    standing.set(Part::Keys, false, at(1));
+    standing.set(Part::Keys, true, at(2));
+    assert_eq!(standing.windows(at(9)), [window(1, 2, Why::Keys)]);
+}
+
+#[test]
 fn the_database_and_the_last_front_are_an_excuse() {
     let mut standing = standing();
     standing.set(Part::Database, false, at(1));

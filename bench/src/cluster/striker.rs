@@ -7,14 +7,18 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use thenar::client::Client;
+use thenar::client::api::KeyPurpose;
 
 use super::deployment::Deployment;
 use super::faults::{Blow, Fault, of_nodes, of_others, rest};
+use super::gallery::Gallery;
 use super::probe;
 use super::processes::Tier;
 use super::standing::Part;
 use super::tally::Tally;
 use super::wire::Condition;
+use crate::live::calls::{self, Fate};
 use crate::{Failure, progress};
 
 /// Once the database is back, servers look for it every second. So long its absence excuses those who don't serve yet.
@@ -27,13 +31,18 @@ const STORE_SLOW: Duration = Duration::from_millis(200);
 const DRAWS: usize = 500;
 /// How often that is looked for.
 const POLL: Duration = Duration::from_millis(100);
-/// Rest before a process is started once more that did not start.
+/// Rest before a process is started once more that did not start, and before a rotation is asked for again.
 const START_REST: Duration = Duration::from_secs(1);
+/// A rotation has to be done by then, whatever happens beside it.
+const ROTATED_MAX: Duration = Duration::from_mins(2);
 
 /// Whoever hits a cluster.
 pub struct Striker<'a> {
     deployment: &'a Deployment,
     tally: &'a Tally,
+    galleries: &'a [Arc<Gallery>],
+    /// Connections of the administrator, one a front.
+    administrators: &'a [Client],
     /// Until when something new happens, since the beginning.
     end: Duration,
     /// Nodes that may be hit, and to which nothing happens.
@@ -46,10 +55,18 @@ pub struct Striker<'a> {
 
 impl<'a> Striker<'a> {
     /// Nobody was hit so far.
-    pub fn new(deployment: &'a Deployment, tally: &'a Tally, end: Duration, only: &[String]) -> Self {
+    pub fn new(
+        deployment: &'a Deployment,
+        tally: &'a Tally,
+        (galleries, administrators): (&'a [Arc<Gallery>], &'a [Client]),
+        end: Duration,
+        only: &[String],
+    ) -> Self {
         Self {
             deployment,
             tally,
+            galleries,
+            administrators,
             end,
             idle: RefCell::new((0..deployment.nodes()).collect()),
             disturbances: Cell::new(0),
@@ -86,7 +103,8 @@ impl<'a> Striker<'a> {
                 of_nodes(&self.idle.borrow(), self.deployment.has_clocks(), rng)?
             } else {
                 let is_store_server = self.deployment.store().address().is_some();
-                of_others(self.deployment.fronts(), is_store_server, rng)
+                let tenants = self.galleries.len();
+                of_others(self.deployment.fronts(), tenants, is_store_server, rng)
             };
             if self.only.is_empty() || self.only.iter().any(|name| name == blow.fault.name()) {
                 return Some(blow);
@@ -108,6 +126,7 @@ impl<'a> Striker<'a> {
             Part::Front(front) => self.away(Part::Front(front), blow).await?,
             Part::Database => self.database(blow).await?,
             Part::Store => self.store(blow).await?,
+            Part::Keys => self.keys(blow.fault).await?,
         }
         self.tally.mended(blow.fault);
         let took = self.tally.now().as_secs_f64() - at;
@@ -125,7 +144,7 @@ impl<'a> Striker<'a> {
         let mut tier = match part {
             Part::Node(node) => self.deployment.node(node).await,
             Part::Front(front) => self.deployment.front(front).await,
-            Part::Database | Part::Store => return Err("it is no process of thenar".into()),
+            Part::Database | Part::Store | Part::Keys => return Err("it is no process of thenar".into()),
         };
         match blow.fault {
             Fault::NodePaused(_) => {
@@ -177,7 +196,7 @@ impl<'a> Striker<'a> {
         let wires = match part {
             Part::Node(node) => self.deployment.node_wires(node),
             Part::Front(front) => self.deployment.front_wires(front),
-            Part::Database | Part::Store => None,
+            Part::Database | Part::Store | Part::Keys => None,
         };
         let wires = wires.ok_or("it has no wires")?;
         Ok(move |is_harmed| match (fault, is_harmed) {
@@ -218,6 +237,36 @@ impl<'a> Striker<'a> {
         }
         set(Condition::Open);
         self.disturb(Part::Store, true);
+        Ok(())
+    }
+
+    /// Has a tenant get other keys. Whatever happens to nodes beside it may keep that from ending: asked for again it goes on.
+    async fn keys(&self, fault: Fault) -> Result<(), Failure> {
+        let (tenant, purpose) = match fault {
+            Fault::TransformKeyRotated(tenant) => (tenant, KeyPurpose::Transform),
+            Fault::DataKeyRotated(tenant) => (tenant, KeyPurpose::Data),
+            _ => return Err("it is not done to keys".into()),
+        };
+        let gallery = self.galleries.get(tenant).ok_or("there is no such tenant")?;
+        let is_served_on = purpose == KeyPurpose::Data;
+        if !is_served_on {
+            self.tally.set(Part::Keys, false);
+        }
+        let begun = Instant::now();
+        // One front after the other: one of them may be away.
+        for administrator in self.administrators.iter().cycle() {
+            let request = format!("rotate-{}", self.tally.now().as_micros());
+            match calls::rotate_key(administrator, request, gallery.name, purpose).await {
+                Ok(()) => break,
+                Err(status) if begun.elapsed() < ROTATED_MAX && calls::fate(&status) == Fate::Unknown => {}
+                Err(status) => return Err(format!("{fault:?} can't be done: {status}").into()),
+            }
+            tokio::time::sleep(START_REST).await;
+        }
+        if !is_served_on {
+            gallery.settled(ROTATED_MAX).await?;
+            self.tally.set(Part::Keys, true);
+        }
         Ok(())
     }
 

@@ -50,12 +50,12 @@ async fn audited(deeds: &Deeds, data: &Path, kept: Option<SignedCheckpoint>) -> 
         .collect();
     let look = move || -> Result<Vec<Audited>, ServerError> {
         for _ in 1..TRIES {
-            match audit(&config, Some(&tenant), None, &kept) {
+            match audit(&config, Some(&tenant), &[], &kept) {
                 Ok(audited) => return Ok(audited),
                 Err(_) => std::thread::sleep(REST),
             }
         }
-        audit(&config, Some(&tenant), None, &kept)
+        audit(&config, Some(&tenant), &[], &kept)
     };
     let looked = tokio::task::spawn_blocking(look).await;
     looked

@@ -1,6 +1,6 @@
 //! The text of a keyring: wrapped keys and a digest of all of them. Knows no place where it is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,9 @@ struct FormatOnly {
 pub(in crate::keys) struct Body {
     pub(super) signer: String,
     pub(super) tenants: BTreeMap<TenantId, TenantKeys>,
+    /// Public keys of servers that had a tenant before it was moved here, in hexadecimal.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) former_signers: BTreeMap<TenantId, BTreeSet<String>>,
 }
 
 impl Body {
@@ -46,6 +49,7 @@ impl Body {
         Self {
             signer: envelope.wrap(signer, &SIGNER_PLACE),
             tenants: BTreeMap::new(),
+            former_signers: BTreeMap::new(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! For tests: what nodes of a cluster stand on (a database, and a store that is a directory), and a front that asks them. Checks nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::{MemberNode, MemberParts};
-use crate::cluster::followers::Write as Waiting;
+use crate::cluster::followers::{Follower, Write as Waiting};
 use crate::cluster::members::{Life, Suspect};
 use crate::cluster::placement::NodeId;
 use crate::engine::{BackendChoice, Engine, EngineConfig, LockMemory};
@@ -37,8 +37,8 @@ const WATCHER: NodeId = NodeId(1_000);
 type Members = Arc<Mutex<HashMap<NodeId, Arc<MemberNode>>>>;
 
 /// A database and a store, the nodes on them, and a front.
-pub(super) struct Ground {
-    pub(super) front: PlacedNode,
+pub(in crate::matcher::member) struct Ground {
+    pub(in crate::matcher::member) front: PlacedNode,
     dir: TempDir,
     address: String,
     store: ObjectStore,
@@ -66,7 +66,7 @@ impl Dial for Dialled {
 
 impl Ground {
     /// Without a node; `None` where PostgreSQL is not installed.
-    pub(super) async fn new() -> Option<Self> {
+    pub(in crate::matcher::member) async fn new() -> Option<Self> {
         let ground = tokio::task::spawn_blocking(|| {
             let server = Server::shared()?;
             let address = server.fresh();
@@ -97,7 +97,7 @@ impl Ground {
     }
 
     /// Starts a node, and waits until it serves and the front may ask it.
-    pub(super) async fn join(&self, number: u128) -> Arc<MemberNode> {
+    pub(in crate::matcher::member) async fn join(&self, number: u128) -> Arc<MemberNode> {
         let id = NodeId(number);
         let cache = self.caches.fetch_add(1, Ordering::Relaxed);
         let path = |of: &str| self.dir.path().join(format!("node-{cache}-{of}"));
@@ -148,6 +148,7 @@ impl Ground {
             retry_after: Duration::from_millis(5),
             let_go_after: Duration::from_millis(30),
             flush_rows: 12,
+            purge_after: Duration::from_millis(200),
             ..PartsConfig::default()
         };
         let parts = PartsNode::start(id, Arc::new(cluster.clone()), engine.clone(), config);
@@ -167,7 +168,7 @@ impl Ground {
     }
 
     /// Waits until a node serves.
-    pub(super) async fn serving(&self, number: u128) {
+    pub(in crate::matcher::member) async fn serving(&self, number: u128) {
         until("a node serves", async || {
             self.members_now()
                 .await
@@ -184,13 +185,13 @@ impl Ground {
         read.await.expect("it ends")
     }
 
-    pub(super) fn member(&self, number: u128) -> Arc<MemberNode> {
+    pub(in crate::matcher::member) fn member(&self, number: u128) -> Arc<MemberNode> {
         let members = self.members.lock();
         Arc::clone(members.get(&NodeId(number)).expect("it was started"))
     }
 
     /// A node in the place of one that was told to stop, over the same parts.
-    pub(super) fn member_anew(&self, number: u128) -> Arc<MemberNode> {
+    pub(in crate::matcher::member) fn member_anew(&self, number: u128) -> Arc<MemberNode> {
         let former = &self.member(number).shared.of;
         let of = MemberParts {
             id: former.id,
@@ -203,14 +204,14 @@ impl Ground {
     }
 
     /// Ends a node as if it had died: it leaves nothing, and is still in the register.
-    pub(super) async fn kill(&self, number: u128) {
+    pub(in crate::matcher::member) async fn kill(&self, number: u128) {
         let node = self.member(number);
         node.parts().stop().await;
         self.members.lock().remove(&NodeId(number));
     }
 
     /// Takes a node for gone, whatever its beat.
-    pub(super) fn fence(&self, number: u128) {
+    pub(in crate::matcher::member) fn fence(&self, number: u128) {
         tokio::task::block_in_place(|| {
             // One that lives goes on beating meanwhile.
             let mut is_fenced = false;
@@ -230,14 +231,44 @@ impl Ground {
         });
     }
 
-    /// How many nodes follow the gallery.
-    pub(super) fn followers(&self) -> usize {
+    /// Files of the tenant's segments, by the generation of keys that seals them.
+    pub(in crate::matcher::member) fn generations(&self) -> BTreeMap<u32, usize> {
+        let any = self.any();
+        let home = any.keys.home.clone();
+        let listed = tokio::task::block_in_place(|| self.store.list(&home).expect("listed"));
+        let mut found = BTreeMap::new();
+        for info in listed {
+            *found.entry(info.key.generation).or_default() += 1;
+        }
+        found
+    }
+
+    /// The courses of the nodes that follow the gallery.
+    pub(in crate::matcher::member) fn courses(&self) -> BTreeSet<(NodeId, u64)> {
+        let followers = self.followers_now();
+        followers.iter().map(|now| (now.node, now.course)).collect()
+    }
+
+    /// Of which generations of keys they are.
+    pub(in crate::matcher::member) fn generations_followed(&self) -> Vec<u32> {
+        let followers = self.followers_now();
+        let generations: BTreeSet<u32> = followers.iter().map(|now| now.edition.key_generation).collect();
+        generations.into_iter().collect()
+    }
+
+    fn followers_now(&self) -> Vec<Follower> {
         let opened = self.any();
-        tokio::task::block_in_place(|| opened.catalog.followers().expect("read").len())
+        let read = tokio::task::block_in_place(|| opened.catalog.followers().expect("read"));
+        read.into_iter().map(|(now, _)| now).collect()
+    }
+
+    /// How many nodes follow the gallery.
+    pub(in crate::matcher::member) fn followers(&self) -> usize {
+        self.followers_now().len()
     }
 
     /// Whether an erasure still waits for somebody.
-    pub(super) fn erasure_waits(&self, sequence: u64) -> bool {
+    pub(in crate::matcher::member) fn erasure_waits(&self, sequence: u64) -> bool {
         let opened = self.any();
         let wait = Waiting::Erasure { sequence };
         tokio::task::block_in_place(|| !opened.catalog.waits_for(&wait).expect("read").is_empty())
@@ -256,7 +287,7 @@ fn keyring(store: &ObjectStore, name: &str, has_tenants: bool) -> Arc<Keyring> {
 }
 
 /// Waits for something that is to come.
-pub(super) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+pub(in crate::matcher::member) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let look = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -266,7 +297,7 @@ pub(super) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     outcome.unwrap_or_else(|_| panic!("waited for this in vain: {what}"));
 }
 
-pub(super) fn query(number: usize) -> SearchQuery {
+pub(in crate::matcher::member) fn query(number: usize) -> SearchQuery {
     SearchQuery {
         tenant: tenant(),
         transform: transform(7),
@@ -280,7 +311,7 @@ pub(super) fn query(number: usize) -> SearchQuery {
     }
 }
 
-pub(super) fn erasure(request: &str, subject: &str) -> Erasure {
+pub(in crate::matcher::member) fn erasure(request: &str, subject: &str) -> Erasure {
     Erasure {
         tenant: tenant(),
         request_id: request.parse().expect("an id"),

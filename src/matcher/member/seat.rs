@@ -7,25 +7,32 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::waits::Waits;
 use crate::cluster::followers::Write as Waiting;
+use crate::cluster::view::Edition;
 use crate::matcher::error::{is_damage, write_error};
 use crate::matcher::import::one_import;
 use crate::matcher::node::NodeError;
 use crate::matcher::parts::on_cluster::opened::Opened;
 use crate::matcher::writes::{WriteQueue, answered, committed_group, request_of};
 use crate::model::id::TenantId;
+use crate::model::tenant::TransformId;
 use crate::model::timestamp::Timestamp;
 use crate::storage::cluster::SegmentObject;
 use crate::storage::error::StorageError;
 use crate::storage::write::{Answers, Committed, Write};
 use crate::telemetry::traces::{self, Stage};
 
+/// How often a group is committed where the tenant's keys are rotated meanwhile.
+const TRIES: usize = 3;
+
 /// A write that was done, and the catalog that it is in.
 type Done = (Committed, Arc<Opened>);
 
-/// The writes of one incarnation of a tenant.
+/// The writes of one incarnation of a tenant, and of one rotation of its signatures.
 pub(super) struct Seat {
     tenant: TenantId,
-    incarnation: u64,
+    /// The first one that it was made for: a rotation of the data key alone has another one, and is none of its business.
+    edition: Edition,
+    transform: TransformId,
     node: Arc<Shared>,
     queue: WriteQueue<Done>,
     waits: Arc<Waits>,
@@ -34,10 +41,12 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    pub(super) fn new(tenant: &TenantId, incarnation: u64, node: &Arc<Shared>) -> Self {
+    pub(super) fn new(opened: &Opened, node: &Arc<Shared>) -> Self {
+        let tenant = &opened.keys.home.tenant;
         Self {
             tenant: tenant.clone(),
-            incarnation,
+            edition: opened.edition,
+            transform: opened.transform.clone(),
             node: Arc::clone(node),
             queue: WriteQueue::default(),
             waits: Waits::new(tenant, node),
@@ -45,8 +54,14 @@ impl Seat {
         }
     }
 
-    pub(super) fn incarnation(&self) -> u64 {
-        self.incarnation
+    /// Whether its writes are for a catalog.
+    pub(super) fn takes(&self, opened: &Opened) -> bool {
+        (opened.incarnation(), &opened.transform) == (self.edition.incarnation, &self.transform)
+    }
+
+    /// Whether it is for a later catalog.
+    pub(super) fn is_later(&self, opened: &Opened) -> bool {
+        self.edition > opened.edition
     }
 
     /// Commits one write together with whatever waits beside it.
@@ -87,17 +102,20 @@ impl Seat {
     /// One group, one transaction.
     fn commit(&self, writes: &[Write]) -> Result<Vec<Result<Done, NodeError>>, NodeError> {
         let cluster = &self.node.of.cluster;
-        let opened = cluster.catalog(&self.tenant)?;
-        if opened.incarnation() != self.incarnation {
-            return Err(self.made_anew());
-        }
         let started = Instant::now();
-        let answers = match self.commit_in(&opened, writes) {
-            Ok(answers) => answers,
-            Err(error) if is_damage(&error) && cluster.is_made_anew(&self.tenant, &opened)? => {
-                return Err(self.made_anew());
+        let mut tried = 0;
+        let (opened, answers) = loop {
+            tried += 1;
+            let opened = cluster.catalog(&self.tenant)?;
+            if !self.takes(&opened) {
+                return Err(self.is_over());
             }
-            Err(error) => return Err(cluster.fault(&self.tenant, &error)),
+            match self.commit_in(&opened, writes) {
+                Ok(answers) => break (opened, answers),
+                Err(error)
+                    if tried < TRIES && is_damage(&error) && cluster.is_another(&self.tenant, &opened)? => {}
+                Err(error) => return Err(cluster.fault(&self.tenant, &error)),
+            }
         };
         committed_group(started, writes.len());
         let moves = |answer: &Result<Committed, _>| {
@@ -126,8 +144,8 @@ impl Seat {
         }
     }
 
-    /// What waited for a former incarnation of the tenant is not for the present one.
-    fn made_anew(&self) -> NodeError {
+    /// What waited for a former incarnation of the tenant, or was protected with a former rotation, is not for the present one.
+    fn is_over(&self) -> NodeError {
         NodeError::TransformStale {
             tenant: self.tenant.clone(),
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::catalog::{CatalogError, GalleryCatalog};
-use super::held::{Begun, Held};
+use super::held::{Begun, Facts, Held};
 use super::stretch::Stretch;
 use crate::cluster::course::Search;
 use crate::engine::{Engine, GalleryId, Survivors};
@@ -24,7 +24,7 @@ pub(super) struct Asked {
     pub(super) engine: Engine,
     pub(super) catalog: Arc<dyn GalleryCatalog>,
     held: Arc<Held>,
-    dimension: Dimension,
+    facts: Arc<Facts>,
     stretches: Vec<Arc<Stretch>>,
     search: Mutex<Option<Search>>,
     /// Called when the search has ended and there are rows to let go of.
@@ -44,7 +44,7 @@ impl Asked {
             engine,
             catalog,
             held,
-            dimension: begun.facts.dimension,
+            facts: begun.facts,
             stretches: begun.stretches,
             search: Mutex::new(Some(begun.search)),
             ended: Box::new(ended),
@@ -79,7 +79,8 @@ impl Asked {
             return Ok(());
         };
         let rows: Vec<u32> = wanted.iter().map(|(row, _)| *row).collect();
-        let read = self.catalog.exact(segment, &rows).map_err(told)?;
+        let of = (segment, &self.facts.transform);
+        let read = self.catalog.exact(of, &rows).map_err(told)?;
         if read.len() != rows.len() {
             let problem = format!("{} rows of segment {segment} came for {}", read.len(), rows.len());
             return Err(NodeError::Internal(problem));
@@ -115,7 +116,7 @@ impl Searched for Asked {
     }
 
     fn dimension(&self) -> Dimension {
-        self.dimension
+        self.facts.dimension
     }
 
     fn engine(&self) -> &Engine {

@@ -13,7 +13,7 @@ use crate::cluster::course::{Change, Reference};
 use crate::cluster::followers::{Follower, Report};
 use crate::cluster::members::{Fenced, Life, Members, Suspect};
 use crate::cluster::placement::{Gallery, NodeId};
-use crate::cluster::view::{Head, Reading, View};
+use crate::cluster::view::{Edition, Head, Reading, View};
 use crate::matcher::node::NodeError;
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::link::LinkKind;
@@ -57,8 +57,17 @@ pub struct ListedGallery {
     pub view: View,
     /// Erasures that are not purged, of the same reading.
     pub erasures_open: u64,
-    /// [`Report::tidy`] of this node by now, where erasures are open, and 0 where none is.
+    /// Whether there are objects that nobody lists nor can list any more: what a rotation of keys left, or what was put and then given up.
+    pub has_unlisted: bool,
+    /// [`Report::tidy`] of this node by now, where there is something to purge, and 0 where there is nothing.
     pub tidy: u64,
+}
+
+impl ListedGallery {
+    /// Whether there is something to purge.
+    pub(super) fn is_littered(&self) -> bool {
+        self.erasures_open > 0 || self.has_unlisted
+    }
 }
 
 /// A purge that has begun: all rows of these erasures are out of the objects that are listed, but for those that were passed over.
@@ -121,15 +130,16 @@ pub trait GalleryCatalog: Send + Sync + 'static {
     fn clear(&self) -> Result<bool, CatalogError>;
     /// Rows are about to be read in order to be written. While that goes on, and until it is known what came of it, the node is not tidy.
     fn begin_writing(&self) -> Result<Option<Use>, CatalogError>;
-    /// The first step of a flush (F1): writes rows of the fresh part into a segment, and lists it. False where they have moved on since they were read, and nothing was changed.
-    fn warm(&self, rows: &SegmentRows, writing: Option<Use>) -> Result<bool, CatalogError>;
+    /// The first step of a flush (F1): writes rows of the fresh part, that were read as of this edition, into a segment, and lists it. False where they have moved on since they were read, or the edition is another one by now, and nothing
+    /// was changed.
+    fn warm(&self, rows: &SegmentRows, edition: Edition, writing: Option<Use>) -> Result<bool, CatalogError>;
     /// Whether this node wrote something and does not know yet whether it is listed, or lacks a key that it will need.
     fn has_loose_ends(&self) -> bool;
     /// Finds out what became of that, and reads the key.
     fn tie_up(&self) -> Result<(), CatalogError>;
     /// The first step of a purge: writes objects of live segments anew without the rows that are erased. A segment that another node writes anew is passed over, and one that can't be written does not keep the others.
     fn rewrite(&self) -> Result<(), CatalogError>;
-    /// The second one: no copy of a pending row that was erased opens any more. `None` where another node did the same at once, or nothing is erased.
+    /// The second one: no copy of a pending row that was erased opens any more. `None` where another node did the same at once. Where nothing is erased, objects alone are purged that nobody lists.
     fn forget_copies(&self) -> Result<Option<Purging>, CatalogError>;
     /// The last one: destroys former objects, and says so in receipts. False while a node may still have something of them.
     fn purge(&self, purging: &Purging) -> Result<bool, CatalogError>;
@@ -137,8 +147,8 @@ pub trait GalleryCatalog: Send + Sync + 'static {
     fn go_live(&self, segment: u32) -> Result<bool, CatalogError>;
     /// Cuts the feed as far as nobody needs it (E1).
     fn cut_feed(&self) -> Result<(), CatalogError>;
-    /// Rows of a segment in the clear, one answer a row; `None` for a hole. Out of the object that holds it now.
-    fn exact(&self, segment: u32, rows: &[u32]) -> Result<Vec<Option<StoredRow>>, CatalogError>;
+    /// Rows of a segment in the clear, one answer a row; `None` for a hole. Out of the object that holds it now: where its rows are protected with another rotation than this one by then, that is an error.
+    fn exact(&self, of: (u32, &TransformId), rows: &[u32]) -> Result<Vec<Option<StoredRow>>, CatalogError>;
     /// The references of a subject; none where it is unknown.
     fn references(&self, subject: &SubjectId) -> Result<Vec<Reference>, CatalogError>;
     /// Who rows belong to, one answer a row, with links of the kinds asked for; `None` for a subject that is erased.

@@ -20,7 +20,7 @@ use super::stretch::Stretch;
 use crate::cluster::course::{Change, Course, CourseError, Piece, Reference};
 use crate::cluster::followers::{Follower, Report};
 use crate::cluster::loads::Loads;
-use crate::cluster::view::Head;
+use crate::cluster::view::{Edition, Head};
 use crate::engine::EngineError;
 use crate::matcher::import::blocking;
 use crate::matcher::node::NodeError;
@@ -94,13 +94,15 @@ pub(super) struct Gallery {
 /// What the gallery's task remembers from one step to the next.
 #[derive(Default)]
 pub(super) struct Diary {
-    reported: Option<(Follower, Report)>,
+    pub(super) reported: Option<(Follower, Report)>,
     /// Courses that the catalog may still know, and that have no row any more.
-    former: Vec<Follower>,
+    pub(super) former: Vec<Follower>,
     /// Pieces whose load failed, and when to try again.
     pub(super) retry: BTreeMap<Piece, Instant>,
     /// Those of them whose object is damaged or missing.
     pub(super) damaged: BTreeSet<Piece>,
+    /// The last edition that was heard of before it was listed.
+    pub(super) late: Option<Edition>,
     /// Since when a piece that is here is no longer this node's.
     pub(super) unwanted: BTreeMap<Piece, Instant>,
 }
@@ -284,15 +286,17 @@ impl Gallery {
         if self.held.standing().is_none() && !self.follow(target, generation)? {
             return Ok(Done::NOTHING);
         }
-        self.advance()?;
+        if !self.rekey(target)? || !self.advance(target)? {
+            return Ok(Done::NOTHING);
+        }
         let done = self.fetch(target);
         self.held.clean()?;
         self.report(target.listed.tidy)?;
         let is_as_listed = |course: &Course| {
             course.edition() == target.listed.head.edition && course.applied() >= target.listed.head.sequence
         };
-        let is_as_listed = self.held.course(is_as_listed) == Some(true);
-        Ok(if is_as_listed { done } else { Done::NOTHING })
+        let is_done = self.held.course(is_as_listed) == Some(true) && self.diary.lock().former.is_empty();
+        Ok(if is_done { done } else { Done::NOTHING })
     }
 
     /// All rows go. Those of loads under way go when the loads end.
@@ -309,7 +313,7 @@ impl Gallery {
     }
 
     /// Tells the catalog of former courses, once none of their rows is here nor on its way (W4).
-    fn leave_former(&self) -> Result<(), Trouble> {
+    pub(super) fn leave_former(&self) -> Result<(), Trouble> {
         loop {
             let Some(former) = self.diary.lock().former.last().copied() else {
                 return Ok(());
@@ -369,15 +373,21 @@ impl Gallery {
         Ok(false)
     }
 
-    /// Takes all changes that there are.
-    fn advance(&self) -> Result<(), Trouble> {
+    /// Takes all changes that there are. False where it has to be listed anew first.
+    fn advance(&self, target: &Target) -> Result<bool, Trouble> {
         while let Some(standing) = self.held.standing() {
             let (head, changes) = self.catalog.feed(standing.applied, CHANGES_PER_READ_MAX)?;
+            if self.is_listed_late(target, &head) {
+                return Ok(false);
+            }
             if let Some(goes_on) = self.held.course(|course| course.goes_on(&head)) {
                 goes_on?;
             }
             let count = changes.len();
             let (read, mut rows) = self.enrolled(&standing, head, &changes)?;
+            if self.is_listed_late(target, &read) {
+                return Ok(false);
+            }
             for (sequence, change) in changes {
                 self.take(&standing, (&head, &read), sequence, change, &mut rows)?;
             }
@@ -385,7 +395,7 @@ impl Gallery {
                 break;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The rows of enrolments, and the head that they were read with: some may have gone since the feed was read.

@@ -124,11 +124,14 @@ impl Held {
         (counts, !state.litter.is_empty())
     }
 
-    /// Whether a scope is of this course's edition and of changes that it does not have yet.
+    /// Whether a scope is of this course's edition and of changes that it does not have yet, or of later keys of the tenant.
     pub(super) fn is_behind(&self, scope: &Scope) -> bool {
         let state = self.0.lock();
-        let is_behind =
-            |course: &Course| course.edition() == scope.edition && course.applied() < scope.at_least;
+        let is_behind = |course: &Course| {
+            let (here, asked) = (course.edition(), scope.edition);
+            let is_older = here.incarnation == asked.incarnation && here < asked;
+            is_older || here == asked && course.applied() < scope.at_least
+        };
         state
             .under_way
             .as_ref()
@@ -166,6 +169,25 @@ impl Held {
         state.litter.extend(fresh.chain(segments).map(Litter::Whole));
         state.moving.clear();
         Some(under_way.follower)
+    }
+
+    /// The course goes on as this one ([`Course::rekey`]). False where it can't.
+    pub(super) fn rekey(&self, next: Follower) -> bool {
+        let mut state = self.0.lock();
+        state.under_way.as_mut().is_some_and(|under_way| {
+            let is_next = under_way.course.rekey(next.edition);
+            if is_next {
+                under_way.follower = next;
+            }
+            is_next
+        })
+    }
+
+    /// Whose course it is, and what holds for its rows.
+    pub(super) fn known(&self) -> Option<(Follower, Arc<Facts>)> {
+        let state = self.0.lock();
+        let under_way = state.under_way.as_ref();
+        under_way.map(|under_way| (under_way.follower, Arc::clone(&under_way.facts)))
     }
 
     /// Whose course it is.

@@ -17,12 +17,13 @@ use crate::cluster::course::{Change, Reference};
 use crate::cluster::followers::{Follower, Report};
 use crate::cluster::members::{Life, Members, Suspect};
 use crate::cluster::placement::NodeId;
-use crate::cluster::view::{Head, Reading};
+use crate::cluster::view::{Edition, Head, Reading};
 use crate::matcher::error::node_error;
 use crate::matcher::node::NodeError;
 use crate::matcher::on_cluster::{Keyholder, unreadable};
 use crate::model::id::{SubjectId, TenantId};
 use crate::model::link::LinkKind;
+use crate::model::tenant::TransformId;
 use crate::storage::cluster::copies::Use;
 use crate::storage::cluster::segments::{SegmentKeys, Segments, planes};
 use crate::storage::cluster::{Cluster, GalleryReading, ListedSegment, SegmentObject, Standing};
@@ -179,7 +180,7 @@ impl OnCluster {
                 Ok(told) => {
                     let home = told.home.clone();
                     let mut listed = listed_of(&tenant, told);
-                    if listed.erasures_open > 0 {
+                    if listed.is_littered() {
                         listed.tidy = tidy.get(&tenant).copied().unwrap_or_default();
                     }
                     let is_faulty = false;
@@ -327,8 +328,8 @@ impl GalleryCatalog for OneGallery {
         Ok(Some(self.begin(&*self.opened()?)))
     }
 
-    fn warm(&self, rows: &SegmentRows, writing: Option<Use>) -> Result<bool, CatalogError> {
-        self.warm_rows(rows, writing)
+    fn warm(&self, rows: &SegmentRows, edition: Edition, writing: Option<Use>) -> Result<bool, CatalogError> {
+        self.warm_rows(rows, edition, writing)
     }
 
     fn has_loose_ends(&self) -> bool {
@@ -353,7 +354,7 @@ impl GalleryCatalog for OneGallery {
     fn forget_copies(&self) -> Result<Option<Purging>, CatalogError> {
         self.with(|opened| {
             let erasures = opened.catalog.erasures_open()?;
-            if erasures.is_empty() || !opened.catalog.forget_copies()? {
+            if !erasures.is_empty() && !opened.catalog.forget_copies()? {
                 return Ok(None);
             }
             let (commits, sequence) = opened.catalog.changes()?;
@@ -378,8 +379,16 @@ impl GalleryCatalog for OneGallery {
         self.with(|opened| opened.catalog.cut_feed().map(drop))
     }
 
-    fn exact(&self, segment: u32, rows: &[u32]) -> Result<Vec<Option<StoredRow>>, CatalogError> {
+    fn exact(
+        &self,
+        (segment, transform): (u32, &TransformId),
+        rows: &[u32],
+    ) -> Result<Vec<Option<StoredRow>>, CatalogError> {
         let opened = self.opened()?;
+        if opened.transform != *transform {
+            let tenant = self.tenant.clone();
+            return Err(NodeError::TransformStale { tenant }.into());
+        }
         let _reading = self.begin(&opened);
         let known = opened.objects.lock().get(&segment).copied();
         if let Some(object) = known {
@@ -432,6 +441,8 @@ fn of_tenant(tenant: &TenantId, error: &StorageError) -> CatalogError {
             }
         }
         StorageError::Object(_) => away("objects"),
+        // It is opened anew.
+        StorageError::KeysRotated(_) => away("catalog"),
         StorageError::Unreachable { .. } | StorageError::Database { .. } | StorageError::Uncertain(_) => {
             away("catalog")
         }

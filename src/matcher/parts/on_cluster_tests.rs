@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::cluster::members::Fenced;
 use crate::keys::error::KeyError;
-use crate::matcher::fixture::tenant;
+use crate::matcher::fixture::{tenant, transform};
 use crate::matcher::parts::ground::Ground;
 use crate::matcher::parts::real::Real;
 use crate::model::signature::Signature;
@@ -84,7 +84,7 @@ fn a_segment_is_read_by_its_list_and_one_that_is_missing_is_named() {
     assert_eq!(register.galleries().expect("read").len(), 1);
     let (head, copy) = gallery.segment(segment, deadline).expect("read");
     assert_eq!((head.sequence, copy.references), (4, vec![0, 2]));
-    let rows = gallery.exact(segment, &[1, 0]).expect("read");
+    let rows = gallery.exact((segment, &transform(7)), &[1, 0]).expect("read");
     let ids: Vec<_> = rows.into_iter().flatten().map(|row| row.id.reference).collect();
     assert_eq!(
         ids,
@@ -112,7 +112,10 @@ fn a_segment_is_read_by_its_list_and_one_that_is_missing_is_named() {
         matches!(&missing, CatalogError::Node(NodeError::TenantUnavailable { reason, .. }) if reason.contains(".seg is missing")),
         "{missing}"
     );
-    let missing = gallery.exact(segment, &[1]).map(drop).expect_err("it is gone");
+    let missing = gallery
+        .exact((segment, &transform(7)), &[1])
+        .map(drop)
+        .expect_err("it is gone");
     assert!(missing.to_string().contains(".seg is missing"), "{missing}");
     // Who is fenced is told by each transaction.
     assert!(ground.fence_now(node));

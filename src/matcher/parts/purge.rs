@@ -16,7 +16,7 @@ use crate::cluster::view::Edition;
 /// How far a purge is.
 #[derive(Default)]
 pub(super) struct Purge {
-    /// Since when erasures wait.
+    /// Since when something waits for it.
     since: Option<Instant>,
     /// Of which gallery, and what nodes are waited for.
     under_way: Option<(Edition, Purging)>,
@@ -34,7 +34,7 @@ impl Gallery {
     /// Whether there is something to do for a purge now.
     pub(super) fn needs_purge(&self, listed: &ListedGallery) -> bool {
         let mut purge = self.purge.lock();
-        if listed.erasures_open == 0 {
+        if !listed.is_littered() {
             *purge = Purge::default();
             return false;
         }

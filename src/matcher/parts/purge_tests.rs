@@ -8,7 +8,7 @@ use super::real::Real;
 use super::real_tests::{ask_for_all, nodes, people};
 use super::world::World;
 use crate::cluster::placement::{NodeId, Part};
-use crate::matcher::fixture::tenant;
+use crate::matcher::fixture::{tenant, transform};
 use crate::model::signature::Signature;
 
 /// Two nodes and people in live segments, as far as flushes take them.
@@ -195,7 +195,7 @@ fn rows_are_read_from_the_object_that_holds_them_now() {
     register.galleries().expect("read");
     let gallery = register.open(&tenant());
     let read = |rows: &[u32]| {
-        let rows = gallery.exact(segment, rows).expect("read");
+        let rows = gallery.exact((segment, &transform(7)), rows).expect("read");
         let ids = rows.into_iter().map(|row| row.map_or(0, |row| row.id.reference));
         ids.collect::<Vec<u64>>()
     };

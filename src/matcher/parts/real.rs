@@ -43,6 +43,7 @@ use crate::storage::objects::ObjectStore;
 use crate::storage::objects::config::ObjectStoreConfig;
 use crate::storage::objects::key::Home;
 use crate::storage::objects::{CacheConfig, Objects};
+use crate::storage::on_cluster::KEY_GENERATION;
 use crate::storage::place::SegmentRows;
 use crate::storage::write::{Committed, Write};
 
@@ -66,9 +67,18 @@ impl Keyholder for Keys {
         Ok(())
     }
 
-    fn keys(&self, id: &TenantId) -> Result<TenantKeys, StorageError> {
-        assert_eq!(*id, tenant());
+    fn keys(&self, id: &TenantId, key_generation: u32) -> Result<TenantKeys, StorageError> {
+        assert_eq!(
+            (id, key_generation),
+            (&tenant(), KEY_GENERATION),
+            "they are not rotated"
+        );
         Ok(self.0.clone())
+    }
+
+    fn forget_former(&self, _id: &TenantId, key_generation: u32) -> Result<(), StorageError> {
+        assert_eq!(key_generation, KEY_GENERATION, "they are not rotated");
+        Ok(())
     }
 }
 
@@ -109,7 +119,13 @@ impl Real {
         let standing = cluster.register(WRITER, 0, "nowhere").expect("registered");
         cluster.advance(standing, Life::Serving).expect("it is new");
         let (epochs, signer) = (Arc::clone(&keys.epochs), keys.signer.clone());
-        let writer = cluster.open(standing, &tenant(), &keys.secret, epochs, signer);
+        let writer = cluster.open(
+            standing,
+            &tenant(),
+            &keys.secret,
+            (KEY_GENERATION, epochs),
+            signer,
+        );
         let writer = writer.expect("opened");
         let url = format!("file://{}", dir.path().join("store").display());
         let store = ObjectStore::connect(&ObjectStoreConfig::new(&url)).expect("a directory");
@@ -213,7 +229,9 @@ impl Real {
             .expect("registered");
         let (secret, keys) = (&self.keys.0.secret, &self.keys.0);
         let (epochs, signer) = (Arc::clone(&keys.epochs), keys.signer.clone());
-        let catalog = self.cluster.open(standing, &tenant(), secret, epochs, signer);
+        let catalog = self
+            .cluster
+            .open(standing, &tenant(), secret, (KEY_GENERATION, epochs), signer);
         let catalog = catalog.expect("opened");
         let (_, fresh) = catalog.load_fresh(None).expect("read");
         let exact: Vec<u8> = fresh.iter().flat_map(|row| row.exact.to_vec()).collect();

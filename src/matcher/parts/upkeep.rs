@@ -87,7 +87,7 @@ impl Gallery {
     }
 
     /// Whether the catalog knows that this node may have rows, which it does until what is being written has ended.
-    fn follows(&self) -> bool {
+    pub(super) fn follows(&self) -> bool {
         let here = self.held.follower();
         here.is_some_and(|here| Some(here.generation) == self.common.generation())
     }
@@ -124,7 +124,7 @@ impl Gallery {
         let planes = encode_planes(listed.dimension, &exact);
         let rows = SegmentRows { planes, exact, ids };
         // Where others were faster, the next round finds what they did.
-        self.catalog.warm(&rows, writing).map(drop)
+        self.catalog.warm(&rows, head.edition, writing).map(drop)
     }
 }
 

@@ -21,6 +21,7 @@ use crate::storage::cluster::Cluster;
 use crate::storage::database::Database;
 use crate::storage::database::testing::{Server, connect};
 use crate::storage::error::{StorageError, WriteError};
+use crate::storage::on_cluster::KEY_GENERATION;
 use crate::storage::place::{Place, RowId};
 use crate::storage::segment::writer::WrittenSegment;
 use crate::storage::testing::{enroll, enrolled, erase, erased, id, import, key, keys, signer, spec};
@@ -87,7 +88,13 @@ impl Rig for Node {
         let Self(Postgres(dir, _), cluster, standing) = self;
         let path = dir.path().join(postgres::EPOCHS_FILE);
         let epochs = EpochKeys::open(&path, &keys().data_key).expect("opened");
-        let opened = cluster.open(*standing, &id("acme"), &keys().secret, Arc::new(epochs), signer());
+        let opened = cluster.open(
+            *standing,
+            &id("acme"),
+            &keys().secret,
+            (KEY_GENERATION, Arc::new(epochs)),
+            signer(),
+        );
         opened.expect("opened").into_seam()
     }
 }

@@ -13,7 +13,7 @@ use super::seam::NUMBERS_PASSED;
 use super::state::State;
 use super::tables::{HeldReference, Person, Tables};
 use crate::keys::encoding::to_hex;
-use crate::keys::receipt::{self, ReceiptError, ReceiptSigner};
+use crate::keys::receipt::{self, ReceiptError, ReceiptSigner, SignerKeys};
 use crate::model::erasure::{ErasureReceipt, ErasureState, Removed, SearchKey};
 use crate::model::id::TenantId;
 use crate::model::retention::Due;
@@ -192,16 +192,16 @@ pub(in crate::storage) fn signed(
     fits(receipt::verify_of(&stored.receipt, public_key)?, stored, tenant)
 }
 
-/// The same, or what another server signed that the tenant was at before, by the key that the receipt names: whatever was moved from there was purged.
+/// The same, or what a server signed that had the tenant before: whatever was moved from there was purged.
 pub(in crate::storage) fn signed_here_or_before(
     stored: &EraseAnswer,
     tenant: &TenantId,
-    public_key: &[u8],
+    signers: &SignerKeys,
 ) -> Result<ErasureReceipt, NotItsReceipt> {
     if !stored.purged {
-        return signed(stored, tenant, public_key);
+        return signed(stored, tenant, &signers.present);
     }
-    fits(receipt::verify(&stored.receipt)?, stored, tenant)
+    fits(signers.verify(&stored.receipt)?, stored, tenant)
 }
 
 fn fits(

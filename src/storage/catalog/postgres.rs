@@ -9,12 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::rand;
-use zeroize::Zeroizing;
 
-use self::columns::clear;
 use self::head::{Head, Identity};
 use self::read::PostgresReader;
-use self::rows::PENDING;
+use self::sealing::EpochSeal;
 use self::write::{Mode, PostgresWriter};
 use super::seam::OpenCatalog;
 use crate::cluster::view::Segment;
@@ -43,7 +41,9 @@ mod pieces;
 mod read;
 pub(in crate::storage) mod register;
 pub(in crate::storage) mod relocate;
+pub(in crate::storage) mod rotate;
 mod rows;
+mod sealing;
 mod segments;
 pub(in crate::storage) mod shared;
 mod warming;
@@ -66,6 +66,8 @@ struct Tenant {
     owner: Owner,
     epochs: Arc<dyn Epochs>,
     signer: ReceiptSigner,
+    /// Of its keys, by the row that it was found by.
+    key_generation: u32,
     /// The most changes that its row was seen with.
     seen: AtomicU64,
     /// The last epoch that its row was seen with.
@@ -246,13 +248,15 @@ impl Tenant {
                 server: database.server().to_owned(),
             });
         }
+        let owner = Owner {
+            database: database.clone(),
+            id: id.clone(),
+            number,
+            cells,
+        };
         Ok(Arc::new(Self {
-            owner: Owner {
-                database: database.clone(),
-                id: id.clone(),
-                number,
-                cells,
-            },
+            key_generation: Head::of(&owner, Some(row))?.key_generation,
+            owner,
             epochs,
             signer,
             seen: AtomicU64::new(0),
@@ -267,41 +271,17 @@ impl Tenant {
         Ok(PostgresWriter::new(Arc::clone(self), head, mode))
     }
 
-    /// What is sealed with the key of an epoch that has not ended.
-    fn epoch(&self, epoch: u64) -> Result<EpochSeal, StorageError> {
-        let key = self.epochs.read(epoch)?.ok_or_else(|| {
-            let fault = format!("it lacks the key of epoch {epoch}, which pending rows are sealed with");
-            StorageError::damaged(self.epochs.path(), fault)
-        })?;
-        Ok(EpochSeal::new(&key, epoch, self.epochs.incarnation()))
-    }
-
-    /// The same, and nobody is asked for the key. For whoever holds locks, which must not wait for where keys are.
-    fn epoch_known(&self, epoch: u64) -> Result<EpochSeal, StorageError> {
-        let key = self.epochs.known(epoch)?;
-        let key = key.ok_or(StorageError::EpochUnread(epoch))?;
-        Ok(EpochSeal::new(&key, epoch, self.epochs.incarnation()))
-    }
-
-    /// Begins the next epoch, has `turn` seal what is pending anew under its key unless another one has come, and destroys the key before: then nothing that was sealed with that opens any
-    /// more, in whatever heap, log or backup a copy of it lies. One that was cut off between its steps is done again whole, or ended by the next opening. `turn` alone may hold locks.
-    fn forget_copies(
-        &self,
-        epoch: u64,
-        turn: impl FnOnce(&EpochSeal) -> Result<bool, StorageError>,
-    ) -> Result<bool, StorageError> {
-        let (next, key) = self.epochs.begin(epoch)?;
-        let is_next = turn(&EpochSeal::new(&key, next, self.epochs.incarnation()))?;
-        // Another node began one meanwhile, and what this one was asked to forget may have been pending when it did.
-        if is_next {
-            self.epochs.end_before(next)?;
-        }
-        Ok(is_next)
-    }
-
     /// The most changes that its row was seen with by now. Asked before it is read again.
     fn seen(&self) -> u64 {
         self.seen.load(Ordering::SeqCst)
+    }
+
+    /// Refuses a head of other keys than it was opened for.
+    fn of_these_keys(&self, head: Head) -> Result<Head, StorageError> {
+        if head.key_generation == self.key_generation {
+            return Ok(head);
+        }
+        Err(StorageError::KeysRotated(self.id.clone()))
     }
 
     /// Takes a head that was read. One with fewer changes than were seen before is an older one that somebody put back.
@@ -329,32 +309,6 @@ fn damaged(database: &Database, tenant: &TenantId, table: &str, fault: &str) -> 
         server: database.server().to_owned(),
         tenant: tenant.clone(),
         fault: format!("table {table}: {fault}"),
-    }
-}
-
-/// Seals pending rows of one epoch.
-struct EpochSeal {
-    epoch: u64,
-    cells: CellKeys,
-}
-
-impl EpochSeal {
-    fn new(key: &SecretKey, epoch: u64, incarnation: [u8; INCARNATION_LEN]) -> Self {
-        Self {
-            epoch,
-            cells: CellKeys::new(key, incarnation, [PENDING]),
-        }
-    }
-
-    /// Nonce, ciphertext, tag; bound to incarnation, epoch and reference.
-    fn seal(&self, reference: u64, exact: &[u8]) -> Vec<u8> {
-        self.cells.seal(PENDING, clear![self.epoch, reference], exact)
-    }
-
-    /// Opens what [`EpochSeal::seal`] made; `None` for anything else.
-    fn open(&self, reference: u64, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let opened = self.cells.open(PENDING, clear![self.epoch, reference], sealed);
-        opened.ok()
     }
 }
 

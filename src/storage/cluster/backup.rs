@@ -17,12 +17,11 @@ use crate::storage::archive::{ArchiveWriter, EntryName};
 use crate::storage::backup::{CatalogCopy, Snapshot, TRIES, unnamed};
 use crate::storage::catalog::local::fill::LocalFilling;
 use crate::storage::catalog::page::PageSeal;
-use crate::storage::catalog::postgres::dump::Dump;
+use crate::storage::catalog::postgres::dump::{Dump, key_generation};
 use crate::storage::catalog::segments::SegmentEntry;
 use crate::storage::database::{CatalogKeys, Database};
 use crate::storage::durable;
 use crate::storage::error::StorageError;
-use crate::storage::files::KEY_GENERATION;
 use crate::storage::objects::key::{Home, ListedSegment, ObjectKey};
 use crate::storage::objects::text::epochs_text;
 use crate::storage::objects::{ObjectStore, remote};
@@ -46,6 +45,7 @@ pub struct Engines<'a> {
 struct Taken {
     dump: Dump,
     home: Home,
+    key_generation: u32,
 }
 
 impl Engines<'_> {
@@ -78,13 +78,14 @@ impl Engines<'_> {
                 catalog.write(tenant, archive)?;
                 return Ok(Some(Snapshot::new(&spec, &catalog.state, catalog.segments.len())));
             }
-            let (home, dimension) = (taken.home.clone(), taken.dump.summary().spec.dimension);
+            let (home, generation) = (taken.home.clone(), taken.key_generation);
+            let dimension = taken.dump.summary().spec.dimension;
             // Copying takes long, and a moment is held for as long as it is read.
             drop(taken);
             for entry in missing {
                 let key = ObjectKey {
                     home: home.clone(),
-                    generation: KEY_GENERATION,
+                    generation,
                     ulid: entry.ulid,
                 };
                 let listed = ListedSegment::new(key, entry.rows, dimension, &keys.data_key);
@@ -106,17 +107,20 @@ impl Engines<'_> {
         let Some(row) = row else {
             return Ok(None);
         };
-        let text = epochs_text(self.store, id, &row.incarnation);
         let take = || {
+            let key_generation = key_generation(self.database, id, &keys.secret)?;
+            let text = epochs_text(self.store, id, &row.incarnation, key_generation);
             let epochs = Arc::new(EpochKeys::open_in(Arc::new(text), &keys.data_key)?);
-            let signer = self.signer.clone();
-            Dump::take(self.database, id, &keys.secret, (epochs, signer))
-        };
-        match take() {
-            Ok(dump) => Ok(Some(Taken {
+            let of_keys = (key_generation, epochs as _, self.signer.clone());
+            let dump = Dump::take(self.database, id, &keys.secret, of_keys)?;
+            Ok(Taken {
                 dump,
                 home: Home::of(id, &row.incarnation),
-            })),
+                key_generation,
+            })
+        };
+        match take() {
+            Ok(taken) => Ok(Some(taken)),
             Err(_) if self.database.is_made(&row.incarnation)? != Some(true) => Ok(None),
             Err(error) => Err(error),
         }

@@ -24,12 +24,13 @@ use crate::storage::journal::entry::ErasureEntry;
 use crate::storage::objects::Objects;
 use crate::storage::objects::error::ObjectError;
 use crate::storage::objects::testing::cache_config;
+use crate::storage::on_cluster::KEY_GENERATION;
 use crate::storage::place::StoredRow;
 use crate::storage::relocate::tests::assert_same;
 use crate::storage::relocate::tests::stopped::Stopped;
 use crate::storage::restore;
 use crate::storage::store::Store;
-use crate::storage::testing::{DIM, enroll, enrolled, erase, erased, id, key, keys, rows, signer};
+use crate::storage::testing::{DIM, enroll, enrolled, erase, erased, id, key, keys, rows, signer, signers};
 use crate::storage::verify::verify;
 use crate::storage::write::{SubjectKey, Write};
 
@@ -103,8 +104,8 @@ impl World {
     /// Restores a backup, with who was erased since, and verifies all of it.
     fn restore(&self, bytes: &[u8], later: &[ErasureEntry]) -> (Snapshot, DataDir) {
         let (snapshot, data) = (self.unpack(bytes), self.data());
-        let (_, found) =
-            restore::finish(&data, &id("acme"), &key(1), &signer(), later, false).expect("finished");
+        let (_, found) = restore::finish(&data, &id("acme"), &key(1), (&signer(), &signers()), later, false)
+            .expect("finished");
         assert!(found.faults.is_empty() && found.counted, "{:?}", found.faults);
         DataDir::init(&data).expect("made");
         (snapshot, DataDir::open(&data).expect("opened"))
@@ -141,7 +142,7 @@ fn what_comes_back_is_what_was_there() {
     let (snapshot, bytes) = world.backup();
     assert_eq!((snapshot.segments, snapshot.last_erasure), (3, 3), "{snapshot:?}");
     assert_eq!(world.unpack(&bytes), snapshot);
-    let found = verify(&world.data(), &id("acme"), &key(1), signer().public_key());
+    let found = verify(&world.data(), &id("acme"), &key(1), &signers());
     assert!(found.faults.is_empty() && found.counted, "{:?}", found.faults);
     let dir = tenant_path(&world.data(), &id("acme"));
     let back = local::open(&dir, &id("acme"), &key(1), signer()).expect("opened");
@@ -288,7 +289,9 @@ fn a_segment_that_is_rewritten_while_it_is_copied_is_left_behind() {
         shared
             .replace(1, listed.object.ulid, object, &gone)
             .expect("listed");
-        segments.destroy(&keys, &[listed.object.ulid]).expect("gone");
+        segments
+            .destroy(&keys.home, &[(listed.object.ulid, KEY_GENERATION)])
+            .expect("gone");
         assert!(shared.forget_copies().expect("another epoch"));
         assert_eq!(
             shared

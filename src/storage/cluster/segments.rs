@@ -22,6 +22,7 @@ use crate::storage::objects::cache::Source;
 use crate::storage::objects::key::{Home, ListedSegment, ObjectKey};
 use crate::storage::place::{RowPlanes, SEGMENT_ROWS_MAX, SegmentRows, StoredRow};
 use crate::storage::purge::copy_without;
+use crate::storage::rotate::Convert;
 use crate::storage::segment::format::{SegmentContext, ulid_of};
 use crate::storage::segment::writer::SegmentWriter;
 
@@ -150,6 +151,20 @@ impl Segments {
         self.finish(keys, file, intend)
     }
 
+    /// Writes the rows of an object into a new one that is sealed with other keys, and as they are converted; else as [`Segments::put`] does.
+    pub(in crate::storage) fn renew(
+        &self,
+        (keys, next): (&SegmentKeys, &SegmentKeys),
+        object: &SegmentObject,
+        convert: Option<&dyn Convert>,
+        intend: impl FnOnce(Ulid) -> Result<(), StorageError>,
+    ) -> Result<SegmentObject, StorageError> {
+        let former = self.fetch(keys, object)?;
+        let file = self.begin(next, object.rows)?;
+        let file = copy_without(former.reader(), &[], convert, file)?;
+        self.finish(next, file, intend)
+    }
+
     /// Writes the rows of an object into a new one, but for these, which become holes; else as [`Segments::put`] does.
     pub fn rewrite(
         &self,
@@ -226,9 +241,14 @@ impl Segments {
         self.objects.discard(&key)
     }
 
-    /// Destroys objects that are listed no more, and finds out that the store kept nothing of them.
-    pub fn destroy(&self, keys: &SegmentKeys, ulids: &[Ulid]) -> Result<(), StorageError> {
-        let keys: Vec<ObjectKey> = ulids.iter().map(|ulid| keys.key(*ulid)).collect();
+    /// Destroys objects that are listed no more, each of a generation of keys, and finds out that the store kept nothing of them.
+    pub fn destroy(&self, home: &Home, objects: &[(Ulid, u32)]) -> Result<(), StorageError> {
+        let key = |(ulid, generation): &(Ulid, u32)| ObjectKey {
+            home: home.clone(),
+            generation: *generation,
+            ulid: *ulid,
+        };
+        let keys: Vec<ObjectKey> = objects.iter().map(key).collect();
         self.objects.destroy(&keys)
     }
 }

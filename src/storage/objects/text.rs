@@ -34,6 +34,7 @@ use crate::keys::secret::SecretKey;
 use crate::keys::text::{FIRST_VERSION, Text, TextStore};
 use crate::model::id::TenantId;
 use crate::storage::error::StorageError;
+use crate::storage::files::KEY_GENERATION;
 
 /// The longest text, in bytes.
 pub const TEXT_LEN_MAX: usize = 16 << 20;
@@ -51,6 +52,9 @@ pub const FRONT_KEYRING: &str = "keyrings/front";
 /// The keyring with the secrets of catalogs, which match nodes keep and fronts read.
 pub const CATALOG_KEYRING: &str = "keyrings/catalog";
 
+/// By incarnation, generations of keys.
+pub type Incarnations = BTreeMap<[u8; INCARNATION_LEN], BTreeSet<u32>>;
+
 /// What keys of epochs stand under.
 const EPOCHS: &str = "epochs";
 
@@ -64,27 +68,45 @@ pub fn open_keyring(
     Keyring::open_shared(Arc::new(ObjectText::new(store, name)), kek, has_tenants)
 }
 
-/// The keys of epochs that nodes share: `epochs/<tenant>.<incarnation, hexadecimal>`.
+/// The keys of epochs that nodes share: `epochs/<tenant>.<incarnation, hexadecimal>`, and from the second generation of the tenant's keys on `.<generation>` behind it.
 pub fn epochs_text(
     store: &ObjectStore,
     tenant: &TenantId,
     incarnation: &[u8; INCARNATION_LEN],
+    key_generation: u32,
 ) -> ObjectText {
-    ObjectText::new(store, format!("{EPOCHS}/{tenant}.{}", to_hex(incarnation)))
+    ObjectText::new(store, epochs_name(tenant, incarnation, key_generation))
 }
 
-/// The incarnations of a tenant of which there are keys of epochs.
-pub fn incarnations(
-    store: &ObjectStore,
-    tenant: &TenantId,
-) -> Result<BTreeSet<[u8; INCARNATION_LEN]>, StorageError> {
-    let listed = store.list_under(EPOCHS)?;
-    let found = listed.iter().filter_map(|(name, _)| {
-        let (of, incarnation) = name.split('/').nth(1)?.split_once('.')?;
-        let parsed: [u8; INCARNATION_LEN] = from_hex(incarnation)?.as_slice().try_into().ok()?;
-        (of == tenant.as_str() && to_hex(&parsed) == incarnation).then_some(parsed)
-    });
-    Ok(found.collect())
+fn epochs_name(tenant: &TenantId, incarnation: &[u8; INCARNATION_LEN], key_generation: u32) -> String {
+    let of = to_hex(incarnation);
+    match key_generation {
+        KEY_GENERATION => format!("{EPOCHS}/{tenant}.{of}"),
+        later => format!("{EPOCHS}/{tenant}.{of}.{later}"),
+    }
+}
+
+/// The incarnations of a tenant of which there are keys of epochs, and of which generations of its keys each.
+pub fn incarnations(store: &ObjectStore, tenant: &TenantId) -> Result<Incarnations, StorageError> {
+    let mut found = Incarnations::new();
+    for (name, _) in store.list_under(EPOCHS)? {
+        if let Some((incarnation, key_generation)) = incarnation_of(&name, tenant) {
+            found.entry(incarnation).or_default().insert(key_generation);
+        }
+    }
+    Ok(found)
+}
+
+/// Of which incarnation and generation a version of a text is, if it is of this tenant's epochs.
+fn incarnation_of(object: &str, tenant: &TenantId) -> Option<([u8; INCARNATION_LEN], u32)> {
+    let (text, _) = object.rsplit_once('/')?;
+    let mut parts = text.strip_prefix(EPOCHS)?.strip_prefix('/')?.split('.').skip(1);
+    let incarnation: [u8; INCARNATION_LEN] = from_hex(parts.next()?)?.as_slice().try_into().ok()?;
+    let key_generation = match parts.next() {
+        None => KEY_GENERATION,
+        Some(later) => later.parse().ok()?,
+    };
+    (epochs_name(tenant, &incarnation, key_generation) == text).then_some((incarnation, key_generation))
 }
 
 /// A text in an object store.

@@ -335,19 +335,30 @@ fn many_machines_lose_no_key_in_a_bucket() {
 }
 
 #[test]
-fn incarnations_are_told_by_the_names_of_their_epochs() {
+fn incarnations_and_generations_of_keys_are_told_by_the_names_of_their_epochs() {
     let tmp = tmp();
     let store = directory(&tmp.path().join("store"));
     let key = SecretKey::from_bytes([1; 32]);
-    for (tenant, incarnation) in [(1, [7; 16]), (1, [8; 16]), (11, [9; 16])] {
-        let text = epochs_text(&store, &id(tenant), &incarnation);
+    for (tenant, incarnation, generation) in [
+        (1, [7; 16], 1),
+        (1, [7; 16], 2),
+        (1, [7; 16], 10),
+        (1, [8; 16], 1),
+        (11, [9; 16], 1),
+    ] {
+        let text = epochs_text(&store, &id(tenant), &incarnation, generation);
         EpochKeys::create_in(Arc::new(text), &key, incarnation).expect("made");
     }
     let found = incarnations(&store, &id(1)).expect("listed");
-    assert_eq!(found, BTreeSet::from([[7; 16], [8; 16]]));
-    epochs_text(&store, &id(1), &[7; 16])
+    let expected = [
+        ([7; 16], BTreeSet::from([1, 2, 10])),
+        ([8; 16], BTreeSet::from([1])),
+    ];
+    assert_eq!(found, Incarnations::from(expected));
+    epochs_text(&store, &id(1), &[7; 16], 2)
         .destroy()
         .expect("destroyed");
-    assert_eq!(incarnations(&store, &id(1)).expect("listed").len(), 1);
+    let left = incarnations(&store, &id(1)).expect("listed");
+    assert_eq!(left[&[7; 16]], BTreeSet::from([1, 10]));
     assert!(incarnations(&store, &id(2)).expect("listed").is_empty());
 }

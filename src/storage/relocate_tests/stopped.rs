@@ -17,7 +17,10 @@ use crate::storage::catalog::seam::OpenCatalog;
 use crate::storage::cluster::{Cluster, SharedCatalog};
 use crate::storage::database::testing::{Server, connect};
 use crate::storage::objects::testing::Yard;
-use crate::storage::testing::{House, enroll, id, key, keys, link, rows, signer, subjects, tell, usage};
+use crate::storage::on_cluster::KEY_GENERATION;
+use crate::storage::testing::{
+    House, enroll, id, key, keys, link, rows, signer, signers, subjects, tell, usage,
+};
 use crate::storage::write::Write;
 
 /// Two segments, one with holes, of subjects with links and several hands; pending rows; events, some of erased persons; requests, some scrubbed; checkpoints; an import.
@@ -126,7 +129,7 @@ impl Stopped {
             Ok(())
         };
         catch_unwind(AssertUnwindSafe(|| {
-            relocation.run((signer(), &self.journal), &mut watch, &mut hand_over)
+            relocation.run((signer(), &signers(), &self.journal), &mut watch, &mut hand_over)
         }))
     }
 
@@ -160,9 +163,15 @@ impl Stopped {
         let cluster = Cluster::new(&connect(&self.address), 2).expect("there are tables");
         let standing = cluster.register(NodeId(1), 1, "here").expect("registered");
         cluster.advance(standing, Life::Serving).expect("it is new");
-        let text = epochs_text(&self.yard.store, &id("acme"), &self.incarnation());
+        let text = epochs_text(&self.yard.store, &id("acme"), &self.incarnation(), KEY_GENERATION);
         let epochs = EpochKeys::open_in(Arc::new(text), &key(1)).expect("there");
-        let opened = cluster.open(standing, &id("acme"), &keys().secret, Arc::new(epochs), signer());
+        let opened = cluster.open(
+            standing,
+            &id("acme"),
+            &keys().secret,
+            (KEY_GENERATION, Arc::new(epochs)),
+            signer(),
+        );
         opened.expect("made")
     }
 

@@ -23,14 +23,15 @@ use crate::storage::cluster::{Figures, GalleryReading, SegmentObject, SharedCata
 use crate::storage::database::notices::{Listening, Notice};
 use crate::storage::error::StorageError;
 use crate::storage::objects::key::Home;
+use crate::storage::on_cluster::KEY_GENERATION;
 
-/// How often a tenant is opened that is made anew meanwhile.
+/// How often a tenant is opened that is made anew meanwhile, or whose keys are rotated.
 const OPENINGS_MAX: usize = 3;
 
 /// A catalog that was opened for a registration and an edition.
 pub(in crate::matcher) struct Opened {
     pub(super) standing: Standing,
-    pub(super) edition: Edition,
+    pub(in crate::matcher) edition: Edition,
     pub(in crate::matcher) dimension: Dimension,
     /// What the rows of this edition are protected with.
     pub(in crate::matcher) transform: TransformId,
@@ -38,10 +39,17 @@ pub(in crate::matcher) struct Opened {
     pub(in crate::matcher) keys: SegmentKeys,
     /// The objects of segments as they were last listed.
     pub(super) objects: Mutex<BTreeMap<u32, SegmentObject>>,
-    /// Objects that were put and may be listed or not, each kept from being tidy.
-    pub(super) loose: Mutex<Vec<(Ulid, Use)>>,
+    /// Objects that were put and may be listed or not.
+    pub(super) loose: Mutex<Vec<Loose>>,
     /// Of those that are listed no more.
     pub(super) succession: Succession,
+}
+
+/// An object that was put and may be listed or not. The node is not tidy while there is one.
+pub(super) struct Loose {
+    pub(super) keys: SegmentKeys,
+    pub(super) ulid: Ulid,
+    pub(super) _writing: Use,
 }
 
 impl Opened {
@@ -103,6 +111,12 @@ impl OnCluster {
         opened.map_err(told)
     }
 
+    /// The same, after the tenant was looked at. Blocks.
+    pub(in crate::matcher) fn catalog_now(&self, tenant: &TenantId) -> Result<Arc<Opened>, NodeError> {
+        self.0.look(tenant).map_err(told)?;
+        self.catalog(tenant)
+    }
+
     /// The same where it is open, and nobody has to be asked.
     pub(in crate::matcher) fn known(&self, tenant: &TenantId) -> Option<Arc<Opened>> {
         let edition = self.0.galleries.try_lock()?.get(tenant)?.listed.head.edition;
@@ -122,8 +136,8 @@ impl OnCluster {
         let standing = *self.0.standing.lock();
         let standing = standing.ok_or_else(unregistered)?;
         let open = || {
-            let keys = self.0.keys.keys(tenant)?;
-            let (epochs, signer) = (keys.epochs, keys.signer);
+            let keys = self.0.keys.keys(tenant, KEY_GENERATION)?;
+            let (epochs, signer) = ((KEY_GENERATION, keys.epochs), keys.signer);
             let cluster = &self.0.cluster;
             cluster
                 .open(standing, tenant, &keys.secret, epochs, signer)
@@ -133,7 +147,7 @@ impl OnCluster {
         self.catalog(tenant)
     }
 
-    /// Does something with a tenant's catalog, and, where the tenant was made anew since that was opened, with the present one. It may be done twice. Blocks.
+    /// Does something with a tenant's catalog, and, where the tenant was made anew since that was opened, or its keys were rotated, with the present one. It may be done twice. Blocks.
     pub(in crate::matcher) fn with<T>(
         &self,
         tenant: &TenantId,
@@ -141,7 +155,7 @@ impl OnCluster {
     ) -> Result<T, NodeError> {
         let opened = self.catalog(tenant)?;
         let done = match work(&opened) {
-            Err(error) if is_damage(&error) && self.is_made_anew(tenant, &opened)? => {
+            Err(error) if is_damage(&error) && self.is_another(tenant, &opened)? => {
                 work(&*self.catalog(tenant)?)
             }
             done => done,
@@ -174,6 +188,16 @@ impl OnCluster {
     ) -> Result<bool, NodeError> {
         let listed = self.0.look(tenant).map_err(told)?;
         Ok(listed.head.edition.incarnation != opened.incarnation())
+    }
+
+    /// Whether a tenant is of another edition than its catalog was opened for: it was made anew, or its keys were rotated. One that is gone is unknown. Blocks.
+    pub(in crate::matcher) fn is_another(
+        &self,
+        tenant: &TenantId,
+        opened: &Opened,
+    ) -> Result<bool, NodeError> {
+        let listed = self.0.look(tenant).map_err(told)?;
+        Ok(listed.head.edition != opened.edition)
     }
 
     /// The tenants that there are, or one of them, and their figures; or what is wrong with one of them. Blocks.
@@ -213,6 +237,19 @@ impl OnCluster {
     /// Calls `heard`, which must not block, whenever a node tells something.
     pub(in crate::matcher) fn listen(&self, heard: impl Fn(Notice) + Send + Sync + 'static) -> Listening {
         self.0.cluster.listen(heard)
+    }
+
+    /// An object that was put with these keys may be listed or not: the node's next rounds find that out. To be told within a [`Use`].
+    pub(in crate::matcher) fn in_doubt(&self, opened: &Arc<Opened>, keys: &SegmentKeys, ulid: Ulid) {
+        let loose = Loose {
+            keys: keys.clone(),
+            ulid,
+            _writing: self.0.segments.copies().begin(&keys.home),
+        };
+        let slot = self.0.slot(&keys.home.tenant);
+        let now = slot.lock();
+        let present = now.as_ref().filter(|now| now.standing == opened.standing);
+        present.unwrap_or(opened).loose.lock().push(loose);
     }
 
     /// What reads and writes segments.
@@ -255,21 +292,34 @@ impl Shared {
             {
                 return Ok(Arc::clone(opened));
             }
-            let opened = self.open_now(tenant, facts, standing);
-            let opened = opened.map_err(|error| of_tenant(tenant, &error))?;
-            if opened.catalog.incarnation() == opened.incarnation() {
-                let opened = Arc::new(opened);
-                if let Some(former) = &*here {
-                    self.leave_loose(former);
+            let edition = facts.edition;
+            match self.open_now(tenant, facts, standing) {
+                Ok(opened) if opened.catalog.incarnation() == opened.incarnation() => {
+                    let opened = Arc::new(opened);
+                    if let Some(former) = &*here {
+                        self.leave_loose(former, &opened);
+                    }
+                    *here = Some(Arc::clone(&opened));
+                    return Ok(opened);
                 }
-                *here = Some(Arc::clone(&opened));
-                return Ok(opened);
+                Ok(_) | Err(StorageError::KeysRotated(_)) => {}
+                Err(error) => {
+                    drop(here);
+                    // The keys of the edition that was heard of last may be gone.
+                    let may_be_another = !error.is_away() && tried < OPENINGS_MAX;
+                    if may_be_another && self.look(tenant)?.head.edition != edition {
+                        continue;
+                    }
+                    return Err(of_tenant(tenant, &error));
+                }
             }
             drop(here);
             if tried == OPENINGS_MAX {
                 return Err(CatalogError::Node(NodeError::NodeUnavailable {
                     node: "catalog".to_owned(),
-                    reason: format!("tenant {tenant} is made anew while it is opened; ask again"),
+                    reason: format!(
+                        "tenant {tenant} is made anew, or its keys are rotated, while it is opened; ask again"
+                    ),
                 }));
             }
             self.look(tenant)?;
@@ -277,14 +327,15 @@ impl Shared {
     }
 
     fn open_now(&self, tenant: &TenantId, facts: Facts, standing: Standing) -> Result<Opened, StorageError> {
-        let keys = self.keys.keys(tenant)?;
+        let generation = facts.edition.key_generation;
+        let keys = self.keys.keys(tenant, generation)?;
         let segment_keys = SegmentKeys {
             home: Home::of(tenant, &keys.epochs.incarnation()),
-            generation: facts.edition.key_generation,
+            generation,
             dimension: facts.dimension,
             data_key: keys.data_key.clone(),
         };
-        let (epochs, signer) = (keys.epochs, keys.signer);
+        let (epochs, signer) = ((generation, keys.epochs), keys.signer);
         let catalog = self
             .cluster
             .open(standing, tenant, &keys.secret, epochs, signer)?;
@@ -347,6 +398,7 @@ pub(super) fn listed_of(tenant: &TenantId, told: GalleryReading) -> ListedGaller
         head: *told.reading.head(),
         view: told.reading.view().clone(),
         erasures_open: told.erasures_open,
+        has_unlisted: told.has_unlisted,
         tidy: 0,
     }
 }

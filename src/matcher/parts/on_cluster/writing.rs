@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use ulid::Ulid;
 
-use super::opened::Opened;
+use super::opened::{Loose, Opened};
 use super::{OneGallery, Shared};
 use crate::cluster::followers::Write;
-use crate::cluster::view::Segment;
+use crate::cluster::view::{Edition, Segment};
 use crate::matcher::parts::catalog::{CatalogError, Purging};
 use crate::model::timestamp::Timestamp;
 use crate::storage::cluster::copies::Use;
@@ -19,9 +19,17 @@ impl OneGallery {
         self.shared.segments.copies().begin(&opened.keys.home)
     }
 
-    /// The object is put first.
-    pub(super) fn warm_rows(&self, rows: &SegmentRows, writing: Option<Use>) -> Result<bool, CatalogError> {
+    /// The object is put first. Rows of another edition may be protected with another rotation.
+    pub(super) fn warm_rows(
+        &self,
+        rows: &SegmentRows,
+        edition: Edition,
+        writing: Option<Use>,
+    ) -> Result<bool, CatalogError> {
         let opened = self.opened()?;
+        if opened.edition != edition {
+            return Ok(false);
+        }
         let writing = writing.unwrap_or_else(|| self.begin(&opened));
         let (segments, catalog) = (&self.shared.segments, &opened.catalog);
         let mut intended = None;
@@ -33,7 +41,7 @@ impl OneGallery {
         self.settle(&opened, intended, writing, listed.is_ok());
         match listed {
             Ok(_) => Ok(true),
-            Err(StorageError::RowsMoved(_)) => Ok(false),
+            Err(StorageError::RowsMoved(_) | StorageError::KeysRotated(_)) => Ok(false),
             Err(error) => Err(self.fault(&error)),
         }
     }
@@ -67,43 +75,52 @@ impl OneGallery {
         self.settle(opened, intended, writing, replaced.is_ok());
         match replaced {
             // Another node was faster.
-            Ok(()) | Err(StorageError::RowsMoved(_)) => Ok(()),
+            Ok(()) | Err(StorageError::RowsMoved(_) | StorageError::KeysRotated(_)) => Ok(()),
             Err(error) => Err(self.fault(&error)),
         }
     }
 
     /// What was about to be put is listed, or given up. Where that can't be told now, the node stays untidy until it can.
-    fn settle(&self, opened: &Opened, intended: Option<Ulid>, writing: Use, is_listed: bool) {
-        let (segments, Some(ulid)) = (&self.shared.segments, intended) else {
-            return;
-        };
+    fn settle(&self, opened: &Arc<Opened>, intended: Option<Ulid>, writing: Use, is_listed: bool) {
+        let Some(ulid) = intended else { return };
         if is_listed {
-            segments.settle(&opened.keys, ulid);
+            self.shared.segments.settle(&opened.keys, ulid);
             return;
         }
-        match opened.catalog.abandon(ulid) {
-            Ok(false) => segments.settle(&opened.keys, ulid),
-            Ok(true) => self.discard(opened, ulid),
-            Err(error) => {
-                tracing::warn!(tenant = %self.tenant, %error, "it is not known whether an object is listed; the next round looks again");
-                opened.loose.lock().push((ulid, writing));
-            }
-        }
+        let keys = opened.keys.clone();
+        self.give_up(
+            opened,
+            Loose {
+                keys,
+                ulid,
+                _writing: writing,
+            },
+        );
     }
 
-    /// Nobody lists it. Where it can't be deleted the next purge does.
-    fn discard(&self, opened: &Opened, ulid: Ulid) {
-        if let Err(error) = self.shared.segments.discard(&opened.keys, ulid) {
-            tracing::warn!(tenant = %self.tenant, %error, "an object that nobody lists can't be deleted, and stays for the next purge");
+    /// Gives up an object, unless it is listed.
+    fn give_up(&self, opened: &Arc<Opened>, loose: Loose) {
+        let segments = &self.shared.segments;
+        match opened.catalog.abandon(loose.ulid) {
+            Ok(false) => segments.settle(&loose.keys, loose.ulid),
+            // Where it can't be deleted the next purge does.
+            Ok(true) => {
+                if let Err(error) = segments.discard(&loose.keys, loose.ulid) {
+                    tracing::warn!(tenant = %self.tenant, %error, "an object that nobody lists can't be deleted, and stays for the next purge");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(tenant = %self.tenant, %error, "it is not known whether an object is listed; the next round looks again");
+                opened.loose.lock().push(loose);
+            }
         }
     }
 
     pub(super) fn tie_up_loose(&self) {
         let opened = self.slot.lock().clone();
         if let Some(opened) = opened {
-            let loose = std::mem::take(&mut *opened.loose.lock());
-            for (ulid, writing) in loose {
-                self.settle(&opened, Some(ulid), writing, false);
+            for loose in std::mem::take(&mut *opened.loose.lock()) {
+                self.give_up(&opened, loose);
             }
         }
     }
@@ -130,8 +147,15 @@ impl OneGallery {
                 return Ok(false);
             }
             let unlisted = catalog.unlisted()?;
-            self.shared.segments.destroy(&opened.keys, &unlisted)?;
-            catalog.removed(&unlisted)?;
+            self.shared.segments.destroy(&opened.keys.home, &unlisted)?;
+            let ulids: Vec<Ulid> = unlisted.into_iter().map(|(ulid, _)| ulid).collect();
+            catalog.removed(&ulids)?;
+            self.shared
+                .keys
+                .forget_former(&self.tenant, opened.keys.generation)?;
+            if purging.erasures.is_empty() {
+                return Ok(true);
+            }
             // A node that died before it had recorded one told nobody that it was done.
             let journal = self.shared.segments.journal();
             journal.record(&opened.keys.home, catalog, &purging.erasures)?;
@@ -142,11 +166,15 @@ impl OneGallery {
 }
 
 impl Shared {
-    /// A registration or edition is over, by which something was put. What of it is not listed never will be; what is listed is fetched again.
-    pub(super) fn leave_loose(&self, former: &Opened) {
-        for (ulid, writing) in std::mem::take(&mut *former.loose.lock()) {
-            self.segments.give_up(&former.keys, ulid);
-            drop(writing);
+    /// A tenant is opened anew. What was put by a registration that is over is nobody's, if it is not listed; what is listed is fetched again. What was put by this one is still to be given up.
+    pub(super) fn leave_loose(&self, former: &Opened, now: &Opened) {
+        let loose = std::mem::take(&mut *former.loose.lock());
+        if (former.standing, former.incarnation()) == (now.standing, now.incarnation()) {
+            now.loose.lock().extend(loose);
+            return;
+        }
+        for Loose { keys, ulid, .. } in loose {
+            self.segments.give_up(&keys, ulid);
         }
     }
 }

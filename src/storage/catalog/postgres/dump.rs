@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Tenant;
-use super::head::{self, Head};
+use super::head::{self, Head, Identity};
 use super::pieces::{Pieces, RequestPlace};
 use super::register::sets;
 use super::rows::select;
+use super::{Owner, Tenant};
 use crate::cluster::view::Segment;
 use crate::keys::epochs::Epochs;
 use crate::keys::receipt::ReceiptSigner;
@@ -31,13 +31,32 @@ pub(in crate::storage) struct Dump {
     segments: Vec<SegmentEntry>,
 }
 
+/// Of which generation of keys a tenant is now.
+pub(in crate::storage) fn key_generation(
+    database: &Database,
+    id: &TenantId,
+    secret: &SecretKey,
+) -> Result<u32, StorageError> {
+    let rows = database.read(vec![head::by_name(id.as_str())])?;
+    let row = rows.first().and_then(|rows| rows.first());
+    let row = row.ok_or_else(|| StorageError::TenantUnknown(id.clone()))?;
+    let (Identity { number, cells }, _) = Identity::of(database, (id, row), secret)?;
+    let owner = Owner {
+        database: database.clone(),
+        id: id.clone(),
+        number,
+        cells,
+    };
+    Ok(Head::of(&owner, Some(row))?.key_generation)
+}
+
 impl Dump {
-    /// Takes a tenant as it is now. Refuses one of which there are not as many rows as its row counts.
+    /// Takes a tenant as it is now, by the epochs of this generation of its keys. Refuses one of which there are not as many rows as its row counts.
     pub(in crate::storage) fn take(
         database: &Database,
         id: &TenantId,
         secret: &SecretKey,
-        (epochs, signer): (Arc<dyn Epochs>, ReceiptSigner),
+        (key_generation, epochs, signer): (u32, Arc<dyn Epochs>, ReceiptSigner),
     ) -> Result<Self, StorageError> {
         let tenant = Tenant::find(database, id, secret, epochs, signer)?;
         let (moment, rows) = database.moment(vec![
@@ -52,6 +71,9 @@ impl Dump {
         let head = Head::of(&tenant, row.first())?;
         if head.state.commits == 0 {
             return Err(StorageError::TenantUnknown(id.clone()));
+        }
+        if head.key_generation != key_generation {
+            return Err(StorageError::KeysRotated(id.clone()));
         }
         head.check_counts(&tenant, counts.first())?;
         let mut live = Vec::new();

@@ -35,6 +35,12 @@ const SEGMENTS: &str = select!(
     ", tenant FROM segment WHERE tenant IN (SELECT tenant FROM tenant WHERE name = ANY($1))"
 );
 
+/// Those of these tenants that have objects which nobody lists nor can list any more: as a purge finds them.
+const LITTERED: &str = "SELECT DISTINCT l.tenant FROM loose l
+    WHERE l.tenant IN (SELECT tenant FROM tenant WHERE name = ANY($1))
+    AND NOT EXISTS (SELECT 1 FROM segment s WHERE s.tenant = l.tenant AND s.ulid = l.ulid)
+    AND NOT EXISTS (SELECT 1 FROM node n WHERE n.node = l.node AND n.generation = l.generation AND n.life <> $2)";
+
 /// A database as the nodes and fronts of a cluster share it. Any number of threads may call it.
 pub struct Cluster {
     database: Database,
@@ -79,6 +85,16 @@ pub struct GalleryReading {
     pub commits: u64,
     /// Erasures that are not purged.
     pub erasures_open: u64,
+    /// Whether there are objects that nobody lists nor can list any more.
+    pub has_unlisted: bool,
+}
+
+/// What stands beside a tenant's head.
+#[derive(Default)]
+struct Beside {
+    /// Its segments.
+    segments: Vec<Row>,
+    has_unlisted: bool,
 }
 
 /// A gallery's head, and what an identification has to ask for as of it.
@@ -193,16 +209,19 @@ impl Cluster {
         self.database.listen(heard)
     }
 
-    /// Opens a tenant for a node.
+    /// Opens a tenant for a node, by the epochs of this generation of its keys. Where it has another one by now it is [`StorageError::KeysRotated`].
     pub fn open(
         &self,
         standing: Standing,
         id: &TenantId,
         secret: &SecretKey,
-        epochs: Arc<dyn Epochs>,
+        (key_generation, epochs): (u32, Arc<dyn Epochs>),
         signer: ReceiptSigner,
     ) -> Result<SharedCatalog, StorageError> {
         let tenant = Tenant::find(&self.database, id, secret, epochs, signer)?;
+        if tenant.key_generation != key_generation {
+            return Err(StorageError::KeysRotated(id.clone()));
+        }
         SharedCatalog::open(tenant, standing, self.replicas)
     }
 
@@ -212,19 +231,21 @@ impl Cluster {
         &self,
         tenants: &BTreeMap<TenantId, SecretKey>,
     ) -> Result<HashMap<TenantId, Result<GalleryReading, StorageError>>, StorageError> {
-        self.each(tenants, |known, head, segments| {
-            let objects = segments
+        self.each(tenants, |known, head, beside| {
+            let objects = beside
+                .segments
                 .iter()
                 .map(|row| Ok(known.owner.segment_row(row)?.0.ulid));
             Ok(GalleryReading {
                 gallery: Gallery::of(&known.owner.id, head.spec.created_at),
                 dimension: head.spec.dimension,
                 transform: head.spec.transform.clone(),
-                reading: known.owner.reading(head, segments)?,
+                reading: known.owner.reading(head, &beside.segments)?,
                 home: Home::of(&known.owner.id, &known.incarnation),
                 objects: objects.collect::<Result<_, StorageError>>()?,
                 commits: head.state.commits,
                 erasures_open: head.state.erasures_open,
+                has_unlisted: beside.has_unlisted,
             })
         })
     }
@@ -259,8 +280,8 @@ impl Cluster {
             }
         }
         if !moved.is_empty() {
-            told.extend(self.each(&moved, |known, head, segments| {
-                let view = Arc::new(known.owner.reading(head, segments)?.view().clone());
+            told.extend(self.each(&moved, |known, head, beside| {
+                let view = Arc::new(known.owner.reading(head, &beside.segments)?.view().clone());
                 *known.list.lock() = Some(KnownList {
                     key_generation: head.key_generation,
                     view: Arc::clone(&view),
@@ -276,9 +297,9 @@ impl Cluster {
         &self,
         tenants: &BTreeMap<TenantId, SecretKey>,
     ) -> Result<HashMap<TenantId, Result<Figures, StorageError>>, StorageError> {
-        self.each(tenants, |known, head, segments| {
+        self.each(tenants, |known, head, beside| {
             let mut segment_bytes = 0;
-            for row in segments {
+            for row in &beside.segments {
                 let (entry, _) = known.owner.segment_row(row)?;
                 segment_bytes += Layout::new(head.spec.dimension, entry.rows).file_len();
             }
@@ -301,18 +322,24 @@ impl Cluster {
     fn each<T>(
         &self,
         tenants: &BTreeMap<TenantId, SecretKey>,
-        make: impl Fn(&Known, &Head, &[Row]) -> Result<T, StorageError>,
+        make: impl Fn(&Known, &Head, &Beside) -> Result<T, StorageError>,
     ) -> Result<HashMap<TenantId, Result<T, StorageError>>, StorageError> {
         let seen = self.seen(tenants.keys());
         let names: Vec<String> = tenants.keys().map(|id| id.as_str().to_owned()).collect();
-        let rows = self
-            .database
-            .read(vec![head::by_names(names.clone()), statement!(SEGMENTS, names)])?;
-        let [heads, segments] = register::sets(&self.database, rows)?;
-        let mut by_tenant: HashMap<i64, Vec<Row>> = HashMap::new();
+        let rows = self.database.read(vec![
+            head::by_names(names.clone()),
+            statement!(SEGMENTS, names.clone()),
+            statement!(LITTERED, names, register::number(Life::Gone)),
+        ])?;
+        let [heads, segments, littered] = register::sets(&self.database, rows)?;
+        let mut by_tenant: HashMap<i64, Beside> = HashMap::new();
         for row in segments {
             let tenant = row.try_get(7).unwrap_or_default();
-            by_tenant.entry(tenant).or_default().push(row);
+            by_tenant.entry(tenant).or_default().segments.push(row);
+        }
+        for row in littered {
+            let tenant = row.try_get(0).unwrap_or_default();
+            by_tenant.entry(tenant).or_default().has_unlisted = true;
         }
         let by_name: HashMap<&str, (&TenantId, &SecretKey)> = tenants
             .iter()
@@ -326,8 +353,8 @@ impl Cluster {
             };
             let seen = seen.get(id);
             let made = self.look((id, secret), row, seen).and_then(|(known, head)| {
-                let segments = by_tenant.remove(&known.owner.number).unwrap_or_default();
-                make(&known, &head, &segments)
+                let beside = by_tenant.remove(&known.owner.number).unwrap_or_default();
+                make(&known, &head, &beside)
             });
             told.insert(id.clone(), made);
         }

@@ -1,6 +1,6 @@
 //! Objects of a tenant that are not listed and may be in the store: what a node is about to put, and what a purge put another one in the place of. Reaches no store, and lists nothing.
 //!
-//! Whoever puts an object first records it here as its own. It is listed in the transaction that takes that row away, and where the row is not its own any more, it lists nothing. A purge first takes
+//! Whoever puts an object first records it here as its own, with the generation of the keys that seal it. It is listed in the transaction that takes that row away, and where the row is not its own any more, it lists nothing. A purge first takes
 //! the rows of nodes that are gone from them, and removes what is nobody's. So what it removes can't be listed by anybody, however late a writer comes; and what it was kept from removing is found by the next one.
 
 use std::collections::BTreeSet;
@@ -17,17 +17,20 @@ use crate::storage::catalog::seam::ReadCatalog;
 use crate::storage::database::transaction::{Statement, Transaction, statement};
 use crate::storage::error::StorageError;
 
-const INTEND: &str = "INSERT INTO loose (tenant, ulid, node, generation) VALUES ($1, $2, $3, $4)";
+const INTEND: &str =
+    "INSERT INTO loose (tenant, ulid, node, generation, key_generation) VALUES ($1, $2, $3, $4, $5)";
 const TAKE: &str = "DELETE FROM loose WHERE tenant = $1 AND ulid = $2 AND node = $3 AND generation = $4";
 const ABANDON: &str = "UPDATE loose SET node = NULL, generation = NULL
     WHERE tenant = $1 AND ulid = $2 AND node = $3 AND generation = $4";
 const LISTED: &str = "SELECT 1 FROM segment WHERE tenant = $1 AND ulid = $2";
-const LET_LOOSE: &str = "INSERT INTO loose (tenant, ulid) VALUES ($1, $2)";
+const LET_LOOSE: &str = "INSERT INTO loose (tenant, ulid, key_generation) SELECT $1, ulid, $3 FROM unnest($2::bytea[]) AS u(ulid)";
+const TAKE_ALL: &str =
+    "DELETE FROM loose WHERE tenant = $1 AND ulid = ANY($2) AND node = $3 AND generation = $4";
 /// What is of a node that is gone, by whatever registration it was, is nobody's.
 const DISOWN: &str = "UPDATE loose l SET node = NULL, generation = NULL WHERE l.tenant = $1 AND l.node IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM node n WHERE n.node = l.node AND n.generation = l.generation AND n.life <> $2)";
 /// What is listed stays, whatever anybody wrote here.
-const NOBODYS: &str = "SELECT l.ulid FROM loose l WHERE l.tenant = $1 AND l.node IS NULL
+const NOBODYS: &str = "SELECT l.ulid, l.key_generation FROM loose l WHERE l.tenant = $1 AND l.node IS NULL
     AND NOT EXISTS (SELECT 1 FROM segment s WHERE s.tenant = l.tenant AND s.ulid = l.ulid)";
 const REMOVED: &str = "DELETE FROM loose WHERE tenant = $1 AND node IS NULL AND ulid = ANY($2)";
 
@@ -45,13 +48,43 @@ impl Tenant {
         Err(StorageError::RowsMoved(self.id.clone()))
     }
 
-    /// An object is not listed any more.
-    pub(super) fn let_loose(&self, transaction: &Transaction, ulid: Ulid) -> Result<(), StorageError> {
-        let ulid = ulid.to_bytes().to_vec();
+    /// The same for several objects at once.
+    pub(super) fn take_all_loose(
+        &self,
+        transaction: &Transaction,
+        standing: Standing,
+        ulids: &[Ulid],
+    ) -> Result<(), StorageError> {
+        let node = register::bytes(standing.node);
+        let taken = statement!(
+            TAKE_ALL,
+            self.number,
+            bytes(ulids),
+            node,
+            int(standing.generation)
+        );
+        if transaction.execute(taken)? == ulids.len() as u64 {
+            return Ok(());
+        }
+        Err(StorageError::RowsMoved(self.id.clone()))
+    }
+
+    /// Objects that are sealed with these keys are not listed any more.
+    pub(super) fn let_loose(
+        &self,
+        transaction: &Transaction,
+        ulids: &[Ulid],
+        key_generation: u32,
+    ) -> Result<(), StorageError> {
+        let generation = i64::from(key_generation);
         transaction
-            .execute(statement!(LET_LOOSE, self.number, ulid))
+            .execute(statement!(LET_LOOSE, self.number, bytes(ulids), generation))
             .map(drop)
     }
+}
+
+fn bytes(ulids: &[Ulid]) -> Vec<Vec<u8>> {
+    ulids.iter().map(|ulid| ulid.to_bytes().to_vec()).collect()
 }
 
 impl Owner {
@@ -88,12 +121,21 @@ impl SharedCatalog {
     /// Records that this node is about to put an object, which it lists by [`SharedCatalog::warm`] or [`SharedCatalog::replace`], or gives up by [`SharedCatalog::abandon`]. To be called before the
     /// object is put.
     pub fn intend(&self, ulid: Ulid) -> Result<(), StorageError> {
+        self.intend_with(ulid, self.tenant.key_generation)
+    }
+
+    /// The same for an object that is sealed with keys of this generation.
+    pub(in crate::storage) fn intend_with(
+        &self,
+        ulid: Ulid,
+        key_generation: u32,
+    ) -> Result<(), StorageError> {
         let standing = self.standing;
         self.writer.lock().transact(
             |tenant, transaction, _| {
-                transaction
-                    .execute(tenant.of_node(INTEND, standing, ulid))
-                    .map(drop)
+                let mut intend = tenant.of_node(INTEND, standing, ulid);
+                intend.1.push(Box::new(i64::from(key_generation)));
+                transaction.execute(intend).map(drop)
             },
             |()| Ok(false),
         )
@@ -104,16 +146,16 @@ impl SharedCatalog {
     /// Whoever was fenced lists nothing any more: fencing waited for its transactions, so that what is listed then is final.
     pub fn abandon(&self, ulid: Ulid) -> Result<bool, StorageError> {
         let standing = self.standing;
-        let given_up = self.writer.lock().transact(
-            |tenant, transaction, _| {
+        let given_up = self
+            .writer
+            .lock()
+            .transact_with_any_keys(|tenant, transaction, _| {
                 transaction.execute(tenant.of_node(ABANDON, standing, ulid))?;
                 let ulid = ulid.to_bytes().to_vec();
                 Ok(transaction
                     .query(statement!(LISTED, tenant.number, ulid))?
                     .is_empty())
-            },
-            |_| Ok(false),
-        );
+            });
         match given_up {
             Err(StorageError::Fenced(_)) => Ok(!self.lists(ulid)?),
             given_up => given_up,
@@ -128,8 +170,8 @@ impl SharedCatalog {
         Ok(rows.iter().any(|rows| !rows.is_empty()))
     }
 
-    /// Objects that nobody lists nor can list any more, and that may be in the store: those of nodes that are gone, too.
-    pub fn unlisted(&self) -> Result<Vec<Ulid>, StorageError> {
+    /// Objects that nobody lists nor can list any more, and that may be in the store, each with the generation of keys that it is sealed with: those of nodes that are gone, too.
+    pub fn unlisted(&self) -> Result<Vec<(Ulid, u32)>, StorageError> {
         self.writer.lock().transact(
             |tenant, transaction, _| {
                 let gone = register::number(Life::Gone);
@@ -138,8 +180,8 @@ impl SharedCatalog {
                 let ulids = rows.iter().map(|row| {
                     let columns = tenant.columns("loose", row);
                     let ulid = columns.get::<&[u8]>(0)?.try_into();
-                    ulid.map(Ulid::from_bytes)
-                        .map_err(|_| columns.fault("an object's name is none"))
+                    let ulid = ulid.map_err(|_| columns.fault("an object's name is none"))?;
+                    Ok((Ulid::from_bytes(ulid), columns.small(1)?))
                 });
                 ulids.collect::<Result<Vec<_>, _>>()
             },
@@ -149,14 +191,13 @@ impl SharedCatalog {
 
     /// These of [`SharedCatalog::unlisted`] are in the store no more.
     pub fn removed(&self, ulids: &[Ulid]) -> Result<(), StorageError> {
-        let ulids: Vec<Vec<u8>> = ulids.iter().map(|ulid| ulid.to_bytes().to_vec()).collect();
         if ulids.is_empty() {
             return Ok(());
         }
         self.writer.lock().transact(
             |tenant, transaction, _| {
                 transaction
-                    .execute(statement!(REMOVED, tenant.number, ulids.clone()))
+                    .execute(statement!(REMOVED, tenant.number, bytes(ulids)))
                     .map(drop)
             },
             |()| Ok(false),

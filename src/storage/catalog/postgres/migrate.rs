@@ -7,15 +7,16 @@ use crate::storage::database::transaction::{Transaction, Uncommitted, misread, s
 use crate::storage::error::StorageError;
 
 /// What makes each format of the one before it, by number. A step only adds, so that the release before goes on beside this one.
-const STEPS: [(u32, &str); 3] = [
+const STEPS: [(u32, &str); 4] = [
     (1, include_str!("0001.sql")),
     (2, include_str!("0002.sql")),
     (3, include_str!("0003.sql")),
+    (4, include_str!("0004.sql")),
 ];
 /// The newest format, which this release makes.
-const NEWEST: u32 = 3;
-/// The oldest that this release works with: the first that knows an event again. No release had an earlier one.
-const OLDEST: u32 = 3;
+const NEWEST: u32 = 4;
+/// The oldest that this release works with: the first that knows of which keys an object is that nobody lists. No release had an earlier one.
+const OLDEST: u32 = 4;
 
 /// Where the format stands. One row, whose lock is what lets one process at a time change tables.
 const FORMAT: &str =

@@ -14,7 +14,8 @@ use super::head::{self, Head};
 use super::read::{PostgresReader, while_epochs_end};
 use super::register::{self, Standing};
 use super::rows::select;
-use super::write::{Mode, PostgresWriter, with_keys};
+use super::sealing::with_keys;
+use super::write::{Mode, PostgresWriter};
 use super::{EpochSeal, Tenant};
 use crate::cluster::course::{Change, Reference};
 use crate::cluster::followers::{Follower, Report, Write as Waiting};
@@ -190,7 +191,7 @@ impl SharedCatalog {
             };
             let read = vec![head::select(tenant.number), fresh];
             let [head, rows] = register::sets(&tenant.database, tenant.database.read(read)?)?;
-            let head = tenant.look(Head::of(tenant, head.first())?, seen)?;
+            let head = tenant.of_these_keys(tenant.look(Head::of(tenant, head.first())?, seen)?)?;
             if asked.is_none() && rows.len() as u64 != head.state.pending {
                 let fault = format!(
                     "it has {} rows; its counters say {}",
@@ -222,7 +223,7 @@ impl SharedCatalog {
         ];
         let [head, listed, tombstones, members] =
             register::sets(&tenant.database, tenant.database.read(read)?)?;
-        let head = tenant.look(Head::of(tenant, head.first())?, seen)?;
+        let head = tenant.of_these_keys(tenant.look(Head::of(tenant, head.first())?, seen)?)?;
         let Some(row) = listed.first() else {
             return Ok((head.of_gallery(tenant), None));
         };
@@ -418,7 +419,7 @@ impl SharedCatalog {
             |tenant, transaction, head| {
                 tenant.replace(transaction, head, (segment, Some(from)), &written, &gone)?;
                 tenant.take_loose(transaction, standing, object.ulid)?;
-                tenant.let_loose(transaction, from)
+                tenant.let_loose(transaction, &[from], tenant.key_generation)
             },
             |()| Ok(false),
         )
@@ -450,6 +451,11 @@ impl SharedCatalog {
 
 #[cfg(test)]
 impl SharedCatalog {
+    /// What reads it.
+    pub(in crate::storage) fn reader(&self) -> &dyn ReadCatalog {
+        &self.reader
+    }
+
     /// For the behaviours of all engines.
     pub(in crate::storage) fn into_seam(self) -> crate::storage::catalog::seam::OpenCatalog {
         let (head, listed, tombstones) = self.tenant.take_up().expect("read");

@@ -9,24 +9,24 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::Tenant;
 use super::feed::Told;
 use super::head::{self, Head};
 use super::register::Standing;
-use super::{EpochSeal, Tenant};
+use super::sealing::{EpochSeal, with_keys};
 use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::tenant::TenantSpec;
 use crate::model::timestamp::Timestamp;
-use crate::storage::catalog::code::int;
 use crate::storage::catalog::draft::Draft;
 use crate::storage::catalog::draft::needs::Needs;
 use crate::storage::catalog::erase::Trace;
 use crate::storage::catalog::group::{self, Rules};
 use crate::storage::catalog::import::ImportedRows;
-use crate::storage::catalog::seam::{Before, Flushed, LOCATED_MAX, NextGeneration, TraceOf, WriteCatalog};
+use crate::storage::catalog::seam::{Before, Flushed, NextGeneration, TraceOf, WriteCatalog};
 use crate::storage::catalog::segments::{SegmentEntry, Tombstone};
 use crate::storage::catalog::state::State;
 use crate::storage::catalog::{chain, erase};
-use crate::storage::database::transaction::{Transaction, Uncommitted, statement};
+use crate::storage::database::transaction::{Transaction, Uncommitted};
 use crate::storage::error::StorageError;
 use crate::storage::journal::entry::ErasureEntry;
 use crate::storage::place::RowId;
@@ -35,11 +35,6 @@ use crate::storage::write::{Answers, ImportAnswer, Write};
 
 /// How often a transaction is done that the server calls off for others' sake.
 const TRIES: usize = 5;
-
-const PENDING_AFTER: &str = "SELECT reference, epoch, sealed FROM pending
-    WHERE tenant = $1 AND reference > $2 ORDER BY reference LIMIT $3";
-const RESEAL: &str = "UPDATE pending p SET epoch = $2, sealed = u.sealed FROM unnest($3::bigint[], $4::bytea[]) AS u(reference, sealed)
-    WHERE p.tenant = $1 AND p.reference = u.reference";
 
 /// Who else writes.
 #[derive(Debug, Clone, Copy)]
@@ -102,8 +97,8 @@ impl PostgresWriter {
         &self.head.spec
     }
 
-    /// Begins a transaction; gives the head that it goes on from, locked.
-    fn begin(&self) -> Result<(Transaction, Head), StorageError> {
+    /// Begins a transaction; gives the head that it goes on from, locked. Of keys that were rotated since the catalog was opened it is refused, unless it is of `any_keys`.
+    fn begin(&self, any_keys: bool) -> Result<(Transaction, Head), StorageError> {
         let (tenant, seen) = (&*self.tenant, self.tenant.seen());
         let (transaction, found) = match self.mode {
             Mode::Alone => {
@@ -112,6 +107,11 @@ impl PostgresWriter {
             }
             Mode::Shared(standing) => {
                 let (transaction, head, _) = tenant.begin(standing)?;
+                let head = if any_keys {
+                    head
+                } else {
+                    tenant.of_these_keys(head)?
+                };
                 return Ok((transaction, head));
             }
         };
@@ -127,6 +127,23 @@ impl PostgresWriter {
     /// Does work as one transaction, whole or not at all, and the head as it leaves it. `before` is told what will be so; nothing is done again after it was.
     pub(super) fn transact<T>(
         &mut self,
+        work: impl FnMut(&Tenant, &Transaction, &mut Head) -> Result<T, StorageError>,
+        before: impl FnMut(&T) -> Result<bool, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.transact_with(false, work, before)
+    }
+
+    /// The same whatever keys the tenant has by now: for what touches nothing that is sealed with them.
+    pub(super) fn transact_with_any_keys<T>(
+        &mut self,
+        work: impl FnMut(&Tenant, &Transaction, &mut Head) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.transact_with(true, work, |_| Ok(false))
+    }
+
+    fn transact_with<T>(
+        &mut self,
+        any_keys: bool,
         mut work: impl FnMut(&Tenant, &Transaction, &mut Head) -> Result<T, StorageError>,
         mut before: impl FnMut(&T) -> Result<bool, StorageError>,
     ) -> Result<T, StorageError> {
@@ -137,7 +154,7 @@ impl PostgresWriter {
             tried += 1;
             let mut is_told = false;
             let mut attempt = || {
-                let (transaction, mut head) = self.begin()?;
+                let (transaction, mut head) = self.begin(any_keys)?;
                 let done = work(&tenant, &transaction, &mut head)?;
                 is_told = before(&done)?;
                 head.state.commits += 1;
@@ -262,7 +279,7 @@ impl PostgresWriter {
                     return Ok(false);
                 }
                 head.epoch = seal.epoch;
-                tenant.reseal(transaction, seal)?;
+                tenant.reseal(transaction, seal, (None, head.spec.dimension))?;
                 Ok(true)
             },
             |_| Ok(false),
@@ -422,26 +439,6 @@ impl WriteCatalog for PostgresWriter {
     }
 }
 
-/// Does what may lack a key, and reads that where it does, while nothing is locked.
-pub(super) fn with_keys<T>(
-    tenant: &Tenant,
-    mut write: impl FnMut() -> Result<T, StorageError>,
-) -> Result<T, StorageError> {
-    let mut tried = 0;
-    loop {
-        tried += 1;
-        match write() {
-            Err(StorageError::EpochUnread(epoch)) if tried < TRIES => match tenant.epoch(epoch) {
-                Ok(_) => {}
-                // It may be over by now.
-                Err(StorageError::Damaged { .. }) if tried < TRIES - 1 => {}
-                Err(error) => return Err(error),
-            },
-            done => return done,
-        }
-    }
-}
-
 impl Tenant {
     /// Its row now.
     pub(super) fn head(&self) -> Result<Head, StorageError> {
@@ -449,35 +446,5 @@ impl Tenant {
         let rows = self.database.read(vec![head::select(self.number)])?;
         let row = rows.first().and_then(|rows| rows.first());
         self.look(Head::of(self, row)?, seen)
-    }
-
-    /// Seals what is pending anew, whatever epochs it is of.
-    fn reseal(&self, transaction: &Transaction, seal: &EpochSeal) -> Result<(), StorageError> {
-        let limit = i64::try_from(LOCATED_MAX).expect("it is small");
-        let mut after = 0;
-        loop {
-            let rows = transaction.query(statement!(PENDING_AFTER, self.number, int(after), limit))?;
-            if rows.is_empty() {
-                return Ok(());
-            }
-            let (mut references, mut sealed) = (Vec::new(), Vec::new());
-            for row in &rows {
-                let columns = self.columns("pending", row);
-                let (reference, epoch) = (columns.uint(0)?, columns.uint(1)?);
-                let exact = self.epoch_known(epoch)?.open(reference, columns.get(2)?);
-                let exact = exact
-                    .ok_or_else(|| columns.fault(&format!("reference {reference} fails authentication")))?;
-                after = reference;
-                references.push(int(reference));
-                sealed.push(seal.seal(reference, &exact));
-            }
-            transaction.execute(statement!(
-                RESEAL,
-                self.number,
-                int(seal.epoch),
-                references,
-                sealed
-            ))?;
-        }
     }
 }

@@ -14,6 +14,7 @@ use crate::cluster::members::Life;
 use crate::cluster::placement::NodeId;
 use crate::keys::error::KeyError;
 use crate::storage::cluster::{Cluster, SegmentObject, SharedCatalog};
+use crate::storage::on_cluster::KEY_GENERATION;
 
 /// Longer than a write takes on any machine.
 const WAIT: Duration = Duration::from_mins(1);
@@ -115,7 +116,13 @@ impl Two {
             let cluster = Cluster::new(&connect(&kept.address), 2).expect("there are tables");
             let standing = cluster.register(NodeId(number), 1, "here").expect("registered");
             cluster.advance(standing, Life::Serving).expect("it is new");
-            let opened = cluster.open(standing, &id("acme"), &super::keys().secret, epochs, signer());
+            let opened = cluster.open(
+                standing,
+                &id("acme"),
+                &super::keys().secret,
+                (KEY_GENERATION, epochs),
+                signer(),
+            );
             opened.expect("opened")
         };
         let (one, other) = (open(1, Arc::clone(&far) as _), open(2, keys as _));

@@ -13,6 +13,7 @@ use crate::cluster::view::Segment;
 use crate::keys::epochs::Epochs;
 use crate::storage::catalog::seam::ReadCatalog;
 use crate::storage::cluster::{Cluster, SegmentObject, SharedCatalog, Standing};
+use crate::storage::on_cluster::KEY_GENERATION;
 use crate::storage::place::RowId;
 use crate::storage::write::Committed;
 
@@ -45,7 +46,7 @@ impl Nodes {
             standing,
             &id("acme"),
             &keys().secret,
-            Arc::clone(&self.epochs),
+            (KEY_GENERATION, Arc::clone(&self.epochs)),
             signer(),
         );
         Node {

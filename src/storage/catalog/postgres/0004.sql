@@ -1,0 +1,1 @@
+ALTER TABLE loose ADD COLUMN key_generation bigint NOT NULL DEFAULT 1;
