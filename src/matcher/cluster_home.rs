@@ -485,3 +485,7 @@ impl Keyholder for CatalogSecrets {
 #[cfg(test)]
 #[path = "cluster_home_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "cluster_home_rotate_tests.rs"]
+mod rotate_tests;

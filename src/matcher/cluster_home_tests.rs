@@ -18,23 +18,27 @@ use crate::storage::objects::key::{Home, ObjectKey};
 use crate::storage::objects::text::{CATALOG_KEYRING, MATCH_KEYRING, open_keyring};
 use crate::storage::objects::{CacheConfig, ObjectStore};
 
+pub(super) fn kek() -> SecretKey {
+    SecretKey::from_bytes([9; 32])
+}
+
 /// What nodes share.
-struct Shared {
-    dir: TempDir,
+pub(super) struct Shared {
+    pub(super) dir: TempDir,
     address: String,
 }
 
-struct Node {
-    home: ClusterHome,
+pub(super) struct Node {
+    pub(super) home: ClusterHome,
     /// The keyring that fronts read.
     catalogs: Arc<Keyring>,
-    cluster: Arc<Cluster>,
-    database: Database,
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) database: Database,
 }
 
 impl Shared {
     /// `None` where PostgreSQL is not installed.
-    fn new() -> Option<Self> {
+    pub(super) fn new() -> Option<Self> {
         let server = Server::shared()?;
         Some(Self {
             dir: TempDir::new().expect("a temporary directory"),
@@ -46,7 +50,7 @@ impl Shared {
         self.dir.path().join("store")
     }
 
-    fn node(&self, name: &str) -> Node {
+    pub(super) fn objects(&self, name: &str) -> Objects {
         let store = ObjectStoreConfig::new(&format!("file://{}", self.store().display()));
         let store = ObjectStore::connect(&store).expect("a directory");
         store.probe().expect("writable");
@@ -55,17 +59,26 @@ impl Shared {
             bytes_max: 1 << 20,
             fetches_max: 2,
         };
-        let objects = Objects::of(store, &cache).expect("opened");
+        Objects::of(store, &cache).expect("opened")
+    }
+
+    pub(super) fn node(&self, name: &str) -> Node {
+        let objects = self.objects(name);
+        let has_tenants = !connect(&self.address).tenants().expect("read").is_empty();
+        let keyring = open_keyring(objects.store(), MATCH_KEYRING, &kek(), has_tenants);
+        self.node_with(&objects, keyring.expect("opened"))
+    }
+
+    pub(super) fn node_with(&self, objects: &Objects, keyring: Keyring) -> Node {
         let database = connect(&self.address);
         let has_tenants = !database.tenants().expect("read").is_empty();
-        let kek = SecretKey::from_bytes([9; 32]);
-        let keyring = open_keyring(objects.store(), MATCH_KEYRING, &kek, has_tenants).expect("opened");
+        let kek = kek();
         let catalogs = open_keyring(objects.store(), CATALOG_KEYRING, &kek, has_tenants).expect("opened");
         let cluster = Arc::new(Cluster::new(&database, 2).expect("there are tables"));
         let (keyring, catalogs) = (Arc::new(keyring), Arc::new(catalogs));
         Node {
             catalogs: Arc::clone(&catalogs),
-            home: ClusterHome::new(keyring, catalogs, Arc::clone(&cluster), &database, &objects),
+            home: ClusterHome::new(keyring, catalogs, Arc::clone(&cluster), &database, objects),
             cluster,
             database,
         }
@@ -106,7 +119,7 @@ impl Shared {
 }
 
 impl Node {
-    fn create(&self) -> Result<(), StorageError> {
+    pub(super) fn create(&self) -> Result<(), StorageError> {
         self.home.create(&spec())
     }
 

@@ -1,12 +1,12 @@
 //! A match node of a cluster: what it answers for parts of galleries, and what a front asks one node for, which it writes into the catalog that all nodes share and reads from there. Keeps no
 //! truth of its own, and answers for no gallery as a whole.
 
-mod erasing;
 mod import;
 mod one;
 mod rotate;
 mod seat;
 mod waits;
+mod writing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -147,35 +147,6 @@ impl MemberNode {
         .await
     }
 
-    /// Where the writes of a tenant wait, of the incarnation and the rotation that they were made for; once there is a later one they are refused.
-    fn seat(&self, tenant: &TenantId, opened: &Opened) -> Result<Arc<Seat>, NodeError> {
-        let mut seats = self.seats.lock();
-        match seats.get(tenant) {
-            Some(seat) if seat.takes(opened) => return Ok(Arc::clone(seat)),
-            Some(seat) if seat.is_later(opened) => {
-                return Err(NodeError::TransformStale {
-                    tenant: tenant.clone(),
-                });
-            }
-            _ => {}
-        }
-        let seat = Arc::new(Seat::new(opened, &self.shared));
-        seats.insert(tenant.clone(), Arc::clone(&seat));
-        Ok(seat)
-    }
-
-    /// Commits one write together with whatever waits beside it.
-    async fn write(
-        &self,
-        tenant: &TenantId,
-        opened: &Opened,
-        write: Write,
-    ) -> Result<(Arc<Seat>, Committed, Arc<Opened>), NodeError> {
-        let seat = self.seat(tenant, opened)?;
-        let (done, opened) = seat.write(write).await?;
-        Ok((seat, done, opened))
-    }
-
     /// Reads of a tenant's catalog.
     async fn read<T: Send + 'static>(
         &self,
@@ -301,8 +272,9 @@ impl Node for MemberNode {
     async fn set_policy(&self, change: PolicyChange) -> Result<TenantStatus, NodeError> {
         let tenant = change.tenant.clone();
         let opened = self.opened(&tenant).await?;
-        let write = Write::Policy(convert::policy_write(change));
-        self.write(&tenant, &opened, write).await?;
+        let write = convert::policy_write(change);
+        let write = || Write::Policy(write.clone());
+        self.write_in_any(&tenant, opened, write).await?;
         self.tenant(&tenant).await
     }
 
@@ -375,7 +347,8 @@ impl Node for MemberNode {
         let tenant = erasure.tenant.clone();
         let opened = self.opened(&tenant).await?;
         let (write, opened) = self.read_ahead(opened, convert::erase_write(erasure)).await?;
-        let (seat, done, opened) = self.write(&tenant, &opened, Write::Erase(write)).await?;
+        let write = || Write::Erase(write.clone());
+        let (seat, done, opened) = self.write_in_any(&tenant, opened, write).await?;
         let Committed::Erased {
             sequence, erasure, ..
         } = done
@@ -423,7 +396,8 @@ impl Node for MemberNode {
 
     async fn record_usage(&self, tenant: &TenantId, record: UsageRecord) -> Result<(), NodeError> {
         let opened = self.opened(tenant).await?;
-        self.write(tenant, &opened, Write::Usage(record)).await.map(drop)
+        let write = || Write::Usage(record.clone());
+        self.write_in_any(tenant, opened, write).await.map(drop)
     }
 
     async fn usage(&self, query: UsageQuery) -> Result<UsagePage, NodeError> {

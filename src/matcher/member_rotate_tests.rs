@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ulid::Ulid;
+
 use super::tests::ground::{Ground, erasure, until};
 use super::tests::two;
 use super::*;
@@ -145,6 +147,23 @@ async fn enroll_until(is_over: &AtomicBool, node: &MemberNode) -> Vec<usize> {
     enrolled
 }
 
+/// Erases people 2 to 4: no rotation of signatures is an erasure's business.
+async fn erase_some(node: &MemberNode) {
+    for number in 2..=4 {
+        let asked = erasure(&format!("erase-{number}"), &format!("s{number}"));
+        until("somebody is erased", async || {
+            match node.erase(asked.clone()).await {
+                Ok(_) => true,
+                Err(error) => {
+                    assert!(is_busy(&error), "{error}");
+                    false
+                }
+            }
+        })
+        .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_is_missed_while_a_transform_key_is_rotated_and_no_former_probe_is_taken_after_it() {
     let Some((ground, [one, other])) = furnished().await else {
@@ -158,13 +177,14 @@ async fn nobody_is_missed_while_a_transform_key_is_rotated_and_no_former_probe_i
     };
     let search = search_until(&is_over, &ground);
     let write = enroll_until(&is_over, &other);
-    let (status, answers, enrolled) = tokio::join!(rotate, search, write);
+    let erase = erase_some(&one);
+    let (status, answers, enrolled, ()) = tokio::join!(rotate, search, write, erase);
     assert!(
         answers > 0 && !enrolled.is_empty(),
         "{answers} answers, {enrolled:?}"
     );
     assert_eq!(status.spec.map(|spec| spec.transform), Some(second().transform));
-    check(&ground, &second(), &[1]).await;
+    check(&ground, &second(), &[1, 2, 3, 4]).await;
     until("former courses have left", async || {
         ground.generations_followed() == [2]
     })
@@ -349,4 +369,60 @@ async fn a_node_that_no_purge_would_wait_for_rotates_nothing() {
     })
     .await;
     check(&ground, &first(), &[1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_doubt_stays_so_until_somebody_can_look_and_holds_nobody_up() {
+    let Some((ground, [one, _other])) = furnished().await else {
+        return;
+    };
+    let cluster = one.shared.of.cluster.clone();
+    let gallery = cluster.open(&tenant());
+    let ulid = Ulid::generate();
+    let intend = move || {
+        let opened = cluster.catalog(&tenant())?;
+        opened.catalog.intend(ulid).expect("noted");
+        cluster.in_doubt(&opened, &opened.keys, ulid);
+        Ok(())
+    };
+    blocking(intend).await.expect("done");
+    ground.sql("ALTER TABLE loose RENAME TO away");
+    for _ in 0..2 {
+        let looking = Arc::clone(&gallery);
+        // Beside the node's own rounds.
+        let look = blocking(move || {
+            let _ = looking.tie_up();
+            Ok(looking.has_loose_ends())
+        });
+        let looked = tokio::time::timeout(Duration::from_mins(1), look).await;
+        looked.expect("it ends").expect("asked");
+    }
+    ground.sql("ALTER TABLE away RENAME TO loose");
+    until("it is nobody's", async || {
+        ground
+            .sql("SELECT count(*) FROM loose WHERE node IS NOT NULL")
+            .trim()
+            == "0"
+    })
+    .await;
+    check(&ground, &first(), &[1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_doubt_of_a_tenant_that_is_dropped_is_nobodys() {
+    let Some((ground, [one, _other])) = furnished().await else {
+        return;
+    };
+    let cluster = one.shared.of.cluster.clone();
+    let gallery = cluster.open(&tenant());
+    let (shared, looking) = (Arc::clone(&one.shared), Arc::clone(&gallery));
+    let drop_it = move || {
+        let opened = cluster.catalog(&tenant())?;
+        shared.of.home.remove(&tenant()).expect("dropped");
+        cluster.in_doubt(&opened, &opened.keys, Ulid::generate());
+        looking.tie_up().map(drop).ok();
+        Ok(looking.has_loose_ends())
+    };
+    assert!(!blocking(drop_it).await.expect("done"));
+    drop(ground);
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::ServerError;
-use super::config::Config;
+use super::config::{Config, LimitError};
 use crate::keys::error::KeyError;
 use crate::keys::keyring::Keyring;
 use crate::keys::provider::KekSource;
@@ -18,6 +18,14 @@ pub fn rotate_kek(
     to: Option<&KekSource>,
     former_key_is_kept: bool,
 ) -> Result<KekSource, ServerError> {
+    if config.cluster.enabled {
+        let problem = "is set: the keyrings of a cluster are in its bucket, and their key-encryption keys can't be rotated yet; nothing was changed";
+        return Err(LimitError {
+            setting: "cluster.enabled",
+            problem: problem.to_owned(),
+        }
+        .into());
+    }
     // A server has the old key in memory.
     let _no_server = DataDir::open(&config.data)?;
     let keyring = config.data.join("keyring");

@@ -201,3 +201,14 @@ fn a_running_server_is_in_the_way() {
     scene.assert_opens(&old);
     scene.assert_tidy();
 }
+
+#[test]
+fn a_cluster_has_its_keyrings_elsewhere() {
+    let mut scene = scene();
+    scene.config.cluster.enabled = true;
+    let kek = scene.kek();
+    let refused = rotate_kek(&scene.config, None, true).expect_err("they are in the bucket");
+    assert!(refused.to_string().contains("cluster.enabled"), "{refused}");
+    scene.assert_opens(&kek);
+    scene.assert_tidy();
+}

@@ -79,6 +79,7 @@ pub struct ReferenceWrite {
 }
 
 /// An erasure.
+#[derive(Debug, Clone)]
 pub struct EraseWrite {
     /// Makes a repetition harmless.
     pub request_id: RequestId,

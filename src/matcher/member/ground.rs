@@ -243,6 +243,12 @@ impl Ground {
         found
     }
 
+    /// Changes tables of the database as nobody does who runs a cluster.
+    pub(in crate::matcher::member) fn sql(&self, sql: &str) -> String {
+        let server = Server::shared().expect("it is there");
+        tokio::task::block_in_place(|| server.sql(&self.address, sql))
+    }
+
     /// The courses of the nodes that follow the gallery.
     pub(in crate::matcher::member) fn courses(&self) -> BTreeSet<(NodeId, u64)> {
         let followers = self.followers_now();

@@ -355,7 +355,7 @@ impl Shared {
     }
 
     /// Reads the head of one tenant now; one that is not there is unknown.
-    fn look(&self, tenant: &TenantId) -> Result<ListedGallery, CatalogError> {
+    pub(super) fn look(&self, tenant: &TenantId) -> Result<ListedGallery, CatalogError> {
         let mut secrets = self.keys.secrets().map_err(of_cluster)?;
         secrets.retain(|known, _| known == tenant);
         let read = if secrets.is_empty() {

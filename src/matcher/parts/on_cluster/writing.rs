@@ -8,6 +8,7 @@ use super::opened::{Loose, Opened};
 use super::{OneGallery, Shared};
 use crate::cluster::followers::Write;
 use crate::cluster::view::{Edition, Segment};
+use crate::matcher::node::NodeError;
 use crate::matcher::parts::catalog::{CatalogError, Purging};
 use crate::model::timestamp::Timestamp;
 use crate::storage::cluster::copies::Use;
@@ -101,7 +102,12 @@ impl OneGallery {
     /// Gives up an object, unless it is listed.
     fn give_up(&self, opened: &Arc<Opened>, loose: Loose) {
         let segments = &self.shared.segments;
-        match opened.catalog.abandon(loose.ulid) {
+        let given_up = match opened.catalog.abandon(loose.ulid) {
+            // A drop removed all lists that it could be in.
+            Err(_) if self.is_gone(opened) => Ok(true),
+            given_up => given_up,
+        };
+        match given_up {
             Ok(false) => segments.settle(&loose.keys, loose.ulid),
             // Where it can't be deleted the next purge does.
             Ok(true) => {
@@ -116,10 +122,20 @@ impl OneGallery {
         }
     }
 
+    /// Whether the tenant was dropped since its catalog was opened.
+    fn is_gone(&self, opened: &Opened) -> bool {
+        match self.shared.look(&self.tenant) {
+            Ok(listed) => listed.head.edition.incarnation != opened.incarnation(),
+            Err(error) => matches!(error, CatalogError::Node(NodeError::TenantUnknown(_))),
+        }
+    }
+
     pub(super) fn tie_up_loose(&self) {
         let opened = self.slot.lock().clone();
         if let Some(opened) = opened {
-            for loose in std::mem::take(&mut *opened.loose.lock()) {
+            // Not held while one of them is put back.
+            let loose = std::mem::take(&mut *opened.loose.lock());
+            for loose in loose {
                 self.give_up(&opened, loose);
             }
         }
