@@ -95,6 +95,17 @@ fn limits_are_named_with_value_and_range() {
         burst.contains("quotas") && burst.contains("601") && burst.contains("600"),
         "{burst}"
     );
+    for (value, is_sound) in [(0, true), (1, false), (2, true), (64, true), (65, false)] {
+        let config = loaded(&format!("[cluster]\nmerge_segments = {value}"));
+        assert_eq!(config.is_ok(), is_sound, "{value}");
+        if let Err(error) = config {
+            let text = error.to_string();
+            assert!(
+                text.contains("cluster.merge_segments") && text.contains("64"),
+                "{text}"
+            );
+        }
+    }
     for odd in ["0.0", "0.2", "-1e-9", "nan"] {
         let text = refusal(&format!("[engine]\nmiss_probability = {odd}"));
         assert!(

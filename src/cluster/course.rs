@@ -10,9 +10,10 @@ use thiserror::Error;
 use super::loads::{Load, Loads};
 use super::placement::Part;
 use super::question::{Refusal, Scope};
-use super::view::{Edition, Head, ListError, Reading, Segment, View};
+use super::view::{Edition, Head, ListError, Reading, View};
 
 mod rekey;
+mod release;
 
 /// Most erasures that a load remembers. With one more it is begun anew.
 pub const LOAD_ERASED_MAX: usize = 65_536;
@@ -286,7 +287,7 @@ impl Course {
             }
             Change::Live { segment, retired } => {
                 self.view.go_live(*segment, retired)?;
-                self.release()
+                self.release(self.view.list() - 1)
             }
         };
         self.applied = sequence;
@@ -354,15 +355,6 @@ impl Course {
         vec![Effect::Unload(piece)]
     }
 
-    /// Gives up a piece: another node has it now. Searches under way still see it.
-    #[must_use]
-    pub fn let_go(&mut self, piece: Piece) -> Vec<Effect> {
-        if self.knows(piece) && self.pieces.insert(piece, Holding::Leaving) != Some(Holding::Leaving) {
-            self.turn += 1;
-        }
-        self.unload_leaving()
-    }
-
     /// Begins a search for a scope, where it may answer for it (rule R3). No row that it needs goes away before its end.
     pub fn begin(&mut self, scope: &Scope) -> Result<Search, Refusal> {
         let pieces = self.may_answer(scope)?;
@@ -385,7 +377,7 @@ impl Course {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(self.searches.remove(&search.scope)),
         }
-        let mut effects = self.release();
+        let mut effects = self.release(self.view.list().saturating_sub(1));
         effects.extend(self.unload_leaving());
         Some(effects)
     }
@@ -455,42 +447,6 @@ impl Course {
             .into_iter()
             .chain(given_up)
             .collect()
-    }
-
-    /// Lets go of what is needed only by views before the former one and before those of all searches under way (F1).
-    fn release(&mut self) -> Vec<Effect> {
-        let oldest = self.searches.keys().map(|scope| scope.list).min();
-        let before = self.view.since();
-        let since = oldest.unwrap_or(u64::MAX).min(self.view.list().saturating_sub(1));
-        if since <= before {
-            return Vec::new();
-        }
-        self.turn += 1;
-        let mut effects = Vec::new();
-        for (&number, &segment) in self.view.segments() {
-            let left = |from: u64| before < from && from <= since;
-            if segment.live_from().is_some_and(left) && self.pieces.contains_key(&Piece::Fresh) {
-                effects.push(Effect::LeaveFresh(number));
-            }
-            let is_gone = matches!(segment, Segment::Retired { until, .. } if until <= since);
-            if is_gone && self.pieces.remove(&Piece::Segment(number)).is_some() {
-                effects.push(Effect::Unload(Piece::Segment(number)));
-            }
-        }
-        self.view.forget(since);
-        effects
-    }
-
-    fn unload_leaving(&mut self) -> Vec<Effect> {
-        let (searches, group_segments) = (&self.searches, self.group_segments);
-        let is_seen = |piece: Piece| {
-            let part = piece.part(group_segments);
-            searches.keys().any(|scope| scope.parts.contains(&part))
-        };
-        let leaving = self.pieces.extract_if(.., |piece, holding| {
-            *holding == Holding::Leaving && !is_seen(*piece)
-        });
-        leaving.map(|(piece, _)| Effect::Unload(piece)).collect()
     }
 }
 

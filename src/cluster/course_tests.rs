@@ -1,4 +1,4 @@
-//! Tests of courses: what a node answers for, what it keeps and what it lets go of.
+//! Tests of courses: what a node answers for, and what becomes of changes, loads and searches.
 
 use super::*;
 
@@ -60,13 +60,13 @@ fn live(segment: u32) -> Change {
 }
 
 /// A segment that is written, loaded and live.
-fn flush(course: &mut Course, segment: u32) -> Vec<Effect> {
+pub(super) fn flush(course: &mut Course, segment: u32) -> Vec<Effect> {
     next(course, &Change::Warming(segment));
     hold(course, Piece::Segment(segment));
     next(course, &live(segment))
 }
 
-fn enrolled(rows: &[u64]) -> Change {
+pub(super) fn enrolled(rows: &[u64]) -> Change {
     Change::Enrolled {
         rows: rows.iter().copied().map(Reference).collect(),
         gone: false,
@@ -79,7 +79,7 @@ const GONE: Change = Change::Enrolled {
 };
 
 /// What a front asks for that read the head when the course was as it is.
-fn scope(course: &Course, parts: impl IntoIterator<Item = Part>) -> Scope {
+pub(super) fn scope(course: &Course, parts: impl IntoIterator<Item = Part>) -> Scope {
     Scope {
         edition: course.edition(),
         at_least: course.applied(),
@@ -171,50 +171,6 @@ fn a_scope_whose_list_it_does_not_know_is_ahead() {
     };
     let all = Refusal::PartsBehind(ahead.parts.clone());
     assert_eq!(course.may_answer(&ahead), Err(all));
-}
-
-#[test]
-fn flushed_rows_stay_fresh_until_the_list_moves_again() {
-    let mut course = course();
-    let before = scope(&course, [Part::Fresh]);
-    assert_eq!(flush(&mut course, 1), []);
-    assert!(course.may_answer(&before).is_ok());
-    assert_eq!(flush(&mut course, 2), [Effect::LeaveFresh(1)]);
-    assert_eq!(course.may_answer(&before), Err(Refusal::ViewGone));
-    assert_eq!(flush(&mut course, 3), [Effect::LeaveFresh(2)]);
-}
-
-#[test]
-fn a_search_under_way_keeps_what_it_needs() {
-    let mut course = course();
-    let before = scope(&course, [Part::Fresh]);
-    let [first, second] = [(); 2].map(|()| course.begin(&before).expect("it has it"));
-    assert_eq!(flush(&mut course, 1), []);
-    assert_eq!(flush(&mut course, 2), []);
-    assert_eq!(course.end(first), Some(vec![]), "one is still under way");
-    assert_eq!(course.end(second), Some(vec![Effect::LeaveFresh(1)]));
-}
-
-#[test]
-fn a_retired_segment_stays_for_the_former_view() {
-    let mut course = course();
-    flush(&mut course, 1);
-    let before = scope(&course, [Part::Group(0)]);
-    next(&mut course, &Change::Warming(2));
-    hold(&mut course, Piece::Segment(2));
-    let retired = [1].into();
-    assert_eq!(
-        next(&mut course, &Change::Live { segment: 2, retired }),
-        [Effect::LeaveFresh(1)]
-    );
-    assert!(course.may_answer(&before).is_ok());
-    let effects = flush(&mut course, 3);
-    assert_eq!(
-        effects,
-        [Effect::Unload(Piece::Segment(1)), Effect::LeaveFresh(2)]
-    );
-    assert!(!course.held().contains(&Piece::Segment(1)));
-    assert_eq!(course.may_answer(&before), Err(Refusal::ViewGone));
 }
 
 #[test]
@@ -314,24 +270,6 @@ fn rows_that_were_flushed_during_a_load_make_former_views_gone() {
     next(&mut course, &GONE);
     assert!(matches!(course.loaded(load, &HEAD), Arrival::Take { .. }));
     assert_eq!(course.may_answer(&before), Err(Refusal::ViewGone));
-}
-
-#[test]
-fn a_piece_that_moves_away_stays_for_the_searches_under_way() {
-    let mut course = course();
-    let asked = scope(&course, [Part::Fresh]);
-    let search = course.begin(&asked).expect("it has it");
-    assert_eq!(course.let_go(Piece::Fresh), []);
-    assert_eq!(
-        course.may_answer(&asked),
-        Err(Refusal::PartsBehind([Part::Fresh].into()))
-    );
-    assert_eq!(
-        next(&mut course, &enrolled(&[1])),
-        [],
-        "nobody will look for it here"
-    );
-    assert_eq!(course.end(search), Some(vec![Effect::Unload(Piece::Fresh)]));
 }
 
 #[test]

@@ -189,12 +189,17 @@ impl Followers {
         applied.min().unwrap_or(head)
     }
 
-    /// Whether the object of a segment may be deleted: it is retired, and nobody has a view with it any more. Who follows from now on begins with a later one.
+    /// Whether the object of a segment may be deleted: it is retired, and nobody has a view with it any more.
     pub fn may_delete(&self, members: &Members, segment: Segment) -> bool {
         match segment {
             Segment::Warming | Segment::Live { .. } => false,
-            Segment::Retired { until, .. } => self.standing(members).all(|(_, report)| until <= report.since),
+            Segment::Retired { until, .. } => self.have_left_views_before(members, until),
         }
+    }
+
+    /// Whether nobody has a view before this version of the list any more: what moved on with it has left where it was, everywhere. Who follows from now on begins with a later one.
+    pub fn have_left_views_before(&self, members: &Members, list: u64) -> bool {
+        self.standing(members).all(|(_, report)| list <= report.since)
     }
 
     /// Who may still have something on its disk of an object that was not listed any more by this change of the catalog, or write rows that were read before. A purge waits for them.

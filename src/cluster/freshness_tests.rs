@@ -7,13 +7,19 @@ use std::env;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use owners::Owners;
-use steps::{Broken, Freshness};
+use broken::Broken;
+use steps::Freshness;
 use walk::Walker;
 use world::Left;
+use worlds::{
+    ERASURE, ERASURE_AND_CRASH, FLUSH, FLUSHES, MADE_ANEW, MERGE, NOTHING, late, shared, slow, with_segments,
+    world,
+};
 
 #[path = "freshness_tests/answers.rs"]
 mod answers;
+#[path = "freshness_tests/broken.rs"]
+mod broken;
 #[path = "freshness_tests/owners.rs"]
 mod owners;
 #[path = "freshness_tests/steps.rs"]
@@ -24,84 +30,12 @@ mod turns;
 mod walk;
 #[path = "freshness_tests/world.rs"]
 mod world;
+#[path = "freshness_tests/worlds.rs"]
+mod worlds;
 
 /// States of the short walks, of all of them together.
 const WALKED_STATES: usize = 400_000;
 const LONG_TIMES: usize = 100;
-
-const NOTHING: Left = Left {
-    enrolments: 0,
-    erasures: 0,
-    flushes: 0,
-    merges: 0,
-    cuts: 0,
-    questions: 1,
-    fences: 0,
-    crashes: 0,
-    drains: 0,
-    dropped: 0,
-    given_up: 0,
-    regroups: 0,
-    deletions: 0,
-    leaves: 0,
-    lags: 0,
-};
-/// One row is enrolled and flushed.
-const FLUSH: Left = Left {
-    enrolments: 1,
-    flushes: 1,
-    ..NOTHING
-};
-const FLUSHES: Left = Left {
-    enrolments: 2,
-    flushes: 2,
-    ..NOTHING
-};
-/// One row is enrolled and erased.
-const ERASURE: Left = Left {
-    enrolments: 1,
-    erasures: 1,
-    ..NOTHING
-};
-const ERASURE_AND_CRASH: Left = Left {
-    crashes: 1,
-    ..ERASURE
-};
-const MERGE: Left = Left {
-    merges: 1,
-    deletions: 1,
-    leaves: 1,
-    ..NOTHING
-};
-const MADE_ANEW: Left = Left {
-    enrolments: 2,
-    dropped: 1,
-    ..NOTHING
-};
-
-/// A world of so many nodes, each of which owns everything.
-fn world(nodes: usize, left: Left) -> Freshness {
-    Freshness::new(left, nodes)
-}
-
-fn slow(model: Freshness) -> Freshness {
-    Freshness { slow: true, ..model }
-}
-
-/// Reports and leaves take a while.
-fn late(model: Freshness) -> Freshness {
-    Freshness { late: true, ..model }
-}
-
-/// Each part has one owner, so that not every node has every part.
-fn shared(model: Freshness) -> Freshness {
-    let owners = Owners::new(model.nodes, 1);
-    Freshness { owners, ..model }
-}
-
-fn with_segments(segments: u32, model: Freshness) -> Freshness {
-    Freshness { segments, ..model }
-}
 
 fn is_long() -> bool {
     env::var_os("FRESHNESS_LONG").is_some()
@@ -245,6 +179,26 @@ fn objects_that_are_deleted() {
 }
 
 #[test]
+fn former_views_that_are_given_up() {
+    let left = Left { forgets: 1, ..FLUSH };
+    let mut happened = assert_holds(
+        "a flush during a slow search, a former view is given up",
+        slow(world(1, left)),
+    );
+    let left = Left { forgets: 1, ..MERGE };
+    happened.extend(assert_holds(
+        "a merge, a former view is given up, a deletion, the node leaves",
+        with_segments(2, world(1, left)),
+    ));
+    let expected = [
+        "a former view was given up with its rows",
+        "a view was gone and the head read again",
+        "an object was deleted",
+    ];
+    assert_happened(&happened, &expected);
+}
+
+#[test]
 fn nodes_that_fail_beside_a_flush() {
     let mut happened = assert_holds("a flush, a node is fenced", world(2, Left { fences: 1, ..FLUSH }));
     happened.extend(assert_holds(
@@ -339,6 +293,7 @@ const WALKED: Left = Left {
     deletions: 1,
     leaves: 1,
     lags: 1,
+    forgets: 2,
 };
 
 /// Three nodes, two owners a part, two fronts, and all there is.
@@ -396,6 +351,7 @@ fn walks_at_random() {
         "an object was deleted",
         "a search was under way when the list moved",
         "the last search of a former view let go of rows",
+        "a former view was given up with its rows",
     ];
     assert_happened(&happened, &expected);
 }

@@ -286,13 +286,16 @@ impl ClusterHome {
         if Home::of(id, &row.incarnation) != *home {
             return Err(StorageError::KeysRotated(id.clone()));
         }
+        let secret = self.keyring.get(id, Purpose::Catalog)?.ok_or_else(unknown)?;
+        let check = || match self.engines.key_generation(id, &secret)? {
+            now if now + 1 == key_generation => Ok(()),
+            _ => Err(StorageError::KeysRotated(id.clone())),
+        };
+        // Who comes late makes no key; and who was stopped in between uses none that is of a later generation.
+        check()?;
         let next = self.keyring.begin_rotation(id, Renewable::Data)?;
         let next = next.ok_or_else(unknown)?;
-        // After it: a key that is made while the row is of this generation is the next one of it, or of a later one whose maker has it as well.
-        let secret = self.keyring.get(id, Purpose::Catalog)?.ok_or_else(unknown)?;
-        if self.engines.key_generation(id, &secret)? + 1 != key_generation {
-            return Err(StorageError::KeysRotated(id.clone()));
-        }
+        check()?;
         let of = (&row.incarnation, key_generation);
         let epochs = self.engines.next_epochs(id, of, &next)?;
         Ok((next, Arc::new(epochs)))

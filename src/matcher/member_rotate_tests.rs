@@ -336,6 +336,10 @@ async fn who_comes_late_makes_no_key_and_ends_none() {
         },
     );
     late.await.expect("refused");
+    until("no key is left that nobody uses", async || {
+        !one.tenant(&tenant()).await.expect("there").rotating
+    })
+    .await;
     check(&ground, &first(), &[1]).await;
     other.enroll(first().enrollment(26)).await.expect("enrolled");
     ground.join(3).await;

@@ -10,6 +10,7 @@ mod common;
 mod gallery;
 mod held;
 mod loading;
+mod merge;
 mod owners;
 mod purge;
 mod rekey;
@@ -56,6 +57,9 @@ use crate::model::tenant::TransformId;
 /// How long a question waits that names a change which the node has yet to read. It reads at once then.
 pub const CATCH_UP_MAX: Duration = Duration::from_millis(250);
 
+/// Most segments of one merge.
+pub const MERGE_SEGMENTS_MAX: usize = 64;
+
 /// How a node works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartsConfig {
@@ -73,6 +77,8 @@ pub struct PartsConfig {
     pub let_go_after: Duration,
     /// Rows of the fresh part from which on its first owner writes them into a segment.
     pub flush_rows: usize,
+    /// From so many small segments on its first owner writes them into one, up to [`MERGE_SEGMENTS_MAX`]; with 0 never.
+    pub merge_segments: usize,
     /// Most flushes under way, of all galleries together; at least 1.
     pub flushes_max: usize,
     /// How long erasures wait for more of them, so that one purge does for all; a fraction of what is promised.
@@ -93,6 +99,7 @@ impl Default for PartsConfig {
             retry_after: Duration::from_secs(1),
             let_go_after: Duration::from_secs(5),
             flush_rows: 16_384,
+            merge_segments: 8,
             flushes_max: 2,
             purge_after: Duration::from_secs(10),
             round: Duration::from_secs(1),

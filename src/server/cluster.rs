@@ -178,6 +178,7 @@ fn parts_config(config: &Config) -> PartsConfig {
         weight: weight.max(1),
         replicas: config.cluster.replicas,
         flush_rows: config.matcher.flush_rows,
+        merge_segments: config.cluster.merge_segments,
         // Many erasures share one rewriting, and the rest of the time is for that.
         purge_after: Duration::from_secs(config.matcher.purge_seconds_max) / 6,
         ..PartsConfig::default()

@@ -194,6 +194,8 @@ pub struct Cluster {
     pub address: Option<String>,
     /// Codes that this node may hold, in MiB, by which it gets its share of all galleries; 0 takes `engine.resident_bytes_max`. Of a node.
     pub weight_mib: u32,
+    /// From so many small segments of a gallery on this node writes them into one, where it owns the gallery's fresh part first; 0 never does. Of a node.
+    pub merge_segments: usize,
 }
 
 /// Search.
@@ -396,6 +398,7 @@ impl Default for Cluster {
             catalog_kek: None,
             address: None,
             weight_mib: 0,
+            merge_segments: 8,
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod copies;
 pub mod import;
 pub mod journal;
+mod merge;
 pub mod rotate;
 pub mod segments;
 

@@ -80,6 +80,15 @@ pub struct SegmentInfo {
     pub rows: u32,
 }
 
+/// How large a segment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentSize {
+    /// Rows, holes included.
+    pub rows: u32,
+    /// Holes.
+    pub holes: u32,
+}
+
 /// What becomes resident of a segment.
 pub struct LoadedSegment {
     /// Codes of all rows.

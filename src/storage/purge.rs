@@ -160,6 +160,23 @@ pub(super) fn copy_without(
     Ok(file)
 }
 
+/// Copies the rows of a file that are no holes behind those of another one, which has to have room for them all; gives who they are.
+pub(super) fn copy_living(old: &SegmentReader, file: &mut SegmentWriter) -> Result<Vec<RowId>, StorageError> {
+    let rows = old.rows() as usize;
+    let mut living = Vec::with_capacity(rows);
+    for first in (0..rows).step_by(REWRITE_ROWS) {
+        let chunk = read_chunk(old, first, REWRITE_ROWS.min(rows - first))?;
+        for (row, id) in chunk.ids.iter().enumerate().filter(|(_, id)| **id != RowId::HOLE) {
+            if file.room() == 0 {
+                return Err(old.damaged("it has fewer holes than the catalog says".to_owned()));
+            }
+            file.push(&chunk, row..row + 1)?;
+            living.push(*id);
+        }
+    }
+    Ok(living)
+}
+
 /// Waits for readers of replaced files and unmaps those that nobody reads; `false` when some still are read.
 fn release(retired: &mut Vec<Arc<Live>>) -> bool {
     let deadline = Instant::now() + RETIRED_WAIT_MAX;

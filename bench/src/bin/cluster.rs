@@ -190,6 +190,7 @@ fn plan(options: &Options) -> Plan {
             fronts: options.fronts.into(),
             replicas: options.replicas.into(),
             flush_rows: options.flush_rows,
+            merges: !options.grow && !options.scale,
             cache_mib: options.cache_mib,
             is_directory_store: options.directory_store,
             is_alone: options.alone,

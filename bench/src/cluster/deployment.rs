@@ -29,6 +29,8 @@ pub struct Size {
     pub replicas: usize,
     /// Rows that make a segment.
     pub flush_rows: u32,
+    /// Whether small segments are merged: not where something is measured that depends on how many there are.
+    pub merges: bool,
     /// Limit of a node's copies of segments, in MiB.
     pub cache_mib: Option<u32>,
     /// A directory takes the place of the S3 server.
@@ -84,6 +86,7 @@ impl Deployment {
             catalog: database.address(),
             objects: store.settings(None),
             flush_rows: size.flush_rows,
+            merges: size.merges,
             cache_mib: size.cache_mib,
             log: size.log.clone(),
         };

@@ -47,6 +47,15 @@ pub struct Configuration {
     pub seconds: u64,
 }
 
+/// Segments of all tenants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Segments {
+    /// Made by flushes and merges.
+    pub made: u64,
+    /// Left at the end; the others' rows are in these.
+    pub left: u64,
+}
+
 /// The object that scripts read.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -76,6 +85,8 @@ pub struct Report {
     pub operations: Acknowledged,
     /// Faults by their kind.
     pub faults_by_kind: BTreeMap<&'static str, u64>,
+    /// What became of the galleries' segments; `None` where it was not asked.
+    pub segments: Option<Segments>,
     /// The first broken promises.
     pub violations: Vec<Violation>,
     /// What was run.
@@ -107,20 +118,28 @@ impl Report {
             service,
             operations: counts.acknowledged,
             faults_by_kind: counts.faults,
+            segments: None,
             violations: counts.violations,
             configuration,
             machine,
         }
     }
 
+    /// Promises by their names, and how often they were broken.
+    fn broken(&self) -> [(&'static str, u64); 6] {
+        [
+            ("lost", self.lost),
+            ("resurrected", self.resurrected),
+            ("crossed", self.crossed),
+            ("stale answers", self.stale_answers),
+            ("wrong no-match", self.wrong_no_match),
+            ("unexpected", self.unexpected),
+        ]
+    }
+
     /// Why the run fails; `None` where it does not.
     pub fn fault(&self) -> Option<String> {
-        let broken = self.lost
-            + self.resurrected
-            + self.crossed
-            + self.stale_answers
-            + self.wrong_no_match
-            + self.unexpected;
+        let broken: u64 = self.broken().iter().map(|(_, count)| count).sum();
         if broken > 0 {
             return Some(format!(
                 "{broken} promises were broken; the lines that begin with VIOLATION say which"
@@ -174,12 +193,12 @@ impl Report {
                 self.acknowledged, done.enrolled, done.erased, done.identified, done.audited
             ),
         );
-        line("lost", self.lost.to_string());
-        line("resurrected", self.resurrected.to_string());
-        line("crossed", self.crossed.to_string());
-        line("stale answers", self.stale_answers.to_string());
-        line("wrong no-match", self.wrong_no_match.to_string());
-        line("unexpected", self.unexpected.to_string());
+        if let Some(Segments { made, left }) = self.segments {
+            line("segments", format!("{made} made, {left} left"));
+        }
+        for (name, count) in self.broken() {
+            line(name, count.to_string());
+        }
         line(
             "availability",
             format!(

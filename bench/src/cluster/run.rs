@@ -9,7 +9,7 @@ use super::availability::Availability;
 use super::deployment::{Deployment, Size};
 use super::gallery::Gallery;
 use super::load::{Demand, Load, Worker};
-use super::report::{Configuration, Report};
+use super::report::{Configuration, Report, Segments};
 use super::standing::Standing;
 use super::striker::Striker;
 use super::tally::Tally;
@@ -98,7 +98,7 @@ async fn under_faults(deployment: &Deployment, plan: &Plan) -> Result<Report, Fa
         progress("everybody is looked for");
         audit(&workers, &tally).await;
     }
-    let report = Report::new(
+    let mut report = Report::new(
         tally.counts(),
         service,
         configuration(deployment, plan),
@@ -109,7 +109,19 @@ async fn under_faults(deployment: &Deployment, plan: &Plan) -> Result<Report, Fa
         print!("{}", report.table());
         return Err(failure);
     }
+    report.segments = Some(segments(deployment)?);
     Ok(report)
+}
+
+fn segments(deployment: &Deployment) -> Result<Segments, Failure> {
+    let row = deployment.database().query(
+        "SELECT coalesce(sum(last_segment), 0), (SELECT count(*) FROM segment WHERE retired_from IS NULL) FROM tenant",
+    )?;
+    let (made, left) = row.trim().split_once('|').ok_or("two figures are expected")?;
+    Ok(Segments {
+        made: made.parse()?,
+        left: left.parse()?,
+    })
 }
 
 /// Makes tenants and connects their callers.

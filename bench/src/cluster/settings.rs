@@ -22,6 +22,8 @@ pub struct Common {
     pub objects: String,
     /// Rows that make a segment.
     pub flush_rows: u32,
+    /// Whether small segments are merged.
+    pub merges: bool,
     /// Limit of a node's copies of segments, in MiB; its default where there is none.
     pub cache_mib: Option<u32>,
     /// Filter of the logs.
@@ -51,12 +53,13 @@ impl Common {
     /// Of a match node of the cluster.
     pub fn of_node(&self, own: &Own<'_>) -> String {
         let (address, advertised) = (own.address, own.advertised);
+        let merges = if self.merges { "" } else { "merge_segments = 0\n" };
         let cache = self.cache_mib.map_or_else(String::new, |mib| {
             format!("cache_bytes_max = {}\n", u64::from(mib) << 20)
         });
         format!(
             "{}[matching]\naddress = \"{address}\"\n[matcher]\nflush_rows = {}\npurge_seconds_max = {PURGE_SECONDS_MAX}\n\
-             [cluster]\nenabled = true\nreplicas = {}\naddress = \"{advertised}\"\nweight_mib = {WEIGHT_MIB}\n\
+             [cluster]\nenabled = true\nreplicas = {}\naddress = \"{advertised}\"\nweight_mib = {WEIGHT_MIB}\n{merges}\
              [storage.objects]\n{}{cache}",
             self.head(own),
             self.flush_rows,

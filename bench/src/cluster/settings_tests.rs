@@ -8,6 +8,7 @@ fn common(cache_mib: Option<u32>) -> Common {
         catalog: "host=here user=thenar dbname=thenar".to_owned(),
         objects: "url = \"file:///objects\"\n".to_owned(),
         flush_rows: 64,
+        merges: cache_mib.is_none(),
         cache_mib,
         log: "info".to_owned(),
     }
@@ -50,7 +51,8 @@ fn a_node_is_told_where_fronts_reach_it_and_how_much_it_may_keep() {
             "enabled = true",
             "replicas = 2",
             "address = \"127.0.0.1:7003\"",
-            "weight_mib = 256"
+            "weight_mib = 256",
+            "merge_segments = 0"
         ]
     );
     assert_eq!(

@@ -1,6 +1,7 @@
 //! What becomes of a question in the model: it is asked, searched for, refused, answered.
 
-use super::steps::{Broken, Freshness};
+use super::broken::Broken;
+use super::steps::Freshness;
 use super::world::{Asking, Front, Outcome, Rows, Search, World};
 use crate::cluster::question::{Next, Question, Scope};
 

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+use super::broken::Broken;
 use super::owners::Owners;
 use super::world::{Database, Left, Node, Read, Rows, Search, World};
 use crate::cluster::course::{Course, Piece, Reference};
@@ -34,61 +35,6 @@ pub struct Freshness {
     /// How often what happened: that it can happen at all is what makes the check worth something.
     pub happened: Arc<Mutex<BTreeMap<&'static str, u64>>>,
     pub owners: Owners,
-}
-
-/// A rule that the world around the real code breaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Broken {
-    /// R1: the head is read before the identification comes in.
-    HeadReadBefore,
-    /// R3 without `applied >= s`.
-    SequenceIgnored,
-    /// R3 without the edition.
-    EditionIgnored,
-    /// R3 without the earliest view that it still has.
-    GoneViewAnswered,
-    /// R3 without what is loaded.
-    UnloadedAnswered,
-    /// R4: an answer without one of the parts.
-    PartLeftOut,
-    /// R4: answers to different readings of the head are put together.
-    ReadingsMixed,
-    /// F1 without its second step: rows leave the fresh part when their segment is written.
-    FreshLeftAtOnce,
-    /// F1 without keeping rows for the former view.
-    FormerViewDropped,
-    /// F1 without keeping rows for the searches under way.
-    SearchUnprotected,
-    /// W3: an erasure is acknowledged when it is committed.
-    ErasureNotAwaited,
-    /// W2: who was fenced registers again and keeps its rows.
-    MemoryKept,
-    /// E1: changes that are missing are passed over.
-    GapPassedOver,
-    /// What was erased during a load is loaded.
-    LoadKeepsErased,
-    /// Rows of an enrolment that are no longer fresh when the feed is read are taken for placed.
-    GoneTakenForPlaced,
-    /// The numbers of loads and searches begin anew with each course.
-    NumberedAnew,
-    /// Changes and rows of any edition are taken.
-    AnyEditionTaken,
-    /// A head goes with rows that were read before it.
-    HeadReadApart,
-    /// R2: a view that is older than the head is taken for the head's.
-    OldViewTaken,
-    /// R3 without the size of groups.
-    GroupSizeIgnored,
-    /// A leave takes its node off, whichever course it is of.
-    LateLeaveTaken,
-    /// W3: an erasure does not wait for the rows on their way.
-    LoadsNotAwaited,
-    /// A node leaves while rows are on their way to it.
-    LeftWithLoads,
-    /// A retired object is deleted at once.
-    DeletedAtOnce,
-    /// And who does not find it takes it for empty.
-    MissingTakenForEmpty,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +74,8 @@ pub enum Step {
     },
     Arrive(usize, Load),
     LetGo(usize, Piece),
+    /// A node gives up the views before the present one.
+    LeaveFormerViews(usize),
     Remember(usize),
     Ask(usize),
     Search {
@@ -383,6 +331,9 @@ impl Freshness {
             if course.knows(piece) && !self.owns(world, index, piece) && !is_leaving(course, piece) {
                 steps.push(Step::LetGo(index, piece));
             }
+        }
+        if world.left.forgets > 0 && course.view().since() < course.view().list() {
+            steps.push(Step::LeaveFormerViews(index));
         }
     }
 

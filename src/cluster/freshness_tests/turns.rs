@@ -6,7 +6,8 @@ use std::num::NonZeroU32;
 
 use stateright::{Model, Property};
 
-use super::steps::{Broken, Freshness, Step};
+use super::broken::Broken;
+use super::steps::{Freshness, Step};
 use super::world::{Database, Front, Left, Node, Outcome, Read, Rows, World};
 use crate::cluster::course::{Change, Course, CourseError, Effect, Piece};
 use crate::cluster::loads::{Load, Loads};
@@ -137,17 +138,7 @@ impl Freshness {
                 }
             }
             Step::Arrive(node, load) => self.arrive(world, node, load),
-            Step::LetGo(node, piece) => {
-                let objects = &world.db.objects;
-                let node = &mut world.nodes[node];
-                let effects = node.course.as_mut().expect("it follows").let_go(piece);
-                self.note(if effects.is_empty() {
-                    "a search kept a piece that moved"
-                } else {
-                    "a piece moved"
-                });
-                node.carry_out(effects, objects);
-            }
+            Step::LetGo(..) | Step::LeaveFormerViews(_) => self.let_go(world, &step),
             Step::Remember(front) => {
                 let question = Question::new(world.db.head(), &world.db.view);
                 world.fronts[front].remembered = question.ok();
@@ -161,6 +152,33 @@ impl Freshness {
                 self.close(&mut world.fronts[front], Outcome::GivenUp);
             }
             _ => self.write(world, &step),
+        }
+    }
+
+    /// A node needs something no more.
+    fn let_go(&self, world: &mut World, step: &Step) {
+        let (objects, left) = (&world.db.objects, &mut world.left);
+        match *step {
+            Step::LetGo(node, piece) => {
+                let node = &mut world.nodes[node];
+                let effects = node.course.as_mut().expect("it follows").let_go(piece);
+                self.note(if effects.is_empty() {
+                    "a search kept a piece that moved"
+                } else {
+                    "a piece moved"
+                });
+                node.carry_out(effects, objects);
+            }
+            Step::LeaveFormerViews(node) => {
+                left.forgets -= 1;
+                let node = &mut world.nodes[node];
+                let effects = node.course.as_mut().expect("it follows").leave_former_views();
+                if !effects.is_empty() {
+                    self.note("a former view was given up with its rows");
+                }
+                node.carry_out(effects, objects);
+            }
+            _ => unreachable!("{step:?} lets go of nothing"),
         }
     }
 

@@ -58,6 +58,7 @@ pub struct Left {
     pub deletions: u32,
     pub leaves: u32,
     pub lags: u32,
+    pub forgets: u32,
 }
 
 /// Each method is a transaction.

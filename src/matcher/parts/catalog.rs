@@ -3,7 +3,7 @@
 //! All calls block, and come to an end by themselves. Each is one transaction, or one reading of one moment. Those of a node begin with the question whether its generation still
 //! counts (rule W2): where it does not, they change nothing and are [`CatalogError::Fenced`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use crate::model::link::LinkKind;
 use crate::model::signature::Dimension;
 use crate::model::tenant::TransformId;
 use crate::storage::cluster::copies::Use;
-use crate::storage::place::{RowId, RowPlanes, SegmentRows, StoredRow};
+use crate::storage::place::{RowId, RowPlanes, SegmentRows, SegmentSize, StoredRow};
 use crate::storage::write::CandidateInfo;
 
 /// Why the catalog did not do what it was asked.
@@ -55,9 +55,11 @@ pub struct ListedGallery {
     pub head: Head,
     /// Its list of segments, of the same reading.
     pub view: View,
+    /// Those of its segments that count, of the same reading.
+    pub live: BTreeMap<u32, SegmentSize>,
     /// Erasures that are not purged, of the same reading.
     pub erasures_open: u64,
-    /// Whether there are objects that nobody lists nor can list any more: what a rotation of keys left, or what was put and then given up.
+    /// Whether there are objects that nobody lists nor can list any more: what a rotation of keys or a merge left, or what was put and then given up.
     pub has_unlisted: bool,
     /// [`Report::tidy`] of this node by now, where there is something to purge, and 0 where there is nothing.
     pub tidy: u64,
@@ -70,10 +72,10 @@ impl ListedGallery {
     }
 }
 
-/// A purge that has begun: all rows of these erasures are out of the objects that are listed, but for those that were passed over.
+/// A purge that has begun: all rows of these erasures are out of the objects that are listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Purging {
-    /// The erasures that were open.
+    /// Those of the erasures that were open.
     pub erasures: Vec<u64>,
     /// The changes of the catalog after it.
     pub commits: u64,
@@ -133,6 +135,16 @@ pub trait GalleryCatalog: Send + Sync + 'static {
     /// The first step of a flush (F1): writes rows of the fresh part, that were read as of this edition, into a segment, and lists it. False where they have moved on since they were read, or the edition is another one by now, and nothing
     /// was changed.
     fn warm(&self, rows: &SegmentRows, edition: Edition, writing: Option<Use>) -> Result<bool, CatalogError>;
+    /// The first step of a merge (F1): writes all rows of these segments, as of this edition, into another one, and lists it; the second one is that of a flush. False where that can't be done yet, or nothing is as it was when they
+    /// were chosen, and nothing was changed.
+    fn merge(
+        &self,
+        segments: &BTreeSet<u32>,
+        edition: Edition,
+        writing: Option<Use>,
+    ) -> Result<bool, CatalogError>;
+    /// Unlists segments whose rows moved on into others, once nobody has a view with them (D1). False where some stay for now.
+    fn forget_retired(&self) -> Result<bool, CatalogError>;
     /// Whether this node wrote something and does not know yet whether it is listed, or lacks a key that it will need.
     fn has_loose_ends(&self) -> bool;
     /// Finds out what became of that, and reads the key.

@@ -17,13 +17,13 @@ use crate::cluster::course::{Change, Reference};
 use crate::cluster::followers::{Followers, Write};
 use crate::cluster::members::{Members, Suspect};
 use crate::cluster::placement::{Gallery, NodeId, Part, Placement};
-use crate::cluster::view::{Edition, Head, View};
+use crate::cluster::view::{Edition, Head, Segment, View};
 use crate::matcher::apply::exact_bytes;
 use crate::matcher::fixture::tenant;
 use crate::matcher::node::NodeError;
 use crate::model::signature::Signature;
 use crate::model::timestamp::Timestamp;
-use crate::storage::place::{RowId, StoredRow};
+use crate::storage::place::{RowId, SegmentSize, StoredRow};
 
 pub(super) mod shared;
 
@@ -154,6 +154,72 @@ impl Database {
         Some(number)
     }
 
+    /// Lists a segment of the rows of these, where all of them count and nobody moves rows into one of them any more; `None` where they do not, or another segment is warming.
+    fn merge(&mut self, segments: &BTreeSet<u32>) -> Option<u32> {
+        let mut rows = Vec::new();
+        for number in segments {
+            let Some(Segment::Live { from }) = self.view.segments().get(number) else {
+                return None;
+            };
+            if !self.followers.have_left_views_before(&self.members, *from) {
+                return None;
+            }
+            rows.extend(
+                self.objects[number]
+                    .iter()
+                    .copied()
+                    .filter(|row| self.live.contains(row)),
+            );
+        }
+        self.warm(rows)
+    }
+
+    /// Lets a warming segment count, and those no more whose rows it takes over.
+    fn go_live(&mut self, segment: u32) {
+        let rows = &self.objects[&segment];
+        let is_former = |number: &u32| self.objects[number].iter().any(|row| rows.contains(row));
+        let retired: BTreeSet<u32> = self.view.holding(self.view.list()).filter(is_former).collect();
+        self.view.go_live(segment, &retired).expect("it is warming");
+        self.commit(Change::Live { segment, retired });
+    }
+
+    fn sizes(&self) -> BTreeMap<u32, SegmentSize> {
+        let size = |number: u32| {
+            let rows = u32::try_from(self.objects[&number].len()).expect("few");
+            (number, SegmentSize { rows, holes: 0 })
+        };
+        self.view.holding(self.view.list()).map(size).collect()
+    }
+
+    fn has_retired(&self) -> bool {
+        let mut states = self.view.segments().values();
+        states.any(|state| matches!(state, Segment::Retired { .. }))
+    }
+
+    /// Lists those no more that are retired, once nobody has a view with any of them.
+    fn forget_retired(&mut self) -> bool {
+        let stays = |state: &Segment| {
+            let is_retired = matches!(state, Segment::Retired { .. });
+            is_retired && !self.followers.may_delete(&self.members, *state)
+        };
+        let is_over = !self.view.segments().values().any(stays);
+        if is_over {
+            self.view.forget(self.view.list());
+        }
+        is_over
+    }
+
+    /// The rows of an object, also those that are erased; it is deleted once it is not listed any more.
+    fn object(&self, number: u32) -> Result<&[u64], CatalogError> {
+        let is_listed = self.view.segments().contains_key(&number);
+        let object = self.objects.get(&number).filter(|_| is_listed);
+        Ok(object.ok_or_else(unreachable)?)
+    }
+
+    fn is_retired(&self, number: u32) -> bool {
+        matches!(self.view.segments().get(&number), Some(Segment::Retired { .. }))
+    }
+
     fn stored(&self, reference: u64) -> StoredRow {
         let row = &self.rows[&reference];
         let subject = row.subject;
@@ -268,11 +334,18 @@ impl Ground for Catalog {
         let owners = db.owners(Part::of_segment(segment, GROUP));
         let may = db.followers.may_go_live(&db.members, segment, &owners);
         if may {
-            let retired = BTreeSet::new();
-            db.view.go_live(segment, &retired).expect("it is warming");
-            db.commit(Change::Live { segment, retired });
+            db.go_live(segment);
         }
         may
+    }
+
+    fn merge(&self, segments: &BTreeSet<u32>) -> Option<u32> {
+        self.db.lock().merge(segments)
+    }
+
+    fn live(&self) -> BTreeSet<u32> {
+        let db = self.db.lock();
+        db.view.holding(db.view.list()).collect()
     }
 
     fn erasure_waits(&self, sequence: u64) -> bool {

@@ -105,6 +105,8 @@ pub(super) struct Diary {
     pub(super) late: Option<Edition>,
     /// Since when a piece that is here is no longer this node's.
     pub(super) unwanted: BTreeMap<Piece, Instant>,
+    /// Which version the list of segments has, and since when, where former views are here.
+    pub(super) moved: Option<(u64, Instant)>,
 }
 
 /// How far a step came.
@@ -151,7 +153,7 @@ impl Gallery {
             *former = target;
             is_tidier
         };
-        if is_tidier || !self.is_settled() {
+        if is_tidier || !self.is_settled() || self.former_views().is_some() {
             self.nudge();
         }
     }
@@ -290,6 +292,7 @@ impl Gallery {
             return Ok(Done::NOTHING);
         }
         let done = self.fetch(target);
+        self.leave_former_views();
         self.held.clean()?;
         self.report(target.listed.tidy)?;
         let is_as_listed = |course: &Course| {

@@ -1,5 +1,6 @@
 //! For tests: what nodes stand on, and what a test does to it: one set of steps for a catalog in memory and for the real ones.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
@@ -39,6 +40,10 @@ pub(super) trait Ground: Send + Sync + 'static {
     fn warm(&self, rows_max: usize) -> Option<u32>;
     /// The second one, where it may be taken now (F1).
     fn go_live(&self, segment: u32) -> bool;
+    /// The first step of a merge of these segments, where it may be taken; the second one is that of a flush.
+    fn merge(&self, segments: &BTreeSet<u32>) -> Option<u32>;
+    /// The segments that count.
+    fn live(&self) -> BTreeSet<u32>;
     /// Whether an erasure still waits for somebody (W3).
     fn erasure_waits(&self, sequence: u64) -> bool;
     /// Whether all who were erased are out of all objects and copies, where that is done at all.

@@ -324,6 +324,16 @@ impl Held {
         }
     }
 
+    /// Gives up the views before the present one, and what only they have.
+    pub(super) fn leave_former_views(&self) {
+        let mut guard = self.0.lock();
+        let state = &mut *guard;
+        if let Some(under_way) = &mut state.under_way {
+            let effects = under_way.course.leave_former_views();
+            state.carry_out(effects, None);
+        }
+    }
+
     /// Overwrites in the engine what is out of sight. To be called by the one who reports. After an error it is as dirty as before.
     pub(super) fn clean(&self) -> Result<(), EngineError> {
         loop {

@@ -76,6 +76,26 @@ impl Gallery {
         }
     }
 
+    /// Which version the list of segments has here, where there are views before it.
+    pub(super) fn former_views(&self) -> Option<u64> {
+        let views = |course: &Course| (course.view().since(), course.view().list());
+        let (since, list) = self.held.course(views)?;
+        (since < list).then_some(list)
+    }
+
+    /// Gives up former views once no front asks by them any more, since each has read the list meanwhile.
+    pub(super) fn leave_former_views(&self) {
+        let list = self.former_views();
+        let now = Instant::now();
+        let mut diary = self.diary.lock();
+        let since = diary.moved.filter(|(known, _)| Some(*known) == list);
+        diary.moved = list.map(|list| since.unwrap_or((list, now)));
+        let is_over = |(_, since): (u64, Instant)| now >= since + self.common.config.let_go_after;
+        if diary.moved.is_some_and(is_over) {
+            self.held.leave_former_views();
+        }
+    }
+
     /// Blocks until the load has ended, at its deadline at the latest.
     pub(super) fn run_load(self: Arc<Self>, load: Load, facts: &Facts, permit: OwnedSemaphorePermit) {
         let piece = load.piece;

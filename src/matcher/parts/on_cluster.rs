@@ -17,7 +17,7 @@ use crate::cluster::course::{Change, Reference};
 use crate::cluster::followers::{Follower, Report};
 use crate::cluster::members::{Life, Members, Suspect};
 use crate::cluster::placement::NodeId;
-use crate::cluster::view::{Edition, Head, Reading};
+use crate::cluster::view::{Edition, Head, Reading, Segment};
 use crate::matcher::error::node_error;
 use crate::matcher::node::NodeError;
 use crate::matcher::on_cluster::{Keyholder, unreadable};
@@ -303,6 +303,13 @@ impl GalleryCatalog for OneGallery {
         let opened = self.opened()?;
         let reading = self.begin(&opened);
         let (head, listed) = self.listed(&opened, number)?;
+        if let Segment::Retired { .. } = listed.state {
+            return Err(NodeError::NodeUnavailable {
+                node: "catalog".to_owned(),
+                reason: format!("the rows of segment {number} have moved on into another one"),
+            }
+            .into());
+        }
         let planes = self.planes(&opened.keys, (listed.object, reading), deadline)?;
         let mut references = vec![0; listed.object.rows as usize];
         for (row, reference) in listed.members {
@@ -332,6 +339,19 @@ impl GalleryCatalog for OneGallery {
         self.warm_rows(rows, edition, writing)
     }
 
+    fn merge(
+        &self,
+        segments: &BTreeSet<u32>,
+        edition: Edition,
+        writing: Option<Use>,
+    ) -> Result<bool, CatalogError> {
+        self.merge_segments(segments, edition, writing)
+    }
+
+    fn forget_retired(&self) -> Result<bool, CatalogError> {
+        self.with(|opened| opened.catalog.forget_retired())
+    }
+
     fn has_loose_ends(&self) -> bool {
         let opened = self.slot.lock().clone();
         opened.is_some_and(|opened| !opened.loose.lock().is_empty() || opened.catalog.may_look_ahead())
@@ -353,7 +373,7 @@ impl GalleryCatalog for OneGallery {
 
     fn forget_copies(&self) -> Result<Option<Purging>, CatalogError> {
         self.with(|opened| {
-            let erasures = opened.catalog.erasures_open()?;
+            let erasures = opened.catalog.purgeable()?;
             if !erasures.is_empty() && !opened.catalog.forget_copies()? {
                 return Ok(None);
             }

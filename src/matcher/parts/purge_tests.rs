@@ -8,14 +8,22 @@ use super::real::Real;
 use super::real_tests::{ask_for_all, nodes, people};
 use super::world::World;
 use crate::cluster::placement::{NodeId, Part};
+use crate::cluster::view::Segment;
 use crate::matcher::fixture::{tenant, transform};
 use crate::model::signature::Signature;
 
-/// Two nodes and people in live segments, as far as flushes take them.
+/// Two nodes and people in live segments, as far as flushes take them, merged as far as they are, and nothing that these gave up or replaced.
 async fn flushed(ground: &Arc<Real>, seed: u64) -> (Arc<World<Real>>, Vec<Signature>) {
     let world = nodes(ground, 2).await;
     let people = people(ground, seed, 40);
-    let is_flushed = || ground.fresh_rows() < ground.config().flush_rows;
+    let is_flushed = || {
+        let read = ground.read();
+        let mut segments = read.reading.view().segments().values();
+        ground.fresh_rows() < ground.config().flush_rows
+            && read.live.len() < ground.config().merge_segments
+            && segments.all(|state| *state != Segment::Warming)
+            && !read.has_unlisted
+    };
     world.until("the fresh part is flushed", is_flushed).await;
     (world, people)
 }
@@ -126,9 +134,9 @@ async fn a_node_that_was_stopped_is_waited_for_until_it_is_gone() {
     let waits = || {
         let nodes = world.nodes.lock();
         let gallery = nodes[&first].common.gallery(&tenant());
-        gallery.is_some_and(|gallery| gallery.purge.lock().is_under_way())
+        gallery.is_some_and(|gallery| gallery.purge.lock().has_erasures())
     };
-    world.until("the purge waits", waits).await;
+    world.until("the purge of it waits", waits).await;
     let commits = ground.read().commits;
     world
         .until("the other one is waited for alone", || {

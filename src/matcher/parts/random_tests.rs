@@ -1,6 +1,7 @@
-//! Random galleries on nodes that join, drain, crash and are fenced, while people are enrolled, erased and flushed, and loads are slow or fail: each answer has what was
+//! Random galleries on nodes that join, drain, crash and are fenced, while people are enrolled, erased and flushed, segments merged, and loads are slow or fail: each answer has what was
 //! there from question to answer, and nothing that was there at no moment of that, or there is none.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -27,6 +28,8 @@ struct Fate<G> {
     people: Vec<(String, Signature)>,
     erasures: Vec<(u64, u64)>,
     warming: Option<u32>,
+    live: BTreeSet<u32>,
+    is_merged: bool,
     nodes: u128,
     /// Questions that ended.
     asked: watch::Receiver<u64>,
@@ -58,6 +61,18 @@ impl<G: Ground> Fate<G> {
             if let Some((sequence, rows)) = self.world.catalog.erase(&name) {
                 self.erasures.extend(rows.into_iter().map(|row| (sequence, row)));
             }
+        }
+    }
+
+    fn merge(&mut self) {
+        if self.warming.is_none() {
+            // The last one has just come, and some others stay as they are.
+            let mut live = self.world.catalog.live();
+            live.pop_last();
+            while live.len() > 2 && self.rng.random_bool(0.5) {
+                live.pop_first();
+            }
+            self.warming = self.world.catalog.merge(&live);
         }
     }
 
@@ -118,10 +133,15 @@ impl<G: Ground> Fate<G> {
     }
 
     async fn step(&mut self, seen: &parking_lot::Mutex<Vec<Signature>>) {
+        let live = self.world.catalog.live();
+        // By this, or by a node.
+        self.is_merged |= !self.live.is_subset(&live);
+        self.live = live;
         match self.rng.random_range(0..20) {
             0..8 => self.enrol(seen),
             8..11 => self.erase(),
-            11..17 => self.flush(),
+            11..17 if self.rng.random_bool(0.8) => self.flush(),
+            11..17 => self.merge(),
             17 => self.world.catalog.disturb(&mut self.rng),
             _ => self.shake().await,
         }
@@ -214,6 +234,8 @@ pub(super) async fn live_through<G: Ground>(ground: Arc<G>, seed: u64, steps: us
         people: Vec::new(),
         erasures: Vec::new(),
         warming: None,
+        live: BTreeSet::new(),
+        is_merged: false,
         nodes: 3,
         asked: ended,
     };
@@ -245,6 +267,7 @@ pub(super) async fn live_through<G: Ground>(ground: Arc<G>, seed: u64, steps: us
     for (_, probe) in &fate.people {
         world.ask(probe).await.expect("all is there");
     }
+    assert!(fate.is_merged, "nothing was merged");
     let answered = answered.load(Ordering::Relaxed);
     assert!(answered > steps / 4, "only {answered} questions were answered");
 }

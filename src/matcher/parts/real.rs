@@ -41,6 +41,7 @@ use crate::storage::database::testing::{Server, connect};
 use crate::storage::error::StorageError;
 use crate::storage::objects::ObjectStore;
 use crate::storage::objects::config::ObjectStoreConfig;
+use crate::storage::objects::error::ObjectError;
 use crate::storage::objects::key::Home;
 use crate::storage::objects::{CacheConfig, Objects};
 use crate::storage::on_cluster::KEY_GENERATION;
@@ -312,6 +313,7 @@ impl Ground for Real {
     fn config(&self) -> PartsConfig {
         PartsConfig {
             flush_rows: 12,
+            merge_segments: 3,
             ..config()
         }
     }
@@ -416,6 +418,45 @@ impl Ground for Real {
 
     fn go_live(&self, segment: u32) -> bool {
         self.writer.go_live(segment).expect("asked")
+    }
+
+    fn merge(&self, segments: &BTreeSet<u32>) -> Option<u32> {
+        let writer = &self.writer;
+        if segments.is_empty() || !writer.may_merge(segments).expect("read") {
+            return None;
+        }
+        let objects = writer.objects(segments).expect("read");
+        let from = objects
+            .iter()
+            .map(|(number, object)| (*number, object.ulid))
+            .collect();
+        let objects: Vec<SegmentObject> = objects.into_values().collect();
+        let put = self
+            .written
+            .merge(&self.segment_keys, &objects, |ulid| writer.intend(ulid));
+        let (object, ids) = match put {
+            Ok(put) => put,
+            // A purge was faster than the reading.
+            Err(StorageError::Object(ObjectError::Missing { .. } | ObjectError::Forgotten { .. })) => {
+                return None;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        match writer.warm_merged(object, &ids, &from) {
+            Ok(segment) => Some(segment),
+            Err(StorageError::RowsMoved(_)) => {
+                assert!(writer.abandon(object.ulid).expect("given up"));
+                self.written
+                    .discard(&self.segment_keys, object.ulid)
+                    .expect("deleted");
+                None
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn live(&self) -> BTreeSet<u32> {
+        self.read().live.into_keys().collect()
     }
 
     fn erasure_waits(&self, sequence: u64) -> bool {

@@ -12,6 +12,7 @@ use super::tests::random;
 use super::world::World;
 use crate::cluster::placement::NodeId;
 use crate::cluster::view::Segment;
+use crate::matcher::fixture::tenant;
 use crate::model::signature::Signature;
 
 /// Nodes that serve.
@@ -63,7 +64,6 @@ async fn whoever_owns_the_fresh_part_flushes_it_and_everybody_is_found_all_the_w
         .await;
     ask_for_all(&world, &people).await;
     // The same rows again are refused, and what was written for them is no object any more.
-    let listed = ground.segments().len();
     world
         .until("no segment is warming", || {
             ground.segments().values().all(|state| *state != Segment::Warming)
@@ -71,7 +71,52 @@ async fn whoever_owns_the_fresh_part_flushes_it_and_everybody_is_found_all_the_w
         .await;
     // The object with who was erased goes with a purge.
     world.until("the erasure is purged", || ground.is_purged()).await;
-    assert_eq!(ground.object_files().len(), listed.max(ground.segments().len()));
+    world
+        .until("each object is listed", || {
+            ground.object_files().len() == ground.read().objects.len()
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_segments_become_one_and_nothing_is_left_of_the_former_ones() {
+    let Some(ground) = Real::new() else { return };
+    let world = nodes(&ground, 2).await;
+    let people = people(&ground, 21, 40);
+    ask_for_all(&world, &people).await;
+    let is_merged = || ground.fresh_rows() < ground.config().flush_rows && ground.live().len() == 1;
+    world
+        .until("all but the fresh part is one segment", is_merged)
+        .await;
+    ask_for_all(&world, &people).await;
+    let is_gone = || {
+        let read = ground.read();
+        !read.has_unlisted && read.objects.len() == 1 && ground.remnants(0..2).is_empty()
+    };
+    world
+        .until("the former objects and their copies are gone", is_gone)
+        .await;
+    world
+        .until("so are their rows in memory", || {
+            let nodes = world.nodes.lock();
+            nodes.values().all(|node| {
+                let gallery = node.common.gallery(&tenant()).expect("it has some");
+                let rows = gallery
+                    .held
+                    .stretches()
+                    .iter()
+                    .map(|stretch| stretch.len())
+                    .sum::<usize>();
+                rows == people.len()
+            })
+        })
+        .await;
+    ask_for_all(&world, &people).await;
+    let (_, rows) = ground.erase("s000").expect("enrolled");
+    assert_eq!(rows, [1]);
+    world.until("the erasure is purged", || ground.is_purged()).await;
+    assert_eq!(ground.remnants(0..2), Vec::<std::path::PathBuf>::new());
+    ask_for_all(&world, &people[1..]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

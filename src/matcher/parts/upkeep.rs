@@ -1,4 +1,4 @@
-//! Flushes of the fresh part, by the node that owns it first: rows become a segment, which counts once its owners have it; and when it is time for a purge. Whoever else does it at once is no harm, since each step is a
+//! Flushes of the fresh part, by the node that owns it first: rows become a segment, which counts once its owners have it; and when it is time for a merge or a purge. Whoever else does it at once is no harm, since each step is a
 //! transaction that finds what was done; and whoever dies between the steps leaves them to the next one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,7 +46,10 @@ impl Gallery {
         let is_first = target.owners.is_first(target.listed.gallery, Part::Fresh);
         let needs = || {
             let is_full = self.held.fresh_rows() >= self.common.config.flush_rows.max(1);
-            is_full || warming(&target.listed).next().is_some() || self.needs_purge(&target.listed)
+            is_full
+                || warming(&target.listed).next().is_some()
+                || self.needs_purge(&target.listed)
+                || !self.to_merge(&target.listed).is_empty()
         };
         let is_to_do = is_first && needs() || self.catalog.has_loose_ends();
         is_to_do.then_some((target.listed, is_first))
@@ -57,6 +60,7 @@ impl Gallery {
         self.tell(catch_unwind(AssertUnwindSafe(|| self.catalog.tie_up())));
         if is_first {
             self.tell(catch_unwind(AssertUnwindSafe(|| self.flush(listed))));
+            self.tell(catch_unwind(AssertUnwindSafe(|| self.merge(listed))));
             // A flush that fails keeps no erased row in the objects.
             if self.needs_purge(listed) {
                 self.tell(catch_unwind(AssertUnwindSafe(|| {
@@ -78,7 +82,7 @@ impl Gallery {
             // Who is fenced hears of it in the next round, which says so.
             Ok(Ok(()) | Err(CatalogError::Fenced(_))) => {}
             Ok(Err(error)) => {
-                tracing::warn!(tenant = %self.tenant, %error, "a gallery can't be flushed or purged now; the next round tries again");
+                tracing::warn!(tenant = %self.tenant, %error, "a gallery can't be flushed, merged or purged now; the next round tries again");
             }
             Err(_) => {
                 tracing::error!(tenant = %self.tenant, "the upkeep of a gallery ended early by a defect");

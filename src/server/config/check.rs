@@ -6,6 +6,7 @@ use std::path::Path;
 use super::{Config, LimitError};
 use crate::cluster::placement::REPLICAS_MAX;
 use crate::front::quota::IDLE as QUOTA_IDLE;
+use crate::matcher::parts::MERGE_SEGMENTS_MAX;
 use crate::model::signature::DIM_MAX;
 use crate::service::routes::CALLS_MAX;
 use crate::storage::database::DatabaseConfig;
@@ -292,6 +293,14 @@ impl Config {
     fn check_cluster(&self) -> Result<(), LimitError> {
         let cluster = &self.cluster;
         within("cluster.replicas", cluster.replicas, 1, REPLICAS_MAX)?;
+        if cluster.merge_segments != 0 {
+            within(
+                "cluster.merge_segments",
+                cluster.merge_segments,
+                2,
+                MERGE_SEGMENTS_MAX,
+            )?;
+        }
         if !cluster.enabled {
             return Ok(());
         }

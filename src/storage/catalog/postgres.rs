@@ -35,6 +35,7 @@ mod followers;
 mod head;
 pub(in crate::storage) mod heads;
 mod loose;
+mod merging;
 pub(in crate::storage) mod migrate;
 mod opening;
 mod pieces;

@@ -27,6 +27,8 @@ mod ahead;
 mod far_keys;
 #[path = "postgres_tests/heads.rs"]
 mod heads;
+#[path = "postgres_tests/merging.rs"]
+mod merging;
 #[path = "postgres_tests/nodes.rs"]
 mod nodes;
 #[path = "postgres_tests/others.rs"]

@@ -139,13 +139,6 @@ impl Segments {
         intend: impl FnOnce(Ulid) -> Result<(), StorageError>,
     ) -> Result<SegmentObject, StorageError> {
         let count = u32::try_from(rows.ids.len()).unwrap_or(u32::MAX);
-        if !(1..=SEGMENT_ROWS_MAX).contains(&count) {
-            return Err(StorageError::Limit {
-                limit: "rows of a segment",
-                max: u64::from(SEGMENT_ROWS_MAX),
-                value: rows.ids.len() as u64,
-            });
-        }
         let mut file = self.begin(keys, count)?;
         file.push(rows, 0..rows.ids.len())?;
         self.finish(keys, file, intend)
@@ -186,12 +179,19 @@ impl Segments {
         self.finish(keys, file, intend)
     }
 
-    /// Begins a file of so many rows, which is destroyed unless it is finished.
+    /// Begins a file of so many rows, 1 to 65,536, which is destroyed unless it is finished.
     pub(in crate::storage) fn begin(
         &self,
         keys: &SegmentKeys,
         rows: u32,
     ) -> Result<SegmentWriter, StorageError> {
+        if !(1..=SEGMENT_ROWS_MAX).contains(&rows) {
+            return Err(StorageError::Limit {
+                limit: "rows of a segment",
+                max: u64::from(SEGMENT_ROWS_MAX),
+                value: u64::from(rows),
+            });
+        }
         let context = SegmentContext::new(&keys.home.tenant, keys.dimension, &keys.data_key);
         SegmentWriter::create(&self.staging, &context, rows)
     }

@@ -397,6 +397,7 @@ pub(super) fn listed_of(tenant: &TenantId, told: GalleryReading) -> ListedGaller
         transform: told.transform,
         head: *told.reading.head(),
         view: told.reading.view().clone(),
+        live: told.live,
         erasures_open: told.erasures_open,
         has_unlisted: told.has_unlisted,
         tidy: 0,

@@ -1,5 +1,6 @@
-//! What a node writes of a tenant's segments: flushes and purges, each from the intent to put an object to what came of it. Decides nothing about when.
+//! What a node writes of a tenant's segments: flushes, merges and purges, each from the intent to put an object to what came of it. Decides nothing about when.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ulid::Ulid;
@@ -40,6 +41,54 @@ impl OneGallery {
         });
         let listed = put.and_then(|object| catalog.warm(object, &rows.ids));
         self.settle(&opened, intended, writing, listed.is_ok());
+        self.was_listed(listed)
+    }
+
+    /// Likewise of rows that are in segments.
+    pub(super) fn merge_segments(
+        &self,
+        numbers: &BTreeSet<u32>,
+        edition: Edition,
+        writing: Option<Use>,
+    ) -> Result<bool, CatalogError> {
+        let opened = self.opened()?;
+        if opened.edition != edition {
+            return Ok(false);
+        }
+        let writing = writing.unwrap_or_else(|| self.begin(&opened));
+        let (segments, catalog) = (&self.shared.segments, &opened.catalog);
+        let read = catalog.may_merge(numbers).and_then(|may| {
+            let objects = if may {
+                catalog.objects(numbers)?
+            } else {
+                BTreeMap::new()
+            };
+            Ok(objects)
+        });
+        let objects = read.map_err(|error| self.fault(&error))?;
+        if objects.is_empty() {
+            return Ok(false);
+        }
+        let from = objects
+            .iter()
+            .map(|(number, object)| (*number, object.ulid))
+            .collect();
+        let objects: Vec<_> = objects.into_values().collect();
+        for object in &objects {
+            segments.know(&opened.keys, object);
+        }
+        let mut intended = None;
+        let put = segments.merge(&opened.keys, &objects, |ulid| {
+            intended = Some(ulid);
+            catalog.intend(ulid)
+        });
+        let listed = put.and_then(|(object, ids)| catalog.warm_merged(object, &ids, &from));
+        self.settle(&opened, intended, writing, listed.is_ok());
+        self.was_listed(listed)
+    }
+
+    /// Whether what was put is listed; not where somebody else was faster.
+    fn was_listed<T>(&self, listed: Result<T, StorageError>) -> Result<bool, CatalogError> {
         match listed {
             Ok(_) => Ok(true),
             Err(StorageError::RowsMoved(_) | StorageError::KeysRotated(_)) => Ok(false),
@@ -74,11 +123,7 @@ impl OneGallery {
         });
         let replaced = put.and_then(|object| catalog.replace(segment, former.ulid, object, &listed.dead));
         self.settle(opened, intended, writing, replaced.is_ok());
-        match replaced {
-            // Another node was faster.
-            Ok(()) | Err(StorageError::RowsMoved(_) | StorageError::KeysRotated(_)) => Ok(()),
-            Err(error) => Err(self.fault(&error)),
-        }
+        self.was_listed(replaced).map(drop)
     }
 
     /// What was about to be put is listed, or given up. Where that can't be told now, the node stays untidy until it can.

@@ -49,6 +49,17 @@ impl Watched {
         self.followers.may_go_live(&self.members, segment, &owners)
     }
 
+    /// Whether a segment counts in every view that anybody has.
+    pub(super) fn is_settled(&self, segment: Segment) -> bool {
+        let from = segment.live_from();
+        from.is_some_and(|list| self.followers.have_left_views_before(&self.members, list))
+    }
+
+    /// Whether the object of a segment may be deleted (D1).
+    pub(super) fn may_delete(&self, segment: Segment) -> bool {
+        self.followers.may_delete(&self.members, segment)
+    }
+
     /// Up to which change nobody needs the feed (E1).
     fn feed_floor(&self) -> u64 {
         self.followers.feed_floor(&self.members, self.head.state.sequence)
@@ -180,12 +191,6 @@ impl Tenant {
             followers: self.followers(edition, followers)?,
             head,
         })
-    }
-
-    /// Whether the object of a segment may be deleted.
-    pub(super) fn may_delete(&self, segment: Segment) -> Result<bool, StorageError> {
-        let watched = self.watched()?;
-        Ok(watched.followers.may_delete(&watched.members, segment))
     }
 
     /// Cuts the feed as far as nobody needs it, and says up to which change it may.

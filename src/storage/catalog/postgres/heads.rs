@@ -15,18 +15,20 @@ use super::shared::SharedCatalog;
 use super::{Incarnation, Owner, Tenant, create_row, migrate};
 use crate::cluster::members::{Life, Suspect};
 use crate::cluster::placement::{Gallery, NodeId};
-use crate::cluster::view::{self, Reading, View};
+use crate::cluster::view::{self, Reading, Segment, View};
 use crate::keys::epochs::Epochs;
 use crate::keys::receipt::ReceiptSigner;
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 use crate::model::signature::Dimension;
 use crate::model::tenant::{TenantSpec, TenantStats, TransformId};
+use crate::storage::catalog::segments::SegmentEntry;
 use crate::storage::database::Database;
 use crate::storage::database::notices::{Listening, Notice};
 use crate::storage::database::transaction::statement;
 use crate::storage::error::StorageError;
 use crate::storage::objects::key::Home;
+use crate::storage::place::SegmentSize;
 use crate::storage::segment::format::Layout;
 
 /// Segments of these tenants, each with its tenant.
@@ -81,11 +83,13 @@ pub struct GalleryReading {
     pub home: Home,
     /// The objects that its segments are in.
     pub objects: BTreeSet<Ulid>,
+    /// Those of its segments that count.
+    pub live: BTreeMap<u32, SegmentSize>,
     /// Changes of its catalog, of whatever kind.
     pub commits: u64,
     /// Erasures that are not purged.
     pub erasures_open: u64,
-    /// Whether there are objects that nobody lists nor can list any more.
+    /// Whether there are objects that nobody lists nor can list any more, or that are of segments which were retired.
     pub has_unlisted: bool,
 }
 
@@ -232,20 +236,29 @@ impl Cluster {
         tenants: &BTreeMap<TenantId, SecretKey>,
     ) -> Result<HashMap<TenantId, Result<GalleryReading, StorageError>>, StorageError> {
         self.each(tenants, |known, head, beside| {
-            let objects = beside
-                .segments
-                .iter()
-                .map(|row| Ok(known.owner.segment_row(row)?.0.ulid));
+            let (mut objects, mut live) = (BTreeSet::new(), BTreeMap::new());
+            let mut has_retired = false;
+            for row in &beside.segments {
+                let (entry, state) = known.owner.segment_row(row)?;
+                objects.insert(entry.ulid);
+                let SegmentEntry { rows, holes, .. } = entry;
+                match state {
+                    Segment::Warming => {}
+                    Segment::Live { .. } => drop(live.insert(entry.number, SegmentSize { rows, holes })),
+                    Segment::Retired { .. } => has_retired = true,
+                }
+            }
             Ok(GalleryReading {
                 gallery: Gallery::of(&known.owner.id, head.spec.created_at),
                 dimension: head.spec.dimension,
                 transform: head.spec.transform.clone(),
                 reading: known.owner.reading(head, &beside.segments)?,
                 home: Home::of(&known.owner.id, &known.incarnation),
-                objects: objects.collect::<Result<_, StorageError>>()?,
+                objects,
+                live,
                 commits: head.state.commits,
                 erasures_open: head.state.erasures_open,
-                has_unlisted: beside.has_unlisted,
+                has_unlisted: beside.has_unlisted || has_retired,
             })
         })
     }

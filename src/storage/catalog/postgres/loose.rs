@@ -13,7 +13,6 @@ use super::{Owner, Tenant};
 use crate::cluster::members::Life;
 use crate::cluster::placement::NodeId;
 use crate::storage::catalog::code::int;
-use crate::storage::catalog::seam::ReadCatalog;
 use crate::storage::database::transaction::{Statement, Transaction, statement};
 use crate::storage::error::StorageError;
 
@@ -95,17 +94,6 @@ impl Owner {
 }
 
 impl SharedCatalog {
-    /// Segments with rows that are erased.
-    pub fn buried(&self) -> Result<BTreeSet<u32>, StorageError> {
-        let tombstones = self.reader.tombstones()?;
-        Ok(tombstones.iter().map(|tombstone| tombstone.segment).collect())
-    }
-
-    /// Erasures that are not purged.
-    pub fn erasures_open(&self) -> Result<Vec<u64>, StorageError> {
-        self.reader.erasures_open()
-    }
-
     /// Changes of the catalog by now, and the last one of its gallery.
     pub fn changes(&self) -> Result<(u64, u64), StorageError> {
         let state = self.tenant.head()?.state;

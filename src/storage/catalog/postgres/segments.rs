@@ -175,26 +175,30 @@ impl Tenant {
         Ok(entry)
     }
 
-    /// Lets a segment that is listed so count from the next version of the list on, where it may.
+    /// Lets a segment that is listed so count from the next version of the list on, where it may, and the former ones no more.
     pub(super) fn let_live(
         &self,
         transaction: &Transaction,
         head: &mut Head,
         (entry, state): (SegmentEntry, Segment),
+        former: &[(SegmentEntry, Segment)],
     ) -> Result<(), StorageError> {
-        let mut view = View::of(head.list, BTreeMap::from([(entry.number, state)]));
-        view.go_live(entry.number, &BTreeSet::new())?;
+        let states = former.iter().map(|(entry, state)| (entry.number, *state));
+        let mut view = View::of(head.list, states.chain([(entry.number, state)]).collect());
+        let retired = former.iter().map(|(entry, _)| entry.number).collect();
+        view.go_live(entry.number, &retired)?;
         head.list = view.list();
-        let put = self.put_segment(
-            transaction,
-            REPLACE_SEGMENT,
-            &entry,
-            view.segments()[&entry.number],
-        )?;
-        if put == 1 {
+        let all = former.iter().map(|(entry, _)| entry).chain([&entry]);
+        let put =
+            all.map(|entry| self.segment_statement(REPLACE_SEGMENT, entry, view.segments()[&entry.number]));
+        let put = transaction.execute_all(put.collect())?;
+        if put.iter().all(|put| *put == 1) {
             return Ok(());
         }
-        Err(self.damaged("segment", "a segment that goes live is not there"))
+        Err(self.damaged(
+            "segment",
+            "a segment that goes live, or stops to count, is not there",
+        ))
     }
 
     fn put_segment(
@@ -229,7 +233,7 @@ impl Tenant {
     }
 
     /// Points a segment to the file that holds it without the rows of these tombstones, which need no place any more. Where a file is named that it was written from, the segment must
-    /// still be in that one: another writer's has other holes.
+    /// still be in that one: another writer's has other holes. One from which an erased row is on its way into another segment stays as it is.
     pub(super) fn replace(
         &self,
         transaction: &Transaction,
@@ -239,7 +243,8 @@ impl Tenant {
         gone: &[Tombstone],
     ) -> Result<(), StorageError> {
         let (before, state) = self.listed(transaction, segment)?;
-        if from.is_some_and(|from| from != before.ulid) {
+        let is_another = from.is_some_and(|from| from != before.ulid);
+        if is_another || from.is_some() && self.is_merging(transaction, segment)? {
             return Err(StorageError::RowsMoved(self.id.clone()));
         }
         let entry = SegmentEntry {

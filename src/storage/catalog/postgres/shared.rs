@@ -52,6 +52,13 @@ pub(super) const TOMBSTONES: &str = select!(
     tombstone,
     "FROM tombstone WHERE tenant = $1 AND segment = $2 ORDER BY slot"
 );
+/// Of a segment that is loaded: with those of rows that are on their way into it from another one.
+const DEAD: &str = select!(
+    tombstone,
+    "FROM tombstone WHERE tenant = $1 AND segment = $2
+    UNION ALL SELECT t.reference, t.erasure, w.segment, w.slot, w.placed FROM warming w
+    JOIN tombstone t ON t.tenant = w.tenant AND t.reference = w.reference WHERE w.tenant = $1 AND w.segment = $2"
+);
 /// Rows that are in a segment, or are to be once it is live.
 const MEMBERS: &str = select!(
     place,
@@ -97,7 +104,7 @@ pub struct ListedSegment {
     pub state: Segment,
     /// Rows in it that must not be found, with who was there.
     pub dead: BTreeMap<u32, Reference>,
-    /// All other rows but holes: those that count in it, or will once it is live.
+    /// All other rows but holes: those that count in it, or will once it is live; none once it is retired.
     pub members: BTreeMap<u32, Reference>,
 }
 
@@ -156,9 +163,9 @@ impl SharedCatalog {
         Ok(self.tenant.watched()?.may_go_live(segment, self.replicas))
     }
 
-    /// Whether the object of a segment may be deleted.
-    pub fn may_delete(&self, segment: Segment) -> Result<bool, StorageError> {
-        self.tenant.may_delete(segment)
+    /// Tombstones that stand in segments.
+    pub(super) fn tombstones(&self) -> Result<Vec<Tombstone>, StorageError> {
+        self.reader.tombstones()
     }
 
     /// Up to `limit` changes after one ([`FEED_MAX`] at most), in their order, and the head of the same reading. [`StorageError::FeedCut`] where the next one is not there any more.
@@ -218,7 +225,7 @@ impl SharedCatalog {
         let read = vec![
             head::select(tenant.number),
             statement!(SEGMENT, tenant.number, segment),
-            statement!(TOMBSTONES, tenant.number, segment),
+            statement!(DEAD, tenant.number, segment),
             statement!(MEMBERS, tenant.number, segment),
         ];
         let [head, listed, tombstones, members] =
@@ -250,7 +257,8 @@ impl SharedCatalog {
             members: members.collect::<Result<_, StorageError>>()?,
         };
         let told = listed.members.len() + listed.dead.len() + entry.holes as usize;
-        if told != entry.rows as usize {
+        let is_retired = matches!(state, Segment::Retired { .. });
+        if told != entry.rows as usize && !is_retired {
             let fault = format!(
                 "segment {number} has {} rows, of which {told} are told of",
                 entry.rows
@@ -386,9 +394,9 @@ impl SharedCatalog {
         let replicas = self.replicas;
         self.writer.lock().transact(
             |tenant, transaction, head| {
-                let is_live = matches!(tenant.listed(transaction, segment)?.1, Segment::Live { .. });
+                let is_warming = tenant.listed(transaction, segment)?.1 == Segment::Warming;
                 let watched = tenant.watched_within(transaction, head)?;
-                if !is_live && !watched.may_go_live(segment, replicas) {
+                if is_warming && !watched.may_go_live(segment, replicas) {
                     return Ok(false);
                 }
                 tenant.go_live(transaction, head, segment)?;

@@ -85,18 +85,8 @@ impl Tenant {
             .collect();
         self.bury_gone(transaction, entry.number, &gone)?;
         head.tombstones += gone.len() as u64;
-        let (mut references, mut slots, mut placed) = (Vec::new(), Vec::new(), Vec::new());
-        for (reference, (row, id)) in rows.iter().filter(|(reference, _)| there.contains(reference)) {
-            let place = Some((entry.number, *row));
-            references.push(int(*reference));
-            slots.push(i64::from(*row));
-            placed.push(
-                self.placed("reference", [id.reference, id.subject], place)
-                    .to_vec(),
-            );
-        }
-        let segment = i64::from(entry.number);
-        transaction.execute(statement!(ADD, self.number, segment, references, slots, placed))?;
+        let living = rows.iter().filter(|(reference, _)| there.contains(reference));
+        self.add_warming(transaction, entry.number, living.map(|(_, living)| *living))?;
         self.tell(
             transaction,
             [(head.state.next_sequence(), Change::Warming(entry.number))],
@@ -107,8 +97,28 @@ impl Tenant {
         Ok(Flushed { entry, dead, buried })
     }
 
+    /// Remembers which row of a warming segment is to hold whom.
+    pub(super) fn add_warming(
+        &self,
+        transaction: &Transaction,
+        segment: u32,
+        rows: impl Iterator<Item = (u32, RowId)>,
+    ) -> Result<(), StorageError> {
+        let (mut references, mut slots, mut placed) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, id) in rows {
+            let mac = self.placed("reference", [id.reference, id.subject], Some((segment, row)));
+            references.push(int(id.reference));
+            slots.push(i64::from(row));
+            placed.push(mac.to_vec());
+        }
+        let segment = i64::from(segment);
+        transaction
+            .execute(statement!(ADD, self.number, segment, references, slots, placed))
+            .map(drop)
+    }
+
     /// What came of an object that was listed before.
-    fn warmed(
+    pub(super) fn warmed(
         &self,
         transaction: &Transaction,
         written: &WrittenSegment,
@@ -144,7 +154,7 @@ impl Tenant {
         self.bury(transaction, segment, gone)
     }
 
-    /// Lets a warming segment's rows count there from the next version of the list on, and nowhere else. One that is live already is left as it is.
+    /// Lets a warming segment's rows count there from the next version of the list on, and nowhere else. One that is live already, or was, is left as it is.
     pub(super) fn go_live(
         &self,
         transaction: &Transaction,
@@ -152,10 +162,14 @@ impl Tenant {
         segment: u32,
     ) -> Result<(), StorageError> {
         let listed = self.listed(transaction, segment)?;
-        if matches!(listed.1, Segment::Live { .. }) {
+        if listed.1 != Segment::Warming {
             return Ok(());
         }
-        self.let_live(transaction, head, listed)?;
+        let from = self.merged_from(transaction, segment)?;
+        if !from.is_empty() {
+            return self.take_over(transaction, head, (listed, from));
+        }
+        self.let_live(transaction, head, listed, &[])?;
         let number = i64::from(segment);
         let moved = transaction.execute_all(vec![
             statement!(MOVE, self.number, number),
@@ -229,7 +243,8 @@ impl Tenant {
         Ok(())
     }
 
-    fn count(
+    /// What one statement counts.
+    pub(super) fn count(
         &self,
         transaction: &Transaction,
         sql: &'static str,

@@ -226,6 +226,7 @@ impl PostgresWriter {
                 let mut changes = draft.changes();
                 if is_shared {
                     tenant.bury_warming(transaction, &mut changes)?;
+                    tenant.bury_merging(transaction, &changes.tombstones_added)?;
                     tenant.tell_of(transaction, before..head.state.sequence, &changes, told)?;
                 }
                 tenant.write(transaction, head, &changes)?;

@@ -1,0 +1,84 @@
+//! Tests of what is merged.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{HOLES_MIN, choose};
+use crate::storage::place::{SEGMENT_ROWS_MAX, SegmentSize};
+
+/// Segments from number 1 on, by rows that are no holes and by holes.
+fn live(sizes: &[(u32, u32)]) -> BTreeMap<u32, SegmentSize> {
+    let size = |(rows, holes): &(u32, u32)| SegmentSize {
+        rows: rows + holes,
+        holes: *holes,
+    };
+    (1..).zip(sizes.iter().map(size)).collect()
+}
+
+#[track_caller]
+fn check(sizes: &[(u32, u32)], expected: &[u32]) {
+    let chosen = choose(&live(sizes), 4);
+    assert_eq!(chosen, expected.iter().copied().collect::<BTreeSet<u32>>());
+}
+
+const HALF: u32 = SEGMENT_ROWS_MAX / 2;
+
+#[test]
+fn many_small_ones_become_one() {
+    check(&[(100, 0); 3], &[]);
+    check(&[(100, 0); 4], &[1, 2, 3, 4]);
+    check(&[(HALF + 1, 0), (7, 0), (9, 3), (8, 0), (6, 0)], &[2, 3, 4, 5]);
+    check(&[(1_000, 0); 70], &(1..=64).collect::<Vec<u32>>());
+}
+
+#[test]
+fn few_are_enough_where_no_other_one_has_room() {
+    check(&[(HALF, 0), (HALF, 0)], &[]);
+    check(&[(HALF, 0), (HALF, 0), (1, 0)], &[1, 3]);
+    check(&[(HALF, 0), (HALF, 0), (HALF, 0)], &[1, 2]);
+}
+
+#[test]
+fn a_large_one_is_not_written_anew_for_the_sake_of_few_rows() {
+    check(&[(10, 0), (10, 0), (10, 0), (5_000, 0)], &[]);
+    check(&[(10, 0), (10, 0), (10, 0), (10, 0), (5_000, 0)], &[1, 2, 3, 4]);
+    check(&[(10, 0), (10, 0), (10, 0), (30, 0)], &[1, 2, 3, 4]);
+}
+
+#[test]
+fn holes_go() {
+    let holes = u32::try_from(HOLES_MIN).expect("few");
+    check(&[(500, holes)], &[1]);
+    check(&[(500, holes - 1)], &[]);
+    check(&[(holes + 1, holes)], &[]);
+    check(&[(0, SEGMENT_ROWS_MAX)], &[]);
+    check(&[(0, SEGMENT_ROWS_MAX), (HALF, HALF - 1), (1, HALF)], &[3]);
+}
+
+/// Of segments that are flushed one after the other, each row is written anew a few times, and few segments are left.
+#[test]
+fn rows_are_written_anew_a_few_times_only() {
+    for rows in [1_u32, 100, 1_024, 4_096, 16_384, 20_000] {
+        let (mut segments, mut written, mut next) = (BTreeMap::new(), 0_u64, 0);
+        let flushes = 3_000_000 / rows.max(500);
+        for _ in 0..flushes {
+            next += 1;
+            segments.insert(next, SegmentSize { rows, holes: 0 });
+            loop {
+                let chosen = choose(&segments, 8);
+                if chosen.is_empty() {
+                    break;
+                }
+                let rows = chosen.iter().filter_map(|number| segments.remove(number));
+                let rows = rows.map(|size| size.rows).sum();
+                assert!(rows <= SEGMENT_ROWS_MAX);
+                written += u64::from(rows);
+                next += 1;
+                segments.insert(next, SegmentSize { rows, holes: 0 });
+            }
+        }
+        let all = u64::from(flushes) * u64::from(rows);
+        assert!(written <= all * 16, "{rows}: {written} of {all}");
+        let small = segments.values().filter(|size| size.rows <= HALF).count();
+        assert!(small < 8, "{rows}: {small}");
+    }
+}
