@@ -9,6 +9,7 @@ pub mod grow;
 pub mod ledger;
 pub mod load;
 pub mod moved;
+mod namespace;
 pub mod postgres;
 pub mod probe;
 pub mod processes;

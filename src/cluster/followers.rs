@@ -14,9 +14,8 @@ use super::view::{Edition, Segment};
 /// An enrolment waits no longer than this. It is durable, and no reading depends on what its owners have: they are asked for it, and catch up or refuse.
 pub const ENROL_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// How far a node has come.
+/// How far a node has come. What a node of a later release says besides is nothing to one of this.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Report {
     /// The last change that it has.
     pub applied: u64,

@@ -428,3 +428,12 @@ fn an_object_is_deleted_when_nobody_has_a_view_with_it() {
     assert!(!followers.may_delete(&members, Segment::Live { from: 1 }));
     assert!(!followers.may_delete(&members, Segment::Warming));
 }
+
+#[test]
+fn a_report_of_a_later_release_is_read_as_far_as_it_is_known() {
+    let known = report(6, &[3]);
+    let mut told = serde_json::to_value(&known).expect("plain values");
+    told["later"] = serde_json::json!({ "field": 1 });
+    let read: Report = serde_json::from_value(told).expect("it is a report");
+    assert_eq!(read, known);
+}

@@ -74,6 +74,9 @@ struct Options {
     /// A fault by its name in the report, "node slow" say: only those that are named happen.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// The program of another version: it migrates the tables, and each process that starts anew is started by the one of both that it was not.
+    #[arg(long, value_name = "PROGRAM")]
+    next: Option<PathBuf>,
     /// No faults: two nodes are joined by a third one, and what it takes over is told.
     #[arg(long, conflicts_with_all = ["alone", "all_faults", "only"])]
     grow: bool,
@@ -198,6 +201,7 @@ fn plan(options: &Options) -> Plan {
             is_pinned: false,
             node_cores: options.node_cores,
             log: options.log.clone(),
+            next: options.next.clone(),
         },
         demand: Demand {
             workers: options.workers.into(),

@@ -1,19 +1,20 @@
 //! All processes of a cluster on this machine: database, object store, match nodes, fronts. Asks about no palm and hits nobody by chance.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use thenar::client::{Client, Credentials};
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::namespace::Namespace;
 use super::postgres::Postgres;
 use super::processes::{Kind, Place, Tier, free_address};
 use super::programs;
 use super::quota::Quota;
 use super::settings::Common;
 use super::store::Store;
-use super::wires::Wires;
+use super::wires::{Listens, Wires};
 use crate::live::calls;
 use crate::{Failure, progress};
 
@@ -45,6 +46,8 @@ pub struct Size {
     pub node_cores: Option<f64>,
     /// Filter of the logs.
     pub log: String,
+    /// The program of the next version, which migrates the tables and may take the place of this one's.
+    pub next: Option<PathBuf>,
 }
 
 /// All of them. Fields are dropped in this order: whoever uses something ends before it.
@@ -62,6 +65,7 @@ pub struct Deployment {
     common: Common,
     size: Size,
     clock_library: Option<PathBuf>,
+    has_namespaces: bool,
     folder: PathBuf,
     thenar: PathBuf,
 }
@@ -103,6 +107,7 @@ impl Deployment {
             store,
             common,
             clock_library: programs::faketime().filter(|_| size.is_wired),
+            has_namespaces: size.is_wired && has_namespaces(),
             folder: folder.to_owned(),
             thenar: thenar.to_owned(),
             size,
@@ -115,8 +120,7 @@ impl Deployment {
         for _ in 0..deployment.size.nodes {
             deployment.make_node().await?;
         }
-        let first = deployment.node(0).await.configuration();
-        migrate(thenar, &first)?;
+        migrate(thenar, &*deployment.node(0).await)?;
         for _ in 0..deployment.size.fronts {
             deployment.make_front().await?;
         }
@@ -194,17 +198,32 @@ impl Deployment {
         let mut place = Place {
             address: free_address()?,
             advertised: None,
+            metrics: free_address()?,
+            asked: None,
             within,
             clock_library: self.clock_library.clone(),
+            other_program: self.size.next.clone(),
         };
         let mut common = self.common.clone();
         let mut wires = None;
         if self.size.is_wired {
-            let listens = matches!(kind, Kind::Node | Kind::SingleNode).then_some(place.address.as_str());
-            let laid = Wires::lay(name, &self.database, &self.store, listens).await?;
+            let is_node = matches!(kind, Kind::Node | Kind::SingleNode);
+            let namespace = if is_node && self.has_namespaces {
+                Some(Arc::new(Namespace::make()?))
+            } else {
+                None
+            };
+            place.within.extend(namespace.iter().flat_map(|own| own.within()));
+            let listens = Listens {
+                door: is_node.then_some(place.address.as_str()),
+                metrics: &place.metrics,
+            };
+            let ends = (&*self.database, &self.store);
+            let laid = Wires::lay(name, ends, &listens, namespace).await?;
             common.catalog.clone_from(&laid.catalog);
             common.objects.clone_from(&laid.objects);
             place.advertised.clone_from(&laid.advertised);
+            place.asked.clone_from(&laid.asked);
             wires = Some(laid);
         }
         let home = match self.nodes.first() {
@@ -216,6 +235,14 @@ impl Deployment {
         Ok((tier, wires))
     }
 
+    /// Has the program of the next version migrate the tables, where there is one.
+    pub async fn migrate_by_next(&self) -> Result<(), Failure> {
+        let Some(next) = &self.size.next else {
+            return Ok(());
+        };
+        migrate(next, &*self.node(0).await)
+    }
+
     /// How many nodes there are.
     pub fn nodes(&self) -> usize {
         self.nodes.len()
@@ -224,6 +251,11 @@ impl Deployment {
     /// Whether clocks of processes can be set.
     pub fn has_clocks(&self) -> bool {
         self.clock_library.is_some()
+    }
+
+    /// Whether each node has a network of its own.
+    pub fn has_namespaces(&self) -> bool {
+        self.has_namespaces
     }
 
     /// How many fronts there are.
@@ -341,14 +373,27 @@ impl Deployment {
     }
 }
 
+/// Whether processes can have networks of their own here.
+fn has_namespaces() -> bool {
+    let made = Namespace::make();
+    if let Err(error) = &made {
+        progress(format!(
+            "SKIPPED: nodes have no networks of their own, and are cut off by relays alone: {error} (it takes root, util-linux and iproute2)"
+        ));
+    }
+    made.is_ok()
+}
+
 fn node_name(number: usize) -> String {
     format!("node-{}", number + 1)
 }
 
-/// Makes the tables, as an operator does it.
-fn migrate(thenar: &Path, configuration: &Path) -> Result<(), Failure> {
-    let output = Command::new(thenar)
-        .args([Path::new("migrate"), Path::new("--config"), configuration])
+/// Makes the tables, as an operator does it on this node.
+fn migrate(thenar: &Path, node: &Tier) -> Result<(), Failure> {
+    let output = node
+        .site()
+        .command(thenar)
+        .args([Path::new("migrate"), Path::new("--config"), &node.configuration()])
         .stdin(Stdio::null())
         .output()?;
     if output.status.success() {

@@ -112,6 +112,11 @@ impl Postgres {
         format!("host={} user={NAME} dbname={NAME}", folder.display())
     }
 
+    /// Of one that is reached here.
+    pub fn address_at(at: std::net::SocketAddr) -> String {
+        format!("host={} port={} user={NAME} dbname={NAME}", at.ip(), at.port())
+    }
+
     /// The socket of a server in this folder.
     pub fn socket_in(folder: &Path) -> PathBuf {
         folder.join(SOCKET)

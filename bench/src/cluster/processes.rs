@@ -52,10 +52,16 @@ pub struct Place {
     pub address: String,
     /// Where fronts reach it, if that is elsewhere.
     pub advertised: Option<String>,
+    /// Where it tells how it is.
+    pub metrics: String,
+    /// Where it is asked that, if that is elsewhere.
+    pub asked: Option<String>,
     /// A command that runs the one that follows it in its own place: on what cores, say.
     pub within: Vec<String>,
     /// libfaketime, where its clock may be set.
     pub clock_library: Option<PathBuf>,
+    /// A program of another version, which may take the place of the one that it is made by.
+    pub other_program: Option<PathBuf>,
 }
 
 /// A process with its files.
@@ -64,9 +70,11 @@ pub struct Tier {
     site: Site,
     clock: PathBuf,
     process: Option<Child>,
+    /// The program that it was not started by last, where there are two.
+    other: Option<PathBuf>,
     /// Where it is asked: a node by fronts, a front by callers.
     pub address: String,
-    /// Where it tells how it is.
+    /// Where it is asked how it is.
     pub metrics: String,
 }
 
@@ -93,7 +101,7 @@ impl Tier {
         });
         let clock = folder.join("clock");
         set_up(&mut site, place, &clock)?;
-        let (listens, metrics) = (place.address.clone(), free_address()?);
+        let listens = place.address.clone();
         let address = place.advertised.clone().unwrap_or_else(|| listens.clone());
         // It is found again where it was.
         site.listen_at(listens.clone());
@@ -116,7 +124,7 @@ impl Tier {
             tls: &tls,
             address: &listens,
             advertised: &address,
-            metrics: &metrics,
+            metrics: &place.metrics,
         };
         let text = match kind {
             Kind::Node => common.of_node(&own),
@@ -133,8 +141,9 @@ impl Tier {
             site,
             clock,
             process: None,
+            other: place.other_program.clone(),
             address,
-            metrics,
+            metrics: place.asked.clone().unwrap_or_else(|| place.metrics.clone()),
         })
     }
 
@@ -151,6 +160,16 @@ impl Tier {
     /// The file of its configuration.
     pub fn configuration(&self) -> std::path::PathBuf {
         self.site.data().with_file_name("thenar.toml")
+    }
+
+    /// The next start is by the program that it was not, where there are two; whether there are.
+    pub fn exchange_program(&mut self) -> bool {
+        let Some(other) = self.other.take() else {
+            return false;
+        };
+        self.site.note(&format!("from now on by {}", other.display()));
+        self.other = Some(self.site.exchange_program(other));
+        true
     }
 
     /// Starts it; it is not ready yet. To be called by the thread that ends last.

@@ -37,6 +37,8 @@ pub struct Configuration {
     pub rate: u32,
     /// How long a caller waits, in milliseconds.
     pub deadline_ms: u64,
+    /// Whether each node has a network of its own.
+    pub namespaces: bool,
     /// Whether more nodes may be away than parts can do without.
     pub all_faults: bool,
     /// Faults that happened; all where there are none.
@@ -85,6 +87,8 @@ pub struct Report {
     pub operations: Acknowledged,
     /// Faults by their kind.
     pub faults_by_kind: BTreeMap<&'static str, u64>,
+    /// How often a process was started by the other one of two programs, where there are two.
+    pub exchanged: Option<u64>,
     /// What became of the galleries' segments; `None` where it was not asked.
     pub segments: Option<Segments>,
     /// The first broken promises.
@@ -118,6 +122,7 @@ impl Report {
             service,
             operations: counts.acknowledged,
             faults_by_kind: counts.faults,
+            exchanged: None,
             segments: None,
             violations: counts.violations,
             configuration,
@@ -193,6 +198,9 @@ impl Report {
                 self.acknowledged, done.enrolled, done.erased, done.identified, done.audited
             ),
         );
+        if let Some(exchanged) = self.exchanged {
+            line("exchanged", format!("{exchanged} starts by the other version"));
+        }
         if let Some(Segments { made, left }) = self.segments {
             line("segments", format!("{made} made, {left} left"));
         }

@@ -40,6 +40,7 @@ fn report(answered: usize, unanswered: usize, faults: u64, wrongs: &[(Wrong, u64
         workers: 8,
         rate: 40,
         deadline_ms: 2_000,
+        namespaces: true,
         all_faults: false,
         only: Vec::new(),
         seed: 7,

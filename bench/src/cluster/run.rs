@@ -82,6 +82,7 @@ async fn under_faults(deployment: &Deployment, plan: &Plan) -> Result<Report, Fa
         plan.length,
         &plan.only,
     );
+    deployment.migrate_by_next().await?;
     let struck = striker.go(plan.nodes_at_once(), plan.seed).await;
     progress(format!(
         "{:7.1} s  nothing happens any more",
@@ -110,6 +111,7 @@ async fn under_faults(deployment: &Deployment, plan: &Plan) -> Result<Report, Fa
         return Err(failure);
     }
     report.segments = Some(segments(deployment)?);
+    report.exchanged = size.next.is_some().then(|| striker.exchanged());
     Ok(report)
 }
 
@@ -170,6 +172,7 @@ fn configuration(deployment: &Deployment, plan: &Plan) -> Configuration {
         workers: plan.demand.workers,
         rate: plan.demand.rate,
         deadline_ms: u64::try_from(plan.demand.deadline.as_millis()).unwrap_or(u64::MAX),
+        namespaces: deployment.has_namespaces(),
         all_faults: plan.all_faults,
         only: plan.only.clone(),
         seed: plan.seed,

@@ -49,6 +49,8 @@ pub struct Striker<'a> {
     idle: RefCell<Vec<usize>>,
     /// How often the database or the store went away or came back.
     disturbances: Cell<u64>,
+    /// How often a process was started by the other one of two programs.
+    exchanged: Cell<u64>,
     /// Names of what happens; everything where there are none.
     only: Vec<String>,
 }
@@ -70,8 +72,14 @@ impl<'a> Striker<'a> {
             end,
             idle: RefCell::new((0..deployment.nodes()).collect()),
             disturbances: Cell::new(0),
+            exchanged: Cell::new(0),
             only: only.to_vec(),
         }
+    }
+
+    /// How often a process was started by the other one of two programs.
+    pub fn exchanged(&self) -> u64 {
+        self.exchanged.get()
     }
 
     /// Hits and repairs until the end, and then until all is repaired. So many nodes at once at most. Not to be spawned: processes end with the thread that starts them.
@@ -170,9 +178,9 @@ impl<'a> Striker<'a> {
             | Fault::NodeSlow(_)
             | Fault::FrontWithoutDatabase(_) => {
                 let set = self.wires(part, blow.fault)?;
-                set(true);
+                set(true)?;
                 tokio::time::sleep(blow.hold).await;
-                set(false);
+                set(false)?;
                 tier.ready().await?;
             }
             _ => {
@@ -192,21 +200,23 @@ impl<'a> Striker<'a> {
     }
 
     /// What harms the wires of a process, and mends them.
-    fn wires(&self, part: Part, fault: Fault) -> Result<impl Fn(bool), Failure> {
+    fn wires(&self, part: Part, fault: Fault) -> Result<impl Fn(bool) -> Result<(), Failure>, Failure> {
         let wires = match part {
             Part::Node(node) => self.deployment.node_wires(node),
             Part::Front(front) => self.deployment.front_wires(front),
             Part::Database | Part::Store | Part::Keys => None,
         };
         let wires = wires.ok_or("it has no wires")?;
-        Ok(move |is_harmed| match (fault, is_harmed) {
-            (Fault::NodeSlow(_), true) => wires.set(Condition::Slow(NODE_SLOW)),
-            (Fault::NodeUnreachable(_), true) => wires.set_door(Condition::Cut),
-            (Fault::NodeWithoutDatabase(_) | Fault::FrontWithoutDatabase(_), true) => {
-                wires.set_database(Condition::Cut);
+        Ok(move |is_harmed| {
+            match (fault, is_harmed) {
+                (Fault::NodeSlow(_), true) => wires.set(Condition::Slow(NODE_SLOW)),
+                (Fault::NodeUnreachable(_), true) => wires.set_door(Condition::Cut),
+                (Fault::NodeWithoutDatabase(_) | Fault::FrontWithoutDatabase(_), true) => {
+                    wires.set_database(Condition::Cut);
+                }
+                (_, is_cut) => wires.cut_off(is_cut)?,
             }
-            (_, true) => wires.set(Condition::Cut),
-            (_, false) => wires.set(Condition::Open),
+            Ok(())
         })
     }
 
@@ -272,6 +282,9 @@ impl<'a> Striker<'a> {
 
     /// Starts a process until it serves. One that finds no database or store may end; it is started again, as whoever supervises it would.
     async fn bring_up(&self, tier: &mut Tier) -> Result<(), Failure> {
+        if tier.exchange_program() {
+            self.exchanged.update(|count| count + 1);
+        }
         loop {
             let before = self.disturbances.get();
             tier.spawn()?;

@@ -1,8 +1,9 @@
 //! A wire between two processes that can be cut, slowed down, and made to spoil what an object store answers. Knows of HTTP how requests and answers begin; knows no process.
 //!
-//! It carries bytes between sockets of this machine, so that neither root nor another network is needed. What differs from a network that is cut: who connects seems to be connected, and hears nothing.
+//! It carries bytes between sockets of this machine, either of which may be in a network of its own. What differs from a network that is cut: who connects seems to be connected, and hears nothing.
 
 use std::io::{Error, ErrorKind, Result};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,6 +13,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
+
+use super::namespace::Namespace;
 
 /// Bytes that are carried at once.
 const PIECE_LEN: usize = 64 << 10;
@@ -44,6 +47,8 @@ pub enum Condition {
 pub enum End {
     /// Host and port.
     Tcp(String),
+    /// The same, in another network.
+    Within(Arc<Namespace>, SocketAddr),
     /// A socket's file.
     Unix(PathBuf),
 }
@@ -59,6 +64,16 @@ impl Wire {
     pub async fn tcp(end: impl Fn() -> End + Send + Sync + 'static) -> Result<(Self, String)> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
+        Ok((Self::start(Listener::Tcp(listener), end), address))
+    }
+
+    /// From a free port of loopback in a network of its own.
+    pub fn from_within(
+        namespace: &Namespace,
+        end: impl Fn() -> End + Send + Sync + 'static,
+    ) -> Result<(Self, SocketAddr)> {
+        let listener = TcpListener::from_std(namespace.bind()?)?;
+        let address = listener.local_addr()?;
         Ok((Self::start(Listener::Tcp(listener), end), address))
     }
 
@@ -127,6 +142,11 @@ impl End {
         match self {
             Self::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Ok(Box::new(stream))
+            }
+            Self::Within(namespace, address) => {
+                let stream = namespace.socket()?.connect(*address).await?;
                 stream.set_nodelay(true)?;
                 Ok(Box::new(stream))
             }

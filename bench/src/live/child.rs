@@ -68,6 +68,11 @@ impl Site {
         Ok(site)
     }
 
+    /// The next start is by this program; gives the one that was.
+    pub fn exchange_program(&mut self, server: PathBuf) -> PathBuf {
+        std::mem::replace(&mut self.server, server)
+    }
+
     /// The next start is of one tier, `match` or `front`; until this is said it is of both.
     pub fn run_as(&mut self, kind: &'static str) {
         self.kind = kind;
@@ -132,6 +137,15 @@ impl Site {
         })
     }
 
+    /// A program where the server runs, without its environment.
+    pub fn command(&self, program: &Path) -> Command {
+        let within = self.within.iter().map(OsString::from);
+        let mut words = within.chain([program.as_os_str().to_owned()]);
+        let mut command = Command::new(words.next().expect("the program at least"));
+        command.args(words);
+        command
+    }
+
     /// Starts a server; it is not ready yet.
     pub fn spawn(&self) -> Result<Child, Failure> {
         let address = self.address_file();
@@ -139,10 +153,8 @@ impl Site {
             std::fs::remove_file(&address)?;
         }
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
-        let within = self.within.iter().map(OsString::from);
-        let mut words = within.chain([self.server.clone().into_os_string()]);
-        let process = Command::new(words.next().expect("the program at least"))
-            .args(words)
+        let process = self
+            .command(&self.server)
             .arg(self.kind)
             .args([Path::new("--config"), &self.folder.join("thenar.toml")])
             .args([Path::new("--data"), &self.data])

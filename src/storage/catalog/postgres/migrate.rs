@@ -6,17 +6,18 @@ use crate::storage::database::Database;
 use crate::storage::database::transaction::{Transaction, Uncommitted, misread, statement};
 use crate::storage::error::StorageError;
 
-/// What makes each format of the one before it, by number. A step only adds, so that the release before goes on beside this one.
-const STEPS: [(u32, &str); 4] = [
+/// What makes each format of the one before it, by number. A step only adds, so that the release before goes on beside this one, and says so: the table `compatible` has the oldest format whose release may go on with these tables, and start anew.
+const STEPS: [(u32, &str); 5] = [
     (1, include_str!("0001.sql")),
     (2, include_str!("0002.sql")),
     (3, include_str!("0003.sql")),
     (4, include_str!("0004.sql")),
+    (5, include_str!("0005.sql")),
 ];
 /// The newest format, which this release makes.
-const NEWEST: u32 = 4;
-/// The oldest that this release works with: the first that knows of which keys an object is that nobody lists. No release had an earlier one.
-const OLDEST: u32 = 4;
+const NEWEST: u32 = 5;
+/// The oldest that this release works with: whoever made an earlier one may not know of segments that were merged. No release had an earlier one.
+const OLDEST: u32 = 5;
 
 /// Where the format stands. One row, whose lock is what lets one process at a time change tables.
 const FORMAT: &str =
@@ -52,7 +53,7 @@ pub fn migrate(database: &Database) -> Result<Outcome, StorageError> {
     }
 }
 
-/// Refuses tables that this release doesn't work with.
+/// Refuses tables that this release doesn't work with. Newer ones say whether it does.
 pub(in crate::storage) fn check(database: &Database) -> Result<(), StorageError> {
     let there = database.read(vec![statement!(
         "SELECT EXISTS (SELECT 1 FROM information_schema.tables
@@ -64,11 +65,18 @@ pub(in crate::storage) fn check(database: &Database) -> Result<(), StorageError>
     }
     let rows = database.read(vec![statement!("SELECT version FROM format WHERE id = 1")])?;
     let found = version(database, rows.first().and_then(|rows| rows.first()))?;
-    if (OLDEST..=NEWEST).contains(&found) {
+    if (OLDEST..=NEWEST).contains(&found) || found > NEWEST && is_known(database)? {
         Ok(())
     } else {
         Err(other_format(database, found))
     }
+}
+
+/// Whether tables that are newer have only more than this release knows.
+fn is_known(database: &Database) -> Result<bool, StorageError> {
+    let rows = database.read(vec![statement!("SELECT since FROM compatible WHERE id = 1")])?;
+    let since = version(database, rows.first().and_then(|rows| rows.first()))?;
+    Ok((1..=NEWEST).contains(&since))
 }
 
 fn make_format(database: &Database) -> Result<(), StorageError> {

@@ -37,11 +37,37 @@ fn who_comes_at_once_with_another_waits() {
 }
 
 #[test]
+fn newer_tables_that_have_only_more_are_taken_and_not_migrated() {
+    let Some(server) = Server::shared() else { return };
+    let address = server.fresh();
+    let made = server.sql(&address, "SELECT since FROM compatible");
+    assert!((1..=NEWEST).contains(&made.parse().expect("a number")), "{made}");
+    let (newer, database) = (NEWEST + 1, connect(&address));
+    // As a step of the next release, while servers of this one run.
+    server.sql(&address, "ALTER TABLE subject ADD COLUMN later bigint");
+    server.sql(&address, "CREATE TABLE later (tenant bigint PRIMARY KEY)");
+    server.sql(&address, &format!("UPDATE format SET version = {newer}"));
+    server.sql(&address, &format!("UPDATE compatible SET since = {NEWEST}"));
+    check(&database).expect("it has only more");
+    let refused = migrate(&database).expect_err("newer");
+    assert!(matches!(refused, StorageError::TableFormat { .. }), "{refused}");
+    for since in [0, newer] {
+        server.sql(&address, &format!("UPDATE compatible SET since = {since}"));
+        let refused = check(&database).expect_err("it has other things");
+        assert!(
+            matches!(refused, StorageError::TableFormat { found, .. } if found == newer),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
 fn newer_tables_are_refused_and_left() {
     let Some(server) = Server::shared() else { return };
     let address = server.fresh();
     let newer = NEWEST + 1;
     server.sql(&address, &format!("UPDATE format SET version = {newer}"));
+    server.sql(&address, &format!("UPDATE compatible SET since = {newer}"));
     let database = connect(&address);
     for refused in [check(&database).map(|()| None), migrate(&database).map(Some)] {
         let told = refused.expect_err("newer").to_string();
