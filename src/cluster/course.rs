@@ -36,6 +36,8 @@ pub enum Change {
     Erased(Vec<Reference>),
     /// A segment was written of rows that count elsewhere: the first step of a flush.
     Warming(u32),
+    /// A warming segment is taken back: its rows stay where they count.
+    Withdrawn(u32),
     /// A segment counts from the next version of the list on: the second step.
     Live {
         /// The segment.
@@ -284,6 +286,10 @@ impl Course {
             Change::Warming(segment) => {
                 self.view.warm(*segment)?;
                 Vec::new()
+            }
+            Change::Withdrawn(segment) => {
+                self.view.withdraw(*segment)?;
+                self.unload(*segment)
             }
             Change::Live { segment, retired } => {
                 self.view.go_live(*segment, retired)?;

@@ -199,6 +199,28 @@ fn former_views_that_are_given_up() {
 }
 
 #[test]
+fn segments_that_are_taken_back() {
+    let left = Left {
+        withdrawals: 1,
+        ..ERASURE
+    };
+    let left = Left { merges: 1, ..left };
+    let mut happened = assert_holds(
+        "an enrolment, an erasure, a merge that may be taken back",
+        with_segments(2, world(1, left)),
+    );
+    let left = Left {
+        withdrawals: 1,
+        ..FLUSH
+    };
+    happened.extend(assert_holds(
+        "a flush that may be taken back",
+        slow(world(2, left)),
+    ));
+    assert_happened(&happened, &["a segment was taken back", "a segment went live"]);
+}
+
+#[test]
 fn nodes_that_fail_beside_a_flush() {
     let mut happened = assert_holds("a flush, a node is fenced", world(2, Left { fences: 1, ..FLUSH }));
     happened.extend(assert_holds(
@@ -294,6 +316,7 @@ const WALKED: Left = Left {
     leaves: 1,
     lags: 1,
     forgets: 2,
+    withdrawals: 1,
 };
 
 /// Three nodes, two owners a part, two fronts, and all there is.
@@ -352,6 +375,7 @@ fn walks_at_random() {
         "a search was under way when the list moved",
         "the last search of a former view let go of rows",
         "a former view was given up with its rows",
+        "a segment was taken back",
     ];
     assert_happened(&happened, &expected);
 }

@@ -124,7 +124,7 @@ pub enum ListError {
     #[error("segment {0} is listed already: a number is given once")]
     Listed(u32),
     /// It can't begin to count.
-    #[error("segment {0} is not warming: only one that is can begin to count")]
+    #[error("segment {0} is not warming: only one that is can begin to count, or be taken back")]
     NotWarming(u32),
     /// It can't stop to count.
     #[error("segment {0} is not live: only one that is can be retired")]
@@ -194,6 +194,15 @@ impl View {
                 *segment = Segment::Retired { from, until };
             }
         }
+        Ok(())
+    }
+
+    /// Takes a warming segment back, which never counted. The version stays.
+    pub fn withdraw(&mut self, number: u32) -> Result<(), ListError> {
+        if self.segments.get(&number) != Some(&Segment::Warming) {
+            return Err(ListError::NotWarming(number));
+        }
+        self.segments.remove(&number);
         Ok(())
     }
 

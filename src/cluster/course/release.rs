@@ -43,6 +43,16 @@ impl Course {
         effects
     }
 
+    /// Lets go of a segment that is listed no more, and that no search sees. What is on its way is refused when it comes.
+    pub(super) fn unload(&mut self, segment: u32) -> Vec<Effect> {
+        let piece = Piece::Segment(segment);
+        if self.pieces.remove(&piece).is_none() {
+            return Vec::new();
+        }
+        self.turn += 1;
+        vec![Effect::Unload(piece)]
+    }
+
     pub(super) fn unload_leaving(&mut self) -> Vec<Effect> {
         let (searches, group_segments) = (&self.searches, self.group_segments);
         let is_seen = |piece: Piece| {

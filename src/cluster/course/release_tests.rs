@@ -1,8 +1,8 @@
 //! Tests of what a course keeps and what it lets go of.
 
 use super::*;
-use crate::cluster::course::Change;
-use crate::cluster::course::tests::{course, enrolled, flush, hold, next, scope};
+use crate::cluster::course::tests::{course, enrolled, flush, hold, next, read, scope};
+use crate::cluster::course::{Arrival, Change};
 use crate::cluster::placement::Part;
 use crate::cluster::question::Refusal;
 
@@ -83,4 +83,32 @@ fn a_piece_that_moves_away_stays_for_the_searches_under_way() {
         "nobody will look for it here"
     );
     assert_eq!(course.end(search), Some(vec![Effect::Unload(Piece::Fresh)]));
+}
+
+#[test]
+fn a_segment_that_is_taken_back_goes_wherever_it_is() {
+    let mut course = course();
+    for segment in [1, 2] {
+        next(&mut course, &Change::Warming(segment));
+    }
+    hold(&mut course, Piece::Segment(1));
+    let late = course.load(Piece::Segment(2)).expect("it is listed");
+    for segment in [1, 2] {
+        let turn = course.turn();
+        let effects = next(&mut course, &Change::Withdrawn(segment));
+        assert_eq!(effects, [Effect::Unload(Piece::Segment(segment))]);
+        assert_eq!(course.turn(), turn + 1);
+    }
+    assert_eq!(course.load(Piece::Segment(1)), None, "it is not listed");
+    let read = read(&course);
+    assert!(matches!(course.loaded(late, &read), Arrival::Refuse(_)));
+    assert!(course.loads().is_idle() && course.view().segments().is_empty());
+    let (sequence, list) = (course.applied() + 1, course.view().list());
+    let head = crate::cluster::view::Head {
+        sequence,
+        list,
+        ..read
+    };
+    let refused = course.apply(&head, sequence, &Change::Withdrawn(1));
+    assert!(refused.is_err(), "it is taken back already");
 }

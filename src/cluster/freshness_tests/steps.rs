@@ -45,6 +45,7 @@ pub enum Step {
     Flush,
     Merge,
     GoLive(u32),
+    Withdraw(u32),
     CutFeed,
     MakeAnew,
     Regroup,
@@ -195,6 +196,9 @@ impl Freshness {
             .iter()
             .filter(|(number, _)| !is_live(db, **number))
         {
+            if left.withdrawals > 0 {
+                steps.push(Step::Withdraw(*number));
+            }
             let owners = self
                 .owners
                 .of(&db.members, Part::of_segment(*number, db.group_segments));

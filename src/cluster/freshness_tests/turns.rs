@@ -232,6 +232,11 @@ impl Freshness {
                 db.go_live(*segment);
                 self.note("a segment went live");
             }
+            Step::Withdraw(segment) => {
+                left.withdrawals -= 1;
+                db.withdraw(*segment);
+                self.note("a segment was taken back");
+            }
             Step::CutFeed => {
                 left.cuts -= 1;
                 db.feed_from = db.followers.feed_floor(&db.members, db.head().sequence) + 1;

@@ -59,6 +59,7 @@ pub struct Left {
     pub leaves: u32,
     pub lags: u32,
     pub forgets: u32,
+    pub withdrawals: u32,
 }
 
 /// Each method is a transaction.
@@ -177,10 +178,17 @@ impl Database {
 
     /// The first step of a flush or a merge.
     pub fn warm(&mut self, rows: Rows) {
-        let number = u32::try_from(self.view.segments().len()).expect("few") + 1;
+        let last = self.view.segments().keys().chain(self.objects.keys()).max();
+        let number = last.map_or(1, |last| last + 1);
         self.view.warm(number).expect("a new number");
         self.objects.insert(number, rows);
         self.feed.push(Change::Warming(number));
+    }
+
+    /// In the place of the second one.
+    pub fn withdraw(&mut self, segment: u32) {
+        self.view.withdraw(segment).expect("it is warming");
+        self.feed.push(Change::Withdrawn(segment));
     }
 
     /// The second one.

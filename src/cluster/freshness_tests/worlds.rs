@@ -21,6 +21,7 @@ pub const NOTHING: Left = Left {
     leaves: 0,
     lags: 0,
     forgets: 0,
+    withdrawals: 0,
 };
 /// One row is enrolled and flushed.
 pub const FLUSH: Left = Left {

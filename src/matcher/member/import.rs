@@ -103,7 +103,7 @@ impl MemberNode {
         for segment in segments {
             loop {
                 let of = Arc::clone(opened);
-                let looked = blocking(move || Ok(of.catalog.may_go_live(segment)));
+                let looked = blocking(move || Ok(of.catalog.is_loaded(segment)));
                 match looked.await {
                     Ok(Ok(false)) if Instant::now() < until => {}
                     _ => break,

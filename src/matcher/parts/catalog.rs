@@ -143,6 +143,10 @@ pub trait GalleryCatalog: Send + Sync + 'static {
         edition: Edition,
         writing: Option<Use>,
     ) -> Result<bool, CatalogError>;
+    /// Whether a warming segment is to take over rows of others, and not of the fresh part.
+    fn is_merge(&self, segment: u32) -> Result<bool, CatalogError>;
+    /// Takes a merge back in the place of the second step; false where there is no such merge any more.
+    fn withdraw(&self, segment: u32) -> Result<bool, CatalogError>;
     /// Unlists segments whose rows moved on into others, once nobody has a view with them (D1). False where some stay for now.
     fn forget_retired(&self) -> Result<bool, CatalogError>;
     /// Whether this node wrote something and does not know yet whether it is listed, or lacks a key that it will need.

@@ -174,11 +174,16 @@ impl Database {
         self.warm(rows)
     }
 
-    /// Lets a warming segment count, and those no more whose rows it takes over.
-    fn go_live(&mut self, segment: u32) {
+    /// The segments that rows of this one count in.
+    fn merged_from(&self, segment: u32) -> BTreeSet<u32> {
         let rows = &self.objects[&segment];
         let is_former = |number: &u32| self.objects[number].iter().any(|row| rows.contains(row));
-        let retired: BTreeSet<u32> = self.view.holding(self.view.list()).filter(is_former).collect();
+        self.view.holding(self.view.list()).filter(is_former).collect()
+    }
+
+    /// Lets a warming segment count, and those no more whose rows it takes over.
+    fn go_live(&mut self, segment: u32) {
+        let retired = self.merged_from(segment);
         self.view.go_live(segment, &retired).expect("it is warming");
         self.commit(Change::Live { segment, retired });
     }
@@ -341,6 +346,15 @@ impl Ground for Catalog {
 
     fn merge(&self, segments: &BTreeSet<u32>) -> Option<u32> {
         self.db.lock().merge(segments)
+    }
+
+    fn withdraw(&self, segment: u32) -> bool {
+        let mut db = self.db.lock();
+        let may = !db.merged_from(segment).is_empty() && db.view.withdraw(segment).is_ok();
+        if may {
+            db.commit(Change::Withdrawn(segment));
+        }
+        may
     }
 
     fn live(&self) -> BTreeSet<u32> {

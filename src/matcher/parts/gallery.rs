@@ -14,6 +14,8 @@ use super::asked::Asked;
 use super::catalog::{CatalogError, GalleryCatalog, ListedGallery};
 use super::common::Common;
 use super::held::{Appended, Begun, Facts, Held, Standing};
+use super::loading::Done;
+use super::merge::Merges;
 use super::owners::Owners;
 use super::purge::Purge;
 use super::stretch::Stretch;
@@ -89,6 +91,7 @@ pub(super) struct Gallery {
     moved: watch::Sender<()>,
     pub(super) diary: Mutex<Diary>,
     pub(super) purge: Mutex<Purge>,
+    pub(super) merges: Mutex<Merges>,
 }
 
 /// What the gallery's task remembers from one step to the next.
@@ -109,22 +112,6 @@ pub(super) struct Diary {
     pub(super) moved: Option<(u64, Instant)>,
 }
 
-/// How far a step came.
-#[derive(Clone, Copy)]
-pub(super) struct Done {
-    /// All is here.
-    pub(super) is_settled: bool,
-    /// All but what is damaged.
-    pub(super) is_warm: bool,
-}
-
-impl Done {
-    pub(super) const NOTHING: Self = Self {
-        is_settled: false,
-        is_warm: false,
-    };
-}
-
 impl Gallery {
     /// One of which nothing is here. `loads` go on from those of galleries that the node had before.
     pub(super) fn new(tenant: TenantId, common: &Arc<Common>, loads: Loads) -> Arc<Self> {
@@ -141,6 +128,7 @@ impl Gallery {
             moved: watch::Sender::new(()),
             diary: Mutex::default(),
             purge: Mutex::default(),
+            merges: Mutex::default(),
         })
     }
 

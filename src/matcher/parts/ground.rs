@@ -42,6 +42,8 @@ pub(super) trait Ground: Send + Sync + 'static {
     fn go_live(&self, segment: u32) -> bool;
     /// The first step of a merge of these segments, where it may be taken; the second one is that of a flush.
     fn merge(&self, segments: &BTreeSet<u32>) -> Option<u32>;
+    /// In the place of the second one; only of a merge.
+    fn withdraw(&self, segment: u32) -> bool;
     /// The segments that count.
     fn live(&self) -> BTreeSet<u32>;
     /// Whether an erasure still waits for somebody (W3).

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::catalog::CatalogError;
-use super::gallery::{Done, Gallery, Target, Trouble};
+use super::gallery::{Gallery, Target, Trouble};
 use super::held::{Appended, Facts};
 use super::owners::current;
 use super::stretch::Stretch;
@@ -21,6 +21,22 @@ use crate::storage::place::SCALE_LEN;
 enum Came {
     Fresh(Head, Appended),
     Segment(Head, u32, Stretch),
+}
+
+/// How far a step came.
+#[derive(Clone, Copy)]
+pub(super) struct Done {
+    /// All is here.
+    pub(super) is_settled: bool,
+    /// All but what is damaged.
+    pub(super) is_warm: bool,
+}
+
+impl Done {
+    pub(super) const NOTHING: Self = Self {
+        is_settled: false,
+        is_warm: false,
+    };
 }
 
 impl Gallery {

@@ -3,23 +3,60 @@
 //! A row is written anew by few merges: each at least doubles the rows of its segment, or ends them, since a segment that is more than half full stays as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use super::MERGE_SEGMENTS_MAX;
 use super::catalog::{CatalogError, ListedGallery};
 use super::gallery::Gallery;
+use crate::cluster::view::Edition;
 use crate::storage::place::{SEGMENT_ROWS_MAX, SegmentSize};
 
 /// A segment of more rows that are no holes stays as it is.
 const SMALL_ROWS_MAX: u32 = SEGMENT_ROWS_MAX / 2;
-/// From so many holes on, where they are more than the rows, segments are written anew without them, however few they are.
-const HOLES_MIN: u64 = 4_096;
+/// A merge is taken back once its owners had the time for so many loads.
+const LOADS_WAITED: u32 = 2;
+/// How often the rest after a failure is twice the one before.
+const RESTS_DOUBLED_MAX: u32 = 10;
+/// From so many holes on, where they are more than the rows, a segment is written anew without them, also alone.
+const HOLES_MIN: u32 = 4_096;
+
+/// How merges of a gallery go.
+#[derive(Default)]
+pub(super) struct Merges {
+    /// None begins before that.
+    rests_until: Option<Instant>,
+    /// How many failed, one after the other.
+    failed: u32,
+    /// Which one is on its way, and since when that is known.
+    under_way: Option<(u32, Instant)>,
+}
+
+impl Merges {
+    fn rest(&mut self, time: Duration) {
+        self.rests_until = Some(Instant::now() + time);
+    }
+
+    /// Twice as long after each failure, up to a thousand times this.
+    fn fail(&mut self, rest: Duration) {
+        self.rest(rest * (1 << self.failed.min(RESTS_DOUBLED_MAX)));
+        self.failed += 1;
+    }
+}
 
 impl Gallery {
-    /// What is to be merged of it, as it is listed: nothing while something is to be purged, which comes first, or while a segment is on its way; and never what came last, as long as nodes may still have the view before it.
+    /// What is to be merged of it, as it is listed: nothing while objects are to be purged, which comes first, or while a segment is on its way; and never what came last, as long as nodes may still have the view before it.
     pub(super) fn to_merge(&self, listed: &ListedGallery) -> BTreeSet<u32> {
         let segments = listed.view.segments();
         let at_least = self.common.config.merge_segments;
-        if at_least == 0 || listed.is_littered() || segments.len() != listed.live.len() {
+        if at_least == 0 || listed.has_unlisted || segments.len() != listed.live.len() {
+            return BTreeSet::new();
+        }
+        if self
+            .merges
+            .lock()
+            .rests_until
+            .is_some_and(|until| Instant::now() < until)
+        {
             return BTreeSet::new();
         }
         let last = self.former_views();
@@ -37,48 +74,107 @@ impl Gallery {
         if segments.is_empty() {
             return Ok(());
         }
+        let rest = self.common.config.retry_after;
+        let begun = self.begin_merge(&segments, listed.head.edition);
+        let mut merges = self.merges.lock();
+        match &begun {
+            Ok(true) => {}
+            // Some are erased from and not purged yet, or others were faster.
+            Ok(false) => merges.rest(rest),
+            Err(_) => merges.fail(rest),
+        }
+        begun.map(drop)
+    }
+
+    fn begin_merge(&self, segments: &BTreeSet<u32>, edition: Edition) -> Result<bool, CatalogError> {
         let writing = self.catalog.begin_writing()?;
         if !self.follows() {
-            return Ok(());
+            return Ok(false);
         }
-        // Where that can't be done yet, or others were faster, a later round looks again.
-        self.catalog
-            .merge(&segments, listed.head.edition, writing)
-            .map(drop)
+        self.catalog.merge(segments, edition, writing)
+    }
+
+    /// A merge is on its way that its owners have not loaded. Where they have not for long it is taken back: it holds up receipts, and its rows are there twice.
+    pub(super) fn wait_for_merge(&self, segment: u32) -> Result<(), CatalogError> {
+        let config = &self.common.config;
+        let since = {
+            let mut merges = self.merges.lock();
+            let known = merges.under_way.filter(|(known, _)| *known == segment);
+            let (_, since) = known.unwrap_or((segment, Instant::now()));
+            merges.under_way = Some((segment, since));
+            since
+        };
+        if since.elapsed() >= LOADS_WAITED * config.load_max && self.catalog.withdraw(segment)? {
+            tracing::warn!(tenant = %self.tenant, segment, "its owners can't load what small segments were merged into; they stay as they are for now");
+            self.merges.lock().fail(config.retry_after);
+        }
+        Ok(())
+    }
+
+    /// One went well.
+    pub(super) fn merged(&self) {
+        self.merges.lock().failed = 0;
     }
 }
 
-/// The smallest of the segments that count, as many as fit into one; none while they are fewer than `at_least` and leave room for others that are small, unless most of them is holes.
+/// What a segment has, and its number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Small {
+    rows: u32,
+    number: u32,
+    holes: u32,
+}
+
+/// Those that are mostly holes; else the smallest of the segments that count, as many as fit into one, and none while they are fewer than `at_least` and leave room for another small one.
 fn choose(live: &BTreeMap<u32, SegmentSize>, at_least: usize) -> BTreeSet<u32> {
-    let mut small: Vec<(u32, u32, u32)> = live
-        .iter()
-        .map(|(number, size)| (size.rows.saturating_sub(size.holes), *number, size.holes))
-        .filter(|(rows, _, _)| (1..=SMALL_ROWS_MAX).contains(rows))
+    let small = live.iter().map(|(number, size)| Small {
+        rows: size.rows.saturating_sub(size.holes),
+        number: *number,
+        holes: size.holes,
+    });
+    let mut small: Vec<Small> = small
+        .filter(|it| (1..=SMALL_ROWS_MAX).contains(&it.rows))
         .collect();
     small.sort_unstable();
-    let mut together = 0;
-    let fit = small.iter().take(MERGE_SEGMENTS_MAX).take_while(|(rows, _, _)| {
-        together += rows;
-        together <= SEGMENT_ROWS_MAX
-    });
-    let mut fit: Vec<_> = fit.copied().collect();
-    let is_full = fit.len() < small.len() && fit.len() > 1;
-    let rows = |of: &[(u32, u32, u32)]| of.iter().map(|(rows, _, _)| u64::from(*rows)).sum::<u64>();
+    let is_hollow = |it: &Small| it.holes > it.rows && it.holes >= HOLES_MIN;
+    let hollow: Vec<Small> = small.iter().copied().filter(is_hollow).collect();
+    if !hollow.is_empty() {
+        return numbers(&fitting(&hollow));
+    }
+    let mut fit = fitting(&small);
+    let next = small.get(fit.len());
+    let is_full = next.is_some_and(|next| rows(&fit) + next.rows > SEGMENT_ROWS_MAX);
     while !is_full
-        && fit
-            .split_last()
-            .is_some_and(|(last, before)| !before.is_empty() && u64::from(last.0) > rows(before))
+        && let Some((last, before)) = fit.split_last()
+        && !before.is_empty()
+        && last.rows > rows(before)
     {
         fit.pop();
     }
-    let rows = rows(&fit);
-    let holes: u64 = fit.iter().map(|(_, _, holes)| u64::from(*holes)).sum();
-    let is_hollow = holes > rows && holes >= HOLES_MIN;
-    if fit.len() >= at_least.max(2) || is_full || is_hollow {
-        fit.into_iter().map(|(_, number, _)| number).collect()
+    if fit.len() >= at_least.max(2) || is_full && fit.len() > 1 {
+        numbers(&fit)
     } else {
         BTreeSet::new()
     }
+}
+
+/// As many of these as go into one segment and one merge.
+fn fitting(of: &[Small]) -> Vec<Small> {
+    let mut together = 0;
+    let fit = of.iter().take(MERGE_SEGMENTS_MAX).take_while(|it| {
+        together += it.rows;
+        together <= SEGMENT_ROWS_MAX
+    });
+    fit.copied().collect()
+}
+
+/// Each is a half of [`SEGMENT_ROWS_MAX`] at most, and there are few.
+fn rows(of: &[Small]) -> u32 {
+    of.iter().map(|it| it.rows).sum()
+}
+
+fn numbers(of: &[Small]) -> BTreeSet<u32> {
+    of.iter().map(|it| it.number).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,16 @@
 //! Tests of what is merged.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha12Rng;
 
 use super::{HOLES_MIN, choose};
+use crate::matcher::parts::PartsConfig;
+use crate::matcher::parts::ground::Ground;
+use crate::matcher::parts::tests::random;
+use crate::matcher::parts::world::{World, config};
 use crate::storage::place::{SEGMENT_ROWS_MAX, SegmentSize};
 
 /// Segments from number 1 on, by rows that are no holes and by holes.
@@ -42,16 +50,25 @@ fn a_large_one_is_not_written_anew_for_the_sake_of_few_rows() {
     check(&[(10, 0), (10, 0), (10, 0), (5_000, 0)], &[]);
     check(&[(10, 0), (10, 0), (10, 0), (10, 0), (5_000, 0)], &[1, 2, 3, 4]);
     check(&[(10, 0), (10, 0), (10, 0), (30, 0)], &[1, 2, 3, 4]);
+    let mut sizes = vec![(1, 0); 63];
+    sizes.extend([(30_000, 0); 2]);
+    check(&sizes, &(1..=63).collect::<Vec<u32>>());
 }
 
 #[test]
 fn holes_go() {
-    let holes = u32::try_from(HOLES_MIN).expect("few");
+    let holes = HOLES_MIN;
     check(&[(500, holes)], &[1]);
     check(&[(500, holes - 1)], &[]);
     check(&[(holes + 1, holes)], &[]);
     check(&[(0, SEGMENT_ROWS_MAX)], &[]);
     check(&[(0, SEGMENT_ROWS_MAX), (HALF, HALF - 1), (1, HALF)], &[3]);
+    // Whatever else there is.
+    check(&[(16_384, 0), (16_384, 0), (10_000, 30_000)], &[3]);
+    check(
+        &[(10, 0), (10, 0), (10, 0), (10, 0), (9, holes), (20_000, 40_000)],
+        &[5, 6],
+    );
 }
 
 /// Of segments that are flushed one after the other, each row is written anew a few times, and few segments are left.
@@ -80,5 +97,57 @@ fn rows_are_written_anew_a_few_times_only() {
         assert!(written <= all * 16, "{rows}: {written} of {all}");
         let small = segments.values().filter(|size| size.rows <= HALF).count();
         assert!(small < 8, "{rows}: {small}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merge_that_its_owners_can_t_load_is_taken_back() {
+    let world = World::new();
+    // Merges are the test's own.
+    let config = PartsConfig {
+        flush_rows: 2,
+        merge_segments: 0,
+        load_max: Duration::from_millis(100),
+        ..config()
+    };
+    world.join_with(1, config);
+    world.serving(1).await;
+    let mut rng = ChaCha12Rng::seed_from_u64(5);
+    let mut people = Vec::new();
+    for count in 1..=2 {
+        for _ in 0..2 {
+            let person = random(&mut rng);
+            world
+                .catalog
+                .enrol(&format!("s{}", people.len()), std::slice::from_ref(&person));
+            people.push(person);
+        }
+        world
+            .until("they are in a segment", || world.catalog.live().len() == count)
+            .await;
+    }
+    world.catalog.script.lock().failures = usize::MAX;
+    let live = world.catalog.live();
+    let mut merged = None;
+    while merged.is_none() {
+        // Once the node has left the former view.
+        tokio::task::yield_now().await;
+        merged = world.catalog.merge(&live);
+    }
+    let sequence = world.catalog.head().sequence;
+    world
+        .until("it is taken back", || world.catalog.head().sequence > sequence)
+        .await;
+    assert_eq!(world.catalog.live(), live);
+    assert!(!world.catalog.withdraw(merged.expect("there")), "it is");
+    world.catalog.calm();
+    let person = random(&mut rng);
+    world.catalog.enrol("late", &[person.clone(), random(&mut rng)]);
+    world
+        .until("a flush goes on", || world.catalog.live().len() == 3)
+        .await;
+    people.push(person);
+    for person in &people {
+        world.ask(person).await.expect("all is there");
     }
 }

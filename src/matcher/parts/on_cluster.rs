@@ -348,6 +348,14 @@ impl GalleryCatalog for OneGallery {
         self.merge_segments(segments, edition, writing)
     }
 
+    fn is_merge(&self, segment: u32) -> Result<bool, CatalogError> {
+        self.with(|opened| opened.catalog.is_merge(segment))
+    }
+
+    fn withdraw(&self, segment: u32) -> Result<bool, CatalogError> {
+        self.with(|opened| opened.catalog.withdraw(segment))
+    }
+
     fn forget_retired(&self) -> Result<bool, CatalogError> {
         self.with(|opened| opened.catalog.forget_retired())
     }

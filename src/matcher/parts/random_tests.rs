@@ -82,6 +82,9 @@ impl<G: Ground> Fate<G> {
                 let rows = self.rng.random_range(1..12);
                 self.warming = self.world.catalog.warm(rows);
             }
+            Some(segment) if self.rng.random_bool(0.1) && self.world.catalog.withdraw(segment) => {
+                self.warming = None;
+            }
             Some(segment) if self.world.catalog.go_live(segment) => self.warming = None,
             Some(_) => {}
         }

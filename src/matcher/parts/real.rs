@@ -455,6 +455,10 @@ impl Ground for Real {
         }
     }
 
+    fn withdraw(&self, segment: u32) -> bool {
+        self.writer.withdraw(segment).expect("asked")
+    }
+
     fn live(&self) -> BTreeSet<u32> {
         self.read().live.into_keys().collect()
     }

@@ -82,7 +82,21 @@ async fn whoever_owns_the_fresh_part_flushes_it_and_everybody_is_found_all_the_w
 async fn small_segments_become_one_and_nothing_is_left_of_the_former_ones() {
     let Some(ground) = Real::new() else { return };
     let world = nodes(&ground, 2).await;
-    let people = people(&ground, 21, 40);
+    let mut rng = ChaCha12Rng::seed_from_u64(21);
+    let mut people = Vec::new();
+    // Three flushes at least, and some rows that are none.
+    for rows in [12, 12, 12, 4] {
+        for _ in 0..rows {
+            let person = random(&mut rng);
+            ground.enrol(&format!("s{:03}", people.len()), std::slice::from_ref(&person));
+            people.push(person);
+        }
+        world
+            .until("they are flushed", || {
+                ground.fresh_rows() < ground.config().flush_rows
+            })
+            .await;
+    }
     ask_for_all(&world, &people).await;
     let is_merged = || ground.fresh_rows() < ground.config().flush_rows && ground.live().len() == 1;
     world

@@ -96,13 +96,18 @@ impl Gallery {
         here.is_some_and(|here| Some(here.generation) == self.common.generation())
     }
 
-    /// Goes on with the flush that is under way, or begins one. One at a time: until its segment is live its rows are among the fresh ones.
+    /// Goes on with the flush that is under way, or begins one. One at a time: until its segment is live its rows are among the fresh ones. A merge on its way holds up none.
     fn flush(&self, listed: &ListedGallery) -> Result<(), CatalogError> {
         let mut is_under_way = false;
         for segment in warming(listed) {
-            is_under_way = true;
             if self.catalog.go_live(segment)? {
+                is_under_way = true;
+                self.merged();
                 self.catalog.cut_feed()?;
+            } else if self.catalog.is_merge(segment)? {
+                self.wait_for_merge(segment)?;
+            } else {
+                is_under_way = true;
             }
         }
         if is_under_way {

@@ -47,7 +47,12 @@ impl<G: Ground> World<G> {
 
     /// Starts a node.
     pub(super) fn join(&self, id: u128) -> Arc<PartsNode> {
-        let node = start(id, &self.catalog, self.catalog.config());
+        self.join_with(id, self.catalog.config())
+    }
+
+    /// The same, with another configuration.
+    pub(super) fn join_with(&self, id: u128, config: PartsConfig) -> Arc<PartsNode> {
+        let node = start(id, &self.catalog, config);
         self.nodes.lock().insert(NodeId(id), Arc::clone(&node));
         node
     }

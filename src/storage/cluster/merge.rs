@@ -18,10 +18,12 @@ impl Segments {
     ) -> Result<(SegmentObject, Vec<RowId>), StorageError> {
         let living = |object: &SegmentObject| object.rows.saturating_sub(object.holes);
         let rows = objects.iter().map(living).fold(0, u32::saturating_add);
+        // Before anything is written.
+        let former = objects.iter().map(|object| self.fetch(keys, object));
+        let former = former.collect::<Result<Vec<_>, _>>()?;
         let mut file = self.begin(keys, rows)?;
         let mut ids = Vec::with_capacity(rows as usize);
-        for object in objects {
-            let former = self.fetch(keys, object)?;
+        for (object, former) in objects.iter().zip(&former) {
             let came = copy_living(former.reader(), &mut file)?;
             if came.len() != living(object) as usize {
                 let fault = "it has more holes than the catalog says".to_owned();

@@ -100,7 +100,12 @@ impl Copies<'_> {
 
     /// Copies what is not copied yet, or was written anew since.
     fn copy(&mut self, keys: &SegmentKeys) -> Result<(), StorageError> {
-        for (number, object) in self.catalog.all_objects()? {
+        let listed = self.catalog.all_objects()?;
+        let unlisted = self.done.extract_if(.., |number, _| !listed.contains_key(number));
+        for (_, (_, copy)) in unlisted.collect::<Vec<_>>() {
+            self.end(copy.ulid, false);
+        }
+        for (number, object) in listed {
             (self.asks.goes_on)()?;
             match self.done.get(&number) {
                 Some((from, _)) if *from == object.ulid => continue,

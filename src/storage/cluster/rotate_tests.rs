@@ -26,6 +26,9 @@ use crate::storage::relocate::tests::stopped::Stopped;
 use crate::storage::testing::{DIM, encode, enroll, enrolled, erase, erased, id, key, keys, rows, signer};
 use crate::storage::write::{Committed, SubjectKey, Write};
 
+#[path = "rotate_tests/unlisted.rs"]
+mod unlisted;
+
 /// Seeds of the data keys of the first generations.
 const KEY_SEEDS: [u8; 3] = [1, 31, 32];
 

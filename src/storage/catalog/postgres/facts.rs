@@ -43,6 +43,7 @@ const TOMBSTONES: &str = select!(
     tombstone,
     "FROM tombstone WHERE tenant = $1 AND segment IS NOT NULL"
 );
+const SEGMENTS: &str = select!(segment, "FROM segment WHERE tenant = $1");
 const ERASURES: &str = select!(erasure, ", EXISTS (SELECT 1 FROM tombstone t WHERE t.tenant = e.tenant AND t.erasure = e.id AND t.segment IS NOT NULL)
     FROM erasure e WHERE e.tenant = $1 AND e.id = ANY($2)");
 
@@ -168,6 +169,7 @@ impl Tenant {
         ];
         if is_purge {
             statements.push(statement!(TOMBSTONES, self.number));
+            statements.push(statement!(SEGMENTS, self.number));
         }
         let mut rows = transaction.query_all(statements)?.into_iter();
         let mut next = || rows.next().unwrap_or_default();
@@ -203,6 +205,12 @@ impl Tenant {
         if is_purge {
             let placed = self.buried(&next())?;
             head.check_tombstones(self, placed.len() as u64)?;
+            // Nor may an object still be listed that rows were moved out of.
+            let has_retired = self.has_retired(head, &next())?;
+            facts
+                .erasures
+                .iter_mut()
+                .for_each(|erasure| erasure.is_held |= has_retired);
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ const ENROLLED: i16 = 1;
 const ERASED: i16 = 2;
 const WARMING: i16 = 3;
 const LIVE: i16 = 4;
+const WITHDRAWN: i16 = 5;
 
 const ADD: &str = "INSERT INTO change (tenant, sequence, kind, payload, mac) VALUES ($1, $2, $3, $4, $5)";
 /// With those of the rows that came which are still in no live segment, as of the same moment.
@@ -148,6 +149,7 @@ impl Owner {
             Change::Enrolled { rows, .. } => (ENROLLED, numbers(rows)),
             Change::Erased(rows) => (ERASED, numbers(rows)),
             Change::Warming(segment) => (WARMING, vec![u64::from(*segment)]),
+            Change::Withdrawn(segment) => (WITHDRAWN, vec![u64::from(*segment)]),
             Change::Live { segment, retired } => {
                 let segments = [segment].into_iter().chain(retired);
                 (LIVE, segments.map(|segment| u64::from(*segment)).collect())
@@ -189,6 +191,7 @@ impl Owner {
             }
             ERASED => Some(Change::Erased(references(payload))),
             WARMING => segments.next().map(Change::Warming),
+            WITHDRAWN => segments.next().map(Change::Withdrawn),
             LIVE => segments.next().map(|segment| Change::Live {
                 segment,
                 retired: segments.collect(),

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio_postgres::Row;
 use ulid::Ulid;
 
 use super::Tenant;
@@ -14,6 +15,7 @@ use super::register::Standing;
 use super::rows::select;
 use super::segments::by_reference;
 use super::shared::{SegmentObject, SharedCatalog};
+use super::warming::PLACES;
 use crate::cluster::course::Change;
 use crate::cluster::view::Segment;
 use crate::storage::catalog::segments::SegmentEntry;
@@ -23,7 +25,7 @@ use crate::storage::error::StorageError;
 use crate::storage::place::{Place, RowId};
 use crate::storage::segment::writer::WrittenSegment;
 
-const HELD: &str = select!(place, " FROM reference WHERE tenant = $1 AND segment = ANY($2)");
+const HELD: &str = select!(place, " FROM reference WHERE tenant = $1 AND segment = $2");
 /// Of these segments: tombstones, and rows that are on their way elsewhere.
 const TAKEN: &str = "SELECT (SELECT count(*) FROM tombstone WHERE tenant = $1 AND segment = ANY($2))
     + (SELECT count(*) FROM warming w JOIN reference r ON r.tenant = w.tenant AND r.id = w.reference
@@ -43,14 +45,16 @@ const MOVE: &str =
 const MOVE_TOMBSTONES: &str =
     "UPDATE tombstone t SET segment = w.segment, slot = w.slot, placed = w.placed FROM warming w
     WHERE w.tenant = $1 AND w.segment = $2 AND t.tenant = w.tenant AND t.reference = w.reference";
-const WARMING: &str =
-    "SELECT reference, segment, slot FROM warming WHERE tenant = $1 AND reference = ANY($2)";
 const MARK: &str =
     "UPDATE warming w SET placed = u.placed FROM unnest($2::bigint[], $3::bytea[]) AS u(reference, placed)
     WHERE w.tenant = $1 AND w.reference = u.reference";
 /// Segments with a tombstone of a row that is on its way elsewhere.
 const MERGING: &str = "SELECT DISTINCT t.segment FROM tombstone t JOIN warming w ON w.tenant = t.tenant AND w.reference = t.reference
     WHERE t.tenant = $1 AND t.segment IS NOT NULL";
+/// Whether this one is such.
+const IS_MERGING: &str =
+    "SELECT 1 FROM tombstone t JOIN warming w ON w.tenant = t.tenant AND w.reference = t.reference
+    WHERE t.tenant = $1 AND t.segment = $2 LIMIT 1";
 const RETIRED: &str = select!(
     segment,
     "FROM segment WHERE tenant = $1 AND retired_from IS NOT NULL"
@@ -65,13 +69,13 @@ const PURGEABLE: &str = "SELECT e.id FROM erasure e WHERE e.tenant = $1 AND NOT 
     AND NOT EXISTS (SELECT 1 FROM segment s WHERE s.tenant = e.tenant AND s.retired_from IS NOT NULL) ORDER BY e.id";
 
 impl Tenant {
-    /// Lists a segment of rows that count in others, row i that of `ids[i]`; they count where they were. [`StorageError::RowsMoved`] where these are not all rows of those segments and in the objects that they were read from, or
+    /// Lists a segment of rows that count in others, each at its place by reference; they count where they were. [`StorageError::RowsMoved`] where these are not all rows of those segments and in the objects that they were read from, or
     /// one of them has tombstones or is being merged already, or somebody may still move rows out of the fresh part into it; or where the object is not `by`'s to list. An object that is listed already is left as it is.
     fn warm_merged(
         &self,
         transaction: &Transaction,
         head: &mut Head,
-        (written, ids): (&WrittenSegment, &[RowId]),
+        (written, rows): (&WrittenSegment, &BTreeMap<u64, (u32, RowId)>),
         (from, by): (&BTreeMap<u32, Ulid>, Standing),
     ) -> Result<u32, StorageError> {
         if let Some(listed) = self.warmed(transaction, written)? {
@@ -89,27 +93,26 @@ impl Tenant {
                 return Err(moved());
             }
         }
-        let rows = by_reference(ids);
-        let is_whole = rows.len() == ids.len() && (written.rows as usize, written.holes) == (ids.len(), 0);
-        if listed.len() != from.len() || !is_whole {
+        if listed.len() != from.len() || self.count(transaction, TAKEN, numbers)? > 0 {
             return Err(moved());
         }
-        if self.count(transaction, TAKEN, numbers.clone())? > 0 {
-            return Err(moved());
-        }
-        let held = transaction.query(statement!(HELD, self.number, numbers))?;
-        for row in &held {
-            let (reference, subject, _) = self.reference_place(row)?;
-            let is_its = rows.get(&reference).is_some_and(|(_, id)| id.subject == subject);
-            if !is_its {
-                return Err(moved());
+        let mut held = 0;
+        // One after the other: the server ends a transaction in which nothing is said for a second.
+        for number in from.keys() {
+            for row in transaction.query(statement!(HELD, self.number, i64::from(*number)))? {
+                let (reference, subject, _) = self.reference_place(&row)?;
+                let is_its = rows.get(&reference).is_some_and(|(_, id)| id.subject == subject);
+                if !is_its {
+                    return Err(moved());
+                }
+                held += 1;
             }
         }
-        if held.len() != rows.len() {
+        if held != rows.len() {
             return Err(moved());
         }
         let entry = self.add_segment(transaction, head, written, false)?;
-        self.add_warming(transaction, entry.number, rows.into_values())?;
+        self.add_warming(transaction, entry.number, rows.values().copied())?;
         let told = (head.state.next_sequence(), Change::Warming(entry.number));
         self.tell(transaction, [told])?;
         Ok(entry.number)
@@ -134,6 +137,7 @@ impl Tenant {
         head: &mut Head,
         (listed, mut from): ((SegmentEntry, Segment), BTreeSet<u32>),
     ) -> Result<(), StorageError> {
+        // Nobody has a row to move into one of these: whatever was in it is erased everywhere.
         let empty = transaction.query(statement!(EMPTY, self.number))?;
         for row in &empty {
             from.insert(self.columns("segment", row).small(0)?);
@@ -179,13 +183,16 @@ impl Tenant {
             return Ok(());
         }
         let asked: Vec<u64> = erasures.keys().copied().collect();
-        let rows = transaction.query(statement!(WARMING, self.number, ints(&asked)))?;
+        // References go after this, so that their places on the way are as they were written.
+        let rows = transaction.query(statement!(PLACES, self.number, ints(&asked)))?;
         let (mut references, mut macs) = (Vec::new(), Vec::new());
         for row in &rows {
-            let columns = self.columns("warming", row);
-            let reference = columns.uint(0)?;
+            let (reference, _, place) = self.reference_place(row)?;
             let erasure = *erasures.get(&reference).expect("it was asked for");
-            let place = Some((columns.small(1)?, columns.small(2)?));
+            let place = match place {
+                Place::Segment { segment, row } => Some((segment, row)),
+                Place::Pending { .. } => None,
+            };
             references.push(reference);
             macs.push(self.placed("tombstone", [reference, erasure], place).to_vec());
         }
@@ -197,9 +204,47 @@ impl Tenant {
 
     /// Whether a tombstone in this segment is of a row that is on its way elsewhere, so that it has to stay where it is.
     pub(super) fn is_merging(&self, transaction: &Transaction, segment: u32) -> Result<bool, StorageError> {
-        let rows = transaction.query(statement!(MERGING, self.number))?;
-        let mut merging = rows.iter().map(|row| self.columns("tombstone", row).small(0));
-        merging.try_fold(false, |found, number| Ok(found || number? == segment))
+        let asked = statement!(IS_MERGING, self.number, i64::from(segment));
+        Ok(!transaction.query(asked)?.is_empty())
+    }
+
+    /// Whether an object is listed that rows were moved out of, by the segments as they were read within the transaction.
+    pub(super) fn has_retired(&self, head: &Head, segments: &[Row]) -> Result<bool, StorageError> {
+        // Counted: a segment that is hidden is no segment that is gone.
+        self.reading(head, segments)?;
+        for row in segments {
+            if let (_, Segment::Retired { .. }) = self.segment_row(row)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes a merge back that is on its way: its rows stay where they count. `false` where it is none.
+    fn withdraw(
+        &self,
+        transaction: &Transaction,
+        head: &mut Head,
+        segment: u32,
+    ) -> Result<bool, StorageError> {
+        let listed = transaction.query(self.these(&BTreeSet::from([segment])))?;
+        let Some(row) = listed.first() else {
+            return Ok(false);
+        };
+        let (entry, state) = self.segment_row(row)?;
+        if state != Segment::Warming || self.merged_from(transaction, segment)?.is_empty() {
+            return Ok(false);
+        }
+        let number = i64::from(segment);
+        let sql = "DELETE FROM warming WHERE tenant = $1 AND segment = $2";
+        transaction.execute(statement!(sql, self.number, number))?;
+        let sql = "DELETE FROM segment WHERE tenant = $1 AND number = $2";
+        let went = transaction.execute(statement!(sql, self.number, number))?;
+        self.let_loose(transaction, &[entry.ulid], head.key_generation)?;
+        head.segments = self.less("segment", head.segments, went)?;
+        let told = (head.state.next_sequence(), Change::Withdrawn(segment));
+        self.tell(transaction, [told])?;
+        Ok(true)
     }
 
     fn forget_retired(&self, transaction: &Transaction, head: &mut Head) -> Result<bool, StorageError> {
@@ -252,8 +297,41 @@ impl SharedCatalog {
         from: &BTreeMap<u32, Ulid>,
     ) -> Result<u32, StorageError> {
         let (written, by) = (object.written(), self.standing);
+        let rows = by_reference(ids);
+        if rows.len() != ids.len() || (object.rows as usize, object.holes) != (ids.len(), 0) {
+            return Err(StorageError::RowsMoved(self.tenant.id.clone()));
+        }
         self.writer.lock().transact(
-            |tenant, transaction, head| tenant.warm_merged(transaction, head, (&written, ids), (from, by)),
+            |tenant, transaction, head| tenant.warm_merged(transaction, head, (&written, &rows), (from, by)),
+            |_| Ok(false),
+        )
+    }
+
+    /// Whether all owners that follow have loaded a segment that counts, one at least; or its rows have moved on into another one, which counts only once that is so.
+    pub fn is_loaded(&self, segment: u32) -> Result<bool, StorageError> {
+        let tenant = &*self.tenant;
+        let rows = tenant
+            .database
+            .read(vec![tenant.these(&BTreeSet::from([segment]))])?;
+        let row = rows.first().and_then(|rows| rows.first());
+        match row.map(|row| tenant.segment_row(row)).transpose()? {
+            Some((_, Segment::Warming | Segment::Live { .. })) => self.may_go_live(segment),
+            Some((_, Segment::Retired { .. })) | None => Ok(true),
+        }
+    }
+
+    /// Whether a warming segment is to take over rows of others.
+    pub fn is_merge(&self, segment: u32) -> Result<bool, StorageError> {
+        let tenant = &*self.tenant;
+        let from = statement!(FROM, tenant.number, i64::from(segment));
+        let rows = tenant.database.read(vec![from])?;
+        Ok(rows.iter().any(|rows| !rows.is_empty()))
+    }
+
+    /// Takes a merge back whose segment counts nowhere; its object is one of [`SharedCatalog::unlisted`] from then on. `false` where there is no such merge any more.
+    pub fn withdraw(&self, segment: u32) -> Result<bool, StorageError> {
+        self.writer.lock().transact(
+            |tenant, transaction, head| tenant.withdraw(transaction, head, segment),
             |_| Ok(false),
         )
     }
@@ -264,6 +342,13 @@ impl SharedCatalog {
         let rows = tenant.database.read(vec![statement!(RETIRED, tenant.number)])?;
         if rows.iter().all(Vec::is_empty) {
             return Ok(true);
+        }
+        // Asked by readings first: who asks again and again is to hold up nobody who writes.
+        let watched = tenant.watched()?;
+        let states = rows.iter().flatten().map(|row| Ok(tenant.segment_row(row)?.1));
+        let states = states.collect::<Result<Vec<_>, StorageError>>()?;
+        if !states.into_iter().any(|state| watched.may_delete(state)) {
+            return Ok(false);
         }
         self.writer.lock().transact(Tenant::forget_retired, |_| Ok(false))
     }

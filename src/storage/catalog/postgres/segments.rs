@@ -26,7 +26,7 @@ use crate::storage::segment::writer::WrittenSegment;
 use crate::storage::write::ImportAnswer;
 
 /// Rows that one statement adds.
-const INSERTED_AT_ONCE: usize = 8_192;
+pub(super) const INSERTED_AT_ONCE: usize = 8_192;
 
 const PLACE: &str = "UPDATE reference r SET segment = $2, slot = u.slot, placed = u.placed
     FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[]) AS u(id, subject, slot, placed)
@@ -244,7 +244,8 @@ impl Tenant {
     ) -> Result<(), StorageError> {
         let (before, state) = self.listed(transaction, segment)?;
         let is_another = from.is_some_and(|from| from != before.ulid);
-        if is_another || from.is_some() && self.is_merging(transaction, segment)? {
+        let is_retired = matches!(state, Segment::Retired { .. });
+        if is_another || from.is_some() && (is_retired || self.is_merging(transaction, segment)?) {
             return Err(StorageError::RowsMoved(self.id.clone()));
         }
         let entry = SegmentEntry {

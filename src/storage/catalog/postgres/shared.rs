@@ -256,6 +256,11 @@ impl SharedCatalog {
             dead: dead.collect::<Result<_, _>>()?,
             members: members.collect::<Result<_, StorageError>>()?,
         };
+        if let Some(row) = listed.dead.keys().find(|row| listed.members.contains_key(row)) {
+            let fault =
+                format!("row {row} of segment {number} is of one who is erased and of one who is not");
+            return Err(tenant.damaged("segment", &fault));
+        }
         let told = listed.members.len() + listed.dead.len() + entry.holes as usize;
         let is_retired = matches!(state, Segment::Retired { .. });
         if told != entry.rows as usize && !is_retired {

@@ -10,7 +10,7 @@ use super::feed::live;
 use super::head::Head;
 use super::register::Standing;
 use super::rows::select;
-use super::segments::by_reference;
+use super::segments::{INSERTED_AT_ONCE, by_reference};
 use super::shared::TOMBSTONES;
 use crate::cluster::course::Change;
 use crate::cluster::view::Segment;
@@ -30,7 +30,7 @@ const UNPLACED: &str =
 const ADD: &str = "INSERT INTO warming (tenant, segment, reference, slot, placed)
     SELECT $1, $2, * FROM unnest($3::bigint[], $4::bigint[], $5::bytea[])";
 /// As a reference's place is read.
-const PLACES: &str = "SELECT r.id, r.subject, w.segment, w.slot, w.placed FROM warming w
+pub(super) const PLACES: &str = "SELECT r.id, r.subject, w.segment, w.slot, w.placed FROM warming w
     JOIN reference r ON r.tenant = w.tenant AND r.id = w.reference WHERE w.tenant = $1 AND w.reference = ANY($2)";
 const MOVE: &str = "UPDATE reference r SET segment = w.segment, slot = w.slot, placed = w.placed FROM warming w
     WHERE w.tenant = $1 AND w.segment = $2 AND r.tenant = w.tenant AND r.id = w.reference AND r.segment IS NULL";
@@ -104,17 +104,19 @@ impl Tenant {
         segment: u32,
         rows: impl Iterator<Item = (u32, RowId)>,
     ) -> Result<(), StorageError> {
-        let (mut references, mut slots, mut placed) = (Vec::new(), Vec::new(), Vec::new());
-        for (row, id) in rows {
-            let mac = self.placed("reference", [id.reference, id.subject], Some((segment, row)));
-            references.push(int(id.reference));
-            slots.push(i64::from(row));
-            placed.push(mac.to_vec());
+        let rows: Vec<(u32, RowId)> = rows.collect();
+        for rows in rows.chunks(INSERTED_AT_ONCE) {
+            let (mut references, mut slots, mut placed) = (Vec::new(), Vec::new(), Vec::new());
+            for (row, id) in rows {
+                let mac = self.placed("reference", [id.reference, id.subject], Some((segment, *row)));
+                references.push(int(id.reference));
+                slots.push(i64::from(*row));
+                placed.push(mac.to_vec());
+            }
+            let segment = i64::from(segment);
+            transaction.execute(statement!(ADD, self.number, segment, references, slots, placed))?;
         }
-        let segment = i64::from(segment);
-        transaction
-            .execute(statement!(ADD, self.number, segment, references, slots, placed))
-            .map(drop)
+        Ok(())
     }
 
     /// What came of an object that was listed before.

@@ -175,6 +175,7 @@ fn retired_segments_are_unlisted_once_nobody_has_a_view_with_them_and_no_erasure
         .replace(3, former, file, &rows(&[(0, 1)]))
         .expect("replaced");
     assert_eq!(catalog.purgeable().expect("read"), [0; 0]);
+    assert_eq!(catalog.mark_purged(&[1], Timestamp::now()).expect("asked"), 0);
     assert!(
         !catalog.forget_retired().expect("asked"),
         "a node has a view with them"
@@ -194,6 +195,7 @@ fn retired_segments_are_unlisted_once_nobody_has_a_view_with_them_and_no_erasure
     let expected = ground.from.values().copied().chain([former]);
     assert_eq!(unlisted, expected.collect());
     assert_eq!(catalog.load_segment(1).expect("read").1, None);
+    assert_eq!(catalog.mark_purged(&[1], Timestamp::now()).expect("asked"), 1);
     // Counted against its head.
     let opened = ground.nodes.kept.open();
     assert_eq!(opened.segments.len(), 1);
@@ -308,4 +310,99 @@ fn a_merge_that_lost_a_row_on_its_way_does_not_go_live() {
         "{refused}"
     );
     assert_eq!(ground.listed(1).1, rows(&[(0, 1)]), "nothing was changed");
+}
+
+#[test]
+fn a_merge_that_is_taken_back_leaves_all_as_it_was() {
+    let Some(mut ground) = Ground::new(&["s1", "s2"]) else {
+        return;
+    };
+    let file = object(2);
+    assert_eq!(ground.warm(&ground.other, file).expect("listed"), 3);
+    ground.other.erase("s2");
+    let catalog = &ground.one.catalog;
+    assert!(catalog.is_merge(3).expect("asked"));
+    for is_there in [true, false] {
+        assert_eq!(catalog.withdraw(3).expect("asked"), is_there);
+    }
+    assert!(!catalog.withdraw(1).expect("asked"), "it counts");
+    assert!(!catalog.is_merge(3).expect("asked"));
+    assert_eq!(
+        ground.listed(1),
+        (Segment::Live { from: 1 }, rows(&[(0, 1)]), rows(&[]))
+    );
+    assert_eq!(
+        ground.listed(2),
+        (Segment::Live { from: 2 }, rows(&[]), rows(&[(0, 2)]))
+    );
+    assert_eq!(catalog.load_segment(3).expect("read").1, None);
+    let unlisted = catalog.unlisted().expect("read");
+    assert_eq!(unlisted, [(file.ulid, 1)]);
+    // Its tombstone is a purge's again, and whoever follows has heard of it.
+    assert_eq!(catalog.buried().expect("read"), BTreeSet::from([2]));
+    ground.one.catch_up(&mut ground.course);
+    assert!(!ground.course.view().segments().contains_key(&3));
+    let opened = ground.nodes.kept.open();
+    assert_eq!((opened.segments.len(), opened.writer.state().references), (2, 1));
+}
+
+/// A flush on its way is no merge, and is not taken back.
+#[test]
+fn a_flush_is_not_taken_back() {
+    let Some(ground) = Ground::new(&["s1"]) else {
+        return;
+    };
+    ground.other.enroll("s2");
+    let (segment, _) = ground
+        .other
+        .warm(object(1), &ground.other.fresh())
+        .expect("listed");
+    assert!(!ground.other.catalog.is_merge(segment).expect("asked"));
+    assert!(!ground.other.catalog.withdraw(segment).expect("asked"));
+    assert_eq!(ground.listed(segment).0, Segment::Warming);
+}
+
+#[test]
+fn a_row_that_was_put_elsewhere_on_its_way_is_noticed() {
+    let Some(ground) = Ground::new(&["s1", "s2"]) else {
+        return;
+    };
+    ground.warm(&ground.other, object(2)).expect("listed");
+    ground
+        .nodes
+        .kept
+        .sql("UPDATE warming SET slot = 7 WHERE reference = 2");
+    let refused = ground
+        .other
+        .write(erase("erase-s2", "s2"))
+        .expect_err("it is elsewhere");
+    assert!(
+        matches!(refused, StorageError::CatalogDamaged { .. }),
+        "{refused}"
+    );
+    let refused = ground.other.catalog.load_segment(3).expect_err("likewise");
+    assert!(
+        matches!(refused, StorageError::CatalogDamaged { .. }),
+        "{refused}"
+    );
+}
+
+#[test]
+fn what_is_loaded_waits_for_no_segment_whose_rows_moved_on() {
+    let Some(mut ground) = Ground::new(&["s1", "s2"]) else {
+        return;
+    };
+    ground.warm(&ground.other, object(2)).expect("listed");
+    assert!(ground.other.catalog.is_loaded(1).expect("asked"));
+    assert!(!ground.other.catalog.is_loaded(3).expect("asked"));
+    ground.one.catch_up(&mut ground.course);
+    ground.one.load(&mut ground.course, Piece::Segment(3));
+    assert!(ground.other.catalog.go_live(3).expect("asked"));
+    ground.settle();
+    for segment in [1, 3, 9] {
+        assert!(
+            ground.other.catalog.is_loaded(segment).expect("asked"),
+            "{segment}"
+        );
+    }
 }
