@@ -61,6 +61,8 @@ pub struct ListedGallery {
     pub erasures_open: u64,
     /// Whether there are objects that nobody lists nor can list any more: what a rotation of keys or a merge left, or what was put and then given up.
     pub has_unlisted: bool,
+    /// Whether segments are listed whose rows moved on into others.
+    pub has_retired: bool,
     /// [`Report::tidy`] of this node by now, where there is something to purge, and 0 where there is nothing.
     pub tidy: u64,
 }
@@ -68,7 +70,7 @@ pub struct ListedGallery {
 impl ListedGallery {
     /// Whether there is something to purge.
     pub(super) fn is_littered(&self) -> bool {
-        self.erasures_open > 0 || self.has_unlisted
+        self.erasures_open > 0 || self.has_unlisted || self.has_retired
     }
 }
 
@@ -135,7 +137,9 @@ pub trait GalleryCatalog: Send + Sync + 'static {
     /// The first step of a flush (F1): writes rows of the fresh part, that were read as of this edition, into a segment, and lists it. False where they have moved on since they were read, or the edition is another one by now, and nothing
     /// was changed.
     fn warm(&self, rows: &SegmentRows, edition: Edition, writing: Option<Use>) -> Result<bool, CatalogError>;
-    /// The first step of a merge (F1): writes all rows of these segments, as of this edition, into another one, and lists it; the second one is that of a flush. False where that can't be done yet, or nothing is as it was when they
+    /// Those of these segments that [`GalleryCatalog::merge`] takes by now: they count in every view that anybody has, nobody was erased from them, and they are on their way nowhere.
+    fn mergeable(&self, segments: &BTreeSet<u32>) -> Result<BTreeSet<u32>, CatalogError>;
+    /// The first step of a merge (F1): writes all rows of these segments, as of this edition, into another one, and lists it; the second one is that of a flush. False where anything is not as it was when they
     /// were chosen, and nothing was changed.
     fn merge(
         &self,

@@ -158,10 +158,7 @@ impl Database {
     fn merge(&mut self, segments: &BTreeSet<u32>) -> Option<u32> {
         let mut rows = Vec::new();
         for number in segments {
-            let Some(Segment::Live { from }) = self.view.segments().get(number) else {
-                return None;
-            };
-            if !self.followers.have_left_views_before(&self.members, *from) {
+            if !self.is_settled(*number) {
                 return None;
             }
             rows.extend(
@@ -172,6 +169,14 @@ impl Database {
             );
         }
         self.warm(rows)
+    }
+
+    /// Whether a segment counts in every view that anybody has.
+    fn is_settled(&self, number: u32) -> bool {
+        let Some(Segment::Live { from }) = self.view.segments().get(&number) else {
+            return false;
+        };
+        self.followers.have_left_views_before(&self.members, *from)
     }
 
     /// The segments that rows of this one count in.

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use super::MERGE_SEGMENTS_MAX;
 use super::catalog::{CatalogError, ListedGallery};
 use super::gallery::Gallery;
-use crate::cluster::view::Edition;
 use crate::storage::place::{SEGMENT_ROWS_MAX, SegmentSize};
 
 /// A segment of more rows that are no holes stays as it is.
@@ -44,54 +43,48 @@ impl Merges {
 }
 
 impl Gallery {
-    /// What is to be merged of it, as it is listed: nothing while objects are to be purged, which comes first, or while a segment is on its way; and never what came last, as long as nodes may still have the view before it.
-    pub(super) fn to_merge(&self, listed: &ListedGallery) -> BTreeSet<u32> {
-        let segments = listed.view.segments();
+    /// Whether there may be something to merge, as it is listed. Not while nodes may have rows of the last merge twice, while a segment is on its way, or while receipts wait for a purge that has begun: it would have to begin anew.
+    pub(super) fn may_merge(&self, listed: &ListedGallery) -> bool {
         let at_least = self.common.config.merge_segments;
-        if at_least == 0 || listed.has_unlisted || segments.len() != listed.live.len() {
-            return BTreeSet::new();
-        }
-        if self
-            .merges
-            .lock()
-            .rests_until
-            .is_some_and(|until| Instant::now() < until)
-        {
-            return BTreeSet::new();
-        }
-        let last = self.former_views();
-        let is_settled = |number: &u32| {
-            let from = segments.get(number).and_then(|segment| segment.live_from());
-            last.is_none() || from != last
-        };
-        let live = listed.live.iter().filter(|(number, _)| is_settled(number));
-        choose(&live.map(|(number, size)| (*number, *size)).collect(), at_least)
+        let is_at_rest = !listed.has_retired && listed.view.segments().len() == listed.live.len();
+        let rests = |merges: &Merges| merges.rests_until.is_some_and(|until| Instant::now() < until);
+        at_least > 0
+            && is_at_rest
+            && !rests(&self.merges.lock())
+            && !self.purge.lock().is_under_way()
+            && !choose(&listed.live, at_least).is_empty()
     }
 
     /// Writes the rows of segments into another one, which its owners load then. Blocks.
     pub(super) fn merge(&self, listed: &ListedGallery) -> Result<(), CatalogError> {
-        let segments = self.to_merge(listed);
-        if segments.is_empty() {
+        if !self.may_merge(listed) {
             return Ok(());
         }
         let rest = self.common.config.retry_after;
-        let begun = self.begin_merge(&segments, listed.head.edition);
+        let begun = self.begin_merge(listed);
         let mut merges = self.merges.lock();
         match &begun {
             Ok(true) => {}
-            // Some are erased from and not purged yet, or others were faster.
+            // What could be merged is not settled or not purged yet, or others were faster.
             Ok(false) => merges.rest(rest),
             Err(_) => merges.fail(rest),
         }
         begun.map(drop)
     }
 
-    fn begin_merge(&self, segments: &BTreeSet<u32>, edition: Edition) -> Result<bool, CatalogError> {
+    fn begin_merge(&self, listed: &ListedGallery) -> Result<bool, CatalogError> {
         let writing = self.catalog.begin_writing()?;
         if !self.follows() {
             return Ok(false);
         }
-        self.catalog.merge(segments, edition, writing)
+        let mergeable = self.catalog.mergeable(&listed.live.keys().copied().collect())?;
+        let mut live = listed.live.clone();
+        live.retain(|number, _| mergeable.contains(number));
+        let segments = choose(&live, self.common.config.merge_segments);
+        if segments.is_empty() {
+            return Ok(false);
+        }
+        self.catalog.merge(&segments, listed.head.edition, writing)
     }
 
     /// A merge is on its way that its owners have not loaded. Where they have not for long it is taken back: it holds up receipts, and its rows are there twice.

@@ -339,6 +339,10 @@ impl GalleryCatalog for OneGallery {
         self.warm_rows(rows, edition, writing)
     }
 
+    fn mergeable(&self, segments: &BTreeSet<u32>) -> Result<BTreeSet<u32>, CatalogError> {
+        self.with(|opened| opened.catalog.mergeable(segments))
+    }
+
     fn merge(
         &self,
         segments: &BTreeSet<u32>,

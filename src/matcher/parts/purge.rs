@@ -22,6 +22,13 @@ pub(super) struct Purge {
     under_way: Option<(Edition, Purging)>,
 }
 
+impl Purge {
+    /// Whether nodes are waited for.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+}
+
 #[cfg(test)]
 impl Purge {
     /// Whether nodes are waited for, so that receipts of erasures may say that they are purged.

@@ -22,7 +22,7 @@ async fn flushed(ground: &Arc<Real>, seed: u64) -> (Arc<World<Real>>, Vec<Signat
         ground.fresh_rows() < ground.config().flush_rows
             && read.live.len() < ground.config().merge_segments
             && segments.all(|state| *state != Segment::Warming)
-            && !read.has_unlisted
+            && !(read.has_unlisted || read.has_retired)
     };
     world.until("the fresh part is flushed", is_flushed).await;
     (world, people)

@@ -422,7 +422,7 @@ impl Ground for Real {
 
     fn merge(&self, segments: &BTreeSet<u32>) -> Option<u32> {
         let writer = &self.writer;
-        if segments.is_empty() || !writer.may_merge(segments).expect("read") {
+        if segments.is_empty() || writer.mergeable(segments).expect("read") != *segments {
             return None;
         }
         let objects = writer.objects(segments).expect("read");

@@ -105,7 +105,9 @@ async fn small_segments_become_one_and_nothing_is_left_of_the_former_ones() {
     ask_for_all(&world, &people).await;
     let is_gone = || {
         let read = ground.read();
-        !read.has_unlisted && read.objects.len() == 1 && ground.remnants(0..2).is_empty()
+        !(read.has_unlisted || read.has_retired)
+            && read.objects.len() == 1
+            && ground.remnants(0..2).is_empty()
     };
     world
         .until("the former objects and their copies are gone", is_gone)

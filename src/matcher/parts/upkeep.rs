@@ -49,7 +49,7 @@ impl Gallery {
             is_full
                 || warming(&target.listed).next().is_some()
                 || self.needs_purge(&target.listed)
-                || !self.to_merge(&target.listed).is_empty()
+                || self.may_merge(&target.listed)
         };
         let is_to_do = is_first && needs() || self.catalog.has_loose_ends();
         is_to_do.then_some((target.listed, is_first))

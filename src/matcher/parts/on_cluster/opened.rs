@@ -400,6 +400,7 @@ pub(super) fn listed_of(tenant: &TenantId, told: GalleryReading) -> ListedGaller
         live: told.live,
         erasures_open: told.erasures_open,
         has_unlisted: told.has_unlisted,
+        has_retired: told.has_retired,
         tidy: 0,
     }
 }

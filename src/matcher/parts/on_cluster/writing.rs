@@ -1,6 +1,6 @@
 //! What a node writes of a tenant's segments: flushes, merges and purges, each from the intent to put an object to what came of it. Decides nothing about when.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ulid::Ulid;
@@ -57,18 +57,7 @@ impl OneGallery {
         }
         let writing = writing.unwrap_or_else(|| self.begin(&opened));
         let (segments, catalog) = (&self.shared.segments, &opened.catalog);
-        let read = catalog.may_merge(numbers).and_then(|may| {
-            let objects = if may {
-                catalog.objects(numbers)?
-            } else {
-                BTreeMap::new()
-            };
-            Ok(objects)
-        });
-        let objects = read.map_err(|error| self.fault(&error))?;
-        if objects.is_empty() {
-            return Ok(false);
-        }
+        let objects = catalog.objects(numbers).map_err(|error| self.fault(&error))?;
         let from = objects
             .iter()
             .map(|(number, object)| (*number, object.ulid))

@@ -89,8 +89,10 @@ pub struct GalleryReading {
     pub commits: u64,
     /// Erasures that are not purged.
     pub erasures_open: u64,
-    /// Whether there are objects that nobody lists nor can list any more, or that are of segments which were retired.
+    /// Whether there are objects that nobody lists nor can list any more.
     pub has_unlisted: bool,
+    /// Whether segments are listed whose rows moved on into others.
+    pub has_retired: bool,
 }
 
 /// What stands beside a tenant's head.
@@ -258,7 +260,8 @@ impl Cluster {
                 live,
                 commits: head.state.commits,
                 erasures_open: head.state.erasures_open,
-                has_unlisted: beside.has_unlisted || has_retired,
+                has_unlisted: beside.has_unlisted,
+                has_retired,
             })
         })
     }

@@ -26,10 +26,10 @@ use crate::storage::place::{Place, RowId};
 use crate::storage::segment::writer::WrittenSegment;
 
 const HELD: &str = select!(place, " FROM reference WHERE tenant = $1 AND segment = $2");
-/// Of these segments: tombstones, and rows that are on their way elsewhere.
-const TAKEN: &str = "SELECT (SELECT count(*) FROM tombstone WHERE tenant = $1 AND segment = ANY($2))
-    + (SELECT count(*) FROM warming w JOIN reference r ON r.tenant = w.tenant AND r.id = w.reference
-       WHERE w.tenant = $1 AND r.segment = ANY($2))";
+/// Those of these segments that have tombstones, or rows that are on their way elsewhere.
+const TAKEN_FROM: &str = "SELECT segment FROM tombstone WHERE tenant = $1 AND segment = ANY($2)
+    UNION SELECT r.segment FROM warming w JOIN reference r ON r.tenant = w.tenant AND r.id = w.reference
+    WHERE w.tenant = $1 AND r.segment = ANY($2)";
 const LEFT: &str = "SELECT (SELECT count(*) FROM tombstone WHERE tenant = $1 AND segment = ANY($2))
     + (SELECT count(*) FROM reference WHERE tenant = $1 AND segment = ANY($2))";
 /// The segments that rows on their way into one count in; those of a flush count in none.
@@ -93,7 +93,8 @@ impl Tenant {
                 return Err(moved());
             }
         }
-        if listed.len() != from.len() || self.count(transaction, TAKEN, numbers)? > 0 {
+        let taken = transaction.query(statement!(TAKEN_FROM, self.number, numbers))?;
+        if listed.len() != from.len() || !taken.is_empty() {
             return Err(moved());
         }
         let mut held = 0;
@@ -267,25 +268,29 @@ impl Tenant {
 }
 
 impl SharedCatalog {
-    /// Whether these segments are such as [`SharedCatalog::warm_merged`] takes by now, of which nothing is to be written before that; it asks again.
-    pub fn may_merge(&self, segments: &BTreeSet<u32>) -> Result<bool, StorageError> {
+    /// Those of these segments that [`SharedCatalog::warm_merged`] takes by now; it asks again.
+    pub fn mergeable(&self, segments: &BTreeSet<u32>) -> Result<BTreeSet<u32>, StorageError> {
         let tenant = &*self.tenant;
         let numbers: Vec<i64> = segments.iter().map(|number| i64::from(*number)).collect();
         let watched = tenant.watched()?;
         let rows = tenant.database.read(vec![
             statement!(COUNTING, tenant.number, numbers.clone()),
-            statement!(TAKEN, tenant.number, numbers),
+            statement!(TAKEN_FROM, tenant.number, numbers),
         ])?;
         let [listed, taken] = &rows[..] else {
             return Err(tenant.damaged("segment", "its segments can't be read"));
         };
-        let taken = taken.first().map(|row| tenant.columns("tombstone", row).uint(0));
+        let mut mergeable = BTreeSet::new();
         for row in listed {
-            if !watched.is_settled(tenant.segment_row(row)?.1) {
-                return Ok(false);
+            let (entry, state) = tenant.segment_row(row)?;
+            if watched.is_settled(state) {
+                mergeable.insert(entry.number);
             }
         }
-        Ok(listed.len() == segments.len() && taken.transpose()? == Some(0))
+        for row in taken {
+            mergeable.remove(&tenant.columns("tombstone", row).small(0)?);
+        }
+        Ok(mergeable)
     }
 
     /// The first step of a merge: lists an object of all rows of these segments, row i that of `ids[i]`, under a new number, which it gives. `from` are the objects that they were read from. The same again where the object is listed, as

@@ -67,9 +67,15 @@ impl Ground {
         by.catalog.warm_merged(file, &self.ids, &self.from)
     }
 
+    /// Whether all of them may be.
+    fn is_mergeable(&self) -> bool {
+        let segments = self.segments();
+        self.other.catalog.mergeable(&segments).expect("asked") == segments
+    }
+
     #[track_caller]
     fn refuses(&self, file: SegmentObject) {
-        assert!(!self.other.catalog.may_merge(&self.segments()).expect("asked"));
+        assert!(!self.is_mergeable());
         let refused = self.warm(&self.other, file).expect_err("it is not as it was");
         assert!(matches!(refused, StorageError::RowsMoved(_)), "{refused}");
     }
@@ -92,7 +98,7 @@ fn a_merge_has_two_steps_and_an_erasure_between_them_is_dead_in_both() {
     let Some(mut ground) = Ground::new(&["s1", "s2", "s3"]) else {
         return;
     };
-    assert!(ground.other.catalog.may_merge(&ground.segments()).expect("asked"));
+    assert!(ground.is_mergeable());
     let file = object(3);
     // As after a commit of unknown outcome.
     for _ in 0..2 {
@@ -233,6 +239,12 @@ fn what_is_not_as_it_was_read_is_not_merged() {
     ground.from.insert(1, stale);
     ground.other.erase("s2");
     ground.refuses(object(2));
+    let mergeable = ground.other.catalog.mergeable(&ground.segments());
+    assert_eq!(
+        mergeable.expect("asked"),
+        BTreeSet::from([1]),
+        "nobody was erased from it"
+    );
     let [(_, feed), _] = [0, 0].map(|after| ground.other.catalog.feed(after, 100).expect("read"));
     let last = feed.last().expect("some came").1.clone();
     assert_eq!(last, Change::Erased(vec![Reference(2)]), "nothing was changed");
@@ -261,7 +273,7 @@ fn a_segment_into_which_somebody_still_moves_rows_is_not_merged() {
     ground.refuses(object(3));
     let _ = course.leave_former_views();
     one.catch_up(&mut course);
-    assert!(ground.other.catalog.may_merge(&ground.segments()).expect("asked"));
+    assert!(ground.is_mergeable());
     ground.warm(&ground.other, object(3)).expect("listed");
 }
 
