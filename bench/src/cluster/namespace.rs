@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::net::TcpSocket;
 
+use super::processes::WITH_US;
+
 /// Longest wait for the system to make one.
 const MADE_MAX: Duration = Duration::from_secs(10);
 /// How often that is looked for.
@@ -25,8 +27,10 @@ pub struct Namespace(File);
 impl Namespace {
     /// Makes one. Takes root, and the programs `unshare`, `nsenter` and `ip`.
     pub fn make() -> Result<Self> {
-        let mut holder = Command::new("unshare")
-            .args(["--net", "--", "sleep", "infinity"])
+        let (program, words) = WITH_US.split_first().expect("a program");
+        let mut holder = Command::new(program)
+            .args(words)
+            .args(["unshare", "--net", "--", "sleep", "infinity"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -89,12 +89,13 @@ impl Wires {
         self.set_door(condition);
     }
 
-    /// The process is cut off from everybody, or no more. In a network of its own packets are lost then, and who connects is told that nobody is there.
+    /// The process is cut off from everybody, or no more. In a network of its own what it sends is lost then, and it is told that nobody is there where it connects; who connects to it hears nothing.
     pub fn cut_off(&self, is_cut: bool) -> Result<(), Failure> {
-        self.set(if is_cut { Condition::Cut } else { Condition::Open });
+        // Before anybody goes on over it.
         if let Some(namespace) = &self.namespace {
             namespace.set(!is_cut)?;
         }
+        self.set(if is_cut { Condition::Cut } else { Condition::Open });
         Ok(())
     }
 

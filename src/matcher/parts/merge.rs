@@ -1,4 +1,4 @@
-//! Which segments of a gallery are written into one: small ones, since each costs a search a scan of its own and the catalog a row, and those that are mostly holes, whose rows take memory and time for nobody. Reads and writes nothing.
+//! Which segments of a gallery are written into one: small ones, since each costs a search a scan of its own and the catalog a row, and those that are mostly holes, whose rows take memory and time for nobody; and when that is tried again. Reads no row.
 //!
 //! A row is written anew by few merges: each at least doubles the rows of its segment, or ends them, since a segment that is more than half full stays as it is.
 
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::MERGE_SEGMENTS_MAX;
 use super::catalog::{CatalogError, ListedGallery};
 use super::gallery::Gallery;
+use crate::cluster::view::Edition;
 use crate::storage::place::{SEGMENT_ROWS_MAX, SegmentSize};
 
 /// A segment of more rows that are no holes stays as it is.
@@ -27,7 +28,7 @@ pub(super) struct Merges {
     /// How many failed, one after the other.
     failed: u32,
     /// Which one is on its way, and since when that is known.
-    under_way: Option<(u32, Instant)>,
+    under_way: Option<((Edition, u32), Instant)>,
 }
 
 impl Merges {
@@ -88,15 +89,16 @@ impl Gallery {
     }
 
     /// A merge is on its way that its owners have not loaded. Where they have not for long it is taken back: it holds up receipts, and its rows are there twice.
-    pub(super) fn wait_for_merge(&self, segment: u32) -> Result<(), CatalogError> {
+    pub(super) fn wait_for_merge(&self, merge: (Edition, u32)) -> Result<(), CatalogError> {
         let config = &self.common.config;
         let since = {
             let mut merges = self.merges.lock();
-            let known = merges.under_way.filter(|(known, _)| *known == segment);
-            let (_, since) = known.unwrap_or((segment, Instant::now()));
-            merges.under_way = Some((segment, since));
+            let known = merges.under_way.filter(|(known, _)| *known == merge);
+            let (_, since) = known.unwrap_or((merge, Instant::now()));
+            merges.under_way = Some((merge, since));
             since
         };
+        let (_, segment) = merge;
         if since.elapsed() >= LOADS_WAITED * config.load_max && self.catalog.withdraw(segment)? {
             tracing::warn!(tenant = %self.tenant, segment, "its owners can't load what small segments were merged into; they stay as they are for now");
             self.merges.lock().fail(config.retry_after);
@@ -104,9 +106,16 @@ impl Gallery {
         Ok(())
     }
 
-    /// One went well.
-    pub(super) fn merged(&self) {
-        self.merges.lock().failed = 0;
+    /// A segment counts; if it is the merge that was waited for, that went well.
+    pub(super) fn merged(&self, segment: u32) {
+        let mut merges = self.merges.lock();
+        if merges
+            .under_way
+            .take_if(|((_, known), _)| *known == segment)
+            .is_some()
+        {
+            merges.failed = 0;
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! Tests of what is merged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 
-use super::{HOLES_MIN, choose};
+use super::{HOLES_MIN, Merges, RESTS_DOUBLED_MAX, choose};
 use crate::matcher::parts::PartsConfig;
 use crate::matcher::parts::ground::Ground;
 use crate::matcher::parts::tests::random;
@@ -144,10 +144,25 @@ async fn a_merge_that_its_owners_can_t_load_is_taken_back() {
     let person = random(&mut rng);
     world.catalog.enrol("late", &[person.clone(), random(&mut rng)]);
     world
-        .until("a flush goes on", || world.catalog.live().len() == 3)
+        .until("flushes go on afterwards", || world.catalog.live().len() == 3)
         .await;
     people.push(person);
     for person in &people {
         world.ask(person).await.expect("all is there");
+    }
+}
+
+#[test]
+fn rests_grow_with_each_failure_and_end() {
+    let mut merges = Merges::default();
+    let mut before = Duration::ZERO;
+    for count in 0..12 {
+        let now = Instant::now();
+        merges.fail(Duration::from_secs(1));
+        let rest = merges.rests_until.expect("it rests") - now;
+        assert_eq!(merges.failed, count + 1);
+        let expected = Duration::from_secs(1 << count.min(RESTS_DOUBLED_MAX));
+        assert!(rest >= expected && rest >= before, "{rest:?} after {count}");
+        before = expected;
     }
 }

@@ -98,19 +98,18 @@ impl Gallery {
 
     /// Goes on with the flush that is under way, or begins one. One at a time: until its segment is live its rows are among the fresh ones. A merge on its way holds up none.
     fn flush(&self, listed: &ListedGallery) -> Result<(), CatalogError> {
-        let mut is_under_way = false;
+        let (mut is_under_way, mut failed) = (false, None);
         for segment in warming(listed) {
-            if self.catalog.go_live(segment)? {
-                is_under_way = true;
-                self.merged();
-                self.catalog.cut_feed()?;
-            } else if self.catalog.is_merge(segment)? {
-                self.wait_for_merge(segment)?;
-            } else {
-                is_under_way = true;
+            match self.go_on_with(segment, listed) {
+                Ok(is_awaited) => is_under_way |= is_awaited,
+                // Another one may well go on.
+                Err(error) => failed = Some(error),
             }
         }
-        if is_under_way {
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if is_under_way || self.held.fresh_rows() < self.common.config.flush_rows.max(1) {
             return Ok(());
         }
         let writing = self.catalog.begin_writing()?;
@@ -134,6 +133,26 @@ impl Gallery {
         let rows = SegmentRows { planes, exact, ids };
         // Where others were faster, the next round finds what they did.
         self.catalog.warm(&rows, head.edition, writing).map(drop)
+    }
+}
+
+impl Gallery {
+    /// The second step for a segment, where it may be taken. Whether the next flush waits for a look at what came of it.
+    fn go_on_with(&self, segment: u32, listed: &ListedGallery) -> Result<bool, CatalogError> {
+        match self.catalog.go_live(segment) {
+            Ok(true) => {
+                self.merged(segment);
+                self.catalog.cut_feed()?;
+                Ok(true)
+            }
+            waits => {
+                let is_merge = self.catalog.is_merge(segment)?;
+                if is_merge {
+                    self.wait_for_merge((listed.head.edition, segment))?;
+                }
+                waits.map(|_| !is_merge)
+            }
+        }
     }
 }
 
