@@ -6,14 +6,13 @@ use crate::storage::database::Database;
 use crate::storage::database::transaction::{Transaction, Uncommitted, misread, statement};
 use crate::storage::error::StorageError;
 
-/// What makes each format of the one before it, by number. A step only adds, so that the release before goes on beside this one, and says so: the second number is the oldest format whose release may go on with these tables, and start anew, which is in the table `compatible` since
-/// that is there.
-const STEPS: [(u32, u32, &str); 5] = [
-    (1, 0, include_str!("0001.sql")),
-    (2, 0, include_str!("0002.sql")),
-    (3, 0, include_str!("0003.sql")),
-    (4, 0, include_str!("0004.sql")),
-    (5, 5, include_str!("0005.sql")),
+/// What makes each format of the one before it, by number. A step only adds, so that the release before goes on beside this one, and says so: it puts into the table `compatible` the oldest format whose release may go on with these tables, and start anew.
+const STEPS: [(u32, &str); 5] = [
+    (1, include_str!("0001.sql")),
+    (2, include_str!("0002.sql")),
+    (3, include_str!("0003.sql")),
+    (4, include_str!("0004.sql")),
+    (5, include_str!("0005.sql")),
 ];
 /// The newest format, which this release makes.
 const NEWEST: u32 = 5;
@@ -47,10 +46,10 @@ pub fn migrate(database: &Database) -> Result<Outcome, StorageError> {
         if version > NEWEST {
             return Err(other_format(database, version));
         }
-        let Some(next) = STEPS.iter().find(|(number, _, _)| *number == version + 1) else {
+        let Some((number, sql)) = STEPS.iter().find(|(number, _)| *number == version + 1) else {
             return Ok(Outcome { from, to: version });
         };
-        step(transaction, *next)?;
+        step(transaction, *number, sql)?;
     }
 }
 
@@ -99,22 +98,10 @@ fn make_format(database: &Database) -> Result<(), StorageError> {
     }
 }
 
-fn step(
-    transaction: Transaction,
-    (number, since, sql): (u32, u32, &'static str),
-) -> Result<(), StorageError> {
+fn step(transaction: Transaction, number: u32, sql: &'static str) -> Result<(), StorageError> {
     transaction.batch(sql)?;
-    let mut last = vec![statement!(
-        "UPDATE format SET version = $1 WHERE id = 1",
-        i64::from(number)
-    )];
-    if since > 0 {
-        last.push(statement!(
-            "UPDATE compatible SET since = $1 WHERE id = 1",
-            i64::from(since)
-        ));
-    }
-    transaction.commit(last).map_err(uncommitted)
+    let update = statement!("UPDATE format SET version = $1 WHERE id = 1", i64::from(number));
+    transaction.commit(vec![update]).map_err(uncommitted)
 }
 
 /// A step of unknown outcome is done or not; whoever repeats it finds out.

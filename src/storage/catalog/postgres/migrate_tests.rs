@@ -41,12 +41,13 @@ fn newer_tables_that_have_only_more_are_taken_and_not_migrated() {
     let Some(server) = Server::shared() else { return };
     let address = server.fresh();
     let made = server.sql(&address, "SELECT since FROM compatible");
-    let (newest, since, _) = STEPS.last().expect("there are some");
-    assert_eq!((*newest, made), (NEWEST, since.to_string()));
+    let since = made.parse().expect("a number");
     assert!(
-        (OLDEST.max(NEWEST - 1)..=NEWEST).contains(since),
+        (OLDEST.max(NEWEST - 1)..=NEWEST).contains(&since),
         "the release before goes on"
     );
+    let (_, last) = STEPS.last().expect("there are some");
+    assert!(last.contains("compatible"), "each step says what works with it");
     let (newer, database) = (NEWEST + 1, connect(&address));
     // As a step of the next release, while servers of this one run.
     server.sql(&address, "ALTER TABLE subject ADD COLUMN later bigint");
