@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::*;
 
+/// What nothing arrives within, where nothing should. Short: what waits is sent again after the double of its last wait.
+const SHORT: Duration = Duration::from_millis(300);
+
 fn namespace() -> Option<Namespace> {
     let made = Namespace::make();
     if let Err(error) = &made {
@@ -40,13 +43,12 @@ fn what_is_sent_while_it_is_down_arrives_once_it_is_up() {
     let listener = namespace.bind().expect("a port");
     listener.set_nonblocking(false).expect("set");
     let address = listener.local_addr().expect("it has one");
-    let dial = || std::net::TcpStream::connect(address);
+    let dial = || std::net::TcpStream::connect_timeout(&address, SHORT);
     let mut near = namespace.enter(dial).expect("connected");
     let (mut far, _) = listener.accept().expect("connected");
     namespace.set(false).expect("down");
     near.write_all(b"late").expect("the system keeps it");
-    far.set_read_timeout(Some(Duration::from_millis(300)))
-        .expect("set");
+    far.set_read_timeout(Some(SHORT)).expect("set");
     let mut heard = [0; 4];
     far.read_exact(&mut heard).expect_err("nothing arrives");
     namespace.enter(dial).expect_err("nobody is there");
