@@ -21,6 +21,20 @@ impl OneGallery {
         self.shared.segments.copies().begin(&opened.keys.home)
     }
 
+    /// The catalog, and a use of the disk that lasts until what is written is settled. `None` where the tenant has another edition by now.
+    fn opened_for(
+        &self,
+        edition: Edition,
+        writing: Option<Use>,
+    ) -> Result<Option<(Arc<Opened>, Use)>, CatalogError> {
+        let opened = self.opened()?;
+        if opened.edition != edition {
+            return Ok(None);
+        }
+        let writing = writing.unwrap_or_else(|| self.begin(&opened));
+        Ok(Some((opened, writing)))
+    }
+
     /// The object is put first. Rows of another edition may be protected with another rotation.
     pub(super) fn warm_rows(
         &self,
@@ -28,11 +42,9 @@ impl OneGallery {
         edition: Edition,
         writing: Option<Use>,
     ) -> Result<bool, CatalogError> {
-        let opened = self.opened()?;
-        if opened.edition != edition {
+        let Some((opened, writing)) = self.opened_for(edition, writing)? else {
             return Ok(false);
-        }
-        let writing = writing.unwrap_or_else(|| self.begin(&opened));
+        };
         let (segments, catalog) = (&self.shared.segments, &opened.catalog);
         let mut intended = None;
         let put = segments.put(&opened.keys, rows, |ulid| {
@@ -51,11 +63,9 @@ impl OneGallery {
         edition: Edition,
         writing: Option<Use>,
     ) -> Result<bool, CatalogError> {
-        let opened = self.opened()?;
-        if opened.edition != edition {
+        let Some((opened, writing)) = self.opened_for(edition, writing)? else {
             return Ok(false);
-        }
-        let writing = writing.unwrap_or_else(|| self.begin(&opened));
+        };
         let (segments, catalog) = (&self.shared.segments, &opened.catalog);
         let objects = catalog.objects(numbers).map_err(|error| self.fault(&error))?;
         let from = objects
