@@ -202,7 +202,7 @@ def clusters():
         given = secrets(server)
         # By the secrets that they come from, for a variable may have any name.
         for section in (settings, settings["cluster"]):
-            for setting in section.keys() & {"kek", "catalog_kek"}:
+            for setting in section.keys() & {"kek", "catalog_kek", "next_kek", "next_catalog_kek"}:
                 section[setting] = given.get(section[setting]["env"])
         found[name] = settings
     alike("kubernetes/cluster", *found.values())

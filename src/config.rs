@@ -13,7 +13,14 @@ pub const ENV_PREFIX: &str = "THENAR_";
 /// Variables with this prefix that are not settings of the server.
 const ENV_OTHERS: [&str; 3] = ["CLIENT_", "KERNEL", "LOG"];
 /// Settings that say where a key or a password comes from.
-const KEY_SOURCES: [&str; 4] = ["kek", "backup_kek", "catalog.password", "cluster.catalog_kek"];
+const KEY_SOURCES: [&str; 6] = [
+    "kek",
+    "backup_kek",
+    "catalog.password",
+    "cluster.catalog_kek",
+    "cluster.next_kek",
+    "cluster.next_catalog_kek",
+];
 /// The setting that somebody may put a password into.
 const ADDRESS: &str = "catalog.address";
 

@@ -106,6 +106,12 @@ fn limits_are_named_with_value_and_range() {
             );
         }
     }
+    for (setting, beside) in [("next_kek", ""), ("next_catalog_kek", "enabled = true\n")] {
+        let cluster = format!("[cluster]\n{beside}{setting} = {{ file = \"next.kek\" }}");
+        let engines = "[storage.objects]\nurl = \"file:///s\"\n[catalog]\naddress = \"postgres:///p\"";
+        let text = refusal(&format!("{cluster}\n{engines}"));
+        assert!(text.contains(&format!("cluster.{setting}")), "{text}");
+    }
     for odd in ["0.0", "0.2", "-1e-9", "nan"] {
         let text = refusal(&format!("[engine]\nmiss_probability = {odd}"));
         assert!(

@@ -46,7 +46,7 @@ pub use self::descriptors::raise_open_files;
 pub use self::dump::forbid_core_dumps;
 pub use self::init::init;
 pub use self::journal::{Counts, export_journal};
-pub use self::kek::rotate_kek;
+pub use self::kek::{rotate_kek, rotate_shared_keks};
 pub use self::receipt::{CheckedReceipt, Verdict, check_receipt, check_receipt_of};
 pub use self::relocate::{Relocated, RelocationStep, Sides, discard_local, relocate};
 pub use self::restore::{Journal, Restored, restore};

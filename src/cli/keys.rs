@@ -9,7 +9,7 @@ use crate::model::id::TenantId;
 use super::capture::new_request_id;
 use super::connection::Connection;
 use super::error::CliError;
-use super::local::{self, DataOptions};
+use super::local::{self, DataOptions, Side};
 use super::output::Output;
 use super::{sealed, show};
 
@@ -26,7 +26,7 @@ pub enum Command {
 /// Which key.
 #[derive(Debug, clap::Subcommand)]
 pub enum Rotate {
-    /// The key-encryption key: wraps the keyring anew, on this machine, while no server runs; no palm is touched
+    /// The key-encryption key: wraps the keyring anew, no palm is touched. On this machine, while no server runs; or, by the configuration of a server of a cluster, in its bucket, while all of them run
     Kek(KekArgs),
     /// The data key of a tenant: seals its files, which are all written anew; the tenant is served meanwhile, and the former key is destroyed
     Data(TenantArgs),
@@ -54,7 +54,7 @@ impl KekOptions {
     }
 }
 
-/// Options of `keys rotate kek`. The source that is named is that of the new key.
+/// Options of `keys rotate kek`. The source that is named is that of the new key; in a cluster the configuration names that, as `cluster.next_kek`.
 #[derive(Debug, clap::Args)]
 pub struct KekArgs {
     #[command(flatten)]
@@ -64,6 +64,9 @@ pub struct KekArgs {
     /// Overwrite the key file though no `backup_kek` is configured: there is a copy for the backups, or none are needed
     #[arg(long)]
     former_key_kept: bool,
+    /// Of a cluster, the keyring of its fronts, by the configuration of one; without this those of its match nodes and catalogs, by the configuration of a match node
+    #[arg(long, conflicts_with_all = ["kek_env", "kek_command", "former_key_kept"])]
+    front: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -135,6 +138,9 @@ async fn probe(args: ProbeArgs) -> Result<(), CliError> {
 
 fn kek(args: &KekArgs) -> Result<(), CliError> {
     let to = args.kek.source();
+    if args.front || to.is_none() && !args.former_key_kept && args.of.is_in_cluster()? {
+        return shared_keks(args);
+    }
     let now = local::rotate_kek(&args.of, to.as_ref(), args.former_key_kept)?;
     let text = match &now {
         KekSource::File(path) => format!("{} holds a new key, and the keyring is wrapped by it", path.display()),
@@ -145,4 +151,17 @@ fn kek(args: &KekArgs) -> Result<(), CliError> {
     let backups = "backups that were sealed with the old key need the old key still";
     args.output
         .print(&format!("{text}\n{backups}"), &json!({"kek": now}))
+}
+
+fn shared_keks(args: &KekArgs) -> Result<(), CliError> {
+    let side = if args.front { Side::Fronts } else { Side::Nodes };
+    let keyrings = local::rotate_shared_keks(&args.of, side)?;
+    let mut lines: Vec<String> = keyrings
+        .iter()
+        .map(|name| format!("{name} is wrapped by its next key"))
+        .collect();
+    lines.push("repeat this in a few minutes; then name the next key as the present one in the configurations of all servers that open it, and start them anew".to_owned());
+    lines.push("the former key may wrap keyrings of the cluster that are not named here, and earlier backups need it still: destroy it when none does".to_owned());
+    args.output
+        .print(&lines.join("\n"), &json!({ "keyrings": keyrings }))
 }

@@ -56,6 +56,11 @@ impl DataOptions {
     fn load(&self) -> Result<Config, LocalError> {
         config_of(self.config.as_deref(), self.data.as_deref())
     }
+
+    /// Whether the configuration is of a server of a cluster.
+    pub fn is_in_cluster(&self) -> Result<bool, LocalError> {
+        Ok(self.load()?.cluster.enabled)
+    }
 }
 
 /// What searches.
@@ -308,6 +313,11 @@ pub fn rotate_kek(
     former_key_is_kept: bool,
 ) -> Result<KekSource, LocalError> {
     Ok(server::rotate_kek(&of.load()?, to, former_key_is_kept)?)
+}
+
+/// Wraps the keyrings of one side of a cluster by their next keys.
+pub fn rotate_shared_keks(of: &DataOptions, side: Side) -> Result<Vec<&'static str>, LocalError> {
+    Ok(server::rotate_shared_keks(&of.load()?, side)?)
 }
 
 /// Backs up some tenants of a data directory or of a cluster, or all of them.

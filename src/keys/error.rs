@@ -97,7 +97,7 @@ pub enum KeyError {
     },
     /// Another key, or damage where the key is checked.
     #[error(
-        "the key-encryption key does not open this keyring ({path}); where a file `kek.next` lies beside the key, a rotation was cut off: repeat it"
+        "the key-encryption key does not open this keyring ({path}); where a file `kek.next` lies beside the key, a rotation was cut off: repeat it; where a cluster's key was rotated, this configuration does not name the new one"
     )]
     WrongKek {
         /// The keyring.
@@ -145,6 +145,11 @@ impl KeyError {
     /// Whether what keeps it is out of reach: the same may be asked again.
     pub fn is_away(&self) -> bool {
         matches!(self, Self::Store { passing: true, .. } | Self::Contended { .. })
+    }
+
+    /// Whether it is there, and wrapped by another key-encryption key.
+    pub fn is_wrong_kek(&self) -> bool {
+        matches!(self, Self::WrongKek { .. })
     }
 
     /// An I/O error at `path`.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::keys::epochs::{EpochKeys, Epochs};
-use crate::keys::keyring::{Keyring, Purpose};
+use crate::keys::keyring::{Keks, Keyring, Purpose, Renewable};
 use crate::keys::secret::SecretKey;
 use crate::model::id::TenantId;
 
@@ -12,6 +12,8 @@ use crate::model::id::TenantId;
 #[derive(Default)]
 struct SharedText {
     now: Mutex<Option<Text>>,
+    /// Comes before the next change, which is refused then.
+    precedes: Mutex<Option<Box<dyn FnOnce() + Send + Sync>>>,
     /// Comes between the writing of the next change and its answer, which is then that others were faster.
     overtakes: Mutex<Option<Box<dyn FnOnce() + Send + Sync>>>,
     /// Whether others are always faster.
@@ -47,6 +49,10 @@ impl TextStore for SharedText {
     }
 
     fn replace(&self, version: u64, text: &str) -> Result<bool, KeyError> {
+        let precedes = self.precedes.lock().take();
+        if let Some(precedes) = precedes {
+            precedes();
+        }
         let mut now = self.now.lock();
         if *self.is_restless.lock() || now.as_ref().is_none_or(|now| now.version != version) {
             return Ok(false);
@@ -220,6 +226,74 @@ fn no_keyring_is_made_where_tenants_have_keys_in_another() {
     assert!(get(&opened, "acme").is_some());
     let wrong = Keyring::open_shared(Arc::clone(&text) as _, &SecretKey::random(), false);
     assert!(matches!(wrong, Err(KeyError::WrongKek { .. })));
+}
+
+fn next_kek() -> SecretKey {
+    SecretKey::from_bytes([10; 32])
+}
+
+/// The keyring of another machine that has both keys.
+fn with_both(text: &Arc<SharedText>) -> Keyring {
+    Keyring::open_shared(Arc::clone(text) as _, Keks::new(&kek(), Some(&next_kek())), true).expect("opened")
+}
+
+#[test]
+fn machines_with_both_keys_go_on_while_one_wraps_the_keyring_anew() {
+    let (text, former, _) = two();
+    let key = make(&former, "acme");
+    let (one, other) = (with_both(&text), with_both(&text));
+    assert_eq!(get(&other, "acme").as_ref(), Some(&key), "by the present key");
+    one.rewrap().expect("wrapped");
+    let version = one.refresh().expect("read");
+    other.rewrap().expect("it is");
+    assert_eq!(one.refresh().expect("read"), version, "by whoever did it");
+    // Each reads what the others write, and what it writes is wrapped by the next key.
+    let made = make(&other, "made");
+    let next = other.begin_rotation(&tenant("acme"), Renewable::Data);
+    let next = next.expect("begun").expect("has keys");
+    one.refresh().expect("read");
+    one.end_rotation(&tenant("acme"), Renewable::Data, &next)
+        .expect("ended");
+    let alone = Keyring::open_shared(Arc::clone(&text) as _, &next_kek(), true).expect("it opens all");
+    assert_eq!(get(&alone, "acme"), Some(next));
+    assert_eq!(get(&alone, "made"), Some(made));
+    assert!(
+        alone
+            .signer()
+            .verify_entry("{}", &former.signer().sign_entry("{}"))
+    );
+    assert!(matches!(alone.rewrap(), Err(KeyError::NoNewKek)));
+    // Who knows the former key alone keeps what it read, and is told.
+    assert!(matches!(former.refresh(), Err(KeyError::WrongKek { .. })));
+    assert_eq!(get(&former, "acme"), Some(key));
+    let outcome = former.get_or_create(&tenant("late"), Purpose::Data);
+    assert!(matches!(outcome, Err(KeyError::WrongKek { .. })));
+    let wrong = Keyring::open_shared(Arc::clone(&text) as _, &kek(), true);
+    assert!(matches!(wrong, Err(KeyError::WrongKek { .. })));
+}
+
+#[test]
+fn who_wraps_the_keyring_anew_loses_no_change_of_others() {
+    let (text, former, _) = two();
+    make(&former, "acme");
+    let (one, other) = (with_both(&text), with_both(&text));
+    let made = Arc::new(Mutex::new(None));
+    let to = Arc::clone(&made);
+    *text.precedes.lock() = Some(Box::new(move || *to.lock() = Some(make(&other, "made"))));
+    one.rewrap().expect("wrapped");
+    let alone = Keyring::open_shared(Arc::clone(&text) as _, &next_kek(), true).expect("it opens all");
+    assert!(made.lock().is_some() && get(&alone, "made") == *made.lock());
+    assert!(get(&alone, "acme").is_some());
+}
+
+#[test]
+fn keys_that_were_wrapped_anew_meanwhile_are_destroyed_all_the_same() {
+    let (text, former, _) = two();
+    make(&former, "gone");
+    let (one, other) = (with_both(&text), with_both(&text));
+    *text.precedes.lock() = Some(Box::new(move || other.rewrap().expect("wrapped")));
+    one.destroy(&tenant("gone")).expect("destroyed");
+    assert!(!text.read().expect("read").expect("there").text.contains("gone"));
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use self::body::{Body, TenantKeys};
+use self::body::Body;
+use self::keks::{OpenKeys, WrappedBy, Wrapping};
 use super::envelope::Envelope;
 use super::error::KeyError;
 use super::file;
@@ -17,7 +18,10 @@ use super::text::{FIRST_VERSION, FileText, TextStore};
 use crate::model::id::TenantId;
 
 mod body;
+mod keks;
 mod signers;
+
+pub use self::keks::Keks;
 
 /// Version of the file's format.
 pub const KEYRING_FORMAT: u32 = 1;
@@ -87,7 +91,7 @@ impl Renewable {
 /// The keys of one data directory, or of all machines that share a text. Every change is durable before it returns.
 pub struct Keyring {
     signer: ReceiptSigner,
-    held: Held<Envelope>,
+    held: Held<Keks>,
 }
 
 impl Keyring {
@@ -98,59 +102,62 @@ impl Keyring {
 
     /// The same wherever texts are kept.
     pub fn create_in(store: Arc<dyn TextStore>, kek: &SecretKey) -> Result<Self, KeyError> {
-        let envelope = Envelope::new(kek);
-        let signer = SecretKey::random();
-        let body = Body::new(&envelope, &signer);
+        let (keks, signer) = (Keks::from(kek), SecretKey::random());
+        let body = Body::new(keks.by(WrappedBy::Present), &signer);
         Ok(Self {
             signer: ReceiptSigner::new(&signer),
-            held: Held::create(store, envelope, body)?,
+            held: Held::create(store, keks, body)?,
         })
     }
 
     /// Reads a keyring, authenticates all of it and clears away what a crash left beside it.
-    pub fn open(path: &Path, kek: &SecretKey) -> Result<Self, KeyError> {
-        let keyring = Self::read(path, kek)?;
+    pub fn open(path: &Path, keks: impl Into<Keks>) -> Result<Self, KeyError> {
+        let keyring = Self::read(path, keks)?;
         keyring.held.store().settle()?;
         Ok(keyring)
     }
 
     /// The same beside a server that may be changing it: clears nothing away. Not for changes.
-    pub fn read(path: &Path, kek: &SecretKey) -> Result<Self, KeyError> {
-        Self::open_in(Arc::new(FileText::new(path)), kek)
+    pub fn read(path: &Path, keks: impl Into<Keks>) -> Result<Self, KeyError> {
+        Self::open_in(Arc::new(FileText::new(path)), keks)
     }
 
     /// Reads a keyring wherever texts are kept, and authenticates all of it. Clears nothing away.
-    pub fn open_in(store: Arc<dyn TextStore>, kek: &SecretKey) -> Result<Self, KeyError> {
-        Self::of(Held::open(store, Envelope::new(kek))?)
+    pub fn open_in(store: Arc<dyn TextStore>, keks: impl Into<Keks>) -> Result<Self, KeyError> {
+        Self::of(Held::open(store, keks.into())?)
     }
 
     /// Reads the keyring that machines share, or makes it where there is none: of two that make it at once both have the same one. Where the tenants that it is to have keys of are there already (`has_tenants`), none is made.
     pub fn open_shared(
         store: Arc<dyn TextStore>,
-        kek: &SecretKey,
+        keks: impl Into<Keks>,
         has_tenants: bool,
     ) -> Result<Self, KeyError> {
+        let keks = keks.into();
         if store.version()?.is_none() {
             if has_tenants {
                 return Err(KeyError::KeyringMissing(store.path().to_owned()));
             }
-            let envelope = Envelope::new(kek);
-            let first = envelope.text(&Body::new(&envelope, &SecretKey::random()));
+            let envelope = keks.by(WrappedBy::Present);
+            let first = Body::new(envelope, &SecretKey::random()).text(envelope);
             // Who was slower reads what the other one made.
             store.create(&first)?;
         }
-        Self::open_in(store, kek)
+        Self::open_in(store, keks)
     }
 
     /// Reads the text of a keyring, which errors call by `path`. Where no file has that name it can't be changed.
     pub fn parse(path: &Path, text: &str, kek: &SecretKey) -> Result<Self, KeyError> {
-        let (store, envelope) = (FileText::new(path), Envelope::new(kek));
-        let body = envelope.parse(text, &store)?;
-        Self::of(Held::of(Arc::new(store), envelope, body, FIRST_VERSION))
+        let (store, keks) = (FileText::new(path), Keks::from(kek));
+        let body = keks.parse(text, &store)?;
+        Self::of(Held::of(Arc::new(store), keks, body, FIRST_VERSION))
     }
 
-    fn of(held: Held<Envelope>) -> Result<Self, KeyError> {
-        let seed = held.with(|body| body::signer(held.form(), body, held.store()))?;
+    fn of(held: Held<Keks>) -> Result<Self, KeyError> {
+        let seed = held.with(|body| {
+            let envelope = held.form().by(body.wrapped_by);
+            body::signer(envelope, body, held.store())
+        })?;
         Ok(Self {
             signer: ReceiptSigner::new(&seed),
             held,
@@ -185,7 +192,7 @@ impl Keyring {
     ) -> Result<Option<SecretKey>, KeyError> {
         let wrapped = body.key(tenant, purpose);
         wrapped
-            .map(|wrapped| self.unwrap(wrapped, tenant, purpose))
+            .map(|wrapped| self.wrapping(body).unwrap(wrapped, tenant, purpose))
             .transpose()
     }
 
@@ -197,8 +204,9 @@ impl Keyring {
                 .iter()
                 .filter(|(_, keys)| !keys.contains_key(&Purpose::Dropped));
             let found = there.filter_map(|(tenant, keys)| Some((tenant, keys.get(&purpose)?)));
+            let wrapping = self.wrapping(body);
             found
-                .map(|(tenant, wrapped)| Ok((tenant.clone(), self.unwrap(wrapped, tenant, purpose)?)))
+                .map(|(tenant, wrapped)| Ok((tenant.clone(), wrapping.unwrap(wrapped, tenant, purpose)?)))
                 .collect()
         })
     }
@@ -212,6 +220,7 @@ impl Keyring {
     ) -> Result<(), KeyError> {
         self.held.change(|body| {
             let (wanted, mut is_same) = (keys()?, true);
+            let wrapping = self.wrapping(body);
             for (tenant, keys) in &mut body.tenants {
                 if !wanted.contains_key(tenant) && keys.remove(&purpose).is_some() {
                     is_same = false;
@@ -221,9 +230,9 @@ impl Keyring {
             for (tenant, key) in &wanted {
                 let keys = body.tenants.entry(tenant.clone()).or_default();
                 let known = keys.get(&purpose);
-                let known = known.map(|wrapped| self.unwrap(wrapped, tenant, purpose));
+                let known = known.map(|wrapped| wrapping.unwrap(wrapped, tenant, purpose));
                 if known.transpose()?.as_ref() != Some(key) {
-                    keys.insert(purpose, self.wrap(key, tenant, purpose));
+                    keys.insert(purpose, wrapping.wrap(key, tenant, purpose));
                     is_same = false;
                 }
             }
@@ -240,18 +249,20 @@ impl Keyring {
         if let Some(key) = self.get(tenant, purpose)? {
             return Ok(key);
         }
-        let wrapped = self.held.change(|body| {
+        self.held.change(|body| {
+            let wrapping = self.wrapping(body);
             let keys = body.tenants.entry(tenant.clone()).or_default();
             if let Some(wrapped) = keys.get(&purpose) {
-                return Ok(Done::Same(wrapped.clone()));
+                return Ok(Done::Same(wrapping.unwrap(wrapped, tenant, purpose)?));
             }
-            for purpose in Purpose::ALL.into_iter().chain([purpose]) {
+            for purpose in Purpose::ALL.into_iter().filter(|each| *each != purpose) {
                 keys.entry(purpose)
-                    .or_insert_with(|| self.wrap(&SecretKey::random(), tenant, purpose));
+                    .or_insert_with(|| wrapping.wrap(&SecretKey::random(), tenant, purpose));
             }
-            Ok(Done::Changed(keys.get(&purpose).expect("made above").clone()))
-        })?;
-        self.unwrap(&wrapped, tenant, purpose)
+            let key = SecretKey::random();
+            keys.insert(purpose, wrapping.wrap(&key, tenant, purpose));
+            Ok(Done::Changed(key))
+        })
     }
 
     /// Takes keys of a tenant that come from another keyring, and what was signed of it there as well signed. Where the tenant has others, or is being dropped, nothing is changed; the same ones are well.
@@ -266,6 +277,7 @@ impl Keyring {
                 path: self.held.store().path().to_owned(),
                 tenant: tenant.clone(),
             };
+            let wrapping = self.wrapping(body);
             let keys = body.tenants.entry(tenant.clone()).or_default();
             if keys.contains_key(&Purpose::Dropped) {
                 return Err(taken());
@@ -273,12 +285,12 @@ impl Keyring {
             let mut is_same = true;
             for (purpose, key) in adopted {
                 let known = keys.get(purpose);
-                let known = known.map(|wrapped| self.unwrap(wrapped, tenant, *purpose));
+                let known = known.map(|wrapped| wrapping.unwrap(wrapped, tenant, *purpose));
                 match known.transpose()? {
                     Some(known) if known == *key => {}
                     Some(_) => return Err(taken()),
                     None => {
-                        keys.insert(*purpose, self.wrap(key, tenant, *purpose));
+                        keys.insert(*purpose, wrapping.wrap(key, tenant, *purpose));
                         is_same = false;
                     }
                 }
@@ -296,14 +308,15 @@ impl Keyring {
     /// returns, it says from then on that a rotation is under way. `None` for a tenant without keys.
     pub fn begin_rotation(&self, tenant: &TenantId, of: Renewable) -> Result<Option<SecretKey>, KeyError> {
         self.held.change(|body| {
+            let wrapping = self.wrapping(body);
             let Some(keys) = body.tenants.get_mut(tenant) else {
                 return Ok(Done::Same(None));
             };
             if let Some(wrapped) = keys.get(&of.next()) {
-                return Ok(Done::Same(Some(self.unwrap(wrapped, tenant, of.next())?)));
+                return Ok(Done::Same(Some(wrapping.unwrap(wrapped, tenant, of.next())?)));
             }
             let key = SecretKey::random();
-            keys.insert(of.next(), self.wrap(&key, tenant, of.next()));
+            keys.insert(of.next(), wrapping.wrap(&key, tenant, of.next()));
             Ok(Done::Changed(Some(key)))
         })
     }
@@ -317,16 +330,17 @@ impl Keyring {
     /// Where the next key is another one, or none, it changes nothing: that rotation was ended before.
     pub fn end_rotation(&self, tenant: &TenantId, of: Renewable, next: &SecretKey) -> Result<(), KeyError> {
         self.held.change(|body| {
+            let wrapping = self.wrapping(body);
             let Some(keys) = body.tenants.get_mut(tenant) else {
                 return Ok(Done::Same(()));
             };
             let Some(wrapped) = keys.remove(&of.next()) else {
                 return Ok(Done::Same(()));
             };
-            if self.unwrap(&wrapped, tenant, of.next())? != *next {
+            if wrapping.unwrap(&wrapped, tenant, of.next())? != *next {
                 return Ok(Done::Same(()));
             }
-            keys.insert(of.present(), self.wrap(next, tenant, of.present()));
+            keys.insert(of.present(), wrapping.wrap(next, tenant, of.present()));
             Ok(Done::Changed(()))
         })
     }
@@ -340,57 +354,53 @@ impl Keyring {
     /// Notes that a tenant that has keys is being dropped; durable when it returns. Gives the mark of the drop, which is the same for all who drop it; `None` for a tenant without keys.
     pub fn begin_drop(&self, tenant: &TenantId) -> Result<Option<SecretKey>, KeyError> {
         self.held.change(|body| {
+            let wrapping = self.wrapping(body);
             let Some(keys) = body.tenants.get_mut(tenant) else {
                 return Ok(Done::Same(None));
             };
             if let Some(wrapped) = keys.get(&Purpose::Dropped) {
-                return Ok(Done::Same(Some(self.unwrap(
+                return Ok(Done::Same(Some(wrapping.unwrap(
                     wrapped,
                     tenant,
                     Purpose::Dropped,
                 )?)));
             }
             let mark = SecretKey::random();
-            keys.insert(Purpose::Dropped, self.wrap(&mark, tenant, Purpose::Dropped));
+            keys.insert(Purpose::Dropped, wrapping.wrap(&mark, tenant, Purpose::Dropped));
             Ok(Done::Changed(Some(mark)))
         })
     }
 
     /// Destroys what a drop that was cut off left of a tenant's keys. Only for a tenant that is not there.
     pub fn end_drop(&self, tenant: &TenantId) -> Result<(), KeyError> {
-        self.destroy_where(tenant, |keys| Ok(keys.contains_key(&Purpose::Dropped)))
+        self.destroy_where(tenant, |keys| keys.contains_key(&Purpose::Dropped))
     }
 
     /// Ends the drop that has this mark: destroys the tenant's keys for good, as [`Keyring::destroy`] does. Where another machine ended it, those of a tenant that was made anew since stay.
     pub fn end_drop_of(&self, tenant: &TenantId, mark: &SecretKey) -> Result<(), KeyError> {
-        self.destroy_where(tenant, |keys| match keys.get(&Purpose::Dropped) {
-            None => Ok(false),
-            Some(wrapped) => Ok(self.unwrap(wrapped, tenant, Purpose::Dropped)? == *mark),
-        })
+        self.destroy_where(tenant, |keys| keys.get(&Purpose::Dropped) == Some(mark))
     }
 
     /// Destroys a tenant's keys for good: the text without them is durable and the old one is overwritten
     /// when it returns. A tenant without keys is no error.
     pub fn destroy(&self, tenant: &TenantId) -> Result<(), KeyError> {
-        self.destroy_where(tenant, |_| Ok(true))
+        self.destroy_where(tenant, |_| true)
     }
 
     /// Destroys a tenant's keys where these are such, and none of a tenant that was made anew after they were seen first.
-    fn destroy_where(
-        &self,
-        tenant: &TenantId,
-        are_such: impl Fn(&TenantKeys) -> Result<bool, KeyError>,
-    ) -> Result<(), KeyError> {
-        let mut seen: Option<TenantKeys> = None;
+    fn destroy_where(&self, tenant: &TenantId, are_such: impl Fn(&OpenKeys) -> bool) -> Result<(), KeyError> {
+        let mut seen: Option<OpenKeys> = None;
         self.held.change(|body| {
-            let Some(keys) = body.tenants.get(tenant) else {
+            let Some(wrapped) = body.tenants.get(tenant) else {
                 return Ok(Done::Same(()));
             };
-            let are_same = seen.as_ref().is_none_or(|seen| share_a_key(seen, keys));
-            if !are_same || !are_such(keys)? {
+            let keys = self.wrapping(body).unwrap_all(wrapped, tenant)?;
+            let are_same = seen.as_ref().is_none_or(|seen| share_a_key(seen, &keys));
+            if !are_same || !are_such(&keys) {
                 return Ok(Done::Same(()));
             }
-            seen = body.tenants.remove(tenant);
+            seen = Some(keys);
+            body.tenants.remove(tenant);
             body.former_signers.remove(tenant);
             Ok(Done::Changed(()))
         })
@@ -398,44 +408,47 @@ impl Keyring {
 
     /// The text of a keyring with the same signer and the keys of some tenants, wrapped by another key-encryption key.
     pub fn rewrapped(&self, kek: &SecretKey, keeps: impl Fn(&TenantId) -> bool) -> Result<String, KeyError> {
-        let (body, envelope) = self.held.with(|body| self.rewrapped_body(body, kek, keeps))?;
-        Ok(envelope.text(&body))
+        let envelope = Envelope::new(kek);
+        let body = self
+            .held
+            .with(|body| self.rewrapped_body(body, &envelope, keeps))?;
+        Ok(body.text(&envelope))
     }
 
     fn rewrapped_body(
         &self,
         body: &Body,
-        kek: &SecretKey,
+        by: &Envelope,
         keeps: impl Fn(&TenantId) -> bool,
-    ) -> Result<(Body, Envelope), KeyError> {
-        let envelope = Envelope::new(kek);
-        let signer = body::signer(self.held.form(), body, self.held.store())?;
-        let mut made = Body::new(&envelope, &signer);
+    ) -> Result<Body, KeyError> {
+        let (from, store) = (self.wrapping(body), self.held.store());
+        let mut made = Body::new(by, &body::signer(from.envelope, body, store)?);
+        let by = Wrapping { envelope: by, store };
         for (tenant, keys) in body.tenants.iter().filter(|(tenant, _)| keeps(tenant)) {
-            let mut rewrapped = TenantKeys::new();
-            for (purpose, wrapped) in keys {
-                let key = self.unwrap(wrapped, tenant, *purpose)?;
-                let place = ["tenant", tenant.as_str(), purpose.as_str()];
-                rewrapped.insert(*purpose, envelope.wrap(&key, &place));
-            }
-            made.tenants.insert(tenant.clone(), rewrapped);
+            let keys = from.unwrap_all(keys, tenant)?.into_iter();
+            let wrapped = keys.map(|(purpose, key)| (purpose, by.wrap(&key, tenant, purpose)));
+            made.tenants.insert(tenant.clone(), wrapped.collect());
         }
         let former = body.former_signers.iter().filter(|(tenant, _)| keeps(tenant));
         made.former_signers = former
             .map(|(tenant, keys)| (tenant.clone(), keys.clone()))
             .collect();
-        Ok((made, envelope))
+        Ok(made)
     }
 
-    /// Wraps all keys by another key-encryption key; durable when it returns. What was wrapped by the old one is overwritten. Not while others use it.
-    pub fn rewrap(self, kek: &SecretKey) -> Result<(), KeyError> {
-        let (store, version) = (self.held.store(), self.held.refresh()?);
-        if store.replace(version, &self.rewrapped(kek, |_| true)?)? {
-            return Ok(());
-        }
-        Err(KeyError::Contended {
-            path: store.path().to_owned(),
-            tries: 1,
+    /// Wraps all keys by the next key-encryption key that the keyring was opened with; durable when it returns, also where they were before, and what the former one wrapped is gone. Whoever has both may read
+    /// and change it meanwhile.
+    pub fn rewrap(&self) -> Result<(), KeyError> {
+        let next = self.held.form().next().ok_or(KeyError::NoNewKek)?;
+        self.held.change(|body| {
+            if body.wrapped_by == WrappedBy::Next {
+                return Ok(Done::Same(()));
+            }
+            *body = Body {
+                wrapped_by: WrappedBy::Next,
+                ..self.rewrapped_body(body, next, |_| true)?
+            };
+            Ok(Done::Changed(()))
         })
     }
 
@@ -454,25 +467,17 @@ impl Keyring {
         self.signer.clone()
     }
 
-    fn wrap(&self, key: &SecretKey, tenant: &TenantId, purpose: Purpose) -> String {
-        self.held
-            .form()
-            .wrap(key, &["tenant", tenant.as_str(), purpose.as_str()])
-    }
-
-    fn unwrap(&self, wrapped: &str, tenant: &TenantId, purpose: Purpose) -> Result<SecretKey, KeyError> {
-        self.held
-            .form()
-            .unwrap(wrapped, &["tenant", tenant.as_str(), purpose.as_str()])
-            .map_err(|_| KeyError::Damaged {
-                path: self.held.store().path().to_owned(),
-                problem: format!("the {} key of tenant {tenant} does not open", purpose.as_str()),
-            })
+    /// What wraps the keys of a body.
+    fn wrapping(&self, body: &Body) -> Wrapping<'_> {
+        Wrapping {
+            envelope: self.held.form().by(body.wrapped_by),
+            store: self.held.store(),
+        }
     }
 }
 
 /// Whether these are of one tenant: no rotation exchanges all of its keys at once.
-fn share_a_key(one: &TenantKeys, other: &TenantKeys) -> bool {
+fn share_a_key(one: &OpenKeys, other: &OpenKeys) -> bool {
     one.iter().any(|(purpose, key)| other.get(purpose) == Some(key))
 }
 

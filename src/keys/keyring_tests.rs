@@ -259,10 +259,11 @@ fn ten_thousand_tenants_fit() {
     let fixture = Fixture::new();
     let keyring = fixture.create();
     let filled = keyring.held.change(|body| {
+        let wrapping = keyring.wrapping(body);
         for i in 0..10_000 {
             let id = tenant(&format!("t{i}"));
             let keys =
-                Purpose::ALL.map(|purpose| (purpose, keyring.wrap(&SecretKey::random(), &id, purpose)));
+                Purpose::ALL.map(|purpose| (purpose, wrapping.wrap(&SecretKey::random(), &id, purpose)));
             body.tenants.insert(id, BTreeMap::from(keys));
         }
         Ok(Done::Changed(()))

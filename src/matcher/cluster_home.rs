@@ -193,12 +193,12 @@ impl ClusterHome {
 }
 
 impl Keyholder for ClusterHome {
-    /// Where the keyring can't be reached those that were known last: a tenant that was made meanwhile is unknown here until it can, and one that was dropped has no rows.
+    /// Where the keyring can't be reached, or is wrapped by a key-encryption key that this node was not told, those that were known last: a tenant that was made meanwhile is unknown here until it can, and one that was dropped has no rows.
     fn secrets(&self) -> Result<BTreeMap<TenantId, SecretKey>, StorageError> {
         let version = self.keyring.refresh();
         let mut secrets = self.secrets.lock();
         match version {
-            Err(error) if error.is_away() && secrets.version.is_some() => {
+            Err(error) if (error.is_away() || error.is_wrong_kek()) && secrets.version.is_some() => {
                 if !secrets.is_behind {
                     tracing::warn!(%error, "the keyring of the cluster can't be read: tenants that are made from now on are not known here");
                     secrets.is_behind = true;

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use ulid::Ulid;
 
 use super::*;
+use crate::keys::keyring::Keks;
 use crate::matcher::fixture::{spec, tenant};
 use crate::matcher::on_cluster::ClusterHeads;
 use crate::matcher::placed::heads::Heads;
@@ -362,6 +363,27 @@ fn a_drop_that_another_node_ended_leaves_the_tenant_that_was_made_since() {
     one.home.end_drop(&tenant(), &mark).expect("it was ended");
     assert!(one.lists() && other.lists());
     assert_eq!(shared.files("tenants").len(), 1);
+}
+
+#[test]
+fn a_node_that_was_not_told_the_next_key_goes_on_with_what_it_knows() {
+    let Some(shared) = Shared::new() else { return };
+    let (passed_over, next) = (shared.node("one"), SecretKey::from_bytes([77; 32]));
+    passed_over.create().expect("made");
+    assert!(passed_over.home.secret(&tenant()).expect("read").is_some());
+    let objects = shared.objects("two");
+    let open = |keks: Keks| open_keyring(objects.store(), MATCH_KEYRING, keks, true);
+    let told = open(Keks::new(&kek(), Some(&next))).expect("opened");
+    told.rewrap().expect("wrapped");
+    assert!(passed_over.home.secret(&tenant()).expect("known").is_some());
+    let later: TenantId = "later".parse().expect("an id");
+    told.get_or_create(&later, Purpose::Catalog).expect("made");
+    assert!(passed_over.home.secret(&later).expect("as it was").is_none());
+    // One that starts knows nothing yet.
+    let started = shared.node_with(&objects, open(Keks::from(&next)).expect("opened"));
+    assert!(started.home.secret(&later).expect("read").is_some());
+    let refused = open(Keks::from(&kek())).map(drop).expect_err("another key");
+    assert!(refused.is_wrong_kek(), "{refused}");
 }
 
 #[test]

@@ -22,8 +22,7 @@ pub fn audit(
     public_keys: &[&[u8]],
     against: &[(String, SignedCheckpoint)],
 ) -> Result<Vec<Audited>, ServerError> {
-    let key = config.kek_source().load()?;
-    let keyring = Keyring::read(&config.data.join("keyring"), &key)?;
+    let keyring = Keyring::read(&config.data.join("keyring"), config.keks()?)?;
     let signers = |tenant: &TenantId| match public_keys {
         [] => keyring.signer_keys(tenant),
         [present, former @ ..] => Ok(SignerKeys {

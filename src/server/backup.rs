@@ -49,8 +49,8 @@ pub enum BackupError {
         Side::Nodes => "match nodes",
         Side::Fronts => "fronts",
     }, match .0 {
-        Side::Nodes => "take the configuration of a match node, or say --front where a front's is meant",
-        Side::Fronts => "take the configuration of a front, or leave out --front where a match node's is meant",
+        Side::Nodes => "take the configuration of a match node, or say --front where a front's is meant; or the key was rotated, and this configuration does not name the new one",
+        Side::Fronts => "take the configuration of a front, or leave out --front where a match node's is meant; or the key was rotated, and this configuration does not name the new one",
     })]
     OtherSide(Side),
     /// A tenant whose keys are in the backup already, and are another one's.
@@ -163,15 +163,15 @@ impl Source<'_> {
     }
 
     fn keyring(&self) -> Result<Keyring, ServerError> {
-        let key = self.config().kek_source().load()?;
+        let keks = self.config().keks()?;
         let keyring = match self {
-            Self::Directory(config) => Keyring::read(&config.data.join("keyring"), &key),
+            Self::Directory(config) => Keyring::read(&config.data.join("keyring"), keks),
             Self::Cluster(shared) => {
                 let name = match shared.side {
                     Side::Nodes => MATCH_KEYRING,
                     Side::Fronts => FRONT_KEYRING,
                 };
-                let keyring = Keyring::open_in(Arc::new(ObjectText::new(&shared.store, name)), &key);
+                let keyring = Keyring::open_in(Arc::new(ObjectText::new(&shared.store, name)), keks);
                 if let Err(KeyError::WrongKek { .. }) = keyring {
                     return Err(BackupError::OtherSide(shared.side).into());
                 }

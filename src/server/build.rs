@@ -182,8 +182,7 @@ fn open(config: &Config, mode: Mode) -> Result<Opened, ServerError> {
     let dir = DataDir::open(&config.data)?;
     let released = dir.released();
     config.kek_source().clear_leftovers()?;
-    let key = config.kek_source().load()?;
-    let keyring = Arc::new(Keyring::open(&config.data.join("keyring"), &key)?);
+    let keyring = Arc::new(Keyring::open(&config.data.join("keyring"), config.keks()?)?);
     if mode == Mode::Front {
         return Ok(Opened {
             keyring,

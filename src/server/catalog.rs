@@ -38,26 +38,35 @@ pub(super) fn engines(config: &Config) -> Result<Option<Engines>, ServerError> {
 
 /// The database and the object store that the servers of a cluster share, for one that keeps copies of objects.
 pub(super) fn shared_engines(config: &Config) -> Result<(Database, Objects), ServerError> {
-    let (database, store) = shared_addresses(config)?;
+    let (database, store) = (shared_database(config)?, shared_bucket_address(config)?);
     Ok((database, Objects::open(&store, &cache(config))?))
 }
 
 /// The same for one that keeps none.
 pub(super) fn shared_store(config: &Config) -> Result<(Database, ObjectStore), ServerError> {
-    let (database, to) = shared_addresses(config)?;
-    let store = ObjectStore::connect(&to)?;
-    store.probe()?;
-    Ok((database, store))
+    Ok((shared_database(config)?, shared_bucket(config)?))
 }
 
-fn shared_addresses(config: &Config) -> Result<(Database, ObjectStoreConfig), ServerError> {
-    let missing = |setting| LimitError {
+/// The object store alone, which holds keyrings and erasure journals.
+pub(super) fn shared_bucket(config: &Config) -> Result<ObjectStore, ServerError> {
+    let store = ObjectStore::connect(&shared_bucket_address(config)?)?;
+    store.probe()?;
+    Ok(store)
+}
+
+fn shared_bucket_address(config: &Config) -> Result<ObjectStoreConfig, LimitError> {
+    store(config).ok_or_else(|| unset("storage.objects.url"))
+}
+
+fn shared_database(config: &Config) -> Result<Database, ServerError> {
+    Ok(connect(config)?.ok_or_else(|| unset("catalog.address"))?)
+}
+
+fn unset(setting: &'static str) -> LimitError {
+    LimitError {
         setting,
         problem: "is not set, and cluster.enabled is".to_owned(),
-    };
-    let to = store(config).ok_or_else(|| missing("storage.objects.url"))?;
-    let database = connect(config)?.ok_or_else(|| missing("catalog.address"))?;
-    Ok((database, to))
+    }
 }
 
 /// The object store that is configured, if one is.

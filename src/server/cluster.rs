@@ -18,7 +18,7 @@ use crate::cluster::placement::NodeId;
 use crate::engine::Engine;
 use crate::front::Front;
 use crate::front::route::Routes;
-use crate::keys::keyring::Keyring;
+use crate::keys::keyring::{Keks, Keyring};
 use crate::matcher::cluster_home::{CatalogSecrets, ClusterHome};
 use crate::matcher::member::{MemberNode, MemberParts};
 use crate::matcher::on_cluster::{ClusterHeads, ClusterRegister};
@@ -114,12 +114,12 @@ impl Shared {
         }
         config.kek_source().clear_leftovers()?;
         let has_tenants = !database.tenants()?.is_empty();
-        let open = |name, key| open_keyring(store, name, key, has_tenants);
+        let open = |name, keks: Keks| open_keyring(store, name, keks, has_tenants);
         Ok(Self {
             released: directory.released(),
             cluster: Arc::new(Cluster::new(&database, config.cluster.replicas)?),
-            keyring: Arc::new(open(keyring, &config.kek_source().load()?)?),
-            catalogs: Arc::new(open(CATALOG_KEYRING, &config.catalog_kek_source().load()?)?),
+            keyring: Arc::new(open(keyring, config.keks()?)?),
+            catalogs: Arc::new(open(CATALOG_KEYRING, config.catalog_keks()?)?),
             directory,
             database,
         })

@@ -17,6 +17,7 @@ use crate::model::id::TenantId;
 use crate::storage::journal::JOURNAL_FILE;
 
 mod check;
+mod keks;
 
 pub use check::check_trust_domain;
 
@@ -190,6 +191,10 @@ pub struct Cluster {
     pub replicas: usize,
     /// The key of the keyring that has the secrets of catalogs, which nodes and fronts open; `None` takes that of the server's own keyring.
     pub catalog_kek: Option<KekSource>,
+    /// The key that is to take the place of `kek`: the keyring is opened by either, so that servers run while `thenar keys rotate kek` wraps it by this one.
+    pub next_kek: Option<KekSource>,
+    /// The key that is to take the place of `catalog_kek`; only where that is set.
+    pub next_catalog_kek: Option<KekSource>,
     /// Host and port where fronts reach this node; `None` takes where it listens. Of a node.
     pub address: Option<String>,
     /// Codes that this node may hold, in MiB, by which it gets its share of all galleries; 0 takes `engine.resident_bytes_max`. Of a node.
@@ -396,6 +401,8 @@ impl Default for Cluster {
             enabled: false,
             replicas: 2,
             catalog_kek: None,
+            next_kek: None,
+            next_catalog_kek: None,
             address: None,
             weight_mib: 0,
             merge_segments: 8,
@@ -472,24 +479,6 @@ impl Default for Log {
 }
 
 impl Config {
-    /// The keyring's key: as set, or the file that `thenar init` made.
-    pub fn kek_source(&self) -> KekSource {
-        self.kek
-            .clone()
-            .unwrap_or_else(|| KekSource::File(self.data.join("kek")))
-    }
-
-    /// The key that backups are sealed with.
-    pub fn backup_kek_source(&self) -> KekSource {
-        self.backup_kek.clone().unwrap_or_else(|| self.kek_source())
-    }
-
-    /// The key of the keyring with the secrets of a cluster's catalogs.
-    pub fn catalog_kek_source(&self) -> KekSource {
-        let source = self.cluster.catalog_kek.clone();
-        source.unwrap_or_else(|| self.kek_source())
-    }
-
     /// Where the erasure journal is.
     pub fn journal_path(&self) -> PathBuf {
         let path = self.storage.journal.clone();

@@ -13,12 +13,12 @@ use crate::storage::objects::text::{MATCH_KEYRING, ObjectText};
 
 /// Writes it; one that is not as it was written is refused. Of a cluster by the configuration of a match node.
 pub fn export_journal(config: &Config, to: &Path) -> Result<Counts, ServerError> {
-    let key = config.kek_source().load()?;
+    let keks = config.keks()?;
     if !config.cluster.enabled {
-        let keyring = Keyring::read(&config.data.join("keyring"), &key)?;
+        let keyring = Keyring::read(&config.data.join("keyring"), keks)?;
         return Ok(journal::export(&config.journal_path(), to, &keyring.signer())?);
     }
-    let (_, store) = catalog::shared_store(config)?;
-    let keyring = Keyring::open_in(Arc::new(ObjectText::new(&store, MATCH_KEYRING)), &key)?;
+    let store = catalog::shared_bucket(config)?;
+    let keyring = Keyring::open_in(Arc::new(ObjectText::new(&store, MATCH_KEYRING)), keks)?;
     Ok(SharedJournal::new(&store).export(to, &keyring.signer())?)
 }

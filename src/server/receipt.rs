@@ -56,8 +56,7 @@ impl CheckedReceipt {
 
 /// Checks a receipt with the keyring of a data directory, and looks for what it lists there.
 pub fn check_receipt(config: &Config, signed: &SignedReceipt) -> Result<CheckedReceipt, ServerError> {
-    let key = config.kek_source().load()?;
-    let keyring = Keyring::read(&config.data.join("keyring"), &key)?;
+    let keyring = Keyring::read(&config.data.join("keyring"), config.keks()?)?;
     // Whose receipt it says it is decides which keys count; that one of them signed it is looked at then.
     let signers = keyring.signer_keys(&verify(signed)?.tenant)?;
     let receipt = signers.verify(signed)?;

@@ -51,7 +51,7 @@ pub fn relocate(
     check_started(&store)?;
     let shared = |name, config: &Config| -> Result<Keyring, ServerError> {
         let text = Arc::new(ObjectText::new(&store, name));
-        Ok(Keyring::open_in(text, &config.kek_source().load()?)?)
+        Ok(Keyring::open_in(text, config.keks()?)?)
     };
     let nodes = shared(MATCH_KEYRING, sides.node)?;
     let fronts = shared(FRONT_KEYRING, sides.front)?;
@@ -123,8 +123,7 @@ fn open(config: &Config) -> Result<DataDir, ServerError> {
 }
 
 fn keyring(config: &Config) -> Result<Keyring, ServerError> {
-    let key = config.kek_source().load()?;
-    Ok(Keyring::open(&config.data.join("keyring"), &key)?)
+    Ok(Keyring::open(&config.data.join("keyring"), config.keks()?)?)
 }
 
 fn in_cluster(config: &Config) -> Result<(), LimitError> {

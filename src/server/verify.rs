@@ -49,8 +49,7 @@ pub fn verify(
 ) -> Result<(Vec<Verified>, Option<VerifiedJournal>), ServerError> {
     let all = data_dir::tenants(&config.data)?;
     let tenants = tenant.map_or(all, |tenant| vec![tenant.clone()]);
-    let key = config.kek_source().load()?;
-    let keyring = Keyring::read(&config.data.join("keyring"), &key)?;
+    let keyring = Keyring::read(&config.data.join("keyring"), config.keks()?)?;
     let signer = keyring.signer();
     // Before the catalogs, which go on first: none may be behind it.
     let path = config.journal_path();

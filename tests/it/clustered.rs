@@ -26,10 +26,19 @@ pub struct Clustered {
     postgres: Postgres,
     store: TempDir,
     drain_seconds_max: u64,
-    /// Has the authority of all certificates and the key of all keyrings.
+    /// Has the authority of all certificates and the first key of all keyrings.
     home: World,
+    pub keks: Keks,
     pub nodes: Vec<Running>,
     pub fronts: Vec<Running>,
+}
+
+/// What opens the keyrings, by the configuration of servers that start from now on.
+pub struct Keks {
+    pub kek: KekSource,
+    pub next_kek: Option<KekSource>,
+    pub catalog_kek: Option<KekSource>,
+    pub next_catalog_kek: Option<KekSource>,
 }
 
 /// A server and its data directory.
@@ -46,11 +55,18 @@ impl Clustered {
 
     /// Of nodes that wait so long for others to take over. A node that is alone waits in vain.
     pub async fn start_with(nodes: usize, fronts: usize, drain_seconds_max: u64) -> Option<Self> {
+        let (postgres, home) = (Postgres::start()?, World::prepare());
         let mut cluster = Self {
             drain_seconds_max,
-            postgres: Postgres::start()?,
+            postgres,
             store: tempfile::tempdir().expect("a directory"),
-            home: World::prepare(),
+            keks: Keks {
+                kek: KekSource::File(home.data().join("kek")),
+                next_kek: None,
+                catalog_kek: None,
+                next_catalog_kek: None,
+            },
+            home,
             nodes: Vec::new(),
             fronts: Vec::new(),
         };
@@ -70,7 +86,13 @@ impl Clustered {
 
     pub fn settings(&self, world: &World) -> Config {
         let mut config = world.config();
-        config.kek = Some(KekSource::File(self.home.data().join("kek")));
+        config.kek = Some(self.keks.kek.clone());
+        config.cluster.next_kek.clone_from(&self.keks.next_kek);
+        config.cluster.catalog_kek.clone_from(&self.keks.catalog_kek);
+        config
+            .cluster
+            .next_catalog_kek
+            .clone_from(&self.keks.next_catalog_kek);
         config.cluster.enabled = true;
         config.catalog.address = Some(self.postgres.address("postgres"));
         config.storage.objects.url = Some(format!("file://{}", self.store.path().display()));
@@ -112,17 +134,30 @@ impl Clustered {
     }
 
     /// Hands over what a node has, and ends it.
-    async fn stop_node(&mut self, at: usize) {
+    pub async fn stop_node(&mut self, at: usize) {
         let node = self.nodes.get_mut(at).expect("there");
         let server = node.server.take().expect("it runs");
         server.stop().await.expect("it stops well");
     }
 
     /// On the directory that it had.
-    async fn restart_node(&mut self, at: usize) {
+    pub async fn restart_node(&mut self, at: usize) {
         let config = self.settings(&self.nodes.get(at).expect("there").world);
         let server = Server::start(config, Mode::Match).await.expect("it starts");
         self.nodes.get_mut(at).expect("there").server = Some(server);
+    }
+
+    pub async fn stop_front(&mut self, at: usize) {
+        let front = self.fronts.get_mut(at).expect("there");
+        let server = front.server.take().expect("it runs");
+        server.stop().await.expect("it stops well");
+    }
+
+    /// On the directory that it had.
+    pub async fn restart_front(&mut self, at: usize) {
+        let config = self.settings(&self.fronts.get(at).expect("there").world);
+        let server = Server::start(config, Mode::Front).await.expect("it starts");
+        self.fronts.get_mut(at).expect("there").server = Some(server);
     }
 
     async fn caller(&self, front: usize, certificate: (String, String)) -> Caller {

@@ -15,6 +15,7 @@ mod bad_input;
 mod brought_back;
 mod climbing;
 mod cluster_backup;
+mod cluster_keks;
 mod clustered;
 mod evaluated;
 mod exact;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::keks::{Keks, WrappedBy};
 use super::{KEYRING_FORMAT, Purpose};
 use crate::keys::envelope::Envelope;
 use crate::keys::error::KeyError;
@@ -41,6 +42,9 @@ pub(in crate::keys) struct Body {
     /// Public keys of servers that had a tenant before it was moved here, in hexadecimal.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) former_signers: BTreeMap<TenantId, BTreeSet<String>>,
+    /// By which key-encryption key: whoever reads it finds out.
+    #[serde(skip)]
+    pub(super) wrapped_by: WrappedBy,
 }
 
 impl Body {
@@ -50,6 +54,7 @@ impl Body {
             signer: envelope.wrap(signer, &SIGNER_PLACE),
             tenants: BTreeMap::new(),
             former_signers: BTreeMap::new(),
+            wrapped_by: WrappedBy::Present,
         }
     }
 
@@ -61,9 +66,19 @@ impl Body {
     fn json(&self) -> String {
         serde_json::to_string(self).expect("ids and names are valid JSON keys")
     }
+
+    /// The text, by the key-encryption key that it is wrapped by.
+    pub(super) fn text(&self, envelope: &Envelope) -> String {
+        let file = KeyringFile {
+            format: KEYRING_FORMAT,
+            hmac_sha256: envelope.digest(self.json().as_bytes()),
+            body: self.clone(),
+        };
+        serde_json::to_string(&file).expect("ids and names are valid JSON keys")
+    }
 }
 
-impl Form for Envelope {
+impl Form for Keks {
     type Body = Body;
 
     fn parse(&self, text: &str, store: &dyn TextStore) -> Result<Body, KeyError> {
@@ -81,24 +96,23 @@ impl Form for Envelope {
             });
         }
         let parsed: KeyringFile = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
-        signer(self, &parsed.body, store)?;
-        let authentic = self.verify(parsed.body.json().as_bytes(), &parsed.hmac_sha256);
+        let mut body = parsed.body;
+        let opens = |(_, envelope): &(WrappedBy, &Envelope)| signer(envelope, &body, store).is_ok();
+        let opened = self.each().find(opens);
+        let (wrapped_by, envelope) = opened.ok_or_else(|| KeyError::WrongKek { path: path() })?;
+        body.wrapped_by = wrapped_by;
+        let authentic = envelope.verify(body.json().as_bytes(), &parsed.hmac_sha256);
         // One content has one text, so that no byte of the file is free.
-        if !authentic || text != self.text(&parsed.body) {
+        if !authentic || text != body.text(envelope) {
             return Err(damaged(
                 "its content does not fit its digest (hmac_sha256)".to_owned(),
             ));
         }
-        Ok(parsed.body)
+        Ok(body)
     }
 
     fn text(&self, body: &Body) -> String {
-        let file = KeyringFile {
-            format: KEYRING_FORMAT,
-            hmac_sha256: self.digest(body.json().as_bytes()),
-            body: body.clone(),
-        };
-        serde_json::to_string(&file).expect("ids and names are valid JSON keys")
+        body.text(self.by(body.wrapped_by))
     }
 }
 

@@ -301,8 +301,15 @@ impl Config {
                 MERGE_SEGMENTS_MAX,
             )?;
         }
+        let next_keys = [
+            ("cluster.next_kek", &cluster.next_kek),
+            ("cluster.next_catalog_kek", &cluster.next_catalog_kek),
+        ];
         if !cluster.enabled {
-            return Ok(());
+            return match next_keys.into_iter().find(|(_, source)| source.is_some()) {
+                None => Ok(()),
+                Some((setting, _)) => limit(setting, "is set and cluster.enabled is not: a server by itself stops for a new key-encryption key".to_owned()),
+            };
         }
         if self.storage.objects.url.is_none() {
             return limit(
@@ -314,7 +321,8 @@ impl Config {
         if self.storage.journal.is_some() {
             return limit(
                 "storage.journal",
-                "is set and cluster.enabled too: a cluster has no erasure journal yet".to_owned(),
+                "is set and cluster.enabled too: the erasure journal of a cluster is in its bucket"
+                    .to_owned(),
             );
         }
         if !self.routes.nodes.is_empty() {
@@ -322,6 +330,12 @@ impl Config {
                 "routes.nodes",
                 "is set and cluster.enabled too: the fronts of a cluster find its nodes in the catalog"
                     .to_owned(),
+            );
+        }
+        if cluster.next_catalog_kek.is_some() && cluster.catalog_kek.is_none() {
+            return limit(
+                "cluster.next_catalog_kek",
+                "is set and cluster.catalog_kek is not: without that cluster.next_kek is the next key of both keyrings".to_owned(),
             );
         }
         if let Some(address) = cluster.address.as_ref().filter(|address| !is_address(address)) {

@@ -29,8 +29,7 @@ use super::once::Once;
 use crate::keys::cells::INCARNATION_LEN;
 use crate::keys::encoding::{from_hex, to_hex};
 use crate::keys::error::KeyError;
-use crate::keys::keyring::Keyring;
-use crate::keys::secret::SecretKey;
+use crate::keys::keyring::{Keks, Keyring};
 use crate::keys::text::{FIRST_VERSION, Text, TextStore};
 use crate::model::id::TenantId;
 use crate::storage::error::StorageError;
@@ -62,10 +61,10 @@ const EPOCHS: &str = "epochs";
 pub fn open_keyring(
     store: &ObjectStore,
     name: &str,
-    kek: &SecretKey,
+    keks: impl Into<Keks>,
     has_tenants: bool,
 ) -> Result<Keyring, KeyError> {
-    Keyring::open_shared(Arc::new(ObjectText::new(store, name)), kek, has_tenants)
+    Keyring::open_shared(Arc::new(ObjectText::new(store, name)), keks, has_tenants)
 }
 
 /// The keys of epochs that nodes share: `epochs/<tenant>.<incarnation, hexadecimal>`, and from the second generation of the tenant's keys on `.<generation>` behind it.

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::keys::epochs::{EpochKeys, Epochs};
 use crate::keys::keyring::Purpose;
+use crate::keys::secret::SecretKey;
 use crate::keys::text::FileText;
 use crate::storage::objects::faults::{Fault, FaultyServer};
 use crate::storage::objects::moto::Moto;
