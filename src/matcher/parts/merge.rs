@@ -17,8 +17,8 @@ const SMALL_ROWS_MAX: u32 = SEGMENT_ROWS_MAX / 2;
 const LOADS_WAITED: u32 = 2;
 /// How often the rest after a failure is twice the one before.
 const RESTS_DOUBLED_MAX: u32 = 10;
-/// From so many holes on, where they are more than the rows, a segment is written anew without them, also alone.
-const HOLES_MIN: u32 = 4_096;
+/// From so many holes on, where they are more than the rows, a segment is written anew without them, also alone. Fewer than a usual flush has.
+const HOLES_MIN: u32 = 1_024;
 
 /// How merges of a gallery go.
 #[derive(Default)]
@@ -127,8 +127,11 @@ struct Small {
     holes: u32,
 }
 
-/// Those that are mostly holes; else the smallest of the segments that count, as many as fit into one, and none while they are fewer than `at_least` and leave room for another small one.
+/// Those that are mostly holes; else the smallest of the segments that count, as many as fit into one, and none while they are fewer than `at_least` and leave room for another small one. Segments without any row go with
+/// whatever is merged: where there are so many of them, the smallest one with rows is enough.
 fn choose(live: &BTreeMap<u32, SegmentSize>, at_least: usize) -> BTreeSet<u32> {
+    let at_least = at_least.max(2);
+    let empty = live.values().filter(|size| size.rows == size.holes).count();
     let small = live.iter().map(|(number, size)| Small {
         rows: size.rows.saturating_sub(size.holes),
         number: *number,
@@ -153,8 +156,10 @@ fn choose(live: &BTreeMap<u32, SegmentSize>, at_least: usize) -> BTreeSet<u32> {
     {
         fit.pop();
     }
-    if fit.len() >= at_least.max(2) || is_full && fit.len() > 1 {
+    if fit.len() >= at_least || is_full && fit.len() > 1 {
         numbers(&fit)
+    } else if empty >= at_least {
+        numbers(small.get(..1).unwrap_or_default())
     } else {
         BTreeSet::new()
     }

@@ -56,6 +56,19 @@ fn a_large_one_is_not_written_anew_for_the_sake_of_few_rows() {
 }
 
 #[test]
+fn segments_without_rows_go_with_the_smallest_that_has_some() {
+    let empty = (0, 10);
+    check(&[empty, empty, empty, (3, 0)], &[]);
+    check(&[empty, empty, empty, (3, 0), empty, (2, 1)], &[6]);
+    check(&[empty; 9], &[]);
+    check(&[empty, empty, empty, (HALF + 1, 0), empty], &[]);
+    check(
+        &[empty, empty, (1, 0), (1, 0), (1, 0), empty, (1, 0), empty],
+        &[3, 4, 5, 7],
+    );
+}
+
+#[test]
 fn holes_go() {
     let holes = HOLES_MIN;
     check(&[(500, holes)], &[1]);

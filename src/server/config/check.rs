@@ -293,13 +293,14 @@ impl Config {
     fn check_cluster(&self) -> Result<(), LimitError> {
         let cluster = &self.cluster;
         within("cluster.replicas", cluster.replicas, 1, REPLICAS_MAX)?;
-        if cluster.merge_segments != 0 {
-            within(
+        if !matches!(cluster.merge_segments, 0 | 2..=MERGE_SEGMENTS_MAX) {
+            return limit(
                 "cluster.merge_segments",
-                cluster.merge_segments,
-                2,
-                MERGE_SEGMENTS_MAX,
-            )?;
+                format!(
+                    "{} is neither 0 nor from 2 to {MERGE_SEGMENTS_MAX}",
+                    cluster.merge_segments
+                ),
+            );
         }
         let next_keys = [
             ("cluster.next_kek", &cluster.next_kek),
