@@ -46,6 +46,7 @@ use super::placed::holder::{Holder, PartError};
 use super::rank::rank;
 use super::scorers::Scorers;
 use super::search::search;
+use crate::cluster::course::Course;
 use crate::cluster::members::Life;
 use crate::cluster::placement::NodeId;
 use crate::cluster::question::{Refusal, Scope};
@@ -56,6 +57,8 @@ use crate::model::tenant::TransformId;
 
 /// How long a question waits that names a change which the node has yet to read. It reads at once then.
 pub const CATCH_UP_MAX: Duration = Duration::from_millis(250);
+/// The same of one that names later keys of the tenant than the node has: a rotation counts, and all owners come to it at once, by way of the keyring.
+const KEYS_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Most segments of one merge.
 pub const MERGE_SEGMENTS_MAX: usize = 64;
@@ -238,10 +241,11 @@ impl PartsNode {
         scope: &Scope,
         deadline: Option<std::time::Instant>,
     ) -> Result<Arc<Asked>, PartError> {
-        let latest = Instant::now() + CATCH_UP_MAX;
-        let until = deadline.map_or(latest, |deadline| latest.min(Instant::from_std(deadline)));
+        let now = Instant::now();
+        let latest = deadline.map_or(now + KEYS_WAIT_MAX, Instant::from_std);
+        let until = |longest: Duration| latest.min(now + longest);
         if self.common.gallery(tenant).is_none() {
-            self.settled(tenant, until).await;
+            self.settled(tenant, until(CATCH_UP_MAX)).await;
         }
         let Some(gallery) = self.common.gallery(tenant) else {
             return Err(PartError::Refused(behind(scope)));
@@ -267,7 +271,12 @@ impl PartsNode {
             if !std::mem::replace(&mut is_asked, true) {
                 gallery.nudge();
             }
-            if timeout_at(until, moves.changed()).await.is_err() {
+            let has_former_keys = |course: &Course| course.edition() < scope.edition;
+            let longest = match gallery.held.course(has_former_keys) {
+                Some(true) => KEYS_WAIT_MAX,
+                Some(false) | None => CATCH_UP_MAX,
+            };
+            if timeout_at(until(longest), moves.changed()).await.is_err() {
                 return Err(PartError::Refused(refusal));
             }
         }
