@@ -1,5 +1,6 @@
 //! Tests of rotations of a tenant's keys by nodes of a cluster: whoever is enrolled is found or nobody is said to look, under the keys and the rotation of the moment, and nothing of the former ones stays.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ulid::Ulid;
@@ -436,5 +437,26 @@ async fn what_is_in_doubt_of_a_tenant_that_is_dropped_is_nobodys() {
         Ok(looking.has_loose_ends())
     };
     assert!(!blocking(drop_it).await.expect("done"));
+    drop(ground);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_missing_of_a_tenant_that_was_dropped_is_no_damage() {
+    let Some((ground, [one, _other])) = furnished().await else {
+        return;
+    };
+    let (shared, cluster) = (Arc::clone(&one.shared), one.shared.of.cluster.clone());
+    let drop_it = move || {
+        let opened = cluster.catalog(&tenant())?;
+        let sound = opened.catalog.mergeable(&BTreeSet::new());
+        assert!(sound.expect("read").is_empty());
+        shared.of.home.remove(&tenant()).expect("dropped");
+        let error = opened.catalog.mergeable(&BTreeSet::new());
+        let error = error.expect_err("its row is gone");
+        Ok((cluster.fault(&tenant(), &error), error))
+    };
+    let (told, error) = blocking(drop_it).await.expect("done");
+    assert!(matches!(error, StorageError::CatalogDamaged { .. }), "{error}");
+    assert!(matches!(told, NodeError::TenantUnknown(_)), "{told}");
     drop(ground);
 }

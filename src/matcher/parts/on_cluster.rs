@@ -218,7 +218,7 @@ impl OneGallery {
     }
 
     fn fault(&self, error: &StorageError) -> CatalogError {
-        of_tenant(&self.tenant, error)
+        self.shared.fault(&self.tenant, error)
     }
 
     /// What lists a segment now. One that is not listed is an error. Within a use.

@@ -257,10 +257,9 @@ impl OnCluster {
         &self.0.segments
     }
 
-    /// What is wrong with a tenant's catalog or segments.
-    #[expect(clippy::unused_self, reason = "it is what a node of a cluster answers")]
+    /// What is wrong with a tenant's catalog or segments. Blocks.
     pub(in crate::matcher) fn fault(&self, tenant: &TenantId, error: &StorageError) -> NodeError {
-        told(of_tenant(tenant, error))
+        told(self.0.fault(tenant, error))
     }
 }
 
@@ -352,6 +351,16 @@ impl Shared {
             loose: Mutex::default(),
             succession: Succession::default(),
         })
+    }
+
+    /// What is wrong with a tenant's catalog or segments. Of one that was dropped nothing is there, which is no damage.
+    pub(super) fn fault(&self, tenant: &TenantId, error: &StorageError) -> CatalogError {
+        if is_damage(error)
+            && let Err(unknown @ CatalogError::Node(NodeError::TenantUnknown(_))) = self.look(tenant)
+        {
+            return unknown;
+        }
+        of_tenant(tenant, error)
     }
 
     /// Reads the head of one tenant now; one that is not there is unknown.
