@@ -67,6 +67,26 @@ fn unknown_keys_are_refused_by_name() {
 }
 
 #[test]
+fn a_next_key_is_of_a_cluster_and_of_a_key_that_is_there() {
+    let text = |cluster: &str| {
+        let engines = "[storage.objects]\nurl = \"file:///s\"\n[catalog]\naddress = \"postgres://thenar@localhost/p\"";
+        format!("[cluster]\n{cluster}\n{engines}")
+    };
+    let next = "next_kek = { file = \"next.kek\" }";
+    let alone = loaded(&text(next)).expect("inert");
+    assert!(alone.kek_sources().next.is_none());
+    let within = loaded(&text(&format!("enabled = true\n{next}"))).expect("sound");
+    let sources = [within.kek_sources(), within.catalog_kek_sources()];
+    assert!(
+        sources.iter().all(|sources| sources.next.is_some()),
+        "one key for both"
+    );
+    let catalog = "enabled = true\nnext_catalog_kek = { file = \"next.kek\" }";
+    let refused = refusal(&text(catalog));
+    assert!(refused.contains("cluster.next_catalog_kek"), "{refused}");
+}
+
+#[test]
 fn limits_are_named_with_value_and_range() {
     assert_eq!(
         refusal("[engine]\nbatch_max = 0"),
@@ -105,12 +125,6 @@ fn limits_are_named_with_value_and_range() {
                 "{text}"
             );
         }
-    }
-    for (setting, beside) in [("next_kek", ""), ("next_catalog_kek", "enabled = true\n")] {
-        let cluster = format!("[cluster]\n{beside}{setting} = {{ file = \"next.kek\" }}");
-        let engines = "[storage.objects]\nurl = \"file:///s\"\n[catalog]\naddress = \"postgres:///p\"";
-        let text = refusal(&format!("{cluster}\n{engines}"));
-        assert!(text.contains(&format!("cluster.{setting}")), "{text}");
     }
     for odd in ["0.0", "0.2", "-1e-9", "nan"] {
         let text = refusal(&format!("[engine]\nmiss_probability = {odd}"));

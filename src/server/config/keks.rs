@@ -9,7 +9,7 @@ use crate::keys::provider::KekSource;
 pub struct KekSources {
     /// The present one.
     pub present: KekSource,
-    /// The one that is to take its place.
+    /// The one that is to take its place; none outside of a cluster.
     pub next: Option<KekSource>,
     /// The setting that names that.
     pub next_setting: &'static str,
@@ -39,7 +39,7 @@ impl Config {
     pub fn kek_sources(&self) -> KekSources {
         KekSources {
             present: self.kek_source(),
-            next: self.cluster.next_kek.clone(),
+            next: self.cluster.next_kek.clone().filter(|_| self.cluster.enabled),
             next_setting: "cluster.next_kek",
         }
     }
