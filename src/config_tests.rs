@@ -69,7 +69,8 @@ fn unknown_keys_are_refused_by_name() {
 #[test]
 fn a_next_key_is_of_a_cluster_and_of_a_key_that_is_there() {
     let text = |cluster: &str| {
-        let engines = "[storage.objects]\nurl = \"file:///s\"\n[catalog]\naddress = \"postgres://thenar@localhost/p\"";
+        let engines =
+            "[storage.objects]\nurl = \"file:///s\"\n[catalog]\naddress = \"postgres://thenar@localhost/p\"";
         format!("[cluster]\n{cluster}\n{engines}")
     };
     let next = "next_kek = { file = \"next.kek\" }";
