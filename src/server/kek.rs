@@ -83,11 +83,17 @@ pub fn rotate_shared_keks(config: &Config, side: Side) -> Result<Vec<&'static st
         chosen.push((name, present, next));
     }
     // Whoever destroys the former key then would lose the other keyring.
+    let is_former = |key: &SecretKey| chosen.iter().any(|(_, present, _)| present == key);
     for (setting, key) in others {
-        if chosen.iter().any(|(_, present, _)| *present == key) {
+        if is_former(&key) {
             let problem = "is not set, and the key whose place it takes is the same as the one that is rotated; nothing was changed";
             return Err(refused(setting, problem));
         }
+    }
+    if chosen.iter().any(|(_, _, next)| is_former(next)) {
+        let problem =
+            "is a key that the other keyring is wrapped by, and that is to be destroyed; nothing was changed";
+        return Err(refused("cluster.next_kek", problem));
     }
     if chosen.is_empty() {
         let problem = "is not set: it names the key that is to wrap the keyring of this side, in the configuration of each of its servers; nothing was changed";

@@ -113,6 +113,13 @@ async fn all_keyrings_get_new_keys_while_everybody_is_served() {
     assert_eq!(found(&mut caller, 1).await.as_deref(), Some("ada"));
     assert_eq!(found(&mut other, 2).await.as_deref(), Some("bob"));
 
+    // Whoever destroyed the former key of the nodes then would lose the secrets of catalogs.
+    cluster.keks.next_kek = Some(new_key(&keys, "third.kek"));
+    cluster.keks.next_catalog_kek = Some(cluster.keks.kek.clone());
+    let lost = rotate(&cluster, Side::Nodes).await.expect_err("it is to go");
+    assert!(lost.contains("cluster.next_kek"), "{lost}");
+    (cluster.keks.next_kek, cluster.keks.next_catalog_kek) = (None, None);
+
     cluster.stop_node(0).await;
     cluster.stop_front(0).await;
     let (kek, catalog_kek) = (cluster.keks.kek.clone(), cluster.keks.catalog_kek.clone());
