@@ -38,8 +38,10 @@ pub(super) fn node_error(tenant: &TenantId, error: &StorageError) -> NodeError {
             reason: error.to_string(),
         };
     }
+    // What another node may be able to do: it was told the key-encryption key.
+    let is_passed_over = matches!(error, StorageError::Keys(keys) if keys.is_wrong_kek());
     match error {
-        error if error.is_away() => NodeError::TenantUnavailable {
+        error if error.is_away() || is_passed_over => NodeError::TenantUnavailable {
             tenant: tenant.clone(),
             reason: error.to_string(),
         },
