@@ -136,6 +136,13 @@ fn keys_that_are_out_of_reach_are_no_damage() {
         matches!(told, CatalogError::Node(NodeError::NodeUnavailable { .. })),
         "{told}"
     );
+    // Another node may have been told the key that this one was not.
+    let path = "keyrings/match".into();
+    let told = of_tenant(&acme, &StorageError::Keys(KeyError::WrongKek { path }));
+    assert!(
+        matches!(told, CatalogError::Node(NodeError::TenantUnavailable { .. })),
+        "{told}"
+    );
     let outdated = StorageError::Outdated {
         tenant: acme.clone(),
         journal: "journal".into(),
