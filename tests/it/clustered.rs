@@ -47,6 +47,13 @@ pub struct Running {
     server: Option<Server>,
 }
 
+impl Running {
+    async fn stop(&mut self) {
+        let server = self.server.take().expect("it runs");
+        server.stop().await.expect("it stops well");
+    }
+}
+
 impl Clustered {
     /// `None` where PostgreSQL is not installed.
     pub async fn start(nodes: usize, fronts: usize) -> Option<Self> {
@@ -135,9 +142,7 @@ impl Clustered {
 
     /// Hands over what a node has, and ends it.
     pub async fn stop_node(&mut self, at: usize) {
-        let node = self.nodes.get_mut(at).expect("there");
-        let server = node.server.take().expect("it runs");
-        server.stop().await.expect("it stops well");
+        self.nodes.get_mut(at).expect("there").stop().await;
     }
 
     /// On the directory that it had.
@@ -148,9 +153,7 @@ impl Clustered {
     }
 
     pub async fn stop_front(&mut self, at: usize) {
-        let front = self.fronts.get_mut(at).expect("there");
-        let server = front.server.take().expect("it runs");
-        server.stop().await.expect("it stops well");
+        self.fronts.get_mut(at).expect("there").stop().await;
     }
 
     /// On the directory that it had.
@@ -197,9 +200,8 @@ impl Clustered {
     }
 
     pub async fn stop(mut self) {
-        for front in &mut self.fronts {
-            let server = front.server.take().expect("it runs");
-            server.stop().await.expect("it stops well");
+        for at in 0..self.fronts.len() {
+            self.stop_front(at).await;
         }
         // Where nobody is left to take over, a drain would last.
         for node in &mut self.nodes {
