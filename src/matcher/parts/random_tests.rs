@@ -20,6 +20,8 @@ use crate::matcher::node::NodeError;
 use crate::model::signature::Signature;
 
 const ASKERS: u64 = 2;
+/// A life in which chance had nothing merged goes on, to so many times its steps.
+const LONGER_MAX: usize = 10;
 
 /// What happens to the gallery and the nodes, one thing after the other.
 struct Fate<G> {
@@ -207,7 +209,7 @@ async fn ask_on<G: Ground>(
     }
 }
 
-/// A life of so many steps, on a ground where nothing has happened yet.
+/// A life of so many steps at least, on a ground where nothing has happened yet.
 pub(super) async fn live_through<G: Ground>(ground: Arc<G>, seed: u64, steps: usize) {
     let world = World::on(ground);
     for id in 1..=3 {
@@ -242,7 +244,10 @@ pub(super) async fn live_through<G: Ground>(ground: Arc<G>, seed: u64, steps: us
         nodes: 3,
         asked: ended,
     };
-    for _ in 0..steps {
+    for step in 0..steps * LONGER_MAX {
+        if step >= steps && fate.is_merged {
+            break;
+        }
         fate.step(&seen).await;
         fate.look_for_remnants();
     }
