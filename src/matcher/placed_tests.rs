@@ -21,7 +21,7 @@ pub(super) fn unreachable() -> NodeError {
     }
 }
 
-fn exhausted() -> NodeError {
+pub(super) fn exhausted() -> NodeError {
     NodeError::Exhausted {
         limit: "engine.queue_max",
         value: 4_096,
@@ -224,12 +224,12 @@ async fn nobody_is_asked_again_beyond_the_budget() {
     );
     world.search().await.expect("it is the second one's turn");
     drain(&world);
-    world.script(first, [Act::Fail(exhausted())]);
+    world.script(first, [Act::Fail(NodeError::StorageRefused("full".to_owned()))]);
     let error = world.search().await.expect_err("no repetition");
     let (part, reason) = part_of(&error);
     assert_eq!(part, "fresh");
     assert!(
-        reason.contains("engine.queue_max") && reason.contains("one call of 10"),
+        reason.contains("full") && reason.contains("one call of 10"),
         "{reason}"
     );
     world.search().await.expect("it is the second one's turn");
@@ -237,6 +237,15 @@ async fn nobody_is_asked_again_beyond_the_budget() {
     // One that is behind has searched nothing, so that asking another costs nobody a search.
     world.script(first, [Act::Refuse(Refusal::PartsBehind([Part::Fresh].into()))]);
     assert_eq!(world.search().await.expect("the second one"), world.whole());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_has_too_much_to_do_says_so_where_no_other_may_be_asked() {
+    let (world, first, _) = pair();
+    drain(&world);
+    world.script(first, [Act::Fail(exhausted())]);
+    let error = world.search().await.expect_err("no repetition");
+    assert!(matches!(error, NodeError::Exhausted { .. }), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -273,11 +282,7 @@ async fn a_part_that_no_owner_answers_for_is_unavailable_and_named() {
     let world = World::new(4, 2, 6, rows(6));
     let part = Part::Group(3);
     let owners = world.owners(part);
-    for act in [
-        Act::Fail(unreachable()),
-        Act::Lacks([part].into()),
-        Act::Fail(exhausted()),
-    ] {
+    for act in [Act::Fail(unreachable()), Act::Lacks([part].into())] {
         for owner in &owners {
             world.script(*owner, [act.clone()]);
         }

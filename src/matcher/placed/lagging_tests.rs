@@ -1,16 +1,17 @@
 //! Tests of nodes that are behind, or answer what is none: what they say ends no identification that others can answer, and is not asked for again and again.
 
 use super::fixture::{Act, TOOK, World, rows, tenant};
-use super::tests::{pair, part_of, two_parts_of_one_call, unreachable};
+use super::tests::{exhausted, pair, part_of, two_parts_of_one_call, unreachable};
 use super::*;
 use crate::cluster::placement::Part;
 use crate::model::decision::Certificate;
 
 #[tokio::test(start_paused = true)]
-async fn what_one_node_says_of_the_tenant_is_the_answer_only_where_all_owners_say_so() {
+async fn what_one_node_says_of_the_tenant_or_of_its_load_is_the_answer_only_where_all_owners_say_so() {
     let verdicts = [
         NodeError::TransformStale { tenant: tenant() },
         NodeError::TenantUnknown(tenant()),
+        exhausted(),
     ];
     for verdict in verdicts {
         let (world, first, second) = pair();

@@ -100,7 +100,11 @@ proptest! {
                 };
                 match answer {
                     Ok(answer) => prop_assert_eq!(answer, brute(&world.rows, threshold, wanted)),
-                    Err(NodeError::PartUnavailable { .. } | NodeError::DeadlineExceeded) => {}
+                    Err(
+                        NodeError::PartUnavailable { .. }
+                        | NodeError::Exhausted { .. }
+                        | NodeError::DeadlineExceeded,
+                    ) => {}
                     Err(error) => prop_assert!(false, "{error}"),
                 }
             }

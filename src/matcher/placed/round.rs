@@ -84,7 +84,7 @@ pub(super) type Found = (Scope, SearchAnswer);
 pub(super) enum Stop {
     /// The view is gone: the head is to be read again.
     ReadAgain,
-    /// Nobody answers for a part, as [`NodeError::PartUnavailable`] says; or all its owners say the same of the tenant, which then is the answer.
+    /// Nobody answers for a part, as [`NodeError::PartUnavailable`] says; or all its owners say the same of the tenant, or that they have too much to do, as far as they may be asked, which then is the answer.
     Nobody(NodeError),
     /// Nothing is to be had from others either.
     Failed(NodeError),
@@ -97,7 +97,7 @@ struct Elsewhere {
     /// Whether the node may have done work, or have had too much of it: then asking others is counted.
     is_counted: bool,
     reason: String,
-    /// What it says of the tenant. That is the answer where all say so: one alone may know an earlier tenant, whatever its contract is.
+    /// What it says of the tenant, or that it has too much to do. That is the answer where all say so who are asked: one alone may know an earlier tenant, whatever its contract is.
     verdict: Option<NodeError>,
 }
 
@@ -259,6 +259,9 @@ impl Round<'_> {
             None => self.nobody(part, &said.reason),
         })?;
         if said.is_counted && !self.budget.spend(calls.len()) {
+            if let Some(verdict) = &said.verdict {
+                return Err(Stop::Nobody(verdict.clone()));
+            }
             let reason = format!(
                 "{}; no other is asked: one call of {CALLS_PER_EXTRA} may be repeated",
                 said.reason
@@ -368,9 +371,13 @@ impl Round<'_> {
                 verdict: Some(error.clone()),
                 ..elsewhere(false, &error)
             },
+            // Others may have less to do.
+            NodeError::Exhausted { .. } => Elsewhere {
+                verdict: Some(error.clone()),
+                ..elsewhere(true, &error)
+            },
             NodeError::NodeUnavailable { .. }
             | NodeError::PartUnavailable { .. }
-            | NodeError::Exhausted { .. }
             | NodeError::StorageRefused(_)
             | NodeError::DeadlineExceeded => elsewhere(true, &error),
             // A defect, or what a holder never answers.
