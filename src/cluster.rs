@@ -10,6 +10,7 @@ pub mod placement;
 pub mod question;
 pub mod suspect;
 pub mod view;
+pub mod weight;
 
 #[cfg(test)]
 mod freshness_tests;

@@ -2,6 +2,7 @@
 
 pub mod canonical;
 pub mod code;
+pub mod trial;
 
 mod backend;
 mod batcher;

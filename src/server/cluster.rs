@@ -15,7 +15,8 @@ use super::tls::material::ClientSide;
 use super::{Mode, ServerError, catalog};
 use crate::cluster::members::Life;
 use crate::cluster::placement::NodeId;
-use crate::engine::Engine;
+use crate::cluster::weight::weigh;
+use crate::engine::{Engine, trial};
 use crate::front::Front;
 use crate::front::route::Routes;
 use crate::keys::keyring::{Keks, Keyring};
@@ -114,6 +115,12 @@ impl Shared {
         }
         config.kek_source().clear_leftovers()?;
         let has_tenants = !database.tenants()?.is_empty();
+        if !database.has_synchronous_standby()? {
+            tracing::warn!(
+                database = database.server(),
+                "synchronous_standby_names is empty there: where a standby takes over without having all acknowledged commits, these are lost; to be ignored where there is no standby, or where something else keeps its copy as new"
+            );
+        }
         let open = |name, keks: Keks| open_keyring(store, name, keks, has_tenants);
         Ok(Self {
             released: directory.released(),
@@ -149,11 +156,12 @@ fn join(config: &Config, address: String) -> Result<Joining, ServerError> {
     let (cluster, segments) = (Arc::clone(&shared.cluster), Arc::new(segments));
     let cluster = OnCluster::new(cluster, segments, Arc::clone(&home) as _, address);
     let id = NodeId(shared.directory.node()?.0);
+    let weight = weight(config, &shared.cluster, id)?;
     let parts = PartsNode::start(
         id,
         Arc::new(cluster.clone()),
         engine.clone(),
-        parts_config(config),
+        parts_config(config, weight),
     )?;
     let member = MemberNode::new(MemberParts {
         id,
@@ -169,13 +177,31 @@ fn join(config: &Config, address: String) -> Result<Joining, ServerError> {
     })
 }
 
-fn parts_config(config: &Config) -> PartsConfig {
-    let weight = match config.cluster.weight_mib {
-        0 => u32::try_from(engine_config(config).resident_bytes_max >> 20).unwrap_or(u32::MAX),
-        weight => weight,
-    };
+/// By what the node gets its share: as it is set, or by its memory and by how fast it scans. Blocks.
+fn weight(config: &Config, cluster: &Cluster, id: NodeId) -> Result<u32, ServerError> {
+    let set = config.cluster.weight_mib;
+    if set > 0 {
+        return Ok(set);
+    }
+    let mib = |bytes: u64| u32::try_from(bytes >> 20).unwrap_or(u32::MAX);
+    let engine = engine_config(config);
+    let per_second = trial::bytes_per_second(&engine)?;
+    let scanned = (per_second / 1_000).saturating_mul(config.cluster.scan_ms_max);
+    let memory = engine.resident_bytes_max;
+    let former = cluster.nodes()?.members.nodes().get(&id).map(|node| node.weight);
+    let weight = weigh(mib(memory), mib(scanned), former);
+    tracing::info!(
+        weight_mib = weight,
+        memory_mib = mib(memory),
+        scanned_mib = mib(scanned),
+        "by what this node gets its share of all galleries"
+    );
+    Ok(weight)
+}
+
+fn parts_config(config: &Config, weight: u32) -> PartsConfig {
     PartsConfig {
-        weight: weight.max(1),
+        weight,
         replicas: config.cluster.replicas,
         flush_rows: config.matcher.flush_rows,
         merge_segments: config.cluster.merge_segments,
@@ -194,7 +220,19 @@ async fn joined(joining: Joining) -> Result<Tiers, ServerError> {
     let mut life = member.parts().life();
     tracing::info!("joining the cluster: what this node is to have is loaded");
     // The sender is there as long as the node.
-    let _ = life.wait_for(|life| *life == Life::Serving).await;
+    let is_decided = |life: &Life| matches!(life, Life::Serving | Life::Gone);
+    let has_left = life
+        .wait_for(is_decided)
+        .await
+        .is_ok_and(|life| *life == Life::Gone);
+    if has_left {
+        return Err(LimitError {
+            setting: "cluster.next_kek",
+            problem: "does not name the key that the keyring was wrapped by while this node joined"
+                .to_owned(),
+        }
+        .into());
+    }
     let is_serving = life.clone();
     Ok(Tiers {
         served: Served::Match {

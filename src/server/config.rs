@@ -197,8 +197,10 @@ pub struct Cluster {
     pub next_catalog_kek: Option<KekSource>,
     /// Host and port where fronts reach this node; `None` takes where it listens. Of a node.
     pub address: Option<String>,
-    /// Codes that this node may hold, in MiB, by which it gets its share of all galleries; 0 takes `engine.resident_bytes_max`. Of a node.
+    /// Codes that this node may hold, in MiB, by which it gets its share of all galleries; 0 takes `engine.resident_bytes_max`, or what it scans within `scan_ms_max` where that is less. Of a node.
     pub weight_mib: u32,
+    /// Longest time that a scan of this node's share may take for one probe, in milliseconds, where the share is not set. Of a node.
+    pub scan_ms_max: u64,
     /// From so many small segments of a gallery on this node writes them into one, where it owns the gallery's fresh part first; 0 never does. Of a node.
     pub merge_segments: usize,
 }
@@ -405,6 +407,7 @@ impl Default for Cluster {
             next_catalog_kek: None,
             address: None,
             weight_mib: 0,
+            scan_ms_max: 1_000,
             merge_segments: 8,
         }
     }

@@ -149,12 +149,20 @@ impl Database {
         &self.0.server
     }
 
+    /// Whether its server waits for a standby with each commit. Where it does not say, it is one that keeps copies in another way.
+    pub fn has_synchronous_standby(&self) -> Result<bool, StorageError> {
+        let names = self.setting("SELECT current_setting('synchronous_standby_names', true)")?;
+        Ok(names.is_none_or(|names| !names.is_empty()))
+    }
+
+    fn setting(&self, question: &'static str) -> Result<Option<String>, StorageError> {
+        let rows = self.read(vec![(question, Vec::new())])?;
+        let row = rows.first().and_then(|rows| rows.first());
+        Ok(row.and_then(|row| row.get(0)))
+    }
+
     fn check_durable(&self) -> Result<(), StorageError> {
-        let rows = self.read(vec![("SELECT current_setting('fsync', true)", Vec::new())])?;
-        let fsync: Option<String> = rows
-            .first()
-            .and_then(|rows| rows.first())
-            .and_then(|row| row.get(0));
+        let fsync = self.setting("SELECT current_setting('fsync', true)")?;
         match fsync.as_deref() {
             Some("off") => Err(unreachable(
                 self.server(),

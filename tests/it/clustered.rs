@@ -101,6 +101,8 @@ impl Clustered {
             .next_catalog_kek
             .clone_from(&self.keks.next_catalog_kek);
         config.cluster.enabled = true;
+        // The first two are told; whoever comes later finds what it may own.
+        config.cluster.weight_mib = if self.nodes.len() < 2 { 1_024 } else { 0 };
         config.catalog.address = Some(self.postgres.address("postgres"));
         config.storage.objects.url = Some(format!("file://{}", self.store.path().display()));
         config.matcher.flush_rows = FLUSH_ROWS;

@@ -15,6 +15,8 @@ use crate::storage::database::DatabaseConfig;
 const DRAIN_SECONDS_MAX: u64 = 3_600;
 /// Largest request that may be allowed, in bytes.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// Longest scan that a share of galleries is reckoned by.
+const SCAN_MS_MAX_MAX: u64 = 60_000;
 /// Largest probability with which a scan may miss a reference.
 const MISS_PROBABILITY_MAX: f64 = 0.1;
 /// Smallest limit of a request: one probe of the largest dimension and what goes with it.
@@ -293,6 +295,7 @@ impl Config {
     fn check_cluster(&self) -> Result<(), LimitError> {
         let cluster = &self.cluster;
         within("cluster.replicas", cluster.replicas, 1, REPLICAS_MAX)?;
+        within("cluster.scan_ms_max", cluster.scan_ms_max, 1, SCAN_MS_MAX_MAX)?;
         if !matches!(cluster.merge_segments, 0 | 2..=MERGE_SEGMENTS_MAX) {
             return limit(
                 "cluster.merge_segments",

@@ -94,10 +94,12 @@ fn in_doubt(server: &Server, end: impl FnOnce(&Server)) -> (StorageError, Databa
         .expect("it names the database")
         .1;
     let address = server.address(admin);
+    assert!(!database.has_synchronous_standby().expect("told"));
     server.sql(&address, "CREATE TABLE tried (n bigint)");
     server.sql(&address, settings);
     server.sql(&address, "SELECT pg_reload_conf()");
     await_standby(server, &address);
+    assert!(database.has_synchronous_standby().expect("told"));
     let is_over = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&is_over);
     let writing = thread::spawn(move || {
