@@ -59,8 +59,10 @@ pub const COMMIT_SECONDS: &str = "thenar_commit_seconds";
 pub const ERASURES_PURGED: &str = "thenar_erasures_purged_total";
 /// Subjects erased as a policy's retention says.
 pub const RETENTION_ERASURES: &str = "thenar_retention_erasures_total";
-/// Tenants by `state`.
+/// Tenants by `state`; of a node of a cluster those of which it is to have something, `incomplete` where it lacks some of that, and `unavailable` where that is damaged.
 pub const TENANTS: &str = "thenar_tenants";
+/// Bytes of codes in host memory.
+pub const RESIDENT_BYTES: &str = "thenar_resident_bytes";
 /// Whether a GPU can be used, by `device`.
 pub const DEVICE_UP: &str = "thenar_device_up";
 /// Whether a GPU's memory did not suffice, by `device`.
@@ -131,6 +133,7 @@ pub fn describe() {
     describe_counter!(ERASURES_PURGED, "Erasures whose files are clean");
     describe_counter!(RETENTION_ERASURES, "Subjects erased as a policy's retention says");
     describe_gauge!(TENANTS, "Tenants by state");
+    describe_gauge!(RESIDENT_BYTES, Unit::Bytes, "Bytes of codes in host memory");
     describe_gauge!(DEVICE_UP, "1 for a GPU that can be used, by device");
     describe_gauge!(DEVICE_FULL, "1 for a GPU whose memory did not suffice, by device");
     describe_gauge!(DEVICE_ROWS, "Rows that a GPU holds, by device");

@@ -176,7 +176,7 @@ impl Batcher {
         self.residency.close(gallery)?;
         self.backends.forget(gallery);
         self.shared.remove_gallery(gallery);
-        self.shared.set_backend(self.backends.name());
+        self.tell();
         Ok(())
     }
 
@@ -187,8 +187,15 @@ impl Batcher {
         self.backends.update(view, &[range]);
         self.shared
             .set_bytes(gallery, self.residency.resident_bytes(gallery));
-        self.shared.set_backend(self.backends.name());
+        self.tell();
         Ok(first)
+    }
+
+    /// Who scans, and how much there is.
+    #[expect(clippy::cast_precision_loss, reason = "memory has fewer than 2^52 bytes")]
+    fn tell(&self) {
+        self.shared.set_backend(self.backends.name());
+        metrics::gauge!(telemetry::RESIDENT_BYTES).set(self.residency.bytes() as f64);
     }
 
     fn erase(&mut self, gallery: GalleryId, mut rows: Vec<u32>) -> Result<(), EngineError> {

@@ -119,6 +119,11 @@ impl Residency {
         })
     }
 
+    /// Bytes of all galleries.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Bytes of one gallery.
     pub(super) fn resident_bytes(&self, id: GalleryId) -> u64 {
         self.galleries.get(&id).map_or(0, resident)
