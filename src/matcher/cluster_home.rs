@@ -229,21 +229,27 @@ impl Keyholder for ClusterHome {
         Ok(self.secrets()?.remove(id))
     }
 
-    fn look_again(&self) -> Result<(), StorageError> {
-        self.secrets().map(drop)
+    fn is_passed_over(&self) -> bool {
+        self.keyring.refresh().is_err_and(|error| error.is_wrong_kek())
     }
 
     /// Where the next data key is the one that opens this generation, it takes the place of the present one: whoever rotated died between the two.
     fn keys(&self, id: &TenantId, key_generation: u32) -> Result<TenantKeys, StorageError> {
         let unknown = || StorageError::TenantUnknown(id.clone());
         let row = self.engines.row(id)?.ok_or_else(unknown)?;
-        // After the row, so that they are not older than it.
-        self.keyring.refresh()?;
+        // After the row, so that they are not older than it. Where this node was not told what wraps them now, those do that it knows, if they open what the row says.
+        let passed_over = match self.keyring.refresh() {
+            Err(error) if !error.is_wrong_kek() => return Err(error.into()),
+            read => read.err(),
+        };
         let CatalogKeys { secret, data_key } = self.catalog_keys(id)?.ok_or_else(unknown)?;
         let of = (row.incarnation, key_generation);
         let (epochs, data_key) = match self.epochs(id, of, &data_key) {
             Ok(epochs) => (epochs, data_key),
             Err(error) => {
+                if let Some(passed_over) = passed_over.filter(|_| !error.is_away()) {
+                    return Err(passed_over.into());
+                }
                 let Some(next) = self.keyring.known(id, Purpose::DataNext)? else {
                     return Err(error);
                 };

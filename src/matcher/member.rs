@@ -443,3 +443,7 @@ mod tests;
 #[cfg(test)]
 #[path = "member_rotate_tests.rs"]
 mod rotate_tests;
+
+#[cfg(test)]
+#[path = "member_keks_tests.rs"]
+mod keks_tests;

@@ -16,7 +16,7 @@ use crate::storage::cluster::segments::SegmentKeys;
 use crate::storage::place::SegmentRows;
 
 /// People from this number on are enrolled, and never erased.
-const STAYING: std::ops::RangeInclusive<usize> = 5..=25;
+pub(super) const STAYING: std::ops::RangeInclusive<usize> = 5..=25;
 
 /// Segments and pending rows, of which some people are erased.
 async fn furnished() -> Option<(Ground, [Arc<MemberNode>; 2])> {
@@ -59,7 +59,7 @@ fn is_busy(error: &NodeError) -> bool {
     )
 }
 
-async fn check(ground: &Ground, space: &Space, erased: &[usize]) {
+pub(super) async fn check(ground: &Ground, space: &Space, erased: &[usize]) {
     for number in 1..=*STAYING.end() {
         let expected = (!erased.contains(&number)).then(|| format!("s{number}"));
         assert_eq!(found(ground, space, number).await, expected, "{number}");
@@ -67,7 +67,7 @@ async fn check(ground: &Ground, space: &Space, erased: &[usize]) {
 }
 
 /// Nothing that the first keys sealed is left.
-async fn former_is_gone(ground: &Ground, generation: u32) {
+pub(super) async fn former_is_gone(ground: &Ground, generation: u32) {
     until("former objects are gone", async || {
         ground.generations().keys().copied().eq([generation])
     })

@@ -37,7 +37,13 @@ pub trait Keyholder: Send + Sync + 'static {
     /// The catalog's secret of one; `None` where there is none.
     fn secret(&self, tenant: &TenantId) -> Result<Option<SecretKey>, StorageError>;
     /// Looks where secrets are kept, since one that [`Keyholder::secret`] gave does not fit, or there was none: the tenant may have been made, or made anew. An error where it can't look now.
-    fn look_again(&self) -> Result<(), StorageError>;
+    fn look_again(&self) -> Result<(), StorageError> {
+        self.secrets().map(drop)
+    }
+    /// Whether they can't be read any more as they are there now, because this node was not told what wraps them.
+    fn is_passed_over(&self) -> bool {
+        false
+    }
     /// All keys of one, in the generation that its row says.
     fn keys(&self, tenant: &TenantId, key_generation: u32) -> Result<TenantKeys, StorageError>;
     /// Destroys what there is of the keys of a tenant's generations before this one.

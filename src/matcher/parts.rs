@@ -115,7 +115,6 @@ impl Default for PartsConfig {
 pub struct PartsNode {
     common: Arc<Common>,
     scorers: Scorers,
-    drain: watch::Sender<bool>,
     life: watch::Receiver<Life>,
 }
 
@@ -129,9 +128,8 @@ impl PartsNode {
     ) -> Result<Self, NodeError> {
         let scorers = Scorers::start_for_network()?;
         let common = Common::new(node, register, engine, config);
-        let drain = watch::Sender::new(false);
         let (life, known) = watch::channel(Life::Joining);
-        let rounds = Rounds::new(Arc::clone(&common), drain.subscribe(), life);
+        let rounds = Rounds::new(Arc::clone(&common), life);
         common.tasks.spawn(rounds.run());
         let (beats, seen) = watch::channel(None);
         common
@@ -142,7 +140,6 @@ impl PartsNode {
         Ok(Self {
             common,
             scorers,
-            drain,
             life: known,
         })
     }
@@ -155,7 +152,7 @@ impl PartsNode {
     /// Hands what it owns over to others, and leaves: done when they have it, and nothing is here any more. Where nobody else is there it goes on for ever, so that the caller bounds it.
     /// It answers all the while.
     pub async fn drain(&self) {
-        self.drain.send_replace(true);
+        self.common.drain();
         let mut life = self.life.clone();
         // The sender is gone where the tasks have ended: then there is nothing to hand over.
         let _ = life.wait_for(|life| *life == Life::Gone).await;

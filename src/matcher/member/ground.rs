@@ -13,7 +13,7 @@ use crate::cluster::followers::{Follower, Write as Waiting};
 use crate::cluster::members::{Life, Suspect};
 use crate::cluster::placement::NodeId;
 use crate::engine::{BackendChoice, Engine, EngineConfig, LockMemory};
-use crate::keys::keyring::Keyring;
+use crate::keys::keyring::{Keks, Keyring};
 use crate::keys::secret::SecretKey;
 use crate::matcher::cluster_home::{CatalogSecrets, ClusterHome};
 use crate::matcher::fixture::{palm, tenant, transform};
@@ -46,6 +46,10 @@ pub(in crate::matcher::member) struct Ground {
     standing: Standing,
     members: Members,
     caches: AtomicU64,
+    /// The next key of the keyrings, which nodes are told that start from now on.
+    next_kek: Mutex<Option<SecretKey>>,
+    /// How long nodes drain at least that start from now on.
+    pub(in crate::matcher::member) drain_min: Mutex<Duration>,
 }
 
 struct Dialled(Members);
@@ -77,7 +81,7 @@ impl Ground {
             let url = format!("file://{}", dir.path().join("store").display());
             let store = ObjectStore::connect(&ObjectStoreConfig::new(&url)).expect("a directory");
             store.probe().expect("writable");
-            let secrets = CatalogSecrets::new(keyring(&store, CATALOG_KEYRING, false));
+            let secrets = CatalogSecrets::new(keyring(&store, (CATALOG_KEYRING, None), false));
             Some((dir, address, store, secrets, cluster, standing))
         });
         let (dir, address, store, secrets, cluster, standing) = ground.await.expect("it ends")?;
@@ -93,6 +97,8 @@ impl Ground {
             standing,
             members,
             caches: AtomicU64::new(0),
+            next_kek: Mutex::default(),
+            drain_min: Mutex::new(PartsConfig::default().drain_min),
         })
     }
 
@@ -107,6 +113,7 @@ impl Ground {
             path("cache"),
             path("staging"),
         );
+        let next_kek = self.next_kek.lock().clone();
         let opened = tokio::task::spawn_blocking(move || {
             let cache = CacheConfig {
                 dir: cache,
@@ -118,7 +125,7 @@ impl Ground {
             let database = connect(&address);
             let cluster = Arc::new(Cluster::new(&database, REPLICAS).expect("there are tables"));
             let has_tenants = !database.tenants().expect("read").is_empty();
-            let keyring = |name| keyring(objects.store(), name, has_tenants);
+            let keyring = |name| keyring(objects.store(), (name, next_kek.as_ref()), has_tenants);
             let home = ClusterHome::new(
                 keyring(MATCH_KEYRING),
                 keyring(CATALOG_KEYRING),
@@ -135,13 +142,7 @@ impl Ground {
             Arc::clone(&home) as _,
             id.to_string(),
         );
-        let engine = Engine::start(EngineConfig {
-            backend: BackendChoice::Cpu,
-            threads: 1,
-            lock_memory: LockMemory::Off,
-            ..EngineConfig::default()
-        });
-        let engine = engine.expect("started");
+        let engine = engine();
         let config = PartsConfig {
             replicas: REPLICAS,
             round: Duration::from_millis(50),
@@ -149,6 +150,7 @@ impl Ground {
             let_go_after: Duration::from_millis(30),
             flush_rows: 12,
             purge_after: Duration::from_millis(200),
+            drain_min: *self.drain_min.lock(),
             ..PartsConfig::default()
         };
         let parts = PartsNode::start(id, Arc::new(cluster.clone()), engine.clone(), config);
@@ -167,16 +169,30 @@ impl Ground {
         node
     }
 
+    /// Names the next key to nodes that start from now on.
+    pub(in crate::matcher::member) fn name_next_kek(&self) {
+        *self.next_kek.lock() = Some(SecretKey::from_bytes([10; 32]));
+    }
+
+    /// Wraps the nodes' keyring by it.
+    pub(in crate::matcher::member) fn rotate_kek(&self) {
+        let next = self.next_kek.lock().clone();
+        let told = keyring(&self.store, (MATCH_KEYRING, next.as_ref()), true);
+        tokio::task::block_in_place(|| told.rewrap().expect("wrapped"));
+    }
+
     /// Waits until a node serves.
     pub(in crate::matcher::member) async fn serving(&self, number: u128) {
         until("a node serves", async || {
-            self.members_now()
-                .await
-                .current(NodeId(number))
-                .map(|node| node.life)
-                == Some(Life::Serving)
+            self.life(number).await == Some(Life::Serving)
         })
         .await;
+    }
+
+    /// Where a node stands; `None` of one that is gone.
+    pub(in crate::matcher::member) async fn life(&self, number: u128) -> Option<Life> {
+        let members = self.members_now().await;
+        members.current(NodeId(number)).map(|node| node.life)
     }
 
     async fn members_now(&self) -> crate::cluster::members::Members {
@@ -286,10 +302,20 @@ impl Ground {
     }
 }
 
+fn engine() -> Engine {
+    let engine = Engine::start(EngineConfig {
+        backend: BackendChoice::Cpu,
+        threads: 1,
+        lock_memory: LockMemory::Off,
+        ..EngineConfig::default()
+    });
+    engine.expect("started")
+}
+
 /// One of the keyrings that all nodes share.
-fn keyring(store: &ObjectStore, name: &str, has_tenants: bool) -> Arc<Keyring> {
-    let kek = SecretKey::from_bytes([9; 32]);
-    Arc::new(open_keyring(store, name, &kek, has_tenants).expect("opened"))
+fn keyring(store: &ObjectStore, (name, next): (&str, Option<&SecretKey>), has_tenants: bool) -> Arc<Keyring> {
+    let keks = Keks::new(&SecretKey::from_bytes([9; 32]), next);
+    Arc::new(open_keyring(store, name, keks, has_tenants).expect("opened"))
 }
 
 /// Waits for something that is to come.

@@ -189,7 +189,7 @@ impl Searched for Asked {
 /// Why a question could not be answered.
 pub(super) fn told(error: CatalogError) -> NodeError {
     match error {
-        CatalogError::Node(error) => error,
+        CatalogError::Node(error) | CatalogError::PassedOver(error) => error,
         CatalogError::Fenced(fenced) => NodeError::NodeUnavailable {
             node: fenced.node.to_string(),
             reason: fenced.to_string(),

@@ -35,6 +35,9 @@ pub enum CatalogError {
         /// The last one that was applied.
         after: u64,
     },
+    /// The node was not told the key-encryption key that wraps the keys of the tenant's present rows. No later try helps, and other nodes have them.
+    #[error(transparent)]
+    PassedOver(NodeError),
     /// It could not be reached, or something in it is damaged or not there.
     #[error(transparent)]
     Node(#[from] NodeError),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -30,6 +31,8 @@ pub(super) struct Common {
     loads: Arc<Semaphore>,
     flushes: Arc<Semaphore>,
     galleries: RwLock<Galleries>,
+    /// Whether the node is to go.
+    drains: AtomicBool,
     /// Asks for a round at once.
     pub(super) look: Notify,
     /// Told after each look at all galleries.
@@ -62,6 +65,7 @@ impl Common {
             tasks: TaskTracker::new(),
             generation: Mutex::default(),
             galleries: RwLock::default(),
+            drains: AtomicBool::new(false),
             look: Notify::new(),
             looked: watch::Sender::new(()),
         })
@@ -88,6 +92,26 @@ impl Common {
         tracing::warn!(node = %self.node, generation, "the node was taken for gone; it lets go of all and registers again");
         for gallery in self.all() {
             gallery.nudge();
+        }
+    }
+
+    /// Has the node hand over what it owns, and leave; false where it does already.
+    pub(super) fn drain(&self) -> bool {
+        let is_news = !self.drains.swap(true, Ordering::AcqRel);
+        if is_news {
+            self.look.notify_one();
+        }
+        is_news
+    }
+
+    pub(super) fn is_to_drain(&self) -> bool {
+        self.drains.load(Ordering::Acquire)
+    }
+
+    /// Some gallery has keys that this node can't come to. It owns parts that it can't have, so that it leaves.
+    pub(super) fn passed_over(&self) {
+        if self.drain() {
+            tracing::error!(node = %self.node, "this node was passed over when a key-encryption key was rotated: it hands over what it has, and leaves; name the new key in its configuration, and start it anew");
         }
     }
 

@@ -106,6 +106,8 @@ pub(super) struct Diary {
     pub(super) damaged: BTreeSet<Piece>,
     /// The last edition that was heard of before it was listed.
     pub(super) late: Option<Edition>,
+    /// Whether it has keys that this node can't come to.
+    pub(super) passed_over: bool,
     /// Since when a piece that is here is no longer this node's.
     pub(super) unwanted: BTreeMap<Piece, Instant>,
     /// Which version the list of segments has, and since when, where former views are here.
@@ -135,13 +137,15 @@ impl Gallery {
     /// Says what the node is to have, and has the task look where that is news, or where it has not done all yet.
     pub(super) fn aim(&self, target: Option<Target>) {
         let tidy = |target: &Option<Target>| target.as_ref().map(|target| target.listed.tidy);
+        // Whatever there was of it: its task has to look to be done.
+        let is_over = target.is_none();
         let is_tidier = {
             let mut former = self.target.lock();
             let is_tidier = tidy(&former) < tidy(&target);
             *former = target;
             is_tidier
         };
-        if is_tidier || !self.is_settled() || self.former_views().is_some() {
+        if is_over || is_tidier || !self.is_settled() || self.former_views().is_some() {
             self.nudge();
         }
     }
@@ -249,6 +253,7 @@ impl Gallery {
                 self.nudge();
             }
             Trouble::Catalog(CatalogError::Fenced(fenced)) => self.common.fenced(fenced.generation),
+            Trouble::Catalog(CatalogError::PassedOver(error)) => self.was_passed_over(&error),
             // What is here stays as it is, and may be asked for. The next round tries again.
             Trouble::Moment | Trouble::Catalog(CatalogError::Node(_)) => {
                 tracing::warn!(tenant = %self.tenant, %error, "the catalog does not say how a gallery goes on");
@@ -273,6 +278,9 @@ impl Gallery {
             self.part();
         }
         self.leave_former()?;
+        if self.diary.lock().passed_over {
+            return Ok(Done::NOTHING);
+        }
         if self.held.standing().is_none() && !self.follow(target, generation)? {
             return Ok(Done::NOTHING);
         }

@@ -191,6 +191,10 @@ impl OnCluster {
                     };
                     known.insert(tenant, gallery);
                 }
+                // It was made anew, under keys that this node can't come to.
+                Err(StorageError::CatalogKey { .. }) if self.0.keys.is_passed_over() => {
+                    known.remove(&tenant);
+                }
                 Err(error) => match known.get_mut(&tenant) {
                     Some(known) if known.is_faulty => {}
                     was => {
@@ -479,6 +483,9 @@ fn of_tenant(tenant: &TenantId, error: &StorageError) -> CatalogError {
             away("catalog")
         }
         error if error.is_away() => away("keys"),
+        StorageError::Keys(keys) if keys.is_wrong_kek() => {
+            return CatalogError::PassedOver(node_error(tenant, error));
+        }
         // Damage names the tenant.
         error => node_error(tenant, error),
     };

@@ -140,7 +140,10 @@ fn keys_that_are_out_of_reach_are_no_damage() {
     let path = "keyrings/match".into();
     let told = of_tenant(&acme, &StorageError::Keys(KeyError::WrongKek { path }));
     assert!(
-        matches!(told, CatalogError::Node(NodeError::TenantUnavailable { .. })),
+        matches!(
+            told,
+            CatalogError::PassedOver(NodeError::TenantUnavailable { .. })
+        ),
         "{told}"
     );
     let outdated = StorageError::Outdated {

@@ -33,10 +33,13 @@ impl Owners {
         self.is_mine(self.now.as_ref(), gallery, part) || self.is_mine(self.next.as_ref(), gallery, part)
     }
 
-    /// Whether this node is the first owner of a part today.
+    /// Whether this node is the first owner of a part today, or the next one of a part whose first owner is going.
     pub(super) fn is_first(&self, gallery: Gallery, part: Part) -> bool {
-        let first = |placement: &Placement| placement.owners(gallery, part, self.replicas).first().copied();
-        self.now.as_ref().and_then(first) == Some(self.me)
+        let owners = |placement: &Placement| placement.owners(gallery, part, self.replicas);
+        let next = self.next.as_ref().map(owners).unwrap_or_default();
+        let first = self.now.as_ref().and_then(|now| owners(now).first().copied());
+        first == Some(self.me)
+            || first.is_some_and(|first| !next.contains(&first)) && next.first() == Some(&self.me)
     }
 
     /// Who will own a part that this node owns today; `None` where it does not.

@@ -69,3 +69,32 @@ fn whoever_drains_has_heirs_for_what_it_owns_and_for_nothing_else() {
     }
     assert!(others.iter().all(|part| owners.heirs(gallery(), *part).is_none()));
 }
+
+#[test]
+fn of_a_part_whose_first_owner_drains_the_next_one_is_first_as_well() {
+    let mut members = Members::default();
+    for node in 1..=3 {
+        let generation = members.register(NodeId(node), 1);
+        members
+            .advance(NodeId(node), generation, Life::Serving)
+            .expect("it is current");
+    }
+    let parts = (0..40).map(Part::Group).chain([Part::Fresh]);
+    let firsts = |members: &Members, part: Part| -> Vec<u128> {
+        let is_first = |node: &u128| Owners::new(NodeId(*node), 2, members).is_first(gallery(), part);
+        (1..=3).filter(is_first).collect()
+    };
+    let before: Vec<(Part, Vec<u128>)> = parts.map(|part| (part, firsts(&members, part))).collect();
+    assert!(before.iter().all(|(_, first)| first.len() == 1));
+    members
+        .advance(NodeId(1), 1, Life::Draining)
+        .expect("it is current");
+    for (part, first) in before {
+        let now = firsts(&members, part);
+        if first == [1] {
+            assert!(now.len() == 2 && now[0] == 1, "{part:?}: {now:?}");
+        } else {
+            assert_eq!(now, first, "{part:?}");
+        }
+    }
+}

@@ -1,8 +1,9 @@
-//! A gallery whose data key was rotated: its rows are the same, and so they stay where they are and the course goes on under the next edition. Decides nothing that a course decides.
+//! A gallery whose data key was rotated: its rows are the same, and so they stay where they are and the course goes on under the next edition; or this node can't come to the next keys, and leaves. Decides nothing that a course decides.
 
 use super::gallery::{Gallery, Target, Trouble};
 use crate::cluster::followers::Follower;
 use crate::cluster::view::Head;
+use crate::matcher::node::NodeError;
 
 impl Gallery {
     /// Goes on under the edition that was listed, where that is a later one of the same rows. False where it has to, and can't yet. The catalog knows the course under both until the former one has left: so an erasure waits for it all the while (W3).
@@ -33,6 +34,15 @@ impl Gallery {
         followed?;
         self.leave_former()?;
         Ok(is_next)
+    }
+
+    /// It has keys that this node can't come to, nor will. What is here is of former ones, and as long as it is every erasure and purge of the tenant waits for it.
+    pub(super) fn was_passed_over(&self, error: &NodeError) {
+        tracing::warn!(tenant = %self.tenant, %error, "a gallery goes on under keys that this node was not told how to open; it lets go of it");
+        self.diary.lock().passed_over = true;
+        self.part();
+        self.nudge();
+        self.common.passed_over();
     }
 
     /// Whether a head is of the same tenant under later keys than those that were listed: the next look at all galleries says whether its rows are the same. Has that come at once.

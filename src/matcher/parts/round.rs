@@ -16,6 +16,7 @@ use crate::cluster::members::{Life, Members};
 use crate::cluster::placement::Part;
 use crate::matcher::import::blocking;
 use crate::model::id::TenantId;
+use crate::telemetry;
 
 /// However often somebody asks for a round, there is a pause between two that are asked for.
 const ASKED_EVERY_MIN: Duration = Duration::from_millis(20);
@@ -23,8 +24,6 @@ const ASKED_EVERY_MIN: Duration = Duration::from_millis(20);
 /// One task a node.
 pub(super) struct Rounds {
     common: Arc<Common>,
-    /// Whether the node is to go.
-    drain: watch::Receiver<bool>,
     /// Where the node stands, as it last knew.
     life: watch::Sender<Life>,
     /// Since when it is known that the node goes.
@@ -33,10 +32,9 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    pub(super) fn new(common: Arc<Common>, drain: watch::Receiver<bool>, life: watch::Sender<Life>) -> Self {
+    pub(super) fn new(common: Arc<Common>, life: watch::Sender<Life>) -> Self {
         Self {
             common,
-            drain,
             life,
             drains: None,
             owners: None,
@@ -84,6 +82,7 @@ impl Rounds {
 
     fn round(&mut self) -> Result<(), CatalogError> {
         if *self.life.borrow() == Life::Gone {
+            self.count(&HashMap::new());
             self.common.aim(HashMap::new());
             return Ok(());
         }
@@ -96,8 +95,8 @@ impl Rounds {
         let life = members.current(node).map_or(Life::Gone, |me| me.life);
         let next = match life {
             // It owns nothing yet that anybody would have to take over.
-            Life::Joining if *self.drain.borrow() => Life::Gone,
-            Life::Serving if *self.drain.borrow() => Life::Draining,
+            Life::Joining if self.common.is_to_drain() => Life::Gone,
+            Life::Serving if self.common.is_to_drain() => Life::Draining,
             Life::Joining if is_complete => Life::Serving,
             Life::Draining if self.is_known_to_go() && self.is_inherited()? => Life::Gone,
             life => life,
@@ -155,6 +154,7 @@ impl Rounds {
             gallery.is_some_and(|gallery| gallery.is_warm())
         };
         let is_complete = is_as_before && targets.keys().all(is_warm);
+        self.count(&targets);
         let theirs = targets.keys().cloned();
         let here = self
             .common
@@ -167,18 +167,38 @@ impl Rounds {
         is_complete
     }
 
+    /// Brings the figures of tenants up to date: all is here, or something is missing, or all but what is damaged is here.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a node has far fewer than 2^52 tenants"
+    )]
+    fn count(&self, targets: &HashMap<TenantId, Target>) {
+        let (mut ready, mut incomplete, mut unavailable) = (0_usize, 0_usize, 0_usize);
+        for tenant in targets.keys() {
+            match self.common.gallery(tenant) {
+                Some(gallery) if gallery.is_settled() => ready += 1,
+                Some(gallery) if gallery.is_warm() => unavailable += 1,
+                _ => incomplete += 1,
+            }
+        }
+        let tell = |state, count| metrics::gauge!(telemetry::TENANTS, "state" => state).set(count as f64);
+        tell("ready", ready);
+        tell("incomplete", incomplete);
+        tell("unavailable", unavailable);
+    }
+
     fn is_known_to_go(&self) -> bool {
         let since = self.drains.map(|since| since.elapsed());
         since.is_some_and(|since| since >= self.common.config.drain_min)
     }
 
-    /// Whether others have all that this node owns: whoever will own a part has reported each piece of it.
+    /// Whether others have all that this node owns: whoever will own a part has reported each piece of it. Of a gallery whose keys it can't come to it has nothing.
     fn is_inherited(&self) -> Result<bool, CatalogError> {
         for gallery in self.common.all() {
-            if let Some(target) = gallery.target()
-                && !is_inherited(&gallery, &target)?
-            {
-                return Ok(false);
+            let Some(target) = gallery.target() else { continue };
+            match is_inherited(&gallery, &target) {
+                Ok(true) | Err(CatalogError::PassedOver(_)) => {}
+                not_yet => return not_yet,
             }
         }
         Ok(true)

@@ -79,8 +79,8 @@ impl Gallery {
 
     fn tell(&self, outcome: std::thread::Result<Result<(), CatalogError>>) {
         match outcome {
-            // Who is fenced hears of it in the next round, which says so.
-            Ok(Ok(()) | Err(CatalogError::Fenced(_))) => {}
+            // Who is fenced hears of it in the next round, which says so; and who was passed over is leaving.
+            Ok(Ok(()) | Err(CatalogError::Fenced(_) | CatalogError::PassedOver(_))) => {}
             Ok(Err(error)) => {
                 tracing::warn!(tenant = %self.tenant, %error, "a gallery can't be flushed, merged or purged now; the next round tries again");
             }
