@@ -58,6 +58,8 @@ struct Secrets {
     published: Option<u64>,
     /// Whether the keyring could not be read last time, which was told.
     is_behind: bool,
+    /// Whether that was since this node was not told what wraps it.
+    is_passed_over: bool,
 }
 
 impl ClusterHome {
@@ -199,6 +201,7 @@ impl Keyholder for ClusterHome {
         let mut secrets = self.secrets.lock();
         match version {
             Err(error) if (error.is_away() || error.is_wrong_kek()) && secrets.version.is_some() => {
+                secrets.is_passed_over = error.is_wrong_kek();
                 if !secrets.is_behind {
                     tracing::warn!(%error, "the keyring of the cluster can't be read: tenants that are made from now on are not known here");
                     secrets.is_behind = true;
@@ -206,7 +209,7 @@ impl Keyholder for ClusterHome {
             }
             Err(error) => return Err(error.into()),
             Ok(version) => {
-                secrets.is_behind = false;
+                (secrets.is_behind, secrets.is_passed_over) = (false, false);
                 if secrets.version != Some(version) {
                     secrets.of = self.keyring.all(Purpose::Catalog)?;
                     secrets.version = Some(version);
@@ -230,26 +233,20 @@ impl Keyholder for ClusterHome {
     }
 
     fn is_passed_over(&self) -> bool {
-        self.keyring.refresh().is_err_and(|error| error.is_wrong_kek())
+        self.secrets.lock().is_passed_over
     }
 
     /// Where the next data key is the one that opens this generation, it takes the place of the present one: whoever rotated died between the two.
     fn keys(&self, id: &TenantId, key_generation: u32) -> Result<TenantKeys, StorageError> {
         let unknown = || StorageError::TenantUnknown(id.clone());
         let row = self.engines.row(id)?.ok_or_else(unknown)?;
-        // After the row, so that they are not older than it. Where this node was not told what wraps them now, those do that it knows, if they open what the row says.
-        let passed_over = match self.keyring.refresh() {
-            Err(error) if !error.is_wrong_kek() => return Err(error.into()),
-            read => read.err(),
-        };
+        // After the row, so that they are not older than it.
+        self.keyring.refresh()?;
         let CatalogKeys { secret, data_key } = self.catalog_keys(id)?.ok_or_else(unknown)?;
         let of = (row.incarnation, key_generation);
         let (epochs, data_key) = match self.epochs(id, of, &data_key) {
             Ok(epochs) => (epochs, data_key),
             Err(error) => {
-                if let Some(passed_over) = passed_over.filter(|_| !error.is_away()) {
-                    return Err(passed_over.into());
-                }
                 let Some(next) = self.keyring.known(id, Purpose::DataNext)? else {
                     return Err(error);
                 };

@@ -129,26 +129,31 @@ pub(super) fn reopen(dir: &tempfile::TempDir) -> Arc<LocalNode> {
     reopen_with(dir, &EngineConfig::default())
 }
 
-/// The same with settings of the engine, but for where it scans.
-pub(super) fn reopen_with(dir: &tempfile::TempDir, engine: &EngineConfig) -> Arc<LocalNode> {
-    let keyring =
-        Keyring::open(&dir.path().join("keyring"), &SecretKey::from_bytes([1; 32])).expect("opened");
-    let journal = Journal::open(&dir.path().join(JOURNAL_FILE), keyring.signer()).expect("opened");
+/// One thread of a CPU.
+pub(super) fn engine() -> Engine {
+    engine_of(&EngineConfig::default())
+}
+
+/// The same, with whatever else is set.
+fn engine_of(config: &EngineConfig) -> Engine {
     let engine = Engine::start(EngineConfig {
         backend: BackendChoice::Cpu,
         threads: 1,
         lock_memory: LockMemory::Off,
-        ..engine.clone()
+        ..config.clone()
     });
+    engine.expect("started")
+}
+
+/// The node again, with settings of the engine, but for where it scans.
+pub(super) fn reopen_with(dir: &tempfile::TempDir, engine: &EngineConfig) -> Arc<LocalNode> {
+    let keyring =
+        Keyring::open(&dir.path().join("keyring"), &SecretKey::from_bytes([1; 32])).expect("opened");
+    let journal = Journal::open(&dir.path().join(JOURNAL_FILE), keyring.signer()).expect("opened");
+    let engine = engine_of(engine);
     let data = DataDir::open(dir.path().join("data")).expect("opened");
     let home = Home::new(data, Arc::new(keyring), None);
-    LocalNode::open(
-        home.expect("joined"),
-        journal,
-        engine.expect("started"),
-        MatcherConfig::default(),
-    )
-    .expect("opened")
+    LocalNode::open(home.expect("joined"), journal, engine, MatcherConfig::default()).expect("opened")
 }
 
 /// The tenant, whose rotation is number 7.

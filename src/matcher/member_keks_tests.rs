@@ -2,6 +2,7 @@
 
 use super::rotate_tests::{STAYING, check, former_is_gone};
 use super::tests::ground::{Ground, erasure, until};
+use super::tests::two;
 use super::*;
 use crate::cluster::members::Life;
 use crate::matcher::fixture::{first, spec, tenant};
@@ -27,26 +28,29 @@ async fn told_and_passed_over(drain_min: Duration) -> Option<(Ground, [Arc<Membe
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_was_not_told_the_next_kek_lets_go_of_whom_it_can_not_go_on_with_and_drains() {
+async fn a_node_that_was_not_told_the_next_kek_drains_and_lets_go_of_whom_it_can_not_go_on_with() {
     let Some((ground, [told, passed_over])) = told_and_passed_over(FOR_EVER).await else {
         return;
     };
+    until("it drains", async || ground.life(2).await == Some(Life::Draining)).await;
+    // Until there are other keys it goes on with what it knows.
+    check(&ground, &first(), &[]).await;
+    passed_over
+        .enroll(first().enrollment(26))
+        .await
+        .expect("enrolled");
+    assert!(passed_over.parts().follows(&tenant()));
     told.rotate_data_key(&tenant()).await.expect("rotated");
     let erased = told.erase(erasure("erase-1", "s1")).await;
     let erased = erased.expect("it waits for nobody");
-    assert!(matches!(
-        ground.life(2).await,
-        Some(Life::Serving | Life::Draining)
-    ));
     until("nothing of the former keys is followed", async || {
         ground.generations_followed() == [2]
     })
     .await;
     assert!(!passed_over.parts().follows(&tenant()));
     assert_eq!(passed_over.parts().resident_bytes(&tenant()), 0);
-    until("it drains", async || ground.life(2).await == Some(Life::Draining)).await;
     // Whoever of the two owns the fresh part first.
-    for number in 26..60 {
+    for number in 27..60 {
         told.enroll(first().enrollment(number)).await.expect("enrolled");
     }
     until("rows are flushed", async || {
@@ -63,35 +67,44 @@ async fn a_node_that_was_not_told_the_next_kek_lets_go_of_whom_it_can_not_go_on_
     former_is_gone(&ground, 2).await;
     check(&ground, &first(), &[1]).await;
     assert_eq!(ground.life(2).await, Some(Life::Draining));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_was_not_told_the_next_kek_goes_on_where_no_keys_were_rotated() {
-    let Some((ground, [told, passed_over])) = told_and_passed_over(FOR_EVER).await else {
-        return;
-    };
-    check(&ground, &first(), &[]).await;
-    passed_over
-        .enroll(first().enrollment(26))
-        .await
-        .expect("enrolled");
-    // It was away for so long that it was taken for gone, and opens everything anew.
-    ground.fence(2);
-    ground.serving(2).await;
-    until("it follows again", async || ground.followers() == 2).await;
-    told.enroll(first().enrollment(27)).await.expect("enrolled");
-    check(&ground, &first(), &[]).await;
-    assert_eq!(ground.life(2).await, Some(Life::Serving));
+    assert_eq!(ground.life(1).await, Some(Life::Serving));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_was_not_told_the_next_kek_is_gone_once_the_others_have_all() {
-    let Some((ground, [told, passed_over])) = told_and_passed_over(Duration::ZERO).await else {
+    let Some((ground, [_told, passed_over])) = told_and_passed_over(Duration::ZERO).await else {
         return;
     };
-    told.rotate_data_key(&tenant()).await.expect("rotated");
     until("it is gone", async || ground.life(2).await.is_none()).await;
     let left = tokio::time::timeout(Duration::from_mins(1), passed_over.parts().drain()).await;
     left.expect("nothing of any gallery is there");
     check(&ground, &first(), &[]).await;
+    assert_eq!(ground.life(1).await, Some(Life::Serving));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_was_told_the_next_kek_all_go_on() {
+    let Some((ground, [one, other])) = two().await else {
+        return;
+    };
+    for number in 1..=*STAYING.end() {
+        one.enroll(first().enrollment(number)).await.expect("enrolled");
+    }
+    ground.name_next_kek();
+    ground.rotate_kek();
+    for number in [1, 2] {
+        until("it would leave", async || {
+            ground.life(number).await == Some(Life::Draining)
+        })
+        .await;
+    }
+    other.enroll(first().enrollment(26)).await.expect("enrolled");
+    other.erase(erasure("erase-1", "s1")).await.expect("erased");
+    check(&ground, &first(), &[1]).await;
+    // Somebody who was told takes over.
+    ground.join(3).await;
+    for number in [1, 2] {
+        until("it is gone", async || ground.life(number).await.is_none()).await;
+    }
+    check(&ground, &first(), &[1]).await;
 }

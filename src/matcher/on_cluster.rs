@@ -40,7 +40,7 @@ pub trait Keyholder: Send + Sync + 'static {
     fn look_again(&self) -> Result<(), StorageError> {
         self.secrets().map(drop)
     }
-    /// Whether they can't be read any more as they are there now, because this node was not told what wraps them.
+    /// Whether they could not be read last time, because this node was not told what wraps them now.
     fn is_passed_over(&self) -> bool {
         false
     }

@@ -12,11 +12,10 @@ use super::{MemberNode, MemberParts};
 use crate::cluster::followers::{Follower, Write as Waiting};
 use crate::cluster::members::{Life, Suspect};
 use crate::cluster::placement::NodeId;
-use crate::engine::{BackendChoice, Engine, EngineConfig, LockMemory};
 use crate::keys::keyring::{Keks, Keyring};
 use crate::keys::secret::SecretKey;
 use crate::matcher::cluster_home::{CatalogSecrets, ClusterHome};
-use crate::matcher::fixture::{palm, tenant, transform};
+use crate::matcher::fixture::{engine, palm, tenant, transform};
 use crate::matcher::node::{Erasure, NodeError, SearchQuery, SubjectRef};
 use crate::matcher::on_cluster::{ClusterHeads, ClusterRegister};
 use crate::matcher::parts::on_cluster::OnCluster;
@@ -300,16 +299,6 @@ impl Ground {
         let node = self.member(1);
         tokio::task::block_in_place(|| node.shared.of.cluster.catalog(&tenant()).expect("there"))
     }
-}
-
-fn engine() -> Engine {
-    let engine = Engine::start(EngineConfig {
-        backend: BackendChoice::Cpu,
-        threads: 1,
-        lock_memory: LockMemory::Off,
-        ..EngineConfig::default()
-    });
-    engine.expect("started")
 }
 
 /// One of the keyrings that all nodes share.

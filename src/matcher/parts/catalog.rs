@@ -35,7 +35,7 @@ pub enum CatalogError {
         /// The last one that was applied.
         after: u64,
     },
-    /// The node was not told the key-encryption key that wraps the keys of the tenant's present rows. No later try helps, and other nodes have them.
+    /// The node was not told the key-encryption key that wraps the keys of the tenant's present rows. Others have them.
     #[error(transparent)]
     PassedOver(NodeError),
     /// It could not be reached, or something in it is damaged or not there.
@@ -100,6 +100,10 @@ pub trait Register: Send + Sync + 'static {
     fn fence(&self, node: NodeId, generation: u64, suspect: &Suspect) -> Result<bool, CatalogError>;
     /// All galleries. What is on this node's disk of objects that none of them lists any more is destroyed, once there is a copy of what took their place.
     fn galleries(&self) -> Result<Vec<ListedGallery>, CatalogError>;
+    /// Whether the last look at them found keys that this node was not told how to open: tenants that are made from then on are not among them, and those whose keys are rotated can't be followed.
+    fn is_passed_over(&self) -> bool {
+        false
+    }
     /// Destroys it at once. Before the node registers: from then on nobody waits for its former life.
     fn clear_former_life(&self) -> Result<(), CatalogError> {
         self.galleries().map(drop)

@@ -108,7 +108,7 @@ impl Common {
         self.drains.load(Ordering::Acquire)
     }
 
-    /// Some gallery has keys that this node can't come to. It owns parts that it can't have, so that it leaves.
+    /// The node was not told how to open the keys of the cluster. It owns parts that it can't have, of tenants that are made from now on or given other keys, so that it leaves.
     pub(super) fn passed_over(&self) {
         if self.drain() {
             tracing::error!(node = %self.node, "this node was passed over when a key-encryption key was rotated: it hands over what it has, and leaves; name the new key in its configuration, and start it anew");

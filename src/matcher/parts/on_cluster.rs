@@ -122,6 +122,10 @@ impl Register for OnCluster {
         self.read_galleries(|tenant, told| self.0.staying(tenant, told, &here))
     }
 
+    fn is_passed_over(&self) -> bool {
+        self.0.keys.is_passed_over()
+    }
+
     /// Nobody waits for a copy that stays from the registration on.
     fn clear_former_life(&self) -> Result<(), CatalogError> {
         self.read_galleries(|_, _| HashSet::new()).map(drop)
@@ -195,15 +199,13 @@ impl OnCluster {
                 Err(StorageError::CatalogKey { .. }) if self.0.keys.is_passed_over() => {
                     known.remove(&tenant);
                 }
-                Err(error) => match known.get_mut(&tenant) {
-                    Some(known) if known.is_faulty => {}
-                    was => {
+                Err(error) => {
+                    let known = known.get_mut(&tenant);
+                    let was_faulty = known.is_some_and(|known| std::mem::replace(&mut known.is_faulty, true));
+                    if !was_faulty {
                         tracing::error!(%tenant, %error, "a gallery's head can't be read; what is here of it stays as it is");
-                        if let Some(known) = was {
-                            known.is_faulty = true;
-                        }
                     }
-                },
+                }
             }
         }
         Ok(known.values().map(|known| known.listed.clone()).collect())

@@ -46,8 +46,8 @@ fn a_node_is_to_have_what_counts_or_soon_will() {
     assert_eq!(pieces(&members), BTreeSet::new());
 }
 
-#[test]
-fn whoever_drains_has_heirs_for_what_it_owns_and_for_nothing_else() {
+/// Three nodes that serve.
+fn three() -> Members {
     let mut members = Members::default();
     for node in 1..=3 {
         let generation = members.register(NodeId(node), 1);
@@ -55,6 +55,12 @@ fn whoever_drains_has_heirs_for_what_it_owns_and_for_nothing_else() {
             .advance(NodeId(node), generation, Life::Serving)
             .expect("it is current");
     }
+    members
+}
+
+#[test]
+fn whoever_drains_has_heirs_for_what_it_owns_and_for_nothing_else() {
+    let mut members = three();
     members
         .advance(NodeId(1), 1, Life::Draining)
         .expect("it is current");
@@ -72,13 +78,7 @@ fn whoever_drains_has_heirs_for_what_it_owns_and_for_nothing_else() {
 
 #[test]
 fn of_a_part_whose_first_owner_drains_the_next_one_is_first_as_well() {
-    let mut members = Members::default();
-    for node in 1..=3 {
-        let generation = members.register(NodeId(node), 1);
-        members
-            .advance(NodeId(node), generation, Life::Serving)
-            .expect("it is current");
-    }
+    let mut members = three();
     let parts = (0..40).map(Part::Group).chain([Part::Fresh]);
     let firsts = |members: &Members, part: Part| -> Vec<u128> {
         let is_first = |node: &u128| Owners::new(NodeId(*node), 2, members).is_first(gallery(), part);

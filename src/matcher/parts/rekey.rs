@@ -36,13 +36,12 @@ impl Gallery {
         Ok(is_next)
     }
 
-    /// It has keys that this node can't come to, nor will. What is here is of former ones, and as long as it is every erasure and purge of the tenant waits for it.
+    /// It has keys that this node can't come to. What is here is of former ones, and as long as it is every erasure and purge of the tenant waits for it.
     pub(super) fn was_passed_over(&self, error: &NodeError) {
         tracing::warn!(tenant = %self.tenant, %error, "a gallery goes on under keys that this node was not told how to open; it lets go of it");
         self.diary.lock().passed_over = true;
         self.part();
         self.nudge();
-        self.common.passed_over();
     }
 
     /// Whether a head is of the same tenant under later keys than those that were listed: the next look at all galleries says whether its rows are the same. Has that come at once.

@@ -91,7 +91,11 @@ impl Rounds {
             return Ok(());
         };
         let members = register.beat(node, generation)?;
-        let is_complete = self.aim(&members, register.galleries()?);
+        let listed = register.galleries()?;
+        if register.is_passed_over() {
+            self.common.passed_over();
+        }
+        let is_complete = self.aim(&members, listed);
         let life = members.current(node).map_or(Life::Gone, |me| me.life);
         let next = match life {
             // It owns nothing yet that anybody would have to take over.

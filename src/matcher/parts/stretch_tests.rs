@@ -4,22 +4,12 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 
 use super::*;
-use crate::engine::{BackendChoice, EngineConfig, LockMemory, ScanRequest};
+use crate::engine::ScanRequest;
 use crate::matcher::apply::exact_bytes;
-use crate::matcher::fixture::DIM;
+use crate::matcher::fixture::{DIM, engine};
 use crate::matcher::load::encode_planes;
 use crate::matcher::parts::tests::random;
 use crate::model::signature::Signature;
-
-fn engine() -> Engine {
-    let engine = Engine::start(EngineConfig {
-        backend: BackendChoice::Cpu,
-        threads: 1,
-        lock_memory: LockMemory::Off,
-        ..EngineConfig::default()
-    });
-    engine.expect("started")
-}
 
 fn dimension() -> Dimension {
     Dimension::new(DIM).expect("a dimension")

@@ -13,8 +13,7 @@ use super::{PartsConfig, PartsNode};
 use crate::cluster::members::Life;
 use crate::cluster::placement::{NodeId, Placement};
 use crate::cluster::question::Scope;
-use crate::engine::{BackendChoice, Engine, EngineConfig, LockMemory};
-use crate::matcher::fixture::{tenant, transform};
+use crate::matcher::fixture::{engine, tenant, transform};
 use crate::matcher::node::{NodeError, RankQuery, SearchQuery};
 use crate::matcher::placed::Asker;
 use crate::matcher::placed::holder::{Holder, PartError};
@@ -174,14 +173,8 @@ pub(super) fn config() -> PartsConfig {
 }
 
 fn start<G: Ground>(id: u128, catalog: &Arc<G>, config: PartsConfig) -> Arc<PartsNode> {
-    let engine = Engine::start(EngineConfig {
-        backend: BackendChoice::Cpu,
-        threads: 1,
-        lock_memory: LockMemory::Off,
-        ..EngineConfig::default()
-    });
     let register = catalog.register(NodeId(id));
-    let node = PartsNode::start(NodeId(id), register, engine.expect("started"), config);
+    let node = PartsNode::start(NodeId(id), register, engine(), config);
     Arc::new(node.expect("started"))
 }
 
