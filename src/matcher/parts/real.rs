@@ -417,7 +417,7 @@ impl Ground for Real {
     }
 
     fn go_live(&self, segment: u32) -> bool {
-        // One that nobody knows any more went live, and was merged since.
+        // One that is listed no more went live and was merged since, or was taken back.
         let asked = self.writer.go_live(segment);
         matches!(asked, Err(StorageError::PlaceUnknown { .. })) || asked.expect("asked")
     }
