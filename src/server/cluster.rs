@@ -151,12 +151,13 @@ fn join(config: &Config, address: String) -> Result<Joining, ServerError> {
         &shared.database,
         &objects,
     ));
+    let id = NodeId(shared.directory.node()?.0);
+    // Before the engine is there: its trial opens the same devices.
+    let weight = weight(config, &shared.cluster, id)?;
     let engine = Engine::start(engine_config(config))?;
     let devices = engine.watch_devices();
     let (cluster, segments) = (Arc::clone(&shared.cluster), Arc::new(segments));
     let cluster = OnCluster::new(cluster, segments, Arc::clone(&home) as _, address);
-    let id = NodeId(shared.directory.node()?.0);
-    let weight = weight(config, &shared.cluster, id)?;
     let parts = PartsNode::start(
         id,
         Arc::new(cluster.clone()),
