@@ -16,6 +16,7 @@ mod memory;
 mod pace;
 mod residency;
 mod shared;
+mod threads;
 mod waiting;
 
 #[cfg(test)]

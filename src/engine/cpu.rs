@@ -15,6 +15,7 @@ use super::backend::{Backend, BackendError, Found, Work, survivors};
 use super::config::Kernel;
 use super::error::EngineError;
 use super::gallery::{GalleryId, GalleryView, PageView};
+use super::threads;
 use kernel::Functions;
 use refine::{Counts, Hits};
 use scan::Prepared;
@@ -41,9 +42,15 @@ impl CpuBackend {
     pub(super) fn new(kernel: Kernel, threads: usize) -> Result<Self, EngineError> {
         // First of all: threads that are there already may not get what it asks the system for.
         let functions = kernel::functions(kernel)?;
+        let cores = threads::a_core_each(threads).unwrap_or_default();
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("thenar-scan-{i}"))
+            .start_handler(move |i| {
+                if let Some(core) = cores.get(i) {
+                    threads::keep_on(*core);
+                }
+            })
             .build()
             .map_err(|error| EngineError::Memory(error.to_string()))?;
         Ok(Self {
@@ -155,3 +162,7 @@ fn collect(work: &[Work<'_>], running: &[Running<'_>], done: Vec<(usize, Vec<(u3
         })
         .collect()
 }
+
+#[cfg(test)]
+#[path = "cpu_tests.rs"]
+mod tests;
