@@ -17,6 +17,7 @@ pub use crate::proto::{code_name, v1 as api};
 
 pub mod explain;
 pub mod import;
+pub mod throttle;
 
 /// Largest message that is sent or taken, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;

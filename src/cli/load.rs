@@ -70,6 +70,9 @@ pub struct Args {
     /// How long somebody waits, from when they came
     #[arg(long, value_name = "MS", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
     deadline_ms: u64,
+    /// Scanners hold back calls while the server refuses many, as well-made clients do
+    #[arg(long)]
+    throttle: bool,
     /// Share of people who are not enrolled
     #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share)]
     strangers: f64,
@@ -236,7 +239,7 @@ async fn play(
         let arrivals = || Arrivals::new(seed, rate.unwrap_or(args.rate), args.bursts, length);
         let scanners = crowd::connect(target, authority, tenant, args.scanners).await?;
         let expected = arrivals().take(crowd::CAPTURES_MAX).count();
-        crowds.push(Crowd::new(&gallery, mix, seed, expected, scanners).await?);
+        crowds.push(Crowd::new(&gallery, mix, seed, expected, scanners, args.throttle).await?);
         sources.push(arrivals());
         palms.push(gallery.palms);
     }

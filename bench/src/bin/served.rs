@@ -40,7 +40,7 @@ struct Options {
     /// Turns that medians are of.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     repeats: u32,
-    /// Also ask for 2 and 5 times what was answered at saturation.
+    /// Also ask for 1, 2 and 5 times what was answered at saturation, by callers who don't heed refusals and by such as hold calls back.
     #[arg(long)]
     overload: bool,
     /// Also have nine tenants asked beside one that asks for ten times its share; each has a tenth of the palms.

@@ -18,13 +18,35 @@ const MODEST: f64 = 0.8;
 /// How often its share the greedy one asks for.
 const GREEDY: f64 = 10.0;
 /// How often the peak is asked for.
-const OVERLOADS: [f64; 2] = [2.0, 5.0];
+const OVERLOADS: [f64; 3] = [1.0, 2.0, 5.0];
+
+/// What scanners make of refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Callers {
+    /// They go on as before.
+    Heedless,
+    /// They hold calls back meanwhile, as well-made clients do.
+    Throttled,
+}
+
+impl Callers {
+    const ALL: [Self; 2] = [Self::Heedless, Self::Throttled];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Heedless => "heedless",
+            Self::Throttled => "throttled",
+        }
+    }
+}
 
 /// What `thenar load` says of a tenant, as far as it is needed.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Figures {
     /// People who came, in a second.
     pub due_per_s: f64,
+    /// Those whose call their scanner held back.
+    pub held_back: u64,
     /// Answers within the deadline, in a second.
     pub answered_per_s: f64,
     /// Of a hundred answers the slowest but one, from when somebody was due.
@@ -64,27 +86,47 @@ pub struct Open<'a> {
 impl Open<'_> {
     /// Prints what is answered at several times the peak.
     pub fn overload(&self) -> Result<(), Failure> {
+        let mut answered = Vec::new();
         for times in OVERLOADS {
-            progress(format!("{times} times the peak"));
-            let before = self.bench.server().cpu()?;
-            let report = self.load(&[(TENANT.to_owned(), times * self.peak)])?;
-            let cpu = self.bench.server().cpu()? - before;
-            let figures = report.of(TENANT)?;
-            // All the server did is counted as done for those whom it answered.
-            let cpu_ms = cpu * 1e3 / (figures.answered_per_s * self.length.as_secs_f64());
-            println!(
-                "overload x{times}   {:>8.0} came, {:.0} answered a second within {} ms, {:.3} of the peak, \
-                 {:.3} for the same processor time of the server; p99 of those {:.1} ms{}",
-                figures.due_per_s,
-                figures.answered_per_s,
-                self.deadline.as_millis(),
-                figures.answered_per_s / self.peak,
-                self.cpu_ms / cpu_ms,
-                figures.p99_ms,
-                report.lateness()
-            );
+            for callers in Callers::ALL {
+                let name = format!("x{times}, {}", callers.name());
+                progress(format!("the peak {name}"));
+                answered.push((self.overloaded(&name, times, callers)?, name));
+            }
         }
+        // Callers who wait for answers share wakings; these come alone. So their own peak is told too.
+        let most = answered.iter().map(|(per_s, _)| *per_s).fold(0.0, f64::max);
+        let shares = answered
+            .iter()
+            .map(|(per_s, name)| format!("{:.3} at {name}", per_s / most));
+        println!(
+            "goodput       of the most at any of these, {most:.0} a second: {}",
+            shares.collect::<Vec<_>>().join("; ")
+        );
         Ok(())
+    }
+
+    /// Answers a second at so many times the peak; prints them.
+    fn overloaded(&self, name: &str, times: f64, callers: Callers) -> Result<f64, Failure> {
+        let before = self.bench.server().cpu()?;
+        let report = self.load(callers, &[(TENANT.to_owned(), times * self.peak)])?;
+        let cpu = self.bench.server().cpu()? - before;
+        let figures = report.of(TENANT)?;
+        // All the server did is counted as done for those whom it answered.
+        let cpu_ms = cpu * 1e3 / (figures.answered_per_s * self.length.as_secs_f64());
+        println!(
+            "overload {name:<13} {:>8.0} came, {} held back, {:.0} answered a second within {} ms, {:.3} of the peak, \
+             {:.3} for the same processor time of the server; p99 of those {:.1} ms{}",
+            figures.due_per_s,
+            figures.held_back,
+            figures.answered_per_s,
+            self.deadline.as_millis(),
+            figures.answered_per_s / self.peak,
+            self.cpu_ms / cpu_ms,
+            figures.p99_ms,
+            report.lateness()
+        );
+        Ok(figures.answered_per_s)
     }
 
     /// Prints what tenants get without a greedy one, and beside it. All have `palms` palms.
@@ -101,26 +143,34 @@ impl Open<'_> {
         let (greedy, others) = tenants.split_first().ok_or("there are tenants")?;
         let modest = || others.iter().map(|tenant| (tenant.clone(), MODEST * share));
         progress("without the greedy one");
-        let alone = self.load(&modest().collect::<Vec<_>>())?;
-        progress("beside it");
-        let mut asked: Vec<_> = modest().collect();
-        asked.push((greedy.clone(), GREEDY * share));
-        let beside = self.load(&asked)?;
-        let others = |report: &Report| report.all_but(greedy);
-        let ((due, before, p99_before), (_, after, p99_after)) = (others(&alone), others(&beside));
+        let alone = self.load(Callers::Heedless, &modest().collect::<Vec<_>>())?;
+        let (due, before, p99_before) = alone.all_but(greedy);
         println!(
             "fairness      {TENANTS} tenants, {palms} palms each, {peak:.0} a second at saturation; {} ask for {due:.0} a second: {before:.0} answered, p99 \
-             {p99_before:.1} ms; beside one that asks for {:.0}: {after:.0}, {:.3} of that, p99 {p99_after:.1} ms; the one {:.0}{}",
+             {p99_before:.1} ms{}",
             TENANTS - 1,
-            beside.of(greedy)?.due_per_s,
-            after / before,
-            beside.of(greedy)?.answered_per_s,
-            beside.lateness()
+            alone.lateness()
         );
+        let mut asked: Vec<_> = modest().collect();
+        asked.push((greedy.clone(), GREEDY * share));
+        for callers in Callers::ALL {
+            let name = callers.name();
+            progress(format!("beside it, {name}"));
+            let beside = self.load(callers, &asked)?;
+            let (_, after, p99_after) = beside.all_but(greedy);
+            let one = beside.of(greedy)?;
+            println!(
+                "  {name:<9}   beside one that asks for {:.0}: {after:.0}, {:.3} of that, p99 {p99_after:.1} ms; the one {:.0}{}",
+                one.due_per_s,
+                after / before,
+                one.answered_per_s,
+                beside.lateness()
+            );
+        }
         Ok(())
     }
 
-    fn load(&self, tenants: &[(String, f64)]) -> Result<Report, Failure> {
+    fn load(&self, callers: Callers, tenants: &[(String, f64)]) -> Result<Report, Failure> {
         let mut command = Command::new(self.thenar);
         command
             .arg("load")
@@ -130,6 +180,9 @@ impl Open<'_> {
         command.args(["--deadline-ms", &self.deadline.as_millis().to_string()]);
         let scanners = (SCANNERS / tenants.len()).max(1);
         command.args(["--scanners", &scanners.to_string(), "--json"]);
+        if callers == Callers::Throttled {
+            command.arg("--throttle");
+        }
         for (tenant, rate) in tenants {
             command.args(["--tenant", &format!("{tenant}={rate:.1}")]);
         }

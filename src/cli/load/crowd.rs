@@ -1,5 +1,6 @@
 //! The scanners of a tenant and the people who come to them: certificates, connections, palms made beforehand. Fixes no time.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -14,6 +15,7 @@ use crate::cli::local::Authority;
 use crate::cli::simulated::mix::Mix;
 use crate::cli::simulated::oracle::{Answer, Asker};
 use crate::cli::simulated::{self, Question};
+use crate::client::throttle::Throttle;
 use crate::client::{Client, api};
 use crate::model::id::{PrincipalName, TenantId};
 use crate::model::principal::{Principal, Role};
@@ -32,13 +34,20 @@ const CERT_DAYS: u32 = 2;
 
 /// Everybody who comes to one tenant's scanners, one after the other.
 pub struct Crowd {
-    scanners: Vec<Client>,
+    scanners: Vec<Scanner>,
     captures: Vec<Capture>,
     threshold: f64,
     /// Tells this run's requests from those of another.
     run: u128,
     rng: ChaCha8Rng,
     asked: usize,
+}
+
+/// A connection, and what its scanner holds back, if anything.
+#[derive(Clone)]
+struct Scanner {
+    client: Client,
+    throttle: Option<Arc<Throttle>>,
 }
 
 /// A palm at a scanner, and who it is of.
@@ -48,13 +57,14 @@ struct Capture {
 }
 
 impl Crowd {
-    /// Makes `count` captures and connects the scanners.
+    /// Makes `count` captures. `are_throttled`: the scanners hold back calls while the server refuses many.
     pub async fn new(
         gallery: &Gallery,
         mix: Mix,
         seed: u64,
         count: usize,
         scanners: Vec<Client>,
+        are_throttled: bool,
     ) -> Result<Self, CliError> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         // The arrivals have the first stream.
@@ -66,7 +76,10 @@ impl Crowd {
         let population = gallery.population.clone();
         let captures = tokio::task::spawn_blocking(move || captures(&population, &questions)).await;
         Ok(Self {
-            scanners,
+            scanners: scanners
+                .into_iter()
+                .map(|client| Scanner::new(client, are_throttled))
+                .collect(),
             captures: captures.map_err(|error| CliError::Runtime(error.into()))?,
             threshold: gallery.threshold,
             run: SystemTime::now()
@@ -77,16 +90,23 @@ impl Crowd {
         })
     }
 
-    /// The next person shows their palm to any scanner: the call, ready to be made.
-    pub fn next(&mut self, give_up: Instant) -> impl Future<Output = Result<Finding, Status>> + Send + use<> {
+    /// The next person shows their palm to any scanner: the call, ready to be made, or nothing where the scanner holds it back.
+    pub fn next(
+        &mut self,
+        give_up: Instant,
+    ) -> Option<impl Future<Output = Result<Finding, Status>> + Send + use<>> {
         let number = self.asked;
         self.asked += 1;
         let scanner = pick(self.rng.next_u64(), &self.scanners);
-        let mut client = scanner.identity();
+        let admitted = match &scanner.throttle {
+            Some(throttle) => Some(throttle.admit()?),
+            None => None,
+        };
+        let mut client = scanner.client.identity();
         let capture = pick(number as u64, &self.captures);
         let (data, asker, threshold) = (capture.data.clone(), capture.asker, self.threshold);
         let request_id = format!("load-{:x}-{number:x}", self.run);
-        async move {
+        Some(async move {
             let mut request = Request::new(api::IdentifyRequest {
                 tenant: String::new(),
                 request_id,
@@ -98,9 +118,20 @@ impl Crowd {
             request.set_timeout(whole_millis_above(
                 give_up.saturating_duration_since(Instant::now()),
             ));
+            // An error drops `admitted`: of well-made questions it is a refusal.
             let response = client.identify(request).await?.into_inner();
+            if let Some(admitted) = admitted {
+                admitted.accepted();
+            }
             Ok(Finding::of(asker, Answer::of(&response), threshold))
-        }
+        })
+    }
+}
+
+impl Scanner {
+    fn new(client: Client, is_throttled: bool) -> Self {
+        let throttle = is_throttled.then(Arc::default);
+        Self { client, throttle }
     }
 }
 

@@ -25,14 +25,14 @@ pub struct Timing {
 }
 
 /// Runs until the last call has ended. `call` is given the number of the tenant and the time at which the caller gives up;
-/// it is called at the time of the arrival, on one thread, and must not wait.
+/// it is called at the time of the arrival, on one thread, and must not wait. `None` is a call that is held back.
 pub async fn run<C, F>(
     timing: Timing,
     arrivals: impl Iterator<Item = (Duration, usize)> + Send + 'static,
     tallies: Arc<[Mutex<Tally>]>,
     mut call: C,
 ) where
-    C: FnMut(usize, Instant) -> F + Send + 'static,
+    C: FnMut(usize, Instant) -> Option<F> + Send + 'static,
     F: Future<Output = Result<Finding, Status>> + Send + 'static,
 {
     let (runtime, tasks) = (Handle::current(), TaskTracker::new());
@@ -53,9 +53,12 @@ pub async fn run<C, F>(
                 continue;
             }
             drop(counted);
-            unanswered.fetch_add(1, Ordering::Relaxed);
             let give_up = at + timing.deadline;
-            let asked = call(tenant, give_up);
+            let Some(asked) = call(tenant, give_up) else {
+                tally.lock().held_back();
+                continue;
+            };
+            unanswered.fetch_add(1, Ordering::Relaxed);
             let (tallies, unanswered) = (Arc::clone(&tallies), Arc::clone(&unanswered));
             let one = async move {
                 let late = timing.begin.elapsed().saturating_sub(due);

@@ -28,7 +28,7 @@ async fn arrivals_go_on_while_nobody_is_answered() {
     let seen = Arc::clone(&starts);
     let call = move |_, _| {
         seen.lock().push(timing.begin.elapsed());
-        pending()
+        Some(pending())
     };
     let times = [0, 10, 20, 30, 40, 50];
     run(timing, millis(&times).into_iter(), Arc::clone(&tallies), call).await;
@@ -49,11 +49,12 @@ async fn answers_and_refusals_go_to_their_tenant() {
     let (timing, tallies) = (timing(10_000), tallies(2));
     let arrivals = [(Duration::ZERO, 0), (Duration::ZERO, 1), (Duration::ZERO, 1)];
     let call = |tenant, _| {
-        ready(if tenant == 0 {
+        let outcome = if tenant == 0 {
             Ok(Finding::Found)
         } else {
             Err(Status::resource_exhausted("full"))
-        })
+        };
+        Some(ready(outcome))
     };
     run(timing, arrivals.into_iter(), Arc::clone(&tallies), call).await;
     assert_eq!(tallies[0].lock().findings.found, 1);
@@ -65,9 +66,23 @@ async fn answers_and_refusals_go_to_their_tenant() {
 async fn an_answer_after_the_deadline_is_none() {
     let (timing, tallies) = (timing(0), tallies(1));
     run(timing, millis(&[1]).into_iter(), Arc::clone(&tallies), |_, _| {
-        ready(Ok(Finding::Found))
+        Some(ready(Ok(Finding::Found)))
     })
     .await;
     assert_eq!(tallies[0].lock().answered(), 0);
     assert_eq!(tallies[0].lock().refused.get("DEADLINE_EXCEEDED"), Some(&1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_held_back_is_counted_apart() {
+    let (timing, tallies) = (timing(10_000), tallies(1));
+    let mut calls = 0;
+    let call = move |_, _| {
+        calls += 1;
+        (calls % 2 == 0).then(|| ready(Ok(Finding::Found)))
+    };
+    run(timing, millis(&[0, 0, 0]).into_iter(), Arc::clone(&tallies), call).await;
+    let tally = tallies[0].lock();
+    assert_eq!((tally.due, tally.answered(), tally.held_back), (3, 1, 2));
+    assert!(tally.refused.is_empty());
 }

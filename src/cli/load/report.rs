@@ -24,6 +24,8 @@ pub struct Figures {
     pub due_per_s: f64,
     /// Those for whom no call was made.
     pub unsent: u64,
+    /// Those whose call their scanner held back.
+    pub held_back: u64,
     /// Answers within the deadline.
     pub answered: u64,
     /// The same in a second, from the beginning to the last answer.
@@ -54,6 +56,7 @@ impl Figures {
             due: tally.due,
             due_per_s: rounded(as_f64(tally.due) / length.as_secs_f64()),
             unsent: tally.unsent,
+            held_back: tally.held_back,
             answered: tally.answered(),
             answered_per_s: rounded(as_f64(tally.answered()) / seconds),
             findings: tally.findings,
@@ -137,6 +140,7 @@ impl Report {
             "ambiguous",
             "wrong",
             "unsent",
+            "held back",
             "refused",
         ])];
         for one in &self.tenants {
@@ -194,6 +198,7 @@ fn ends(name: &str, figures: &Figures) -> Vec<String> {
         found.ambiguous,
         found.wrong,
         figures.unsent,
+        figures.held_back,
     ];
     let refused: Vec<String> = figures
         .refused

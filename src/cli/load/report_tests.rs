@@ -87,6 +87,7 @@ fn the_json_is_one_line_with_the_promised_keys() {
     for figures in [&value["all"], &value["tenants"][1]] {
         assert_eq!(figures["due"], 100);
         assert_eq!(figures["wrong"], 1);
+        assert_eq!(figures["held_back"], 0);
         assert_eq!(figures["refused"]["RESOURCE_EXHAUSTED"], 1);
         assert_eq!(figures["answered_per_s"], 9.9);
         assert!(figures["p99_ms"].is_number());

@@ -106,6 +106,8 @@ pub struct Tally {
     pub due: u64,
     /// Those for whom no call was made, since too many were unanswered.
     pub unsent: u64,
+    /// Those for whom no call was made, since the server refuses many of their scanner's.
+    pub held_back: u64,
     /// Answers.
     pub findings: Findings,
     /// Calls without an answer, by gRPC code.
@@ -134,6 +136,7 @@ impl Tally {
             slot,
             due: 0,
             unsent: 0,
+            held_back: 0,
             findings: Findings::default(),
             refused: BTreeMap::new(),
             refusal: None,
@@ -150,6 +153,11 @@ impl Tally {
     /// No call was made.
     pub fn not_sent(&mut self) {
         self.unsent += 1;
+    }
+
+    /// The scanner held the call back.
+    pub fn held_back(&mut self) {
+        self.held_back += 1;
     }
 
     /// A call began.
@@ -195,6 +203,7 @@ impl Tally {
         }
         self.due += other.due;
         self.unsent += other.unsent;
+        self.held_back += other.held_back;
         self.findings.add(other.findings);
         add_counts(&mut self.refused, &other.refused);
         self.refusal = self.refusal.take().or_else(|| other.refusal.clone());

@@ -97,13 +97,20 @@ fn tenants_add_up() {
     one.arrived(seconds(0.0));
     one.ended(seconds(0.0), seconds(1.0), &Ok(Finding::Wrong));
     one.not_sent();
+    one.held_back();
     let mut other = Tally::new(seconds(2.0));
     other.arrived(seconds(1.0));
     other.ended(seconds(1.0), seconds(1.5), &Err(Status::unavailable("gone")));
     one.add(&other);
     assert_eq!(
-        (one.due, one.answered(), one.unsent, one.findings.wrong),
-        (2, 1, 1, 1)
+        (
+            one.due,
+            one.answered(),
+            one.unsent,
+            one.held_back,
+            one.findings.wrong
+        ),
+        (2, 1, 1, 1, 1)
     );
     assert_eq!(one.refused, BTreeMap::from([("UNAVAILABLE", 1)]));
     assert_eq!((one.slots[0].due, one.slots[1].due), (1, 1));
