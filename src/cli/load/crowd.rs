@@ -44,7 +44,6 @@ pub struct Crowd {
 }
 
 /// A connection, and what its scanner holds back, if anything.
-#[derive(Clone)]
 struct Scanner {
     client: Client,
     throttle: Option<Arc<Throttle>>,
