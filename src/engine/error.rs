@@ -25,8 +25,8 @@ pub enum EngineError {
         /// The limit.
         max: Duration,
     },
-    /// The caller will have stopped waiting before the scans that wait have run.
-    #[error("the deadline can't be met: one more scan would wait {} ms; try again later", wait.as_millis())]
+    /// The caller may have stopped waiting before it is answered: the scans that wait take more than two thirds of the time.
+    #[error("the deadline can't be met: one more scan would wait {} ms, more than two thirds of the time that is left; try again later", wait.as_millis())]
     TooLate {
         /// How long it would wait.
         wait: Duration,

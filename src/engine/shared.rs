@@ -20,6 +20,10 @@ const WORK_MIN: u64 = 64 << 10;
 /// A gallery may take so many times as many places as are left: others still find some.
 const PLACES_LEFT_FACTOR: usize = 8;
 
+/// The part of what is left until a deadline that may be spent waiting: rounds take longer than expected too, and what they leave is scored, recorded and sent. Without it a
+/// queue that is always as long as it may be answers everybody a moment too late, and all scans are for nothing.
+const WAIT_SHARE: (u32, u32) = (2, 3);
+
 /// State that the engine's thread writes and callers read.
 pub(super) struct Shared {
     galleries: RwLock<HashMap<GalleryId, Arc<Line>>>,
@@ -136,7 +140,8 @@ impl Shared {
         if waiting == 0 {
             return Ok(());
         }
-        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        let (part, of) = WAIT_SHARE;
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()) * part / of);
         let bound = left.map_or(self.wait_max, |left| left.min(self.wait_max));
         let all = self.work.load(Ordering::Relaxed) + line.work();
         // Cheap, and of all that wait: mostly it says enough.

@@ -110,13 +110,31 @@ fn a_deadline_that_cant_be_met_is_refused_at_once() {
 }
 
 #[test]
+fn a_part_of_the_time_until_a_deadline_is_not_for_waiting() {
+    let mut room = Room::new().at_pace(400 * MS);
+    for _ in 0..9 {
+        room.ask(0, None).expect("a place");
+    }
+    // The tenth is expected after 400 ms.
+    let refusal = room
+        .ask(0, Some(500 * MS))
+        .expect_err("333 ms of it are for waiting");
+    assert!(matches!(refusal, EngineError::TooLate { .. }), "{refusal}");
+    assert_eq!(room.ask(0, Some(700 * MS)), Ok(()), "467 ms");
+}
+
+#[test]
 fn a_flood_of_one_large_gallery_lets_small_ones_in() {
     let mut room = Room::new().at_pace(100 * MS);
     let large = room.shared.gallery(GalleryId(0)).expect("open").bytes() * 20;
     room.shared.set_bytes(GalleryId(0), large);
     assert_eq!(room.fill(0).0, 10, "one round, of two seconds");
-    assert_eq!(room.ask(1, Some(250 * MS)), Ok(()));
-    assert!(room.ask(0, Some(250 * MS)).is_err());
+    assert_eq!(
+        room.ask(1, Some(500 * MS)),
+        Ok(()),
+        "one of the large ones is before it"
+    );
+    assert!(room.ask(0, Some(500 * MS)).is_err());
 }
 
 #[test]
