@@ -1,4 +1,4 @@
-//! Upkeep: flushes pending rows into segments and cleans files of erased persons, in the background. Never changes what a search finds.
+//! Upkeep: flushes pending rows into segments, keeps the catalog's log short and cleans files of erased persons, in the background. Never changes what a search finds.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -101,6 +101,14 @@ impl Tenant {
             if self.store.needs_purge() {
                 self.purge_wanted.store(true, Ordering::Release);
             }
+        }
+        if let Err(error) = self
+            .store
+            .checkpoint_log()
+            .map_err(|error| self.storage_error(&error))
+        {
+            tracing::warn!(tenant = %self.id(), %error, "the log of the catalog can't be put into it");
+            is_well = false;
         }
         is_well
     }

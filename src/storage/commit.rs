@@ -1,5 +1,7 @@
 //! Group commit: many writes, one transaction, one fsync. A write that is not possible fails alone; a disk that fails fails all.
 
+use std::sync::atomic::Ordering;
+
 use super::catalog::erase::Trace;
 use super::error::StorageError;
 use super::place::Place;
@@ -52,6 +54,14 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Puts the catalog's write-ahead log into its file where it has grown long, so that no commit has to. Changes wait meanwhile; where it is short this waits for none.
+    pub fn checkpoint_log(&self) -> Result<(), StorageError> {
+        if !self.0.log_is_long.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.0.change(|catalog| catalog.checkpoint_log())
     }
 
     /// A checkpoint of the history; all that it is over survives a loss of power when it returns.

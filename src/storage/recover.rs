@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -111,6 +112,7 @@ fn assemble(
         database,
         readers: catalog.reader,
         state: Mutex::new(catalog.writer.state()),
+        log_is_long: AtomicBool::new(false),
         writer: Mutex::new(catalog.writer),
         gallery: ArcSwap::default(),
         moving: Mutex::default(),

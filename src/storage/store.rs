@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -50,6 +51,8 @@ pub(super) struct Shared {
     pub(super) gallery: ArcSwap<Gallery>,
     /// The writer's counters after its last transaction, for those who don't want to wait for it.
     pub(super) state: Mutex<State>,
+    /// Whether the catalog's log is worth to be put into it, as of the last change.
+    pub(super) log_is_long: AtomicBool,
     /// Flushes and purges go one at a time, from the first row that they read.
     pub(super) moving: Mutex<()>,
     /// Held while the list of segments moves otherwise than by an import.
@@ -307,6 +310,7 @@ impl Shared {
             self.gallery.store(before);
         }
         *self.state.lock() = writer.state();
+        self.log_is_long.store(writer.log_is_long(), Ordering::Relaxed);
         done
     }
 }

@@ -1,12 +1,15 @@
 //! Connections to a catalog: one writer whose transactions are durable as asked, and a few readers. Knows no table but the counters.
 
+use std::ffi::c_int;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::page::{PAGE_LEN, PageSeal};
@@ -22,6 +25,8 @@ const READERS_MAX: usize = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a checkpoint waits for readers; all writes wait with it.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(200);
+/// The same of one that can as well be made later.
+const RESTART_WAIT: Duration = Duration::from_millis(20);
 /// Page cache of a connection, in KiB. Ten thousand tenants have one each.
 const CACHE_KIB: u32 = 512;
 /// Page cache while an import inserts into the index of subject ids in no order, in KiB.
@@ -30,6 +35,10 @@ const CACHE_IMPORT_KIB: u32 = 131_072;
 const STATEMENTS_MAX: usize = 64;
 /// A write-ahead log that grew beyond this is cut back by the next checkpoint that can.
 const WAL_LEN_MAX: u64 = 64 << 20;
+/// Pages of a log that is long.
+const WAL_PAGES_LONG: u64 = 1_000;
+/// Pages of a log after which a commit itself puts it into the catalog, since nobody did in time: half of [`WAL_LEN_MAX`].
+const WAL_PAGES_MAX: u64 = 8_000;
 
 /// Opens a new catalog, an empty file, for writing.
 pub(super) fn create_writer(path: &Path, seal: &Arc<PageSeal>) -> Result<Connection, StorageError> {
@@ -151,14 +160,23 @@ pub(in crate::storage) struct Writer {
     mark: Mark,
     durability: Durability,
     poisoned: Option<String>,
+    /// Pages of the log after the last commit.
+    wal_pages: Arc<AtomicU64>,
+    /// As many after which a commit puts it into the catalog.
+    wal_pages_max: u64,
 }
 
 impl Writer {
     /// Takes a connection of [`open_writer`], the catalog's mark and what it said, and reads the counters.
-    pub(in crate::storage) fn new(conn: Connection, mark: Mark, marked: u64) -> Result<Self, StorageError> {
+    pub(in crate::storage) fn new(
+        mut conn: Connection,
+        mark: Mark,
+        marked: u64,
+    ) -> Result<Self, StorageError> {
         let state = State::load(&conn)?;
         state.check_mark(marked)?;
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        let wal_pages = follow_wal(&mut conn)?;
         mark.advance(state.commits);
         Ok(Self {
             conn,
@@ -166,6 +184,8 @@ impl Writer {
             mark,
             durability: Durability::Power,
             poisoned: None,
+            wal_pages,
+            wal_pages_max: WAL_PAGES_MAX,
         })
     }
 
@@ -210,6 +230,7 @@ impl Writer {
                     self.mark.advance(state.commits);
                 }
                 self.state = state;
+                self.bound_wal();
                 Ok(done)
             }
             Err(full @ StorageError::Full(_)) => Err(full),
@@ -243,7 +264,62 @@ impl Writer {
             .conn
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
         self.conn.busy_timeout(BUSY_TIMEOUT)?;
-        Ok(busy? == 0)
+        let is_done = busy? == 0;
+        if is_done {
+            self.wal_pages.store(0, Ordering::Relaxed);
+        }
+        Ok(is_done)
+    }
+
+    /// Whether [`Self::restart_wal`] is worth its time.
+    pub(super) fn wal_is_long(&self) -> bool {
+        self.wal_pages.load(Ordering::Relaxed) >= WAL_PAGES_LONG
+    }
+
+    /// Copies the log into the catalog and begins it anew, unless a reader is in the way, so that no commit has to wait for the disk with it. An error other than a full disk leaves it open what
+    /// the disk holds: all later writes are refused.
+    pub(super) fn restart_wal(&mut self) -> Result<(), StorageError> {
+        // Whoever writes is told.
+        if self.poisoned.is_some() {
+            return Ok(());
+        }
+        let done = self.try_restart_wal();
+        if let Err(error) = &done
+            && !matches!(error, StorageError::Full(_))
+        {
+            self.poison(&error.to_string());
+        }
+        done
+    }
+
+    fn try_restart_wal(&mut self) -> Result<(), StorageError> {
+        self.conn.busy_timeout(RESTART_WAIT)?;
+        let busy: rusqlite::Result<i64> = self
+            .conn
+            .query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get(0));
+        self.conn.busy_timeout(BUSY_TIMEOUT)?;
+        if busy? == 0 {
+            // The next commit that writes a page begins the log anew, and syncs its header: this one, which writes what is there.
+            let version: i64 = self
+                .conn
+                .pragma_query_value(None, "user_version", |row| row.get(0))?;
+            self.set_durability(Durability::Process)?;
+            self.conn.pragma_update(None, "user_version", version)?;
+        }
+        Ok(())
+    }
+
+    /// Sees to it after a commit that the log stays bounded where nobody else does. The commit is done whatever comes of it.
+    fn bound_wal(&mut self) {
+        let pages = |writer: &Self| writer.wal_pages.load(Ordering::Relaxed);
+        if pages(self) < self.wal_pages_max {
+            return;
+        }
+        if let Err(error) = self.restart_wal() {
+            tracing::warn!(%error, "the log of a catalog can't be put into it");
+        }
+        // What is not possible now is not tried with each commit.
+        self.wal_pages_max = WAL_PAGES_MAX.max(pages(self) + WAL_PAGES_LONG);
     }
 
     /// Runs the transaction of an import: with room for its index pages, and without a look at the subject of each
@@ -281,6 +357,17 @@ impl Writer {
     pub(super) fn connection(&self) -> &Connection {
         &self.conn
     }
+}
+
+/// Has each commit tell how many pages the log has. It takes the place of `SQLite`'s automatic checkpoint, with whose fsyncs one commit in some hundreds is slow.
+fn follow_wal(conn: &mut Connection) -> rusqlite::Result<Arc<AtomicU64>> {
+    let pages = Arc::new(AtomicU64::new(0));
+    let told = Arc::clone(&pages);
+    conn.wal_hook(Some(move |_: &mut Wal, pages: c_int| {
+        told.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+        Ok(())
+    }))?;
+    Ok(pages)
 }
 
 /// A few connections that read; who finds none waits.

@@ -84,6 +84,88 @@ fn synchronous_follows_the_durability_asked_for() {
     assert_eq!(level(Durability::Power), 2);
 }
 
+/// Bytes of the catalog without its log.
+fn catalog_len(house: &House) -> u64 {
+    let catalog = std::fs::metadata(house.path().join(CATALOG_FILE));
+    catalog.expect("there").len()
+}
+
+fn commit_terms(writer: &mut Writer, version: &str) -> u64 {
+    let done = writer.transact(Durability::Process, |conn, _| {
+        conn.execute(
+            "INSERT INTO terms (policy_version, purpose, method) VALUES (?, 'b', 'c')",
+            [version],
+        )?;
+        Ok(())
+    });
+    done.expect("committed");
+    writer.wal_pages.load(Ordering::Relaxed)
+}
+
+fn count_terms(conn: &Connection) -> i64 {
+    conn.query_row("SELECT count(*) FROM terms", [], |row| row.get(0))
+        .expect("read")
+}
+
+#[test]
+fn a_commit_leaves_a_long_log_to_whoever_looks_after_it() {
+    let house = House::new();
+    let mut writer = house.writer();
+    let before = catalog_len(&house);
+    assert!((1..WAL_PAGES_LONG).contains(&commit_terms(&mut writer, "short")));
+    assert!(!writer.wal_is_long());
+    // It is in a table and in an index.
+    let long = commit_terms(&mut writer, &"x".repeat(4 << 20));
+    assert!((WAL_PAGES_LONG..WAL_PAGES_MAX).contains(&long));
+    assert!(writer.wal_is_long());
+    assert_eq!(catalog_len(&house), before, "all of it is in the log");
+    let other = house.sql();
+    let reading = other.unchecked_transaction().expect("begun");
+    assert_eq!(count_terms(&reading), 2);
+    let longer = commit_terms(&mut writer, &"y".repeat(4 << 20));
+    writer.restart_wal().expect("in part");
+    assert!(writer.wal_is_long(), "a reader is in the way of the newer half");
+    let half = catalog_len(&house);
+    assert!(half > before + (4 << 20) && half < before + (12 << 20), "{half}");
+    assert!(commit_terms(&mut writer, "behind") > longer);
+    drop(reading);
+    writer.restart_wal().expect("all of it");
+    assert!(catalog_len(&house) > before + (16 << 20));
+    assert!(!writer.wal_is_long(), "the log has begun anew already");
+    assert!(commit_terms(&mut writer, "anew") < WAL_PAGES_LONG);
+    drop((other, writer));
+    assert_eq!(count_terms(&house.crash().sql()), 5);
+}
+
+#[test]
+fn a_log_that_nobody_looks_after_is_bounded() {
+    let house = House::new();
+    let mut writer = house.writer();
+    writer.wal_pages_max = 40;
+    let mut pages = (0..100).map(|number| commit_terms(&mut writer, &number.to_string()));
+    let mut last = 0;
+    let anew = pages.find(|now| *now < std::mem::replace(&mut last, *now));
+    assert!(anew.is_some(), "the log has {last} pages");
+    drop(pages);
+    assert_eq!(writer.wal_pages_max, WAL_PAGES_MAX);
+}
+
+#[test]
+fn a_log_that_cant_go_into_the_catalog_is_no_matter_for_a_commit() {
+    let house = House::new();
+    let mut writer = house.writer();
+    writer.wal_pages_max = 1;
+    let other = house.sql();
+    let reading = other.unchecked_transaction().expect("begun");
+    assert_eq!(count_terms(&reading), 0);
+    commit_terms(&mut writer, "done");
+    drop(reading);
+    assert_eq!(count_terms(&other), 1);
+    writer.poison("a test");
+    writer.restart_wal().expect("nothing is done");
+    assert!(matches!(writer.check_poison(), Err(StorageError::Poisoned(_))));
+}
+
 #[test]
 fn the_catalog_is_set_up_as_promised() {
     let house = House::new();

@@ -200,6 +200,16 @@ pub(in crate::storage) trait WriteCatalog: Send {
     /// Changes nothing that is read, and may be done in part on an error.
     fn forget_copies(&mut self) -> Result<bool, StorageError>;
 
+    /// Whether it has a write-ahead log that has grown long: then [`Self::checkpoint_log`] is worth its time.
+    fn log_is_long(&self) -> bool {
+        false
+    }
+
+    /// Puts the log into the catalog and begins it anew, as far as no reader is in the way. Changes nothing that is read.
+    fn checkpoint_log(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
+
     /// Marks erasures purged of which no segment holds a row, signs their receipts anew and counts them.
     fn mark_purged(&mut self, erasures: &[u64], now: Timestamp) -> Result<usize, StorageError>;
 

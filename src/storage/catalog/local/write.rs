@@ -147,6 +147,14 @@ impl WriteCatalog for LocalWriter {
         Ok(false)
     }
 
+    fn log_is_long(&self) -> bool {
+        self.writer.wal_is_long()
+    }
+
+    fn checkpoint_log(&mut self) -> Result<(), StorageError> {
+        self.writer.restart_wal()
+    }
+
     fn mark_purged(&mut self, erasures: &[u64], now: Timestamp) -> Result<usize, StorageError> {
         let tenant = &*self.tenant;
         self.writer.transact(Durability::Power, |conn, state| {
