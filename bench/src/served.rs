@@ -80,6 +80,10 @@ pub struct Measured {
     pub engine_p99_ms: f64,
     /// The same of the engine alone.
     pub engine_p50_ms: f64,
+    /// The same of calls without a probe, which are refused once they are read, by turns with all those.
+    pub refused_p99_ms: f64,
+    /// The middle one of them.
+    pub refused_p50_ms: f64,
 }
 
 /// The object that scripts read.
@@ -219,11 +223,14 @@ impl Bench {
         progress(format!(
             "  engine {engine:.0} a second in batches of {batch:.0}, {full:.0} in batches of {BATCH_MAX}"
         ));
-        // By turns: each finds the caches as the other left them and its threads asleep, as on an idle server.
+        // By turns: each finds the caches as a scan left them and its threads asleep, as on an idle server.
         let (mut lone, mut engine_lone) = (Samples::default(), Samples::default());
+        let (mut refused, mut between) = (Samples::default(), Samples::default());
         for number in 0..plan.lone {
             self.runtime.block_on(saturation.one(&mut lone))?;
             alone.one(number, &mut engine_lone)?;
+            self.runtime.block_on(saturation.one_refused(&mut refused))?;
+            alone.one(number, &mut between)?;
         }
         for (samples, value) in [
             (&mut turns.served, served),
@@ -235,6 +242,8 @@ impl Bench {
             (&mut turns.p50, quantile(&lone, 0.5)?),
             (&mut turns.engine_p99, quantile(&engine_lone, 0.99)?),
             (&mut turns.engine_p50, quantile(&engine_lone, 0.5)?),
+            (&mut turns.refused_p99, quantile(&refused, 0.99)?),
+            (&mut turns.refused_p50, quantile(&refused, 0.5)?),
         ] {
             samples.push(value);
         }
@@ -289,6 +298,8 @@ struct Turns {
     p50: Samples,
     engine_p99: Samples,
     engine_p50: Samples,
+    refused_p99: Samples,
+    refused_p50: Samples,
 }
 
 impl Turns {
@@ -305,6 +316,8 @@ impl Turns {
             p50_ms: quantile(&self.p50, 0.5)?,
             engine_p99_ms: quantile(&self.engine_p99, 0.5)?,
             engine_p50_ms: quantile(&self.engine_p50, 0.5)?,
+            refused_p99_ms: quantile(&self.refused_p99, 0.5)?,
+            refused_p50_ms: quantile(&self.refused_p50, 0.5)?,
         })
     }
 }

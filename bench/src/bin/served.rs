@@ -141,4 +141,8 @@ fn print(options: &Options, measured: &Measured) {
         measured.p99_ms,
         measured.p99_ms - measured.engine_p99_ms
     );
+    println!(
+        "there and back p50 {:.2} ms, p99 {:.2} ms: a call without a probe, refused once it is read",
+        measured.refused_p50_ms, measured.refused_p99_ms
+    );
 }

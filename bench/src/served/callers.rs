@@ -13,6 +13,7 @@ use thenar::cli::simulated::{Palm, Question};
 use thenar::client::{Client, api};
 use thenar::population::Population;
 use tokio::task::JoinSet;
+use tonic::Code;
 
 use crate::Failure;
 use crate::timing::Samples;
@@ -151,5 +152,21 @@ impl Saturation<'_> {
         caller.ask().await?;
         samples.push(begun.elapsed().as_secs_f64() * 1e3);
         Ok(())
+    }
+
+    /// One call without a probe, which is refused once it is read, while nobody else asks: the time of the way there and back.
+    pub async fn one_refused(&self, samples: &mut Samples) -> Result<(), Failure> {
+        let caller = self.caller(0)?;
+        let begun = Instant::now();
+        let answer = caller
+            .client
+            .identity()
+            .identify(api::IdentifyRequest::default())
+            .await;
+        samples.push(begun.elapsed().as_secs_f64() * 1e3);
+        match answer {
+            Err(refusal) if refusal.code() == Code::InvalidArgument => Ok(()),
+            other => Err(format!("a call without a probe was answered {other:?}").into()),
+        }
     }
 }
