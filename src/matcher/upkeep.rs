@@ -74,6 +74,11 @@ impl Tenant {
 
     /// Whether all went well.
     fn keep_up_now(&self, flush_rows: usize) -> bool {
+        let checkpointed = self.store.checkpoint_log();
+        if let Err(error) = &checkpointed {
+            let error = self.storage_error(error);
+            tracing::error!(tenant = %self.id(), %error, "the log of the catalog can't be put into it");
+        }
         let flushed = loop {
             match self.flush(flush_rows.max(1), flush_rows) {
                 Ok(true) => {}
@@ -81,7 +86,7 @@ impl Tenant {
                 Err(error) => break Err(error),
             }
         };
-        let mut is_well = flushed.is_ok();
+        let mut is_well = checkpointed.is_ok() && flushed.is_ok();
         if let Err(error) = flushed {
             tracing::warn!(tenant = %self.id(), %error, "pending rows stay in the catalog for now");
         }
@@ -101,14 +106,6 @@ impl Tenant {
             if self.store.needs_purge() {
                 self.purge_wanted.store(true, Ordering::Release);
             }
-        }
-        if let Err(error) = self
-            .store
-            .checkpoint_log()
-            .map_err(|error| self.storage_error(&error))
-        {
-            tracing::warn!(tenant = %self.id(), %error, "the log of the catalog can't be put into it");
-            is_well = false;
         }
         is_well
     }

@@ -56,7 +56,7 @@ impl Store {
         Ok(())
     }
 
-    /// Puts the catalog's write-ahead log into its file where it has grown long, so that no commit has to. Changes wait meanwhile; where it is short this waits for none.
+    /// Puts the catalog's write-ahead log into its file where it has grown long, so that no commit has to do it itself. Changes wait meanwhile; where it is short this waits for none.
     pub fn checkpoint_log(&self) -> Result<(), StorageError> {
         if !self.0.log_is_long.load(Ordering::Relaxed) {
             return Ok(());

@@ -37,7 +37,7 @@ const STATEMENTS_MAX: usize = 64;
 const WAL_LEN_MAX: u64 = 64 << 20;
 /// Pages of a log that is long.
 const WAL_PAGES_LONG: u64 = 1_000;
-/// Pages of a log after which a commit itself puts it into the catalog, since nobody did in time: half of [`WAL_LEN_MAX`].
+/// Pages of a log after which a commit itself puts it into the catalog, since nobody did in time: half of what [`WAL_LEN_MAX`] has.
 const WAL_PAGES_MAX: u64 = 8_000;
 
 /// Opens a new catalog, an empty file, for writing.
@@ -162,8 +162,8 @@ pub(in crate::storage) struct Writer {
     poisoned: Option<String>,
     /// Pages of the log after the last commit.
     wal_pages: Arc<AtomicU64>,
-    /// As many after which a commit puts it into the catalog.
-    wal_pages_max: u64,
+    /// As many that are worth a try to put it into the catalog: more, after readers were in the way.
+    wal_pages_worth: u64,
 }
 
 impl Writer {
@@ -185,7 +185,7 @@ impl Writer {
             durability: Durability::Power,
             poisoned: None,
             wal_pages,
-            wal_pages_max: WAL_PAGES_MAX,
+            wal_pages_worth: WAL_PAGES_LONG,
         })
     }
 
@@ -267,59 +267,65 @@ impl Writer {
         let is_done = busy? == 0;
         if is_done {
             self.wal_pages.store(0, Ordering::Relaxed);
+            self.wal_pages_worth = WAL_PAGES_LONG;
         }
         Ok(is_done)
     }
 
     /// Whether [`Self::restart_wal`] is worth its time.
     pub(super) fn wal_is_long(&self) -> bool {
-        self.wal_pages.load(Ordering::Relaxed) >= WAL_PAGES_LONG
+        self.wal_pages.load(Ordering::Relaxed) >= self.wal_pages_worth
     }
 
-    /// Copies the log into the catalog and begins it anew, unless a reader is in the way, so that no commit has to wait for the disk with it. An error other than a full disk leaves it open what
-    /// the disk holds: all later writes are refused.
+    /// Copies the log into the catalog and begins it anew, unless a reader is in the way: then it is worth another try once the log has grown. An error that leaves it open what the disk holds
+    /// has all later writes refused.
     pub(super) fn restart_wal(&mut self) -> Result<(), StorageError> {
         // Whoever writes is told.
         if self.poisoned.is_some() {
             return Ok(());
         }
-        let done = self.try_restart_wal();
-        if let Err(error) = &done
-            && !matches!(error, StorageError::Full(_))
+        let is_anew = self.try_restart_wal();
+        if let Err(error) = &is_anew
+            && leaves_doubt(error)
         {
             self.poison(&error.to_string());
         }
-        done
+        let pages = self.wal_pages.load(Ordering::Relaxed);
+        self.wal_pages_worth = match is_anew {
+            Ok(true) => WAL_PAGES_LONG,
+            Ok(false) | Err(_) => pages + WAL_PAGES_LONG,
+        };
+        is_anew.map(drop)
     }
 
-    fn try_restart_wal(&mut self) -> Result<(), StorageError> {
+    /// Whether the log begins anew.
+    fn try_restart_wal(&mut self) -> Result<bool, StorageError> {
         self.conn.busy_timeout(RESTART_WAIT)?;
         let busy: rusqlite::Result<i64> = self
             .conn
             .query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get(0));
         self.conn.busy_timeout(BUSY_TIMEOUT)?;
-        if busy? == 0 {
-            // The next commit that writes a page begins the log anew, and syncs its header: this one, which writes what is there.
-            let version: i64 = self
-                .conn
-                .pragma_query_value(None, "user_version", |row| row.get(0))?;
-            self.set_durability(Durability::Process)?;
-            self.conn.pragma_update(None, "user_version", version)?;
+        if busy? != 0 {
+            return Ok(false);
         }
-        Ok(())
+        // The next commit that writes a page begins the log anew, and syncs its header: this one, which writes what is there.
+        let version: i64 = self
+            .conn
+            .pragma_query_value(None, "user_version", |row| row.get(0))?;
+        self.set_durability(Durability::Process)?;
+        self.conn.pragma_update(None, "user_version", version)?;
+        Ok(true)
     }
 
     /// Sees to it after a commit that the log stays bounded where nobody else does. The commit is done whatever comes of it.
     fn bound_wal(&mut self) {
-        let pages = |writer: &Self| writer.wal_pages.load(Ordering::Relaxed);
-        if pages(self) < self.wal_pages_max {
+        if self.wal_pages.load(Ordering::Relaxed) < WAL_PAGES_MAX || !self.wal_is_long() {
             return;
         }
         if let Err(error) = self.restart_wal() {
-            tracing::warn!(%error, "the log of a catalog can't be put into it");
+            let catalog = self.conn.path().unwrap_or_default();
+            tracing::error!(catalog, %error, "the log of a catalog can't be put into it");
         }
-        // What is not possible now is not tried with each commit.
-        self.wal_pages_max = WAL_PAGES_MAX.max(pages(self) + WAL_PAGES_LONG);
     }
 
     /// Runs the transaction of an import: with room for its index pages, and without a look at the subject of each
@@ -356,6 +362,15 @@ impl Writer {
     #[cfg(test)]
     pub(super) fn connection(&self) -> &Connection {
         &self.conn
+    }
+}
+
+/// Whether an error of the disk may have lost what was written before.
+fn leaves_doubt(error: &StorageError) -> bool {
+    match error {
+        StorageError::Full(_) => false,
+        StorageError::Catalog(error) => error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy),
+        _ => true,
     }
 }
 

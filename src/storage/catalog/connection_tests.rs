@@ -82,6 +82,14 @@ fn synchronous_follows_the_durability_asked_for() {
     };
     assert_eq!(level(Durability::Process), 1);
     assert_eq!(level(Durability::Power), 2);
+    writer.restart_wal().expect("begun anew");
+    writer
+        .transact(Durability::Power, |conn, _| {
+            let level: i64 = conn.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+            assert_eq!(level, 2);
+            Ok(())
+        })
+        .expect("committed");
 }
 
 /// Bytes of the catalog without its log.
@@ -124,7 +132,10 @@ fn a_commit_leaves_a_long_log_to_whoever_looks_after_it() {
     assert_eq!(count_terms(&reading), 2);
     let longer = commit_terms(&mut writer, &"y".repeat(4 << 20));
     writer.restart_wal().expect("in part");
-    assert!(writer.wal_is_long(), "a reader is in the way of the newer half");
+    assert!(
+        !writer.wal_is_long(),
+        "a reader is in the way, so that the log has to grow first"
+    );
     let half = catalog_len(&house);
     assert!(half > before + (4 << 20) && half < before + (12 << 20), "{half}");
     assert!(commit_terms(&mut writer, "behind") > longer);
@@ -137,33 +148,68 @@ fn a_commit_leaves_a_long_log_to_whoever_looks_after_it() {
     assert_eq!(count_terms(&house.crash().sql()), 5);
 }
 
+/// Makes commits of some two thousand pages until the log begins anew; how long it was before.
+fn fill_wal(writer: &mut Writer, mark: &str) -> u64 {
+    let mut last = 0;
+    for number in 0..10 {
+        let now = commit_terms(writer, &format!("{mark}{number}").repeat(2 << 20));
+        if now < last {
+            return last;
+        }
+        last = now;
+    }
+    panic!("the log has {last} pages");
+}
+
 #[test]
 fn a_log_that_nobody_looks_after_is_bounded() {
     let house = House::new();
     let mut writer = house.writer();
-    writer.wal_pages_max = 40;
-    let mut pages = (0..100).map(|number| commit_terms(&mut writer, &number.to_string()));
-    let mut last = 0;
-    let anew = pages.find(|now| *now < std::mem::replace(&mut last, *now));
-    assert!(anew.is_some(), "the log has {last} pages");
-    drop(pages);
-    assert_eq!(writer.wal_pages_max, WAL_PAGES_MAX);
+    for mark in ["a", "b"] {
+        let longest = fill_wal(&mut writer, mark);
+        assert!(
+            longest < WAL_PAGES_MAX,
+            "{longest} before the one that was too long"
+        );
+    }
 }
 
 #[test]
-fn a_log_that_cant_go_into_the_catalog_is_no_matter_for_a_commit() {
+fn readers_in_the_way_of_a_long_log_are_let_be() {
     let house = House::new();
     let mut writer = house.writer();
-    writer.wal_pages_max = 1;
     let other = house.sql();
     let reading = other.unchecked_transaction().expect("begun");
     assert_eq!(count_terms(&reading), 0);
-    commit_terms(&mut writer, "done");
+    let mut pages = 0;
+    while pages < WAL_PAGES_MAX {
+        pages = commit_terms(&mut writer, &format!("{pages} ").repeat(1 << 20));
+    }
+    assert!(
+        !writer.wal_is_long(),
+        "it was tried, and is not until the log has grown"
+    );
+    assert_eq!(count_terms(&reading), 0, "the reader sees what it saw");
     drop(reading);
-    assert_eq!(count_terms(&other), 1);
-    writer.poison("a test");
-    writer.restart_wal().expect("nothing is done");
+    let longer = commit_terms(&mut writer, &"x".repeat(4 << 20));
+    assert!(longer < WAL_PAGES_LONG, "it has begun anew: {longer}");
+    assert!(!writer.wal_is_long());
+}
+
+#[test]
+fn a_log_with_a_damaged_page_has_writes_refused() {
+    let house = House::new();
+    let mut writer = house.writer();
+    commit_terms(&mut writer, &"x".repeat(4 << 20));
+    let path = house.path().join(crate::storage::store::LOG_FILE);
+    let mut log = std::fs::read(&path).expect("read");
+    let middle = log.len() / 2;
+    *log.get_mut(middle).expect("there") ^= 1;
+    std::fs::write(&path, log).expect("written");
+    let refused = writer.restart_wal().expect_err("a page is damaged");
+    assert!(matches!(refused, StorageError::Damaged { .. }), "{refused}");
     assert!(matches!(writer.check_poison(), Err(StorageError::Poisoned(_))));
+    writer.restart_wal().expect("nothing is done");
 }
 
 #[test]
