@@ -80,7 +80,7 @@ pub struct Measured {
     pub engine_p99_ms: f64,
     /// The same of the engine alone.
     pub engine_p50_ms: f64,
-    /// The same of calls without a probe, which are refused once they are read, by turns with all those.
+    /// The same of calls without a probe, which are refused once they are read, by turns with the engine.
     pub refused_p99_ms: f64,
     /// The middle one of them.
     pub refused_p50_ms: f64,
@@ -229,7 +229,7 @@ impl Bench {
             self.runtime.block_on(saturation.one(&mut lone))?;
             alone.one(number, &mut engine_lone)?;
         }
-        // Apart, so that the ones above follow each other as they always did.
+        // Apart: between the ones above these made them slower.
         let (mut refused, mut between) = (Samples::default(), Samples::default());
         for number in 0..plan.lone {
             self.runtime.block_on(saturation.one_refused(&mut refused))?;
