@@ -1,11 +1,12 @@
 //! `SQLite`'s file layer with authenticated pages: each page of a catalog and of its log gets a digest when it is written and is checked when it is read.
 //! Everything else is done by the file layer of the system.
 //!
-//! Only whole pages carry content. What is shorter is the start of the catalog, read before its first page is, and the headers in the log. A frame of the log
+//! Only whole pages carry content, and pages have one length: files that say otherwise are not read. What is shorter is the start of the catalog, read before its first page is, and the headers in the log. A frame of the log
 //! is read with its header where `SQLite` looks for the log's end: one whose page fails is given the page number 0, which no frame has, so that the log ends
 //! before it. `secure_delete` sees to it that no page of a catalog was never written.
 #![expect(unsafe_code, reason = "SQLite asks for its file layer through C functions")]
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Once};
@@ -13,7 +14,8 @@ use std::sync::{Arc, Once};
 use rusqlite::{Connection, ffi};
 
 use super::page::{
-    FRAME_HEAD_LEN, FRAME_HEADER_LEN, PAGE_LEN, PageFault, PageSeal, RESERVED_LEN, Spot, set_fault,
+    FRAME_HEAD_LEN, FRAME_HEADER_LEN, LOG_HEADER_LEN, PAGE_LEN, PageFault, PageSeal, RESERVED_LEN, Spot,
+    set_fault,
 };
 use crate::storage::error::StorageError;
 
@@ -21,6 +23,8 @@ use crate::storage::error::StorageError;
 pub(super) const NAME: &CStr = c"thenar";
 /// File control that hands a seal to a catalog's file; those below 100 are `SQLite`'s own.
 const SEAL: c_int = 0x7468;
+/// Bytes of a frame of the log.
+const FRAME_LEN: usize = FRAME_HEADER_LEN + PAGE_LEN;
 /// The header of a catalog, which is read before its first page is.
 const HEADER_LEN: u64 = 100;
 
@@ -33,6 +37,8 @@ struct SealedFile {
     is_log: bool,
     /// None until [`seal`] was called.
     seal: Option<Arc<PageSeal>>,
+    /// Where in the log a frame's header was just written, and its head: the page comes next.
+    begun: Cell<Option<(u64, [u8; FRAME_HEAD_LEN])>>,
 }
 
 /// Distance from a file to the system's own.
@@ -144,6 +150,7 @@ unsafe extern "C" fn open(
             },
             is_log,
             seal,
+            begun: Cell::new(None),
         });
     }
     ffi::SQLITE_OK
@@ -194,48 +201,72 @@ unsafe extern "C" fn read(
     len: c_int,
     offset: ffi::sqlite3_int64,
 ) -> c_int {
+    // SAFETY: SQLite reads into `len` bytes of its own and nobody else has them.
+    let bytes = unsafe { std::slice::from_raw_parts_mut(to.cast::<u8>(), usize::try_from(len).unwrap_or(0)) };
+    // SAFETY: SQLite calls this with a file that is open.
+    let own = unsafe { sealed(file) };
+    let at = offset.cast_unsigned();
+    if own.is_log && bytes.len() == PAGE_LEN {
+        return read_frame(own, file, bytes, at);
+    }
     let code = forward!(file.xRead(to, len, offset));
     if code != ffi::SQLITE_OK && code != ffi::SQLITE_IOERR_SHORT_READ {
         return code;
     }
-    // SAFETY: SQLite reads into `len` bytes of its own and nobody else has them.
-    let bytes = unsafe { std::slice::from_raw_parts_mut(to.cast::<u8>(), usize::try_from(len).unwrap_or(0)) };
-    let is_whole = code == ffi::SQLITE_OK;
-    let offset = offset.cast_unsigned();
-    // SAFETY: SQLite calls this with a file that is open.
-    match unsafe { sealed(file) } {
-        SealedFile { is_log: false, .. } if offset + bytes.len() as u64 <= HEADER_LEN => code,
-        SealedFile { is_log: true, .. } if !is_whole || bytes.len() < PAGE_LEN => code,
+    match own {
+        SealedFile { is_log: false, .. } if at + bytes.len() as u64 <= HEADER_LEN => code,
+        // No page is as short, whatever length the file's own header gives pages.
+        SealedFile { is_log: true, .. } if bytes.len() <= LOG_HEADER_LEN => code,
+        SealedFile { is_log: true, .. } if code != ffi::SQLITE_OK && bytes.len() == FRAME_LEN => code,
         SealedFile {
             is_log: true,
             seal: Some(seal),
             ..
-        } if bytes.len() == FRAME_HEADER_LEN + PAGE_LEN => {
+        } if bytes.len() == FRAME_LEN => {
             let (header, page) = bytes.split_at_mut(FRAME_HEADER_LEN);
             let spot = Spot::Log {
-                offset: offset + FRAME_HEADER_LEN as u64,
+                offset: at + FRAME_HEADER_LEN as u64,
                 head: *header.first_chunk().expect("a header is longer"),
             };
-            let page = page.try_into().expect("the rest of a frame");
-            if !seal.open(spot, page) {
+            if !seal.open(spot, page.try_into().expect("the rest of a frame")) {
                 header.fill(0);
             }
             code
         }
-        own => {
-            let opened = spot(own, file, offset)
-                .zip(own.seal.as_ref())
-                .is_some_and(|(spot, seal)| {
-                    let page = <&mut [u8; PAGE_LEN]>::try_from(bytes).ok();
-                    let authentic = page.is_some_and(|page| seal.open(spot, page));
-                    if !authentic {
-                        set_fault(PageFault(spot));
-                    }
-                    authentic
-                });
-            if opened { code } else { ffi::SQLITE_IOERR_DATA }
-        }
+        SealedFile { is_log: true, .. } => ffi::SQLITE_IOERR_DATA,
+        SealedFile { is_log: false, .. } => opened(own, Spot::Catalog { offset: at }, bytes, code),
     }
+}
+
+/// Reads a page of the log with its frame's header, which says which page it is.
+fn read_frame(own: &SealedFile, file: *mut ffi::sqlite3_file, page: &mut [u8], offset: u64) -> c_int {
+    let mut frame = [0_u8; FRAME_LEN];
+    let begin = offset.checked_sub(FRAME_HEADER_LEN as u64);
+    let Some(begin) = begin.and_then(|begin| i64::try_from(begin).ok()) else {
+        return ffi::SQLITE_IOERR_DATA;
+    };
+    let len = c_int::try_from(FRAME_LEN).expect("small");
+    let code = forward!(file.xRead(frame.as_mut_ptr().cast(), len, begin));
+    let (header, read) = frame.split_at(FRAME_HEADER_LEN);
+    page.copy_from_slice(read);
+    if code != ffi::SQLITE_OK {
+        return code;
+    }
+    let head = *header.first_chunk().expect("a header is longer");
+    opened(own, Spot::Log { offset, head }, page, code)
+}
+
+/// `code` for a page that is authentic.
+fn opened(own: &SealedFile, spot: Spot, bytes: &mut [u8], code: c_int) -> c_int {
+    let Some(seal) = &own.seal else {
+        return ffi::SQLITE_IOERR_DATA;
+    };
+    let page = <&mut [u8; PAGE_LEN]>::try_from(bytes).ok();
+    if page.is_some_and(|page| seal.open(spot, page)) {
+        return code;
+    }
+    set_fault(PageFault(spot));
+    ffi::SQLITE_IOERR_DATA
 }
 
 unsafe extern "C" fn write(
@@ -248,11 +279,17 @@ unsafe extern "C" fn write(
     let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), usize::try_from(len).unwrap_or(0)) };
     // SAFETY: SQLite calls this with a file that is open.
     let own = unsafe { sealed(file) };
-    if own.is_log && bytes.len() < PAGE_LEN {
-        return forward!(file.xWrite(from, len, offset));
+    let at = offset.cast_unsigned();
+    if own.is_log && bytes.len() <= LOG_HEADER_LEN {
+        let code = forward!(file.xWrite(from, len, offset));
+        let frame = <&[u8; FRAME_HEADER_LEN]>::try_from(bytes).ok();
+        let head = frame.and_then(|header| header.first_chunk().copied());
+        let begun = head.map(|head| (at + FRAME_HEADER_LEN as u64, head));
+        own.begun.set(begun.filter(|_| code == ffi::SQLITE_OK));
+        return code;
     }
     let page = <[u8; PAGE_LEN]>::try_from(bytes).ok();
-    let spot = spot(own, file, offset.cast_unsigned());
+    let spot = spot(own, file, at);
     let (Some(seal), Some(spot), Some(mut page)) = (&own.seal, spot, page) else {
         return ffi::SQLITE_IOERR_WRITE;
     };
@@ -265,16 +302,21 @@ unsafe extern "C" fn write(
 /// What is known of a file.
 ///
 /// # Safety
-/// `open` must have written it, and the answer may be used until `close`. The seal alone is ever changed, before anything is read or written.
+/// `open` must have written it, and the answer may be used until `close`. Of what is not a cell only the seal is ever replaced, before anything is read or written.
 unsafe fn sealed<'a>(file: *mut ffi::sqlite3_file) -> &'a SealedFile {
     // SAFETY: the caller's promise.
     unsafe { &*file.cast::<SealedFile>() }
 }
 
-/// Where the page at an offset is; in the log its header, which is written before it, says more. None where that can't be read.
+/// Where the page that is written at an offset is; in the log its header, which was written before it, says more. None where that can't be read.
 fn spot(own: &SealedFile, file: *mut ffi::sqlite3_file, offset: u64) -> Option<Spot> {
     if !own.is_log {
         return Some(Spot::Catalog { offset });
+    }
+    if let Some((begun, head)) = own.begun.take()
+        && begun == offset
+    {
+        return Some(Spot::Log { offset, head });
     }
     let mut head = [0_u8; FRAME_HEAD_LEN];
     let at = i64::try_from(offset.checked_sub(FRAME_HEADER_LEN as u64)?).ok()?;

@@ -7,11 +7,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::storage::catalog::connection::{create_writer, open_reader, open_writer};
-use crate::storage::catalog::page::LOG_HEADER_LEN;
 use crate::storage::durable;
 use crate::storage::testing::key;
-
-const FRAME_LEN: usize = FRAME_HEADER_LEN + PAGE_LEN;
 
 /// A catalog with a table of its own.
 struct Case {
@@ -218,6 +215,47 @@ fn a_transaction_that_outgrows_the_cache_and_goes_back_to_its_pages_is_read() {
     case.checkpoint();
     sound(&case.conn);
     sound(&open_reader(&case.dir.path().join("catalog.db"), &case.seal).expect("opened"));
+}
+
+#[test]
+fn pages_of_another_length_are_not_read_whoever_wrote_them() {
+    let seal = Arc::new(PageSeal::new(&key(1)));
+    for len in [512, 2_048, 8_192] {
+        let dir = TempDir::new().expect("a folder");
+        let path = dir.path().join("catalog.db");
+        let plain = Connection::open(&path).expect("made");
+        let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
+            INSERT INTO t SELECT i, 'forged' FROM n;";
+        let made = plain.execute_batch(&format!(
+            "PRAGMA page_size = {len}; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+             CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT); {rows}"
+        ));
+        made.expect("done");
+        // As a crash leaves it: all of it is in the log, and of the catalog no more is left than what is read before its first page.
+        let crashed = TempDir::new().expect("a folder");
+        let copy = crashed.path().join("catalog.db");
+        let mut catalog = fs::read(&path).expect("readable");
+        let header = usize::try_from(HEADER_LEN).expect("small");
+        catalog.get_mut(header..).expect("longer").fill(0xff);
+        catalog.resize(catalog.len().max(PAGE_LEN), 0xff);
+        fs::write(&copy, catalog).expect("written");
+        fs::copy(
+            dir.path().join("catalog.db-wal"),
+            crashed.path().join("catalog.db-wal"),
+        )
+        .expect("copied");
+        let counted = "SELECT count(*) || '' FROM t WHERE a = 'forged'";
+        assert_eq!(
+            text(&Connection::open(&copy).expect("opened"), counted)
+                .ok()
+                .as_deref(),
+            Some("200"),
+            "SQLite itself believes it"
+        );
+        let opened = open_reader(&copy, &seal).and_then(|conn| Ok(text(&conn, counted)?));
+        assert!(opened.is_err(), "pages of {len} bytes: {opened:?}");
+        assert!(open_writer(&copy, &seal).is_err(), "pages of {len} bytes");
+    }
 }
 
 #[test]
