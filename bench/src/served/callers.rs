@@ -12,11 +12,11 @@ use thenar::cli::simulated::oracle::{self, Answer, Asker, Verdict};
 use thenar::cli::simulated::{Palm, Question};
 use thenar::client::{Client, api};
 use thenar::population::Population;
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::Failure;
-use crate::timing::Samples;
 
 /// Time before anything is counted.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -144,28 +144,37 @@ impl Saturation<'_> {
         }
         Ok(answered / length.as_secs_f64())
     }
+}
 
-    /// One call while nobody else asks: its time.
-    pub async fn one(&self, samples: &mut Samples) -> Result<(), Failure> {
-        let caller = self.caller(0)?;
-        let begun = Instant::now();
-        caller.ask().await?;
-        samples.push(begun.elapsed().as_secs_f64() * 1e3);
-        Ok(())
+/// A caller with a thread to itself, as a scanner is: what it waits for is the server, not another thread of the bench.
+pub struct Lone {
+    runtime: Runtime,
+    caller: Caller,
+}
+
+impl Lone {
+    /// The caller, whose connection was made on this runtime, one of a single thread.
+    pub fn new(runtime: Runtime, caller: Caller) -> Self {
+        Self { runtime, caller }
     }
 
-    /// One call without a probe, which is refused once it is read, while nobody else asks: the time of the way there and back.
-    pub async fn one_refused(&self, samples: &mut Samples) -> Result<(), Failure> {
-        let caller = self.caller(0)?;
+    /// One identification: its time in milliseconds.
+    pub fn identify(&self) -> Result<f64, Failure> {
         let begun = Instant::now();
-        let answer = caller
-            .client
-            .identity()
-            .identify(api::IdentifyRequest::default())
-            .await;
-        samples.push(begun.elapsed().as_secs_f64() * 1e3);
+        self.runtime.block_on(self.caller.ask())?;
+        Ok(begun.elapsed().as_secs_f64() * 1e3)
+    }
+
+    /// One call without a probe, which is refused once it is read: the time of the way there and back, in milliseconds.
+    pub fn refused(&self) -> Result<f64, Failure> {
+        let mut identity = self.caller.client.identity();
+        let begun = Instant::now();
+        let answer = self
+            .runtime
+            .block_on(identity.identify(api::IdentifyRequest::default()));
+        let took = begun.elapsed().as_secs_f64() * 1e3;
         match answer {
-            Err(refusal) if refusal.code() == Code::InvalidArgument => Ok(()),
+            Err(refusal) if refusal.code() == Code::InvalidArgument => Ok(took),
             other => Err(format!("a call without a probe was answered {other:?}").into()),
         }
     }
