@@ -145,7 +145,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Scoring may wait for a disk on one of its threads: there is another one for everybody else.
+/// Scoring and recording a use may wait for a disk on one of its threads, one of them at a time: there is another one for everybody else.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     tokio::runtime::Builder::new_multi_thread()

@@ -6,21 +6,21 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use half::f16;
-use parking_lot::Mutex;
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::block_in_place;
 use zeroize::Zeroizing;
 
 use super::error::{engine_error, write_error};
 use super::node::NodeError;
+use super::scorers::Scorers;
 use super::tenant::Tenant;
-use super::writes::{answered, committed_group, request_of};
+use super::writes::{Replies, answered, committed_group, request_of};
 use crate::engine::code::Codes;
 use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::id::RequestId;
 use crate::model::signature::Signature;
+use crate::model::usage::UsageRecord;
 use crate::storage::error::StorageError;
 use crate::storage::place::Place;
+use crate::storage::store::Turn;
 use crate::storage::write::{Committed, Write};
 use crate::telemetry::traces;
 use crate::telemetry::traces::Stage;
@@ -57,14 +57,36 @@ impl Tenant {
     async fn write_in_turn(self: &Arc<Self>, write: Write) -> Result<Committed, NodeError> {
         self.check()?;
         let write = self.read_ahead(write).await?;
-        let is_use = matches!(write, Write::Usage(_));
         let (answer, start) = self.writes.push(write)?;
-        // A use that comes alone is recorded here, so that it waits for no thread to wake; what came meanwhile is done elsewhere.
-        if start && !(is_use && in_place(|| self.commit_waiting()) == Some(false)) {
-            let tenant = Arc::clone(self);
-            tokio::task::spawn_blocking(move || while tenant.commit_waiting() {});
+        if start {
+            self.begin_commits();
         }
         answered(answer).await
+    }
+
+    /// Records a use together with whatever waits beside it: on this thread where it comes alone, so that it waits for no other one to wake. Where others are
+    /// searched for, and about to be recorded too, they share a transaction.
+    pub(super) async fn record(
+        self: &Arc<Self>,
+        record: UsageRecord,
+        scorers: &Scorers,
+    ) -> Result<(), NodeError> {
+        let recorded = async {
+            self.check()?;
+            let (answer, start) = self.writes.push(Write::Usage(record))?;
+            let is_alone = self.searching.load(Ordering::Relaxed) == 0;
+            if start && !(is_alone && self.record_here(scorers) == Some(false)) {
+                self.begin_commits();
+            }
+            answered(answer).await.map(drop)
+        };
+        traces::staged(Stage::Commit, recorded).await
+    }
+
+    /// Has a thread commit what waits, group by group.
+    fn begin_commits(self: &Arc<Self>) {
+        let tenant = Arc::clone(self);
+        tokio::task::spawn_blocking(move || while tenant.commit_waiting() {});
     }
 
     /// Reads what an erasure needs of an object store, so that nobody but who asked for it waits, or is refused, where that is away.
@@ -95,8 +117,32 @@ impl Tenant {
 
     /// Commits the next group of those that wait. Whether others wait then; otherwise whoever comes next begins.
     fn commit_waiting(&self) -> bool {
-        let (writes, replies) = self.writes.next_group();
-        let answers = catch_unwind(AssertUnwindSafe(|| self.apply(writes))).unwrap_or_else(|_| {
+        self.answer(self.writes.next_group(), |writes| self.apply(writes))
+    }
+
+    /// The same on the caller's thread, of uses, where neither a thread that is at work on the catalog nor a network or a sync of a disk has to be waited for. `None`, and nothing is done,
+    /// otherwise.
+    fn record_here(&self, scorers: &Scorers) -> Option<bool> {
+        let _here = scorers.try_here()?;
+        let _in_order = self.apply.try_lock()?;
+        if self.successor.get().is_some() {
+            return None;
+        }
+        let turn = self.store.try_turn()?;
+        let group = self.writes.few_uses()?;
+        Some(self.answer(group, |writes| {
+            self.check()?;
+            self.commit(Some(turn), writes, 0)
+        }))
+    }
+
+    /// Commits a group and answers it. Whether others wait then.
+    fn answer(
+        &self,
+        (writes, replies): (Vec<Write>, Replies<Committed>),
+        commit: impl FnOnce(Vec<Write>) -> Result<Vec<Result<Committed, NodeError>>, NodeError>,
+    ) -> bool {
+        let answers = catch_unwind(AssertUnwindSafe(|| commit(writes))).unwrap_or_else(|_| {
             // What of it reached the catalog and the gallery is unknown until they are loaded again.
             self.fail("a change ended early by a defect; restart the server");
             Err(self.unavailable("a change ended early by a defect; restart the server"))
@@ -119,17 +165,23 @@ impl Tenant {
             return without_enrolments(writes, &self.stale(), |others| successor.apply(others));
         }
         match self.place_codes(&writes) {
-            Ok(first) => self.commit(writes, first),
+            Ok(first) => self.commit(None, writes, first),
             // Without room for new codes, what needs none is done all the same: erasures above all.
-            Err(refusal) => without_enrolments(writes, &refusal, |others| self.commit(others, 0)),
+            Err(refusal) => without_enrolments(writes, &refusal, |others| self.commit(None, others, 0)),
         }
     }
 
-    /// Commits a group whose codes lie from row `first` on.
-    fn commit(&self, writes: Vec<Write>, first: u32) -> Result<Vec<Result<Committed, NodeError>>, NodeError> {
+    /// Commits a group whose codes lie from row `first` on; without a turn it waits for one.
+    fn commit(
+        &self,
+        turn: Option<Turn<'_>>,
+        writes: Vec<Write>,
+        first: u32,
+    ) -> Result<Vec<Result<Committed, NodeError>>, NodeError> {
         let members: Vec<Member> = writes.iter().map(Member::of).collect();
         let started = Instant::now();
-        let committed = match self.store.commit(writes) {
+        let turn = turn.unwrap_or_else(|| self.store.turn());
+        let committed = match turn.commit(writes) {
             Ok(committed) => committed,
             Err(error) => {
                 self.discard(first, members.iter().map(|member| member.rows).sum());
@@ -233,17 +285,6 @@ impl Tenant {
     }
 }
 
-/// Runs what may wait for a disk on this thread; others of the runtime take over what else it had to do. `None`, and nothing is done, while
-/// another thread is held up so: the runtime must not run out of them.
-fn in_place<T>(work: impl FnOnce() -> T) -> Option<T> {
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.try_lock()?;
-    Some(match Handle::current().runtime_flavor() {
-        RuntimeFlavor::CurrentThread => work(),
-        _ => block_in_place(work),
-    })
-}
-
 /// Refuses the enrolments of a group, and does the others.
 fn without_enrolments(
     writes: Vec<Write>,
@@ -293,3 +334,7 @@ impl Member {
 fn row_count(count: usize) -> u32 {
     u32::try_from(count).expect("a group holds far fewer rows than row numbers go")
 }
+
+#[cfg(test)]
+#[path = "apply_tests.rs"]
+mod tests;

@@ -18,7 +18,7 @@ use crate::model::signature::{Dimension, Encoder, Signature};
 use crate::model::subject::{Capture, Hand, PadVerdict};
 use crate::model::tenant::{TenantSpec, TransformId};
 use crate::model::timestamp::Timestamp;
-use crate::model::usage::{Outcome, UsageEvent, UsageKind};
+use crate::model::usage::{Outcome, UsageEvent, UsageKind, UsageRecord};
 use crate::storage::data_dir::DataDir;
 use crate::storage::journal::{JOURNAL_FILE, Journal};
 
@@ -114,6 +114,20 @@ pub(super) fn enrollment(number: usize) -> Enrollment {
             request_id,
         },
     }
+}
+
+/// A use without a match.
+pub(super) fn used(request: &str) -> UsageRecord {
+    UsageEvent {
+        at: Timestamp(2),
+        kind: UsageKind::Identify,
+        outcome: Outcome::NoMatch,
+        subject_id: None,
+        site: None,
+        principal: "scanner".parse().expect("a name"),
+        request_id: request.parse().expect("an id"),
+    }
+    .into()
 }
 
 /// Stops a node; all that it held is let go of when this returns.

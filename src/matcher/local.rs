@@ -444,7 +444,7 @@ impl Node for Arc<LocalNode> {
     }
 
     async fn record_usage(&self, tenant: &TenantId, record: UsageRecord) -> Result<(), NodeError> {
-        self.live(tenant)?.write(Write::Usage(record)).await.map(drop)
+        self.live(tenant)?.record(record, &self.scorers).await
     }
 
     async fn usage(&self, query: UsageQuery) -> Result<UsagePage, NodeError> {

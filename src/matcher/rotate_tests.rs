@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 use crate::matcher::fixture::*;
 use crate::matcher::node::{Erasure, Node, SearchQuery, SubjectRef};
-use crate::model::timestamp::Timestamp;
-use crate::model::usage::{Outcome as Done, UsageEvent, UsageKind};
+use crate::matcher::scorers::Scorers;
 
 async fn enroll(node: &Arc<LocalNode>, number: usize) {
     node.enroll(enrollment(number)).await.expect("enrolled");
@@ -117,17 +116,9 @@ async fn what_still_holds_the_former_generation_hands_its_changes_on() {
     while former.successor.get().is_none() {
         tokio::task::yield_now().await;
     }
-    let event = UsageEvent {
-        at: Timestamp(2),
-        kind: UsageKind::Identify,
-        outcome: Done::NoMatch,
-        subject_id: None,
-        site: None,
-        principal: "scanner".parse().expect("a name"),
-        request_id: "late".parse().expect("an id"),
-    };
-    let write = crate::storage::write::Write::Usage(event.into());
-    former.write(write).await.expect("recorded by the successor");
+    let scorers = Scorers::start().expect("started");
+    let recorded = former.record(used("late"), &scorers);
+    recorded.await.expect("recorded by the successor");
     assert!(!former.flush(1, 100).expect("nothing to do"));
     drop(former);
     rotating.await.expect("ended").expect("rotated");

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::available_parallelism;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 use super::node::NodeError;
 use crate::telemetry::traces;
@@ -18,7 +18,7 @@ const PER_PROCESSOR_FOR_NETWORK: usize = 16;
 /// Threads for work that is short. Work that may be long belongs on a thread of its own, where nobody waits behind it.
 pub(super) struct Scorers {
     pool: ThreadPool,
-    /// Held by the caller that scores on its own thread.
+    /// Held by the caller that works on its own thread.
     turn: Semaphore,
     /// Whether one may.
     is_inline: bool,
@@ -52,6 +52,11 @@ impl Scorers {
         })
     }
 
+    /// The turn to do short work on this thread, one that others need: `None` while another caller does, and where none may. The work must be one that waits for nobody.
+    pub(super) fn try_here(&self) -> Option<SemaphorePermit<'_>> {
+        self.turn.try_acquire().ok().filter(|_| self.is_inline)
+    }
+
     /// Runs `work`: on this thread, where that may be and while no other caller does so, since to wake another takes longer; otherwise when its turn comes, unless nobody
     /// waits for it any more.
     pub(super) async fn run<T: Send + 'static>(
@@ -59,9 +64,7 @@ impl Scorers {
         work: impl FnOnce() -> Result<T, NodeError> + Send + 'static,
     ) -> Result<T, NodeError> {
         let ended_early = || NodeError::Internal("scoring ended early by a defect".to_owned());
-        if self.is_inline
-            && let Ok(_turn) = self.turn.try_acquire()
-        {
+        if let Some(_turn) = self.try_here() {
             // Nothing of the work is used after a panic.
             return catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(ended_early()));
         }

@@ -25,6 +25,17 @@ async fn who_comes_alone_waits_for_no_other_thread() {
     assert_ne!(scorers.run(there).await.expect("done"), here);
 }
 
+#[test]
+fn one_caller_at_a_time_works_on_its_own_thread_and_none_where_rows_are_far() {
+    let scorers = Scorers::start().expect("started");
+    let here = scorers.try_here().expect("nobody else does");
+    assert!(scorers.try_here().is_none());
+    drop(here);
+    assert!(scorers.try_here().is_some());
+    let scorers = Scorers::start_for_network().expect("started");
+    assert!(scorers.try_here().is_none());
+}
+
 #[tokio::test]
 async fn a_panic_fails_its_caller_and_nobody_else() {
     let scorers = Scorers::start().expect("started");

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use half::f16;
@@ -38,7 +39,8 @@ impl Tenant {
     ) -> Result<SearchAnswer, NodeError> {
         self.check_transform(&query.transform)?;
         self.check()?;
-        search(self, query, scorers).await
+        let _searching = Counted::one_more(&self.searching);
+        search(Arc::clone(&self), query, scorers).await
     }
 
     /// Refuses as a search would now.
@@ -60,6 +62,23 @@ impl Tenant {
             best = Some(best.map_or(score, |best| best.max(score)));
         })?;
         best.ok_or_else(unknown)
+    }
+}
+
+/// One of several at once, counted as long as this is there.
+pub(super) struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    /// Counts one more.
+    pub(super) fn one_more(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,6 +1,6 @@
 //! One tenant's live state on a node: its store, its resident gallery and what joins them. Decides nothing about who may ask.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
@@ -40,6 +40,8 @@ pub(super) struct Tenant {
     pub(super) apply: Mutex<()>,
     /// Writes that wait for the next transaction.
     pub(super) writes: WriteQueue<Committed>,
+    /// Searches by threshold under way: after each comes a use, as a rule.
+    pub(super) searching: AtomicUsize,
     /// Why it can't be served any more, once something was found damaged.
     fault: ArcSwapOption<String>,
     /// The import under way, or the one that is kept.
@@ -73,6 +75,7 @@ impl Tenant {
             residency: RwLock::new(residency),
             apply: Mutex::new(()),
             writes: WriteQueue::default(),
+            searching: AtomicUsize::new(0),
             fault: ArcSwapOption::empty(),
             imports: Imports::default(),
             successor: OnceLock::new(),

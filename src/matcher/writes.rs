@@ -14,6 +14,8 @@ use crate::telemetry;
 pub(super) const WRITES_WAITING_MAX: usize = 16_384;
 /// Most writes of one transaction.
 pub(super) const WRITES_PER_COMMIT_MAX: usize = 1_024;
+/// Most uses that are recorded at once, on a thread that others need.
+pub(super) const USES_AT_ONCE_MAX: usize = 16;
 
 /// Writes that wait, and whether somebody is at work on them. Each is answered with a `T`.
 pub(super) struct WriteQueue<T>(Mutex<Waiting<T>>);
@@ -21,6 +23,14 @@ pub(super) struct WriteQueue<T>(Mutex<Waiting<T>>);
 struct Waiting<T> {
     jobs: Vec<Job<T>>,
     draining: bool,
+}
+
+impl<T> Waiting<T> {
+    fn take(&mut self, count: usize) -> (Vec<Write>, Replies<T>) {
+        let jobs = self.jobs.drain(..count);
+        let (writes, replies) = jobs.map(|job| (job.write, job.reply)).unzip();
+        (writes, Replies(replies))
+    }
 }
 
 struct Job<T> {
@@ -60,9 +70,15 @@ impl<T> WriteQueue<T> {
     pub(super) fn next_group(&self) -> (Vec<Write>, Replies<T>) {
         let mut waiting = self.0.lock();
         let count = waiting.jobs.len().min(WRITES_PER_COMMIT_MAX);
-        let jobs = waiting.jobs.drain(..count);
-        let (writes, replies) = jobs.map(|job| (job.write, job.reply)).unzip();
-        (writes, Replies(replies))
+        waiting.take(count)
+    }
+
+    /// All that wait, where they are few and uses.
+    pub(super) fn few_uses(&self) -> Option<(Vec<Write>, Replies<T>)> {
+        let mut waiting = self.0.lock();
+        let count = waiting.jobs.len();
+        let is_use = |job: &Job<T>| matches!(job.write, Write::Usage(_));
+        (count <= USES_AT_ONCE_MAX && waiting.jobs.iter().all(is_use)).then(|| waiting.take(count))
     }
 
     /// Whether others wait; otherwise whoever comes next begins.
@@ -116,3 +132,7 @@ pub(super) fn committed_group(started: Instant, writes: usize) {
     #[expect(clippy::cast_precision_loss, reason = "a group has few members")]
     metrics::histogram!(telemetry::COMMIT_WRITES).record(writes as f64);
 }
+
+#[cfg(test)]
+#[path = "writes_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::catalog::erase::Trace;
 use super::error::StorageError;
 use super::place::Place;
-use super::store::{Live, Shared, Store};
+use super::store::{Live, Shared, Store, Turn};
 use super::write::{Answers, Committed, EraseWrite, ReadAhead, SubjectKey, Write};
 use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::timestamp::Timestamp;
@@ -14,26 +14,17 @@ impl Store {
     /// Does the writes in their order as one transaction. When it returns `Ok`, each answered write survives what its
     /// [`Write::durability`] says, and an erased row is read by nobody. On `Err` none was done.
     pub fn commit(&self, group: Vec<Write>) -> Result<Answers, StorageError> {
-        if group.is_empty() {
-            return Ok(Answers::new());
-        }
-        let shared = &*self.0;
-        let ahead = group.iter().filter_map(|write| match write {
-            Write::Erase(erase) => Some(erase.ahead.clone()),
-            _ => None,
-        });
-        let ahead: Vec<ReadAhead> = ahead.collect();
-        shared.change(|catalog| {
-            let trace = |segment, row| shared.trace_of(&ahead, (segment, row));
-            let answers = catalog.commit(group, Timestamp::now(), &trace)?;
-            // Before the writer is let go: whoever learns of the erasure finds the row dead.
-            for answer in &answers {
-                if let Ok(Committed::Erased { removed, .. }) = answer {
-                    shared.bury(removed)?;
-                }
-            }
-            Ok(answers)
-        })
+        self.turn().commit(group)
+    }
+
+    /// Waits until nobody else changes the catalog.
+    pub fn turn(&self) -> Turn<'_> {
+        self.0.turn()
+    }
+
+    /// The same without waiting: `None` while somebody changes the catalog, or where to commit uses may take a network or a sync of a disk.
+    pub fn try_turn(&self) -> Option<Turn<'_>> {
+        self.0.try_turn()
     }
 
     /// Reads what the receipt of an erasure will say of rows that may be far away, before anybody is kept waiting for it, and has the write carry it. What is not read ahead is read by the commit.
@@ -76,6 +67,32 @@ impl Store {
             self.checkpoint()?;
         }
         Ok(())
+    }
+}
+
+impl Turn<'_> {
+    /// As [`Store::commit`].
+    pub fn commit(self, group: Vec<Write>) -> Result<Answers, StorageError> {
+        if group.is_empty() {
+            return Ok(Answers::new());
+        }
+        let shared = self.shared;
+        let ahead = group.iter().filter_map(|write| match write {
+            Write::Erase(erase) => Some(erase.ahead.clone()),
+            _ => None,
+        });
+        let ahead: Vec<ReadAhead> = ahead.collect();
+        self.change(|catalog| {
+            let trace = |segment, row| shared.trace_of(&ahead, (segment, row));
+            let answers = catalog.commit(group, Timestamp::now(), &trace)?;
+            // Before the writer is let go: whoever learns of the erasure finds the row dead.
+            for answer in &answers {
+                if let Ok(Committed::Erased { removed, .. }) = answer {
+                    shared.bury(removed)?;
+                }
+            }
+            Ok(answers)
+        })
     }
 }
 

@@ -3,8 +3,9 @@
 use super::*;
 use crate::keys::receipt;
 use crate::model::erasure::ErasureState;
+use crate::model::usage::UsageKind;
 use crate::storage::catalog::erase::sha256;
-use crate::storage::testing::{House, erase, exact};
+use crate::storage::testing::{House, erase, exact, tell, usage};
 
 #[test]
 fn an_enrolment_survives_a_crash_and_is_read_back() {
@@ -18,6 +19,20 @@ fn an_enrolment_survives_a_crash_and_is_read_back() {
     assert_eq!(after.store.pending().expect("pending"), [1]);
     assert_eq!(after.exact(&[Place::Pending { reference: 1 }]), [Some(exact(1))]);
     assert_eq!(after.enroll("s2", 2).references, [2], "numbers go on");
+}
+
+#[test]
+fn a_turn_that_is_not_waited_for_is_had_while_nobody_else_changes_anything() {
+    let house = House::new();
+    let told = || vec![tell(usage("r", UsageKind::Identify, None))];
+    assert!(house.store.try_turn().is_none(), "it would begin the log");
+    house.store.commit(told()).expect("begun");
+    let turn = house.store.try_turn().expect("nobody does");
+    assert_eq!(turn.commit(told()).expect("committed").len(), 1);
+    let turn = house.store.turn();
+    assert!(house.store.try_turn().is_none());
+    drop(turn);
+    assert!(house.store.try_turn().is_some());
 }
 
 #[test]

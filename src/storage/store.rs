@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use ulid::Ulid;
 
 use super::catalog::postgres;
@@ -59,6 +59,12 @@ pub(super) struct Shared {
     pub(super) upkeep: Mutex<Upkeep>,
     /// Files of imports that have not ended.
     pub(super) importing: Mutex<BTreeSet<Ulid>>,
+}
+
+/// The right to change a tenant's catalog once, while nobody else does.
+pub struct Turn<'a> {
+    pub(super) shared: &'a Shared,
+    writer: MutexGuard<'a, Box<dyn WriteCatalog>>,
 }
 
 /// Segments by number.
@@ -296,21 +302,48 @@ impl Shared {
         Ok(Arc::new(Live { entry, file, dead }))
     }
 
-    /// Changes the catalog while nobody else does. Segments that are published before a transaction commits are seen
-    /// by readers from then on, so that a row is never in neither place; they are taken back when `work` fails, which it must not
-    /// after such a transaction.
+    /// Waits until nobody else changes the catalog.
+    pub(super) fn turn(&self) -> Turn<'_> {
+        Turn {
+            shared: self,
+            writer: self.writer.lock(),
+        }
+    }
+
+    /// The same without waiting, see [`Store::try_turn`].
+    pub(super) fn try_turn(&self) -> Option<Turn<'_>> {
+        let writer = self.writer.try_lock()?;
+        let turn = Turn { shared: self, writer };
+        turn.writer.is_prompt().then_some(turn)
+    }
+
+    /// Changes the catalog while nobody else does.
     pub(super) fn change<T>(
         &self,
         work: impl FnOnce(&mut dyn WriteCatalog) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        let mut writer = self.writer.lock();
-        let before = self.gallery.load_full();
-        let done = work(&mut **writer);
+        self.turn().change(work)
+    }
+}
+
+impl Turn<'_> {
+    /// Changes the catalog. Segments that are published before a transaction commits are seen
+    /// by readers from then on, so that a row is never in neither place; they are taken back when `work` fails, which it must not
+    /// after such a transaction.
+    pub(super) fn change<T>(
+        mut self,
+        work: impl FnOnce(&mut dyn WriteCatalog) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let shared = self.shared;
+        let before = shared.gallery.load_full();
+        let done = work(&mut **self.writer);
         if done.is_err() {
-            self.gallery.store(before);
+            shared.gallery.store(before);
         }
-        *self.state.lock() = writer.state();
-        self.log_is_long.store(writer.log_is_long(), Ordering::Relaxed);
+        *shared.state.lock() = self.writer.state();
+        shared
+            .log_is_long
+            .store(self.writer.log_is_long(), Ordering::Relaxed);
         done
     }
 }

@@ -3,14 +3,13 @@
 use std::ffi::c_int;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
-use rusqlite::hooks::Wal;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, hooks};
 
 use super::page::{PAGE_LEN, PageSeal};
 use super::state::State;
@@ -37,7 +36,7 @@ const STATEMENTS_MAX: usize = 64;
 const WAL_LEN_MAX: u64 = 64 << 20;
 /// Pages of a log that is long.
 const WAL_PAGES_LONG: u64 = 1_000;
-/// Pages of a log after which a commit itself puts it into the catalog, since nobody did in time: half of what [`WAL_LEN_MAX`] has.
+/// Pages of a log that the next transaction puts into the catalog before it begins, since nobody did in time: half of what [`WAL_LEN_MAX`] has.
 const WAL_PAGES_MAX: u64 = 8_000;
 
 /// Opens a new catalog, an empty file, for writing.
@@ -160,8 +159,7 @@ pub(in crate::storage) struct Writer {
     mark: Mark,
     durability: Durability,
     poisoned: Option<String>,
-    /// Pages of the log after the last commit.
-    wal_pages: Arc<AtomicU64>,
+    wal: Arc<Wal>,
     /// As many that are worth a try to put it into the catalog: more, after readers were in the way.
     wal_pages_worth: u64,
 }
@@ -176,7 +174,7 @@ impl Writer {
         let state = State::load(&conn)?;
         state.check_mark(marked)?;
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-        let wal_pages = follow_wal(&mut conn)?;
+        let wal = follow_wal(&mut conn)?;
         mark.advance(state.commits);
         Ok(Self {
             conn,
@@ -184,7 +182,7 @@ impl Writer {
             mark,
             durability: Durability::Power,
             poisoned: None,
-            wal_pages,
+            wal,
             wal_pages_worth: WAL_PAGES_LONG,
         })
     }
@@ -216,6 +214,7 @@ impl Writer {
         work: impl FnOnce(&Connection, &mut State) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         self.check_poison()?;
+        self.bound_wal()?;
         self.set_durability(durability)?;
         let tx = self
             .conn
@@ -230,7 +229,6 @@ impl Writer {
                     self.mark.advance(state.commits);
                 }
                 self.state = state;
-                self.bound_wal();
                 Ok(done)
             }
             Err(full @ StorageError::Full(_)) => Err(full),
@@ -255,18 +253,15 @@ impl Writer {
         }
     }
 
-    /// Copies the write-ahead log into the catalog and cuts it to nothing; `false` when a reader was in the way.
+    /// Copies the write-ahead log into the catalog and cuts it to nothing; `false` when a reader was in the way. As with [`Self::restart_wal`] an error
+    /// may have all later writes refused.
     pub(super) fn checkpoint(&mut self) -> Result<bool, StorageError> {
         self.check_poison()?;
         self.set_durability(Durability::Power)?;
-        self.conn.busy_timeout(CHECKPOINT_WAIT)?;
-        let busy: rusqlite::Result<i64> = self
-            .conn
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
-        self.conn.busy_timeout(BUSY_TIMEOUT)?;
-        let is_done = busy? == 0;
+        let is_done = self.try_checkpoint("TRUNCATE", CHECKPOINT_WAIT);
+        let is_done = self.heed(is_done)?;
         if is_done {
-            self.wal_pages.store(0, Ordering::Relaxed);
+            self.wal.pages.store(0, Ordering::Relaxed);
             self.wal_pages_worth = WAL_PAGES_LONG;
         }
         Ok(is_done)
@@ -274,7 +269,17 @@ impl Writer {
 
     /// Whether [`Self::restart_wal`] is worth its time.
     pub(super) fn wal_is_long(&self) -> bool {
-        self.wal_pages.load(Ordering::Relaxed) >= self.wal_pages_worth
+        self.wal.pages.load(Ordering::Relaxed) >= self.wal_pages_worth
+    }
+
+    /// Whether the next transaction may have to sync what was written, though it need not be durable: it puts the log into the catalog, or begins the log anew, whose header is synced.
+    pub(super) fn syncs_next(&self) -> bool {
+        self.wal_is_full() || self.wal.may_begin.load(Ordering::Relaxed)
+    }
+
+    /// Whether the next transaction begins with [`Self::restart_wal`].
+    fn wal_is_full(&self) -> bool {
+        self.wal_is_long() && self.wal.pages.load(Ordering::Relaxed) >= WAL_PAGES_MAX
     }
 
     /// Copies the log into the catalog and begins it anew, unless a reader is in the way: then it is worth another try once the log has grown. An error that leaves it open what the disk holds
@@ -285,12 +290,8 @@ impl Writer {
             return Ok(());
         }
         let is_anew = self.try_restart_wal();
-        if let Err(error) = &is_anew
-            && leaves_doubt(error)
-        {
-            self.poison(&error.to_string());
-        }
-        let pages = self.wal_pages.load(Ordering::Relaxed);
+        let is_anew = self.heed(is_anew);
+        let pages = self.wal.pages.load(Ordering::Relaxed);
         self.wal_pages_worth = match is_anew {
             Ok(true) => WAL_PAGES_LONG,
             Ok(false) | Err(_) => pages + WAL_PAGES_LONG,
@@ -300,12 +301,7 @@ impl Writer {
 
     /// Whether the log begins anew.
     fn try_restart_wal(&mut self) -> Result<bool, StorageError> {
-        self.conn.busy_timeout(RESTART_WAIT)?;
-        let busy: rusqlite::Result<i64> = self
-            .conn
-            .query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get(0));
-        self.conn.busy_timeout(BUSY_TIMEOUT)?;
-        if busy? != 0 {
+        if !self.try_checkpoint("RESTART", RESTART_WAIT)? {
             return Ok(false);
         }
         // The next commit that writes a page begins the log anew, and syncs its header: this one, which writes what is there.
@@ -317,14 +313,40 @@ impl Writer {
         Ok(true)
     }
 
-    /// Sees to it after a commit that the log stays bounded where nobody else does. The commit is done whatever comes of it.
-    fn bound_wal(&mut self) {
-        if self.wal_pages.load(Ordering::Relaxed) < WAL_PAGES_MAX || !self.wal_is_long() {
-            return;
+    /// Runs a checkpoint of this mode (`PRAGMA wal_checkpoint`); `false` when readers were in the way for so long.
+    fn try_checkpoint(&self, mode: &str, wait: Duration) -> Result<bool, StorageError> {
+        // Also where a reader is in the way: it may have gone when the next page is written.
+        self.wal.may_begin.store(true, Ordering::Relaxed);
+        self.conn.busy_timeout(wait)?;
+        let busy: rusqlite::Result<i64> =
+            self.conn
+                .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0));
+        self.conn.busy_timeout(BUSY_TIMEOUT)?;
+        Ok(busy? == 0)
+    }
+
+    /// Has all later writes refused after an error that leaves it open what the disk holds.
+    fn heed<T>(&mut self, done: Result<T, StorageError>) -> Result<T, StorageError> {
+        if let Err(error) = &done
+            && leaves_doubt(error)
+        {
+            self.poison(&error.to_string());
         }
-        if let Err(error) = self.restart_wal() {
-            let catalog = self.conn.path().unwrap_or_default();
-            tracing::error!(catalog, %error, "the log of a catalog can't be put into it");
+        done
+    }
+
+    /// Sees to it that the log stays bounded where nobody else does. An error that leaves the disk in doubt is that of the transaction that was to come.
+    fn bound_wal(&mut self) -> Result<(), StorageError> {
+        if !self.wal_is_full() {
+            return Ok(());
+        }
+        match self.restart_wal() {
+            Err(error) if !leaves_doubt(&error) => {
+                let catalog = self.conn.path().unwrap_or_default();
+                tracing::error!(catalog, %error, "the log of a catalog can't be put into it");
+                Ok(())
+            }
+            done => done,
         }
     }
 
@@ -374,15 +396,27 @@ fn leaves_doubt(error: &StorageError) -> bool {
     }
 }
 
-/// Has each commit tell how many pages the log has. It takes the place of `SQLite`'s automatic checkpoint, with whose fsyncs one commit in some hundreds is slow.
-fn follow_wal(conn: &mut Connection) -> rusqlite::Result<Arc<AtomicU64>> {
-    let pages = Arc::new(AtomicU64::new(0));
-    let told = Arc::clone(&pages);
-    conn.wal_hook(Some(move |_: &mut Wal, pages: c_int| {
-        told.store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+/// The write-ahead log as the last commit left it.
+struct Wal {
+    pages: AtomicU64,
+    /// Whether the next page that is written may be the first of the log.
+    may_begin: AtomicBool,
+}
+
+/// Has each commit tell how long the log is. It takes the place of `SQLite`'s automatic checkpoint, with whose fsyncs one commit in some hundreds is slow.
+fn follow_wal(conn: &mut Connection) -> rusqlite::Result<Arc<Wal>> {
+    let wal = Arc::new(Wal {
+        pages: AtomicU64::new(0),
+        may_begin: AtomicBool::new(true),
+    });
+    let told = Arc::clone(&wal);
+    conn.wal_hook(Some(move |_: &mut hooks::Wal, pages: c_int| {
+        told.pages
+            .store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
+        told.may_begin.store(false, Ordering::Relaxed);
         Ok(())
     }))?;
-    Ok(pages)
+    Ok(wal)
 }
 
 /// A few connections that read; who finds none waits.

@@ -107,7 +107,7 @@ fn commit_terms(writer: &mut Writer, version: &str) -> u64 {
         Ok(())
     });
     done.expect("committed");
-    writer.wal_pages.load(Ordering::Relaxed)
+    writer.wal.pages.load(Ordering::Relaxed)
 }
 
 fn count_terms(conn: &Connection) -> i64 {
@@ -168,8 +168,8 @@ fn a_log_that_nobody_looks_after_is_bounded() {
     for mark in ["a", "b"] {
         let longest = fill_wal(&mut writer, mark);
         assert!(
-            longest < WAL_PAGES_MAX,
-            "{longest} before the one that was too long"
+            (WAL_PAGES_MAX..WAL_PAGES_MAX + 2_100).contains(&longest),
+            "{longest} with the one that was too much"
         );
     }
 }
@@ -185,15 +185,50 @@ fn readers_in_the_way_of_a_long_log_are_let_be() {
     while pages < WAL_PAGES_MAX {
         pages = commit_terms(&mut writer, &format!("{pages} ").repeat(1 << 20));
     }
+    assert!(writer.wal_is_full() && writer.syncs_next());
+    assert!(commit_terms(&mut writer, "behind") > pages);
     assert!(
-        !writer.wal_is_long(),
+        !writer.wal_is_full() && !writer.wal_is_long(),
         "it was tried, and is not until the log has grown"
     );
     assert_eq!(count_terms(&reading), 0, "the reader sees what it saw");
     drop(reading);
-    let longer = commit_terms(&mut writer, &"x".repeat(4 << 20));
-    assert!(longer < WAL_PAGES_LONG, "it has begun anew: {longer}");
+    commit_terms(&mut writer, &"x".repeat(4 << 20));
+    assert!(writer.wal_is_full());
+    let anew = commit_terms(&mut writer, "anew");
+    assert!(anew < WAL_PAGES_LONG, "{anew}");
     assert!(!writer.wal_is_long());
+}
+
+#[test]
+fn a_writer_says_whether_the_next_transaction_may_sync() {
+    let house = House::new();
+    let mut writer = house.writer();
+    assert!(writer.syncs_next(), "there may be no log yet");
+    commit_terms(&mut writer, "a");
+    assert!(!writer.syncs_next());
+    let other = house.sql();
+    let reading = other.unchecked_transaction().expect("begun");
+    assert_eq!(count_terms(&reading), 1);
+    commit_terms(&mut writer, "b");
+    writer.restart_wal().expect("in part");
+    assert!(writer.syncs_next(), "the reader may go");
+    commit_terms(&mut writer, "c");
+    assert!(!writer.syncs_next());
+    drop(reading);
+    writer.restart_wal().expect("all of it");
+    assert!(!writer.syncs_next(), "the log has begun anew already");
+    assert!(writer.checkpoint().expect("cut"));
+    assert!(writer.syncs_next());
+}
+
+/// Changes a byte in the middle of the log.
+fn damage_log(house: &House) {
+    let path = house.path().join(crate::storage::store::LOG_FILE);
+    let mut log = std::fs::read(&path).expect("read");
+    let middle = log.len() / 2;
+    *log.get_mut(middle).expect("there") ^= 1;
+    std::fs::write(&path, log).expect("written");
 }
 
 #[test]
@@ -201,15 +236,24 @@ fn a_log_with_a_damaged_page_has_writes_refused() {
     let house = House::new();
     let mut writer = house.writer();
     commit_terms(&mut writer, &"x".repeat(4 << 20));
-    let path = house.path().join(crate::storage::store::LOG_FILE);
-    let mut log = std::fs::read(&path).expect("read");
-    let middle = log.len() / 2;
-    *log.get_mut(middle).expect("there") ^= 1;
-    std::fs::write(&path, log).expect("written");
+    damage_log(&house);
     let refused = writer.restart_wal().expect_err("a page is damaged");
     assert!(matches!(refused, StorageError::Damaged { .. }), "{refused}");
     assert!(matches!(writer.check_poison(), Err(StorageError::Poisoned(_))));
     writer.restart_wal().expect("nothing is done");
+    let refused = writer.transact(Durability::Process, |_, _| Ok(()));
+    assert!(matches!(refused, Err(StorageError::Poisoned(_))));
+}
+
+#[test]
+fn a_damaged_page_that_a_purge_finds_has_writes_refused() {
+    let house = House::new();
+    let mut writer = house.writer();
+    commit_terms(&mut writer, &"x".repeat(4 << 20));
+    damage_log(&house);
+    let refused = writer.checkpoint().expect_err("a page is damaged");
+    assert!(matches!(refused, StorageError::Damaged { .. }), "{refused}");
+    assert!(matches!(writer.check_poison(), Err(StorageError::Poisoned(_))));
 }
 
 #[test]

@@ -205,6 +205,11 @@ pub(in crate::storage) trait WriteCatalog: Send {
         false
     }
 
+    /// Whether the next transaction, of uses alone, waits neither for a network nor for a sync of a disk.
+    fn is_prompt(&self) -> bool {
+        false
+    }
+
     /// Puts the log into the catalog and begins it anew, as far as no reader is in the way. Changes nothing that is read.
     fn checkpoint_log(&mut self) -> Result<(), StorageError> {
         Ok(())

@@ -96,6 +96,12 @@ impl ReadCatalog for LocalReader {
         ids: &[RowId],
         links: &[LinkKind],
     ) -> Result<Vec<Option<CandidateInfo>>, StorageError> {
+        if let ([id], []) = (ids, links) {
+            // One statement, which is one moment by itself.
+            return self
+                .readers
+                .with(|conn| Ok(vec![subject::candidate(conn, *id, links)?]));
+        }
         self.at_once(|conn| {
             let found = ids.iter().map(|id| Ok(subject::candidate(conn, *id, links)?));
             found.collect()

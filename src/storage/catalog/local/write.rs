@@ -151,6 +151,10 @@ impl WriteCatalog for LocalWriter {
         self.writer.wal_is_long()
     }
 
+    fn is_prompt(&self) -> bool {
+        !self.writer.syncs_next()
+    }
+
     fn checkpoint_log(&mut self) -> Result<(), StorageError> {
         self.writer.restart_wal()
     }
