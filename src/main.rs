@@ -1,13 +1,13 @@
 //! The `thenar` binary. Calls the command line and nothing else.
 
+use std::alloc::System;
 use std::process::ExitCode;
 
-use mimalloc::MiMalloc;
 use zeroizing_alloc::ZeroAlloc;
 
-/// Wipes every piece of the heap that is given back: buffers of the libraries below had signatures in them too. What is in C (`SQLite`) has the heap of the C library.
+/// Wipes every piece of the heap that is given back: buffers of the libraries below had signatures in them too. What is in C (`SQLite`) takes from the same heap and gives back unwiped.
 #[global_allocator]
-static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     thenar::cli::run()
