@@ -1,16 +1,16 @@
-//! Connections to a catalog: one writer whose transactions are durable as asked, and a few readers. Knows no table but the counters.
+//! Connections to a catalog, and the one that writes: its transactions are durable as asked. Knows no table but the counters.
 
 use std::ffi::c_int;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, hooks};
 
+pub(super) use self::readers::Readers;
 use super::page::{PAGE_LEN, PageSeal};
 use super::state::State;
 use super::vfs;
@@ -18,8 +18,8 @@ use crate::storage::error::StorageError;
 use crate::storage::mark::Mark;
 use crate::storage::write::Durability;
 
-/// Most read connections of a tenant; they are opened when they are needed.
-const READERS_MAX: usize = 4;
+mod readers;
+
 /// How long a connection waits for another one's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a checkpoint waits for readers; all writes wait with it.
@@ -417,93 +417,6 @@ fn follow_wal(conn: &mut Connection) -> rusqlite::Result<Arc<Wal>> {
         Ok(())
     }))?;
     Ok(wal)
-}
-
-/// A few connections that read; who finds none waits.
-pub(super) struct Readers {
-    path: PathBuf,
-    seal: Arc<PageSeal>,
-    pool: Mutex<Pool>,
-    returned: Condvar,
-}
-
-#[derive(Default)]
-struct Pool {
-    idle: Vec<Connection>,
-    open: usize,
-}
-
-impl Readers {
-    /// Opens none yet.
-    pub(super) fn new(path: PathBuf, seal: Arc<PageSeal>) -> Self {
-        Self {
-            path,
-            seal,
-            pool: Mutex::default(),
-            returned: Condvar::new(),
-        }
-    }
-
-    /// Runs `work` on a connection of its own.
-    pub(super) fn with<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, StorageError>,
-    ) -> Result<T, StorageError> {
-        let lease = Lease {
-            readers: self,
-            conn: Some(self.take()?),
-        };
-        work(lease.conn.as_ref().expect("taken back at the end"))
-    }
-
-    /// Opens all connections, so that none opens a file by its name from then on.
-    pub(super) fn open_all(&self) -> Result<(), StorageError> {
-        let mut pool = self.pool.lock();
-        while pool.open < READERS_MAX {
-            let conn = self.open_one()?;
-            pool.open += 1;
-            pool.idle.push(conn);
-            self.returned.notify_one();
-        }
-        Ok(())
-    }
-
-    fn take(&self) -> Result<Connection, StorageError> {
-        let mut pool = self.pool.lock();
-        loop {
-            if let Some(conn) = pool.idle.pop() {
-                return Ok(conn);
-            }
-            if pool.open < READERS_MAX {
-                // Under the lock: see `open_all`.
-                let conn = self.open_one()?;
-                pool.open += 1;
-                return Ok(conn);
-            }
-            self.returned.wait(&mut pool);
-        }
-    }
-
-    fn open_one(&self) -> Result<Connection, StorageError> {
-        let conn = open_reader(&self.path, &self.seal)?;
-        // The log is opened by the first read.
-        conn.pragma_query_value(None, "schema_version", |_| Ok(()))?;
-        Ok(conn)
-    }
-}
-
-/// Gives a connection back however the work ends.
-struct Lease<'a> {
-    readers: &'a Readers,
-    conn: Option<Connection>,
-}
-
-impl Drop for Lease<'_> {
-    fn drop(&mut self) {
-        let mut pool = self.readers.pool.lock();
-        pool.idle.extend(self.conn.take());
-        self.readers.returned.notify_one();
-    }
 }
 
 #[cfg(test)]
