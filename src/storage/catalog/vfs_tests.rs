@@ -231,30 +231,28 @@ fn pages_of_another_length_are_not_read_whoever_wrote_them() {
              CREATE TABLE t(id INTEGER PRIMARY KEY, a TEXT); {rows}"
         ));
         made.expect("done");
-        // As a crash leaves it: all of it is in the log, and of the catalog no more is left than what is read before its first page.
-        let crashed = TempDir::new().expect("a folder");
-        let copy = crashed.path().join("catalog.db");
-        let mut catalog = fs::read(&path).expect("readable");
+        // As a crash leaves it, a copy for each who opens it: all of it is in the log, and of the catalog no more is left than what is read before its first page.
         let header = usize::try_from(HEADER_LEN).expect("small");
+        let mut catalog = fs::read(&path).expect("readable");
         catalog.get_mut(header..).expect("longer").fill(0xff);
         catalog.resize(catalog.len().max(PAGE_LEN), 0xff);
-        fs::write(&copy, catalog).expect("written");
-        fs::copy(
-            dir.path().join("catalog.db-wal"),
-            crashed.path().join("catalog.db-wal"),
-        )
-        .expect("copied");
+        let crash = || {
+            let crashed = TempDir::new().expect("a folder");
+            let copy = crashed.path().join("catalog.db");
+            fs::write(&copy, &catalog).expect("written");
+            let log = crashed.path().join("catalog.db-wal");
+            fs::copy(dir.path().join("catalog.db-wal"), log).expect("copied");
+            (crashed, copy)
+        };
         let counted = "SELECT count(*) || '' FROM t WHERE a = 'forged'";
-        assert_eq!(
-            text(&Connection::open(&copy).expect("opened"), counted)
-                .ok()
-                .as_deref(),
-            Some("200"),
-            "SQLite itself believes it"
-        );
-        let opened = open_reader(&copy, &seal).and_then(|conn| Ok(text(&conn, counted)?));
-        assert!(opened.is_err(), "pages of {len} bytes: {opened:?}");
-        assert!(open_writer(&copy, &seal).is_err(), "pages of {len} bytes");
+        let (_itself, copy) = crash();
+        let believed = text(&Connection::open(&copy).expect("opened"), counted);
+        assert_eq!(believed.expect("SQLite itself believes it"), "200");
+        for open in [open_reader, open_writer] {
+            let (_folder, copy) = crash();
+            let read = open(&copy, &seal).and_then(|conn| Ok(text(&conn, counted)?));
+            assert!(read.is_err(), "pages of {len} bytes: {read:?}");
+        }
     }
 }
 
