@@ -147,8 +147,10 @@ impl Tenant {
             self.fail("a change ended early by a defect; restart the server");
             Err(self.unavailable("a change ended early by a defect; restart the server"))
         });
+        // First, so that whoever is answered, and comes again, finds nobody at work who is not.
+        let goes_on = self.writes.goes_on();
         replies.answer(answers);
-        self.writes.goes_on()
+        goes_on
     }
 
     /// One group: codes are placed where no search counts them yet, the catalog commits, then

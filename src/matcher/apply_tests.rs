@@ -5,6 +5,7 @@ use std::sync::mpsc;
 
 use futures::FutureExt;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::matcher::fixture::{node, tenant, used};
@@ -25,9 +26,15 @@ struct Kept {
 }
 
 impl Kept {
-    fn now() -> Self {
+    /// As soon as it has ended what it was given before.
+    async fn now() -> Self {
         let (until, dropped) = mpsc::channel();
-        tokio::task::spawn_blocking(move || dropped.recv());
+        let (begun, begins) = oneshot::channel();
+        tokio::task::spawn_blocking(move || {
+            let _ = begun.send(());
+            dropped.recv()
+        });
+        begins.await.expect("begun");
         Self { _until: until }
     }
 }
@@ -44,7 +51,7 @@ async fn recorded(node: &Arc<LocalNode>) -> usize {
 
 /// A use is left to the other thread while `held` is, and recorded once that is let go of.
 async fn is_left_while<T>((tenant, scorers): (&Arc<Tenant>, &Scorers), held: T) {
-    let kept = Kept::now();
+    let kept = Kept::now().await;
     let mut recording = pin!(tenant.record(used("r"), scorers));
     assert!(recording.as_mut().now_or_never().is_none(), "it waits");
     drop(held);
@@ -62,7 +69,7 @@ fn a_use_that_comes_alone_is_recorded_by_its_caller() {
         // The first one begins the catalog's log, which is synced.
         let first = tenant.record(used("r-0"), &scorers);
         first.await.expect("recorded");
-        let kept = Kept::now();
+        let kept = Kept::now().await;
         for number in 1..3 {
             let request = format!("r-{number}");
             let done = tenant.record(used(&request), &scorers).now_or_never();
