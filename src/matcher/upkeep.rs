@@ -74,8 +74,8 @@ impl Tenant {
 
     /// Whether all went well.
     fn keep_up_now(&self, flush_rows: usize) -> bool {
-        let checkpointed = self.store.checkpoint_log();
-        if let Err(error) = &checkpointed {
+        let copied = self.store.copy_log();
+        if let Err(error) = &copied {
             let error = self.storage_error(error);
             tracing::error!(tenant = %self.id(), %error, "the log of the catalog can't be put into it");
         }
@@ -86,7 +86,7 @@ impl Tenant {
                 Err(error) => break Err(error),
             }
         };
-        let mut is_well = checkpointed.is_ok() && flushed.is_ok();
+        let mut is_well = copied.is_ok() && flushed.is_ok();
         if let Err(error) = flushed {
             tracing::warn!(tenant = %self.id(), %error, "pending rows stay in the catalog for now");
         }

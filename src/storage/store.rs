@@ -53,7 +53,7 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     /// Whether the catalog's log is worth to be put into it, as of the last change.
     pub(super) log_is_long: AtomicBool,
-    /// Flushes and purges go one at a time, from the first row that they read.
+    /// Flushes, purges and copies of the log go one at a time, from the first row that they read.
     pub(super) moving: Mutex<()>,
     /// Held while the list of segments moves otherwise than by an import.
     pub(super) upkeep: Mutex<Upkeep>,

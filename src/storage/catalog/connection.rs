@@ -1,15 +1,15 @@
 //! Connections to a catalog, and the one that writes: its transactions are durable as asked. Knows no table but the counters.
 
-use std::ffi::c_int;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, hooks};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+pub(in crate::storage) use self::log::LogCopy;
+use self::log::{Log, checkpoint};
 pub(super) use self::readers::Readers;
 use super::page::{PAGE_LEN, PageSeal};
 use super::state::State;
@@ -18,6 +18,7 @@ use crate::storage::error::StorageError;
 use crate::storage::mark::Mark;
 use crate::storage::write::Durability;
 
+mod log;
 mod readers;
 
 /// How long a connection waits for another one's lock.
@@ -34,10 +35,6 @@ const CACHE_IMPORT_KIB: u32 = 131_072;
 const STATEMENTS_MAX: usize = 64;
 /// A write-ahead log that grew beyond this is cut back by the next checkpoint that can.
 const WAL_LEN_MAX: u64 = 64 << 20;
-/// Pages of a log that is long.
-const WAL_PAGES_LONG: u64 = 1_000;
-/// Pages of a log that the next transaction puts into the catalog before it begins, since nobody did in time: half of what [`WAL_LEN_MAX`] has.
-const WAL_PAGES_MAX: u64 = 8_000;
 
 /// Opens a new catalog, an empty file, for writing.
 pub(super) fn create_writer(path: &Path, seal: &Arc<PageSeal>) -> Result<Connection, StorageError> {
@@ -89,8 +86,7 @@ impl CopyTarget {
 
 /// Puts all of the log into a catalog that nobody else has open, and closes it; durable when it returns.
 pub(super) fn close_whole(conn: Connection) -> Result<(), StorageError> {
-    let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    if busy != 0 {
+    if !checkpoint(&conn, "TRUNCATE")? {
         let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
         return Err(StorageError::Catalog(rusqlite::Error::SqliteFailure(busy, None)));
     }
@@ -159,9 +155,7 @@ pub(in crate::storage) struct Writer {
     mark: Mark,
     durability: Durability,
     poisoned: Option<String>,
-    wal: Arc<Wal>,
-    /// As many that are worth a try to put it into the catalog: more, after readers were in the way.
-    wal_pages_worth: u64,
+    log: Arc<Log>,
 }
 
 impl Writer {
@@ -174,7 +168,7 @@ impl Writer {
         let state = State::load(&conn)?;
         state.check_mark(marked)?;
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-        let wal = follow_wal(&mut conn)?;
+        let log = Log::follow(&mut conn)?;
         mark.advance(state.commits);
         Ok(Self {
             conn,
@@ -182,8 +176,7 @@ impl Writer {
             mark,
             durability: Durability::Power,
             poisoned: None,
-            wal,
-            wal_pages_worth: WAL_PAGES_LONG,
+            log,
         })
     }
 
@@ -214,7 +207,7 @@ impl Writer {
         work: impl FnOnce(&Connection, &mut State) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         self.check_poison()?;
-        self.bound_wal()?;
+        self.bound_log()?;
         self.set_durability(durability)?;
         let tx = self
             .conn
@@ -253,80 +246,67 @@ impl Writer {
         }
     }
 
-    /// Copies the write-ahead log into the catalog and cuts it to nothing; `false` when a reader was in the way. As with [`Self::restart_wal`] an error
+    /// Copies the write-ahead log into the catalog and cuts it to nothing; `false` when a reader was in the way. As with [`Self::begin_log`] an error
     /// may have all later writes refused.
-    pub(super) fn checkpoint(&mut self) -> Result<bool, StorageError> {
+    pub(super) fn cut_log(&mut self) -> Result<bool, StorageError> {
         self.check_poison()?;
         self.set_durability(Durability::Power)?;
         let is_done = self.try_checkpoint("TRUNCATE", CHECKPOINT_WAIT);
         let is_done = self.heed(is_done)?;
         if is_done {
-            self.wal.pages.store(0, Ordering::Relaxed);
-            self.wal_pages_worth = WAL_PAGES_LONG;
+            self.log.was_cut();
         }
         Ok(is_done)
     }
 
-    /// Whether [`Self::restart_wal`] is worth its time.
-    pub(super) fn wal_is_long(&self) -> bool {
-        self.wal.pages.load(Ordering::Relaxed) >= self.wal_pages_worth
+    /// Whether [`Self::copy_log`] is worth its time.
+    pub(super) fn log_is_long(&self) -> bool {
+        self.log.is_long()
     }
 
     /// Whether the next transaction may have to sync what was written, though it need not be durable: it puts the log into the catalog, or begins the log anew, whose header is synced.
     pub(super) fn syncs_next(&self) -> bool {
-        self.wal_is_full() || self.wal.may_begin.load(Ordering::Relaxed)
+        self.log.is_full() || self.log.may_sync()
     }
 
-    /// Whether the next transaction begins with [`Self::restart_wal`].
-    fn wal_is_full(&self) -> bool {
-        self.wal_is_long() && self.wal.pages.load(Ordering::Relaxed) >= WAL_PAGES_MAX
+    /// What puts the log into this writer's catalog beside it. How that went is to be [told](Self::heed).
+    pub(super) fn copy_log(&self, path: &Path, seal: &Arc<PageSeal>) -> Result<LogCopy, StorageError> {
+        self.check_poison()?;
+        LogCopy::open(path, seal, &self.log)
     }
 
-    /// Copies the log into the catalog and begins it anew, unless a reader is in the way: then it is worth another try once the log has grown. An error that leaves it open what the disk holds
-    /// has all later writes refused.
-    pub(super) fn restart_wal(&mut self) -> Result<(), StorageError> {
-        // Whoever writes is told.
-        if self.poisoned.is_some() {
-            return Ok(());
-        }
-        let is_anew = self.try_restart_wal();
-        let is_anew = self.heed(is_anew);
-        let pages = self.wal.pages.load(Ordering::Relaxed);
-        self.wal_pages_worth = match is_anew {
-            Ok(true) => WAL_PAGES_LONG,
-            Ok(false) | Err(_) => pages + WAL_PAGES_LONG,
-        };
-        is_anew.map(drop)
+    /// Copies the log into the catalog and begins it anew, unless a reader or a [`LogCopy`] is in the way: then it is worth another try once the log has grown. An error that leaves it open what the
+    /// disk holds has all later writes refused.
+    fn begin_log(&mut self) -> Result<(), StorageError> {
+        self.log.was_tried();
+        let is_anew = self.try_begin_log();
+        self.heed(is_anew)
     }
 
-    /// Whether the log begins anew.
-    fn try_restart_wal(&mut self) -> Result<bool, StorageError> {
+    fn try_begin_log(&mut self) -> Result<(), StorageError> {
         if !self.try_checkpoint("RESTART", RESTART_WAIT)? {
-            return Ok(false);
+            return Ok(());
         }
         // The next commit that writes a page begins the log anew, and syncs its header: this one, which writes what is there.
         let version: i64 = self
             .conn
             .pragma_query_value(None, "user_version", |row| row.get(0))?;
         self.set_durability(Durability::Process)?;
-        self.conn.pragma_update(None, "user_version", version)?;
-        Ok(true)
+        Ok(self.conn.pragma_update(None, "user_version", version)?)
     }
 
-    /// Runs a checkpoint of this mode (`PRAGMA wal_checkpoint`); `false` when readers were in the way for so long.
+    /// As [`checkpoint`], which waits for readers for so long.
     fn try_checkpoint(&self, mode: &str, wait: Duration) -> Result<bool, StorageError> {
         // Also where a reader is in the way: it may have gone when the next page is written.
-        self.wal.may_begin.store(true, Ordering::Relaxed);
+        self.log.may_begin();
         self.conn.busy_timeout(wait)?;
-        let busy: rusqlite::Result<i64> =
-            self.conn
-                .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0));
+        let is_done = checkpoint(&self.conn, mode);
         self.conn.busy_timeout(BUSY_TIMEOUT)?;
-        Ok(busy? == 0)
+        is_done
     }
 
     /// Has all later writes refused after an error that leaves it open what the disk holds.
-    fn heed<T>(&mut self, done: Result<T, StorageError>) -> Result<T, StorageError> {
+    pub(super) fn heed<T>(&mut self, done: Result<T, StorageError>) -> Result<T, StorageError> {
         if let Err(error) = &done
             && leaves_doubt(error)
         {
@@ -335,12 +315,12 @@ impl Writer {
         done
     }
 
-    /// Sees to it that the log stays bounded where nobody else does. An error that leaves the disk in doubt is that of the transaction that was to come.
-    fn bound_wal(&mut self) -> Result<(), StorageError> {
-        if !self.wal_is_full() {
+    /// Begins the log anew where it is full. An error that leaves the disk in doubt is that of the transaction that was to come.
+    fn bound_log(&mut self) -> Result<(), StorageError> {
+        if !self.log.is_full() {
             return Ok(());
         }
-        match self.restart_wal() {
+        match self.begin_log() {
             Err(error) if !leaves_doubt(&error) => {
                 let catalog = self.conn.path().unwrap_or_default();
                 tracing::error!(catalog, %error, "the log of a catalog can't be put into it");
@@ -394,29 +374,6 @@ fn leaves_doubt(error: &StorageError) -> bool {
         StorageError::Catalog(error) => error.sqlite_error_code() != Some(rusqlite::ErrorCode::DatabaseBusy),
         _ => true,
     }
-}
-
-/// The write-ahead log as the last commit left it.
-struct Wal {
-    pages: AtomicU64,
-    /// Whether the next page that is written may be the first of the log.
-    may_begin: AtomicBool,
-}
-
-/// Has each commit tell how long the log is. It takes the place of `SQLite`'s automatic checkpoint, with whose fsyncs one commit in some hundreds is slow.
-fn follow_wal(conn: &mut Connection) -> rusqlite::Result<Arc<Wal>> {
-    let wal = Arc::new(Wal {
-        pages: AtomicU64::new(0),
-        may_begin: AtomicBool::new(true),
-    });
-    let told = Arc::clone(&wal);
-    conn.wal_hook(Some(move |_: &mut hooks::Wal, pages: c_int| {
-        told.pages
-            .store(u64::try_from(pages).unwrap_or(0), Ordering::Relaxed);
-        told.may_begin.store(false, Ordering::Relaxed);
-        Ok(())
-    }))?;
-    Ok(wal)
 }
 
 #[cfg(test)]

@@ -100,13 +100,14 @@ pub(in crate::storage) fn open(
         signer,
         seal: PendingSeal::new(id, data_key),
     });
+    let writer = LocalWriter::new(writer, catalog.clone(), Arc::clone(&seal), Arc::clone(&tenant));
     let readers = Readers::new(catalog, seal);
     Ok(OpenCatalog {
         spec,
         segments,
         tombstones,
-        reader: Box::new(LocalReader::new(readers, Arc::clone(&tenant))),
-        writer: Box::new(LocalWriter::new(writer, tenant)),
+        reader: Box::new(LocalReader::new(readers, tenant)),
+        writer: Box::new(writer),
     })
 }
 

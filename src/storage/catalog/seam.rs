@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::connection::LogCopy;
 use super::erase::Trace;
 use super::import::ImportedRows;
 use super::segments::{Located, SegmentEntry, Tombstone};
@@ -200,7 +201,7 @@ pub(in crate::storage) trait WriteCatalog: Send {
     /// Changes nothing that is read, and may be done in part on an error.
     fn forget_copies(&mut self) -> Result<bool, StorageError>;
 
-    /// Whether it has a write-ahead log that has grown long: then [`Self::checkpoint_log`] is worth its time.
+    /// Whether it has a write-ahead log that has grown long: then [`Self::copy_log`] is worth its time.
     fn log_is_long(&self) -> bool {
         false
     }
@@ -210,9 +211,14 @@ pub(in crate::storage) trait WriteCatalog: Send {
         false
     }
 
-    /// Puts the log into the catalog and begins it anew, as far as no reader is in the way. Changes nothing that is read.
-    fn checkpoint_log(&mut self) -> Result<(), StorageError> {
-        Ok(())
+    /// What puts the log into the catalog beside reads and writes; `None` where there is no log. [`Self::log_copied`] is to be told how that went.
+    fn copy_log(&mut self) -> Result<Option<LogCopy>, StorageError> {
+        Ok(None)
+    }
+
+    /// Refuses all later writes after an error of [`LogCopy::run`] that leaves it open what the disk holds. Gives what it was given.
+    fn log_copied(&mut self, done: Result<(), StorageError>) -> Result<(), StorageError> {
+        done
     }
 
     /// Marks erasures purged of which no segment holds a row, signs their receipts anew and counts them.

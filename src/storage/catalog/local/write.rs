@@ -1,6 +1,7 @@
 //! Writes to the catalog in a file: each method one transaction of its writer. Decides what belongs together; what a group does is left to the rules.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -9,9 +10,10 @@ use super::tables::LocalTables;
 use super::{Tenant, next};
 use crate::model::checkpoint::SignedCheckpoint;
 use crate::model::timestamp::Timestamp;
-use crate::storage::catalog::connection::Writer;
+use crate::storage::catalog::connection::{LogCopy, Writer};
 use crate::storage::catalog::group::{self, Rules};
 use crate::storage::catalog::import::ImportedRows;
+use crate::storage::catalog::page::PageSeal;
 use crate::storage::catalog::seam::{Before, Flushed, NextGeneration, TraceOf, WriteCatalog};
 use crate::storage::catalog::segments::{SegmentEntry, Tombstone};
 use crate::storage::catalog::state::State;
@@ -28,13 +30,20 @@ const CHECKPOINT_TRIES: usize = 3;
 /// Writes a catalog in a file.
 pub(super) struct LocalWriter {
     writer: Writer,
+    path: PathBuf,
+    seal: Arc<PageSeal>,
     tenant: Arc<Tenant>,
 }
 
 impl LocalWriter {
-    /// Of this tenant's.
-    pub(super) fn new(writer: Writer, tenant: Arc<Tenant>) -> Self {
-        Self { writer, tenant }
+    /// Of this tenant's, at this path and with pages under this seal.
+    pub(super) fn new(writer: Writer, path: PathBuf, seal: Arc<PageSeal>, tenant: Arc<Tenant>) -> Self {
+        Self {
+            writer,
+            path,
+            seal,
+            tenant,
+        }
     }
 }
 
@@ -140,7 +149,7 @@ impl WriteCatalog for LocalWriter {
         self.writer
             .transact(Durability::Power, |conn, _| Ok(pending::rebuild(conn)?))?;
         for _ in 0..CHECKPOINT_TRIES {
-            if self.writer.checkpoint()? {
+            if self.writer.cut_log()? {
                 return Ok(true);
             }
         }
@@ -148,15 +157,19 @@ impl WriteCatalog for LocalWriter {
     }
 
     fn log_is_long(&self) -> bool {
-        self.writer.wal_is_long()
+        self.writer.log_is_long()
     }
 
     fn is_prompt(&self) -> bool {
         !self.writer.syncs_next()
     }
 
-    fn checkpoint_log(&mut self) -> Result<(), StorageError> {
-        self.writer.restart_wal()
+    fn copy_log(&mut self) -> Result<Option<LogCopy>, StorageError> {
+        self.writer.copy_log(&self.path, &self.seal).map(Some)
+    }
+
+    fn log_copied(&mut self, done: Result<(), StorageError>) -> Result<(), StorageError> {
+        self.writer.heed(done)
     }
 
     fn mark_purged(&mut self, erasures: &[u64], now: Timestamp) -> Result<usize, StorageError> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::storage::catalog::pending::PendingSeal;
+use crate::storage::store::CATALOG_FILE;
 use crate::storage::testing::{House, enroll, id, key, signer, spec};
 
 #[test]
@@ -13,7 +14,8 @@ fn a_full_disk_refuses_the_group_and_the_next_one_is_done() {
         signer: signer(),
         seal: PendingSeal::new(&id("acme"), &key(1)),
     };
-    let mut catalog = LocalWriter::new(house.writer(), Arc::new(tenant));
+    let (path, seal) = (house.path().join(CATALOG_FILE), PageSeal::new(&key(1)));
+    let mut catalog = LocalWriter::new(house.writer(), path, Arc::new(seal), Arc::new(tenant));
     let limit_pages = |catalog: &LocalWriter, pages: u32| {
         let conn = catalog.writer.connection();
         let count = conn.pragma_query_value(None, "page_count", |row| row.get::<_, u32>(0));

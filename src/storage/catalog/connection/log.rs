@@ -1,0 +1,129 @@
+//! The write-ahead log of a catalog: how long it is, and what puts it into the catalog beside whoever writes. Decides not when.
+
+use std::ffi::c_int;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rusqlite::{Connection, OpenFlags, hooks};
+
+use super::{check_len, open};
+use crate::storage::catalog::page::PageSeal;
+use crate::storage::error::StorageError;
+
+/// Pages that make a log long, since it began or was last put into the catalog.
+pub(super) const PAGES_LONG: u64 = 1_000;
+/// Pages of a log that the next transaction begins anew before it does anything else: half of what [`WAL_LEN_MAX`](super::WAL_LEN_MAX) has.
+pub(super) const PAGES_MAX: u64 = 8_000;
+
+/// The log as the last commit left it.
+#[derive(Default)]
+pub(super) struct Log {
+    pages: AtomicU64,
+    /// Pages of it when it was last put into the catalog, wholly or in part; 0 since it began anew.
+    tried: AtomicU64,
+    /// Whether the next page that is written may be the first of the log.
+    may_begin: AtomicBool,
+    is_copied: AtomicBool,
+}
+
+impl Log {
+    /// That of a connection which was just opened and writes, told of each commit. It takes the place of `SQLite`'s automatic checkpoint, with whose fsyncs one commit in some hundreds is slow.
+    pub(super) fn follow(conn: &mut Connection) -> rusqlite::Result<Arc<Self>> {
+        let log = Arc::new(Self::default());
+        log.may_begin();
+        let told = Arc::clone(&log);
+        conn.wal_hook(Some(move |_: &mut hooks::Wal, pages: c_int| {
+            told.grew(u64::try_from(pages).unwrap_or(0));
+            Ok(())
+        }))?;
+        Ok(log)
+    }
+
+    fn grew(&self, pages: u64) {
+        if self.pages.swap(pages, Ordering::Relaxed) > pages {
+            self.tried.store(0, Ordering::Relaxed);
+        }
+        self.may_begin.store(false, Ordering::Relaxed);
+    }
+
+    /// Pages after the last commit.
+    pub(super) fn pages(&self) -> u64 {
+        self.pages.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is worth the time to put it into the catalog.
+    pub(super) fn is_long(&self) -> bool {
+        self.pages() >= self.tried.load(Ordering::Relaxed) + PAGES_LONG
+    }
+
+    /// Whether it is time to begin it anew.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_long() && self.pages() >= PAGES_MAX
+    }
+
+    /// Whether what is written next may have to wait for a sync: of a log's header, or of one that is being copied.
+    pub(super) fn may_sync(&self) -> bool {
+        self.may_begin.load(Ordering::Relaxed) || self.is_copied.load(Ordering::Relaxed)
+    }
+
+    /// The next page that is written may be the first one.
+    pub(super) fn may_begin(&self) {
+        self.may_begin.store(true, Ordering::Relaxed);
+    }
+
+    /// It has to grow before it is worth another try.
+    pub(super) fn was_tried(&self) {
+        self.tried.store(self.pages(), Ordering::Relaxed);
+    }
+
+    /// It was cut to nothing.
+    pub(super) fn was_cut(&self) {
+        self.pages.store(0, Ordering::Relaxed);
+        self.tried.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Puts a log into its catalog while others read and write: what they write meanwhile stays for the next one.
+pub(in crate::storage) struct LogCopy {
+    conn: Connection,
+    log: Arc<Log>,
+}
+
+impl LogCopy {
+    /// Opens the catalog and its log by their names.
+    pub(super) fn open(path: &Path, seal: &Arc<PageSeal>, log: &Arc<Log>) -> Result<Self, StorageError> {
+        check_len(path)?;
+        let conn = open(path, seal, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        conn.pragma_update(None, "synchronous", "FULL")?;
+        // The log is opened by the first read.
+        conn.pragma_query_value(None, "schema_version", |_| Ok(()))?;
+        log.was_tried();
+        log.is_copied.store(true, Ordering::Relaxed);
+        let log = Arc::clone(log);
+        Ok(Self { conn, log })
+    }
+
+    /// Copies what no reader is in the way of; what was copied is durable when this returns. An error may leave it open what the disk holds, and is to be told the writer.
+    pub(in crate::storage) fn run(&self) -> Result<(), StorageError> {
+        checkpoint(&self.conn, "PASSIVE").map(drop)
+    }
+}
+
+impl Drop for LogCopy {
+    fn drop(&mut self) {
+        // Where all of it was copied, it begins anew.
+        self.log.may_begin();
+        self.log.is_copied.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Runs a checkpoint of this mode (`PRAGMA wal_checkpoint`); `false` when somebody was in the way.
+pub(super) fn checkpoint(conn: &Connection, mode: &str) -> Result<bool, StorageError> {
+    let busy: i64 = conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))?;
+    Ok(busy == 0)
+}
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

@@ -1,0 +1,230 @@
+//! Tests of the log of a catalog: who puts it into the catalog and when it begins anew.
+
+use super::*;
+use crate::storage::catalog::connection::Writer;
+use crate::storage::store::{CATALOG_FILE, LOG_FILE};
+use crate::storage::testing::{House, key};
+use crate::storage::write::Durability;
+
+/// Bytes of the catalog without its log.
+fn catalog_len(house: &House) -> u64 {
+    let catalog = std::fs::metadata(house.path().join(CATALOG_FILE));
+    catalog.expect("there").len()
+}
+
+fn insert_terms(conn: &Connection, version: &str) -> Result<(), StorageError> {
+    conn.execute(
+        "INSERT INTO terms (policy_version, purpose, method) VALUES (?, 'b', 'c')",
+        [version],
+    )?;
+    Ok(())
+}
+
+/// Pages of the log after a commit that need not be durable.
+fn commit_terms(writer: &mut Writer, version: &str) -> u64 {
+    let done = writer.transact(Durability::Process, |conn, _| insert_terms(conn, version));
+    done.expect("committed");
+    writer.log.pages()
+}
+
+/// The same of more than a thousand pages, in a table and in an index.
+fn commit_many(writer: &mut Writer, letter: char) -> u64 {
+    commit_terms(writer, &String::from(letter).repeat(4 << 20))
+}
+
+fn count_terms(conn: &Connection) -> i64 {
+    conn.query_row("SELECT count(*) FROM terms", [], |row| row.get(0))
+        .expect("read")
+}
+
+fn log_copy(house: &House, writer: &Writer) -> LogCopy {
+    let seal = Arc::new(PageSeal::new(&key(1)));
+    let copy = writer.copy_log(&house.path().join(CATALOG_FILE), &seal);
+    copy.expect("opened")
+}
+
+/// Makes commits of some two thousand pages until the log begins anew; how long it was before.
+fn fill_log(writer: &mut Writer, mark: &str) -> u64 {
+    let mut last = 0;
+    for number in 0..10 {
+        let now = commit_terms(writer, &format!("{mark}{number}").repeat(2 << 20));
+        if now < last {
+            return last;
+        }
+        last = now;
+    }
+    panic!("the log has {last} pages");
+}
+
+#[test]
+fn a_commit_leaves_a_long_log_to_whoever_looks_after_it() {
+    let house = House::new();
+    let mut writer = house.writer();
+    let before = catalog_len(&house);
+    assert!((1..PAGES_LONG).contains(&commit_terms(&mut writer, "short")));
+    assert!(!writer.log_is_long());
+    let long = commit_many(&mut writer, 'x');
+    assert!((PAGES_LONG..PAGES_MAX).contains(&long));
+    assert!(writer.log_is_long());
+    assert_eq!(catalog_len(&house), before, "all of it is in the log");
+    log_copy(&house, &writer).run().expect("copied");
+    assert!(catalog_len(&house) > before + (8 << 20));
+    assert!(!writer.log_is_long(), "it has to grow first");
+    assert!(commit_terms(&mut writer, "anew") < PAGES_LONG);
+    assert!(!writer.log_is_long());
+    commit_many(&mut writer, 'y');
+    assert!(writer.log_is_long(), "it was short before");
+    drop(writer);
+    assert_eq!(count_terms(&house.crash().sql()), 4);
+}
+
+#[test]
+fn a_log_is_copied_beside_who_writes() {
+    let house = House::new();
+    let mut writer = house.writer();
+    let long = commit_many(&mut writer, 'x');
+    let before = catalog_len(&house);
+    let copy = log_copy(&house, &writer);
+    let done = writer.transact(Durability::Power, |conn, _| {
+        insert_terms(conn, "begun")?;
+        copy.run()?;
+        insert_terms(conn, "done")
+    });
+    done.expect("committed");
+    assert!(catalog_len(&house) > before + (8 << 20));
+    assert!(
+        commit_terms(&mut writer, "behind") > long,
+        "some of it is in the log alone"
+    );
+    copy.run().expect("copied");
+    drop(copy);
+    assert!(commit_terms(&mut writer, "anew") < PAGES_LONG);
+    drop(writer);
+    assert_eq!(count_terms(&house.crash().sql()), 5);
+}
+
+#[test]
+fn a_copy_leaves_what_a_reader_is_in_the_way_of() {
+    let house = House::new();
+    let mut writer = house.writer();
+    let before = catalog_len(&house);
+    commit_many(&mut writer, 'x');
+    let other = house.sql();
+    let reading = other.unchecked_transaction().expect("begun");
+    assert_eq!(count_terms(&reading), 1);
+    let longer = commit_many(&mut writer, 'y');
+    log_copy(&house, &writer).run().expect("in part");
+    let half = catalog_len(&house);
+    assert!(half > before + (4 << 20) && half < before + (12 << 20), "{half}");
+    assert!(!writer.log_is_long(), "it has to grow first");
+    assert!(commit_terms(&mut writer, "behind") > longer);
+    assert_eq!(count_terms(&reading), 1, "the reader sees what it saw");
+    drop(reading);
+    log_copy(&house, &writer).run().expect("all of it");
+    assert!(catalog_len(&house) > before + (16 << 20));
+    assert!(commit_terms(&mut writer, "anew") < PAGES_LONG);
+}
+
+#[test]
+fn a_log_that_nobody_looks_after_is_bounded() {
+    let house = House::new();
+    let mut writer = house.writer();
+    for mark in ["a", "b"] {
+        let longest = fill_log(&mut writer, mark);
+        assert!(
+            (PAGES_MAX..PAGES_MAX + 2_100).contains(&longest),
+            "{longest} with the one that was too much"
+        );
+    }
+}
+
+#[test]
+fn readers_in_the_way_of_a_full_log_are_let_be() {
+    let house = House::new();
+    let mut writer = house.writer();
+    let other = house.sql();
+    let reading = other.unchecked_transaction().expect("begun");
+    assert_eq!(count_terms(&reading), 0);
+    let mut pages = 0;
+    while pages < PAGES_MAX {
+        pages = commit_terms(&mut writer, &format!("{pages} ").repeat(1 << 20));
+    }
+    assert!(writer.log.is_full() && writer.syncs_next());
+    assert!(commit_terms(&mut writer, "behind") > pages);
+    assert!(
+        !writer.log.is_full() && !writer.log_is_long(),
+        "it was tried, and is not until the log has grown"
+    );
+    assert_eq!(count_terms(&reading), 0, "the reader sees what it saw");
+    drop(reading);
+    commit_many(&mut writer, 'x');
+    assert!(writer.log.is_full());
+    let anew = commit_terms(&mut writer, "anew");
+    assert!(anew < PAGES_LONG, "{anew}");
+    assert!(!writer.log_is_long());
+}
+
+#[test]
+fn a_writer_says_whether_the_next_transaction_may_sync() {
+    let house = House::new();
+    let mut writer = house.writer();
+    assert!(writer.syncs_next(), "there may be no log yet");
+    commit_terms(&mut writer, "a");
+    assert!(!writer.syncs_next());
+    let copy = log_copy(&house, &writer);
+    assert!(writer.syncs_next(), "it is being copied");
+    commit_terms(&mut writer, "b");
+    assert!(writer.syncs_next(), "still");
+    copy.run().expect("copied");
+    drop(copy);
+    assert!(writer.syncs_next(), "it may begin anew");
+    commit_terms(&mut writer, "c");
+    assert!(!writer.syncs_next());
+    let other = house.sql();
+    let reading = other.unchecked_transaction().expect("begun");
+    assert_eq!(count_terms(&reading), 3);
+    commit_terms(&mut writer, "d");
+    writer.begin_log().expect("in part");
+    assert!(writer.syncs_next(), "the reader may go");
+    commit_terms(&mut writer, "e");
+    assert!(!writer.syncs_next());
+    drop(reading);
+    writer.begin_log().expect("all of it");
+    assert!(!writer.syncs_next(), "it has begun anew already");
+    assert!(writer.cut_log().expect("cut"));
+    assert!(writer.syncs_next());
+}
+
+type Finder = fn(&House, &mut Writer) -> Result<(), StorageError>;
+
+/// Changes a byte in the middle of the log.
+fn damage_log(house: &House) {
+    let path = house.path().join(LOG_FILE);
+    let mut log = std::fs::read(&path).expect("read");
+    let middle = log.len() / 2;
+    *log.get_mut(middle).expect("there") ^= 1;
+    std::fs::write(&path, log).expect("written");
+}
+
+#[test]
+fn a_log_with_a_damaged_page_has_writes_refused_whoever_finds_it() {
+    let begins = |_: &House, writer: &mut Writer| writer.begin_log();
+    let cuts = |_: &House, writer: &mut Writer| writer.cut_log().map(drop);
+    let copies = |house: &House, writer: &mut Writer| {
+        let done = log_copy(house, writer).run();
+        assert!(writer.check_poison().is_ok(), "it is not told yet");
+        writer.heed(done)
+    };
+    let finders: [Finder; 3] = [begins, cuts, copies];
+    for find in finders {
+        let house = House::new();
+        let mut writer = house.writer();
+        commit_many(&mut writer, 'x');
+        damage_log(&house);
+        let refused = find(&house, &mut writer).expect_err("a page is damaged");
+        assert!(matches!(refused, StorageError::Damaged { .. }), "{refused}");
+        assert!(matches!(writer.check_poison(), Err(StorageError::Poisoned(_))));
+        let refused = writer.transact(Durability::Process, |_, _| Ok(()));
+        assert!(matches!(refused, Err(StorageError::Poisoned(_))));
+    }
+}
