@@ -123,14 +123,16 @@ impl Tenant {
     /// The same on the caller's thread, of uses, where neither a thread that is at work on the catalog nor a network or a sync of a disk has to be waited for. `None`, and nothing is done,
     /// otherwise.
     fn record_here(&self, scorers: &Scorers) -> Option<bool> {
-        let _here = scorers.try_here()?;
-        let _in_order = self.apply.try_lock()?;
+        let here = scorers.try_here()?;
+        let in_order = self.apply.try_lock()?;
         if self.successor.get().is_some() {
             return None;
         }
         let turn = self.store.try_turn()?;
         let group = self.writes.few_uses()?;
         Some(self.answer(group, |writes| {
+            // Until it is committed: whoever is answered may come again.
+            let _held = (here, in_order);
             self.check()?;
             self.commit(Some(turn), writes, 0)
         }))
@@ -147,10 +149,7 @@ impl Tenant {
             self.fail("a change ended early by a defect; restart the server");
             Err(self.unavailable("a change ended early by a defect; restart the server"))
         });
-        // First, so that whoever is answered, and comes again, finds nobody at work who is not.
-        let goes_on = self.writes.goes_on();
-        replies.answer(answers);
-        goes_on
+        self.writes.answer(replies, answers)
     }
 
     /// One group: codes are placed where no search counts them yet, the catalog commits, then

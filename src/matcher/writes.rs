@@ -51,7 +51,7 @@ impl<T> Default for WriteQueue<T> {
 }
 
 impl<T> WriteQueue<T> {
-    /// Has a write wait. Whether nobody is at work: then the caller is, from now on, until [`Self::goes_on`] says that nothing waits.
+    /// Has a write wait. Whether nobody is at work: then the caller is, from now on, until [`Self::answer`] says that nothing waits.
     pub(super) fn push(&self, write: Write) -> Result<(Answer<T>, bool), NodeError> {
         let (reply, answer) = oneshot::channel();
         let mut waiting = self.0.lock();
@@ -81,8 +81,18 @@ impl<T> WriteQueue<T> {
         (count <= USES_AT_ONCE_MAX && waiting.jobs.iter().all(is_use)).then(|| waiting.take(count))
     }
 
-    /// Whether others wait; otherwise whoever comes next begins.
-    pub(super) fn goes_on(&self) -> bool {
+    /// Answers a group. Whether others wait then; otherwise whoever comes next begins, also one who was answered just now.
+    pub(super) fn answer(
+        &self,
+        replies: Replies<T>,
+        answers: Result<Vec<Result<T, NodeError>>, NodeError>,
+    ) -> bool {
+        let goes_on = self.goes_on();
+        replies.answer(answers);
+        goes_on
+    }
+
+    fn goes_on(&self) -> bool {
         let mut waiting = self.0.lock();
         waiting.draining = !waiting.jobs.is_empty();
         waiting.draining
@@ -94,7 +104,7 @@ pub(super) struct Replies<T>(Vec<oneshot::Sender<Result<T, NodeError>>>);
 
 impl<T> Replies<T> {
     /// Tells each its answer, or all of them why there is none. A caller that went away needs no answer; its write is done all the same.
-    pub(super) fn answer(self, answers: Result<Vec<Result<T, NodeError>>, NodeError>) {
+    fn answer(self, answers: Result<Vec<Result<T, NodeError>>, NodeError>) {
         match answers {
             Ok(answers) => {
                 for (reply, answer) in self.0.into_iter().zip(answers) {

@@ -1,5 +1,10 @@
 //! Tests of the queue of writes: what a group is taken from it, and who is at work on it.
 
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Wake};
+
+use futures::FutureExt;
+
 use super::*;
 use crate::matcher::convert;
 use crate::matcher::fixture::{enrollment, spec, used};
@@ -19,13 +24,34 @@ fn who_comes_while_another_is_at_work_leaves_it_to_that_one() {
     let queue = WriteQueue::<()>::default();
     assert!(push(&queue, use_of(1)), "nobody is");
     assert!(!push(&queue, use_of(2)));
-    let (writes, _) = queue.next_group();
+    let (writes, replies) = queue.next_group();
     assert_eq!(writes.len(), 2);
     assert!(!push(&queue, use_of(3)), "that one looks again");
-    assert!(queue.goes_on());
-    assert_eq!(queue.few_uses().expect("one").0.len(), 1);
-    assert!(!queue.goes_on());
+    assert!(queue.answer(replies, Ok(vec![Ok(()), Ok(())])));
+    let (writes, replies) = queue.few_uses().expect("one");
+    assert_eq!(writes.len(), 1);
+    assert!(!queue.answer(replies, Ok(vec![Ok(())])));
     assert!(push(&queue, use_of(4)));
+}
+
+/// Comes again as soon as it is answered, and keeps whether it is at work then.
+struct ComesAgain(WriteQueue<()>, OnceLock<bool>);
+
+impl Wake for ComesAgain {
+    fn wake(self: Arc<Self>) {
+        self.1.set(push(&self.0, use_of(2))).expect("answered once");
+    }
+}
+
+#[test]
+fn who_is_answered_and_comes_again_finds_nobody_at_work() {
+    let who = Arc::new(ComesAgain(WriteQueue::default(), OnceLock::new()));
+    let (mut answer, _) = who.0.push(use_of(1)).expect("room");
+    let waker = Arc::clone(&who).into();
+    assert!(answer.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+    let (_, replies) = who.0.next_group();
+    assert!(!who.0.answer(replies, Ok(vec![Ok(())])));
+    assert_eq!(who.1.get(), Some(&true));
 }
 
 #[test]

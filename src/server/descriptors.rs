@@ -23,7 +23,7 @@ pub(super) fn raise_for(connections_max: usize) {
         tracing::warn!(
             limit,
             wanted,
-            "connections may use up all open files, of which a tenant needs six; raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=) or lower listen.connections_max"
+            "connections may use up all open files, of which a tenant needs seven; raise RLIMIT_NOFILE (ulimit -n, LimitNOFILE=) or lower listen.connections_max"
         );
     }
 }

@@ -47,18 +47,18 @@ impl Store {
         Ok(())
     }
 
-    /// Puts the catalog's write-ahead log into its file where it has grown long, so that no commit has to do all of it. Changes don't wait for it.
+    /// Puts the catalog's write-ahead log into its file where it has grown long, so that no commit has to do all of it. Changes wait while that is begun and ended, not for the copying.
     pub fn copy_log(&self) -> Result<(), StorageError> {
         if !self.0.log_is_long.load(Ordering::Relaxed) {
             return Ok(());
         }
-        // Who cuts the log, or destroys the files, waits for it.
+        // Who cuts the log, or drops the tenant, waits for it.
         let _moving = self.0.moving.lock();
         let Some(copy) = self.0.change(|catalog| catalog.copy_log())? else {
             return Ok(());
         };
         let done = copy.run();
-        self.0.change(|catalog| catalog.log_copied(done))
+        self.0.change(|catalog| catalog.log_copied(copy, done))
     }
 
     /// A checkpoint of the history; all that it is over survives a loss of power when it returns.

@@ -5,6 +5,7 @@ use crate::keys::receipt;
 use crate::model::erasure::ErasureState;
 use crate::model::usage::UsageKind;
 use crate::storage::catalog::erase::sha256;
+use crate::storage::store::LOG_FILE;
 use crate::storage::testing::{House, erase, exact, tell, usage};
 
 #[test]
@@ -19,6 +20,30 @@ fn an_enrolment_survives_a_crash_and_is_read_back() {
     assert_eq!(after.store.pending().expect("pending"), [1]);
     assert_eq!(after.exact(&[Place::Pending { reference: 1 }]), [Some(exact(1))]);
     assert_eq!(after.enroll("s2", 2).references, [2], "numbers go on");
+}
+
+#[test]
+fn a_log_that_can_t_be_copied_has_writes_refused() {
+    let house = House::new();
+    house.enroll("s1", 1);
+    let log = house.path().join(LOG_FILE);
+    let mut bytes = std::fs::read(&log).expect("read");
+    for byte in bytes.iter_mut().skip(1_000) {
+        *byte ^= 1;
+    }
+    std::fs::write(&log, bytes).expect("written");
+    house.store.copy_log().expect("it is short");
+    house.store.0.log_is_long.store(true, Ordering::Relaxed);
+    let refused = house.store.copy_log().expect_err("a page is damaged");
+    assert!(matches!(refused, StorageError::Damaged { .. }), "{refused}");
+    let told = vec![tell(usage("r", UsageKind::Identify, None))];
+    let refused = house
+        .store
+        .commit(told)
+        .expect_err("nobody knows what the disk holds");
+    assert!(matches!(refused, StorageError::Poisoned(_)), "{refused}");
+    house.store.0.log_is_long.store(true, Ordering::Relaxed);
+    house.store.copy_log().expect("who writes is told");
 }
 
 #[test]

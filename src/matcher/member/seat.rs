@@ -95,9 +95,7 @@ impl Seat {
         let answers = catch_unwind(AssertUnwindSafe(|| self.commit(&writes)));
         // Nothing in memory depends on it: the next transaction reads the catalog as it is.
         let defect = |_| Err(NodeError::Internal("a change ended early by a defect".to_owned()));
-        let goes_on = self.queue.goes_on();
-        replies.answer(answers.unwrap_or_else(defect));
-        goes_on
+        self.queue.answer(replies, answers.unwrap_or_else(defect))
     }
 
     /// One group, one transaction.

@@ -264,15 +264,37 @@ impl Writer {
         self.log.is_long()
     }
 
-    /// Whether the next transaction may have to sync what was written, though it need not be durable: it puts the log into the catalog, or begins the log anew, whose header is synced.
+    /// Whether the next transaction may have to sync what was written, though it need not be durable: it puts the log into the catalog, or begins the log anew, whose header is synced; or to wait
+    /// for a sync, while the log is copied.
     pub(super) fn syncs_next(&self) -> bool {
         self.log.is_full() || self.log.may_sync()
     }
 
-    /// What puts the log into this writer's catalog beside it. How that went is to be [told](Self::heed).
-    pub(super) fn copy_log(&self, path: &Path, seal: &Arc<PageSeal>) -> Result<LogCopy, StorageError> {
-        self.check_poison()?;
-        LogCopy::open(path, seal, &self.log)
+    /// What puts the log into this writer's catalog beside it; `None` where writes are refused. To be given back to [`Self::log_copied`].
+    pub(super) fn copy_log(
+        &self,
+        path: &Path,
+        seal: &Arc<PageSeal>,
+    ) -> Result<Option<LogCopy>, StorageError> {
+        // Whoever writes is told.
+        if self.poisoned.is_some() {
+            return Ok(None);
+        }
+        LogCopy::open(path, seal, &self.log).map(Some)
+    }
+
+    /// Takes note of how a copy went, and begins a log of many pages anew, of which few are left to be copied by now. Errors as of [`Self::begin_log`].
+    pub(super) fn log_copied(
+        &mut self,
+        copy: LogCopy,
+        done: Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        drop(copy);
+        self.heed(done)?;
+        if self.log.has_many() {
+            self.begin_log()?;
+        }
+        Ok(())
     }
 
     /// Copies the log into the catalog and begins it anew, unless a reader or a [`LogCopy`] is in the way: then it is worth another try once the log has grown. An error that leaves it open what the
@@ -287,6 +309,7 @@ impl Writer {
         if !self.try_checkpoint("RESTART", RESTART_WAIT)? {
             return Ok(());
         }
+        self.log.put_in_catalog();
         // The next commit that writes a page begins the log anew, and syncs its header: this one, which writes what is there.
         let version: i64 = self
             .conn
@@ -295,7 +318,7 @@ impl Writer {
         Ok(self.conn.pragma_update(None, "user_version", version)?)
     }
 
-    /// As [`checkpoint`], which waits for readers for so long.
+    /// As [`checkpoint`], but waits for readers for so long.
     fn try_checkpoint(&self, mode: &str, wait: Duration) -> Result<bool, StorageError> {
         // Also where a reader is in the way: it may have gone when the next page is written.
         self.log.may_begin();
@@ -306,7 +329,7 @@ impl Writer {
     }
 
     /// Has all later writes refused after an error that leaves it open what the disk holds.
-    pub(super) fn heed<T>(&mut self, done: Result<T, StorageError>) -> Result<T, StorageError> {
+    fn heed<T>(&mut self, done: Result<T, StorageError>) -> Result<T, StorageError> {
         if let Err(error) = &done
             && leaves_doubt(error)
         {

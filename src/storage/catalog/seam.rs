@@ -211,13 +211,13 @@ pub(in crate::storage) trait WriteCatalog: Send {
         false
     }
 
-    /// What puts the log into the catalog beside reads and writes; `None` where there is no log. [`Self::log_copied`] is to be told how that went.
+    /// What puts the log into the catalog beside reads and writes; `None` where there is no log, or no write any more. To be given back to [`Self::log_copied`].
     fn copy_log(&mut self) -> Result<Option<LogCopy>, StorageError> {
         Ok(None)
     }
 
-    /// Refuses all later writes after an error of [`LogCopy::run`] that leaves it open what the disk holds. Gives what it was given.
-    fn log_copied(&mut self, done: Result<(), StorageError>) -> Result<(), StorageError> {
+    /// Takes note of how [`LogCopy::run`] went, and gives its error back: one that leaves it open what the disk holds has all later writes refused.
+    fn log_copied(&mut self, _copy: LogCopy, done: Result<(), StorageError>) -> Result<(), StorageError> {
         done
     }
 

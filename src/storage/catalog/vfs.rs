@@ -23,6 +23,8 @@ use crate::storage::error::StorageError;
 pub(super) const NAME: &CStr = c"thenar";
 /// File control that hands a seal to a catalog's file; those below 100 are `SQLite`'s own.
 const SEAL: c_int = 0x7468;
+/// File control that syncs a catalog's file.
+const SYNC: c_int = 0x7469;
 /// Bytes of a frame of the log.
 const FRAME_LEN: usize = FRAME_HEADER_LEN + PAGE_LEN;
 /// The header of a catalog, which is read before its first page is.
@@ -64,7 +66,12 @@ pub(super) fn register() {
 
 /// Gives a connection that was opened with this layer the seal of its pages. Before that it reads and writes none.
 pub(super) fn seal(conn: &Connection, seal: &Arc<PageSeal>) -> Result<(), StorageError> {
-    control(conn, SEAL, ptr::from_ref(seal).cast_mut().cast())
+    control(conn, SEAL, ptr::from_ref(seal).cast_mut().cast()).map_err(unsealed)
+}
+
+/// Syncs the catalog without its log.
+pub(super) fn sync_catalog(conn: &Connection) -> Result<(), StorageError> {
+    control(conn, SYNC, ptr::null_mut()).map_err(|code| failed(code, "the catalog can't be synced"))
 }
 
 /// Leaves room for digests in the pages of a catalog that has none yet.
@@ -75,18 +82,23 @@ pub(super) fn reserve(conn: &Connection) -> Result<(), StorageError> {
         ffi::SQLITE_FCNTL_RESERVE_BYTES,
         ptr::from_mut(&mut reserved).cast(),
     )
+    .map_err(unsealed)
 }
 
-fn control(conn: &Connection, operation: c_int, argument: *mut c_void) -> Result<(), StorageError> {
-    // SAFETY: the connection is open, and the argument is what the operation takes: a seal, which is copied, or a number.
+/// An error is `SQLite`'s code.
+fn control(conn: &Connection, operation: c_int, argument: *mut c_void) -> Result<(), c_int> {
+    // SAFETY: the connection is open, and the argument is what the operation takes: a seal, which is copied, a number, or nothing.
     let code = unsafe { ffi::sqlite3_file_control(conn.handle(), c"main".as_ptr(), operation, argument) };
-    if code == ffi::SQLITE_OK {
-        return Ok(());
-    }
-    Err(StorageError::Catalog(rusqlite::Error::SqliteFailure(
-        ffi::Error::new(code),
-        Some("the catalog's pages can't be authenticated".to_owned()),
-    )))
+    if code == ffi::SQLITE_OK { Ok(()) } else { Err(code) }
+}
+
+fn unsealed(code: c_int) -> StorageError {
+    failed(code, "the catalog's pages can't be authenticated")
+}
+
+fn failed(code: c_int, what: &str) -> StorageError {
+    let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(what.to_owned()));
+    StorageError::Catalog(error)
 }
 
 static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
@@ -334,6 +346,9 @@ unsafe extern "C" fn file_control(
         // SAFETY: `open` wrote the file, and this module alone asks for this operation, with a seal.
         unsafe { (*file.cast::<SealedFile>()).seal = Some(Arc::clone(&*argument.cast::<Arc<PageSeal>>())) };
         return ffi::SQLITE_OK;
+    }
+    if operation == SYNC {
+        return forward!(file.xSync(ffi::SQLITE_SYNC_NORMAL));
     }
     forward!(file.xFileControl(operation, argument))
 }

@@ -9,10 +9,13 @@ use rusqlite::{Connection, OpenFlags, hooks};
 
 use super::{check_len, open};
 use crate::storage::catalog::page::PageSeal;
+use crate::storage::catalog::vfs;
 use crate::storage::error::StorageError;
 
 /// Pages that make a log long, since it began or was last put into the catalog.
 pub(super) const PAGES_LONG: u64 = 1_000;
+/// Pages of a log that is begun anew as soon as it was copied.
+pub(super) const PAGES_MANY: u64 = 4_000;
 /// Pages of a log that the next transaction begins anew before it does anything else: half of what [`WAL_LEN_MAX`](super::WAL_LEN_MAX) has.
 pub(super) const PAGES_MAX: u64 = 8_000;
 
@@ -20,11 +23,14 @@ pub(super) const PAGES_MAX: u64 = 8_000;
 #[derive(Default)]
 pub(super) struct Log {
     pages: AtomicU64,
-    /// Pages of it when it was last put into the catalog, wholly or in part; 0 since it began anew.
+    /// Pages of it when it was last tried to put it into the catalog; 0 since it began anew.
     tried: AtomicU64,
+    /// Whether all of it was put there: the next commit may begin it anew.
+    is_in_catalog: AtomicBool,
     /// Whether the next page that is written may be the first of the log.
     may_begin: AtomicBool,
-    is_copied: AtomicBool,
+    /// Whether a [`LogCopy`] of it is open.
+    is_being_copied: AtomicBool,
 }
 
 impl Log {
@@ -41,7 +47,8 @@ impl Log {
     }
 
     fn grew(&self, pages: u64) {
-        if self.pages.swap(pages, Ordering::Relaxed) > pages {
+        self.pages.store(pages, Ordering::Relaxed);
+        if self.is_in_catalog.swap(false, Ordering::Relaxed) {
             self.tried.store(0, Ordering::Relaxed);
         }
         self.may_begin.store(false, Ordering::Relaxed);
@@ -57,14 +64,19 @@ impl Log {
         self.pages() >= self.tried.load(Ordering::Relaxed) + PAGES_LONG
     }
 
-    /// Whether it is time to begin it anew.
+    /// Whether it is to be begun anew once little of it is left to be put into the catalog.
+    pub(super) fn has_many(&self) -> bool {
+        self.pages() >= PAGES_MANY
+    }
+
+    /// Whether it is to be begun anew at once.
     pub(super) fn is_full(&self) -> bool {
         self.is_long() && self.pages() >= PAGES_MAX
     }
 
     /// Whether what is written next may have to wait for a sync: of a log's header, or of one that is being copied.
     pub(super) fn may_sync(&self) -> bool {
-        self.may_begin.load(Ordering::Relaxed) || self.is_copied.load(Ordering::Relaxed)
+        self.may_begin.load(Ordering::Relaxed) || self.is_being_copied.load(Ordering::Relaxed)
     }
 
     /// The next page that is written may be the first one.
@@ -75,6 +87,11 @@ impl Log {
     /// It has to grow before it is worth another try.
     pub(super) fn was_tried(&self) {
         self.tried.store(self.pages(), Ordering::Relaxed);
+    }
+
+    /// All of it is there.
+    pub(super) fn put_in_catalog(&self) {
+        self.is_in_catalog.store(true, Ordering::Relaxed);
     }
 
     /// It was cut to nothing.
@@ -91,7 +108,7 @@ pub(in crate::storage) struct LogCopy {
 }
 
 impl LogCopy {
-    /// Opens the catalog and its log by their names.
+    /// Opens the catalog and its log, both by their names and here.
     pub(super) fn open(path: &Path, seal: &Arc<PageSeal>, log: &Arc<Log>) -> Result<Self, StorageError> {
         check_len(path)?;
         let conn = open(path, seal, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -99,29 +116,36 @@ impl LogCopy {
         // The log is opened by the first read.
         conn.pragma_query_value(None, "schema_version", |_| Ok(()))?;
         log.was_tried();
-        log.is_copied.store(true, Ordering::Relaxed);
+        log.is_being_copied.store(true, Ordering::Relaxed);
         let log = Arc::clone(log);
         Ok(Self { conn, log })
     }
 
-    /// Copies what no reader is in the way of; what was copied is durable when this returns. An error may leave it open what the disk holds, and is to be told the writer.
+    /// Copies what no reader is in the way of. What was copied is durable in both files when this returns. An error may leave it open what the disk holds, and the writer is to be told.
     pub(in crate::storage) fn run(&self) -> Result<(), StorageError> {
-        checkpoint(&self.conn, "PASSIVE").map(drop)
+        if checkpoint(&self.conn, "PASSIVE")? {
+            self.log.put_in_catalog();
+        }
+        // SQLite leaves that out where somebody wrote meanwhile, and whoever begins the log anew would wait for all of it.
+        vfs::sync_catalog(&self.conn)
     }
 }
 
 impl Drop for LogCopy {
     fn drop(&mut self) {
-        // Where all of it was copied, it begins anew.
+        // Where all of it is in the catalog, it begins anew.
         self.log.may_begin();
-        self.log.is_copied.store(false, Ordering::Relaxed);
+        self.log.is_being_copied.store(false, Ordering::Relaxed);
     }
 }
 
-/// Runs a checkpoint of this mode (`PRAGMA wal_checkpoint`); `false` when somebody was in the way.
+/// Runs a checkpoint of this mode (`PRAGMA wal_checkpoint`). Whether all of the log was in the catalog at its end and, in a mode that begins the log anew, nobody was in the way of that.
 pub(super) fn checkpoint(conn: &Connection, mode: &str) -> Result<bool, StorageError> {
-    let busy: i64 = conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))?;
-    Ok(busy == 0)
+    let (busy, pages, copied): (i64, i64, i64) =
+        conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+    Ok(busy == 0 && copied == pages)
 }
 
 #[cfg(test)]

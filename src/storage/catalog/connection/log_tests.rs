@@ -40,7 +40,7 @@ fn count_terms(conn: &Connection) -> i64 {
 fn log_copy(house: &House, writer: &Writer) -> LogCopy {
     let seal = Arc::new(PageSeal::new(&key(1)));
     let copy = writer.copy_log(&house.path().join(CATALOG_FILE), &seal);
-    copy.expect("opened")
+    copy.expect("opened").expect("nothing is refused")
 }
 
 /// Makes commits of some two thousand pages until the log begins anew; how long it was before.
@@ -123,6 +123,48 @@ fn a_copy_leaves_what_a_reader_is_in_the_way_of() {
     log_copy(&house, &writer).run().expect("all of it");
     assert!(catalog_len(&house) > before + (16 << 20));
     assert!(commit_terms(&mut writer, "anew") < PAGES_LONG);
+}
+
+#[test]
+fn a_log_that_begins_anew_is_long_however_short_it_was_before() {
+    let house = House::new();
+    let mut writer = house.writer();
+    let before = commit_many(&mut writer, 'x');
+    log_copy(&house, &writer).run().expect("copied");
+    let anew = commit_terms(&mut writer, &"y".repeat(5 << 20));
+    assert!(
+        anew > before && anew < before + PAGES_LONG,
+        "{before}, then {anew}"
+    );
+    assert!(writer.log_is_long());
+}
+
+#[test]
+fn a_log_of_many_pages_is_begun_anew_once_it_was_copied() {
+    let house = House::new();
+    let mut writer = house.writer();
+    let mut copied = |letter| {
+        let pages = commit_many(&mut writer, letter);
+        let copy = log_copy(&house, &writer);
+        // Within a transaction, so that some of the log is not copied yet.
+        let done = writer.transact(Durability::Process, |conn, _| {
+            insert_terms(conn, &format!("after {letter}"))?;
+            copy.run()
+        });
+        writer.log_copied(copy, done).expect("copied");
+        (pages, writer.log.pages(), writer.syncs_next())
+    };
+    let other = house.sql();
+    let reading = other.unchecked_transaction().expect("begun");
+    assert_eq!(count_terms(&reading), 0);
+    let (few, still, _) = copied('x');
+    assert!(few < PAGES_MANY && still > few);
+    let (many, still, _) = copied('y');
+    assert!(many > PAGES_MANY && still > many, "a reader is in the way");
+    drop(reading);
+    let (more, anew, syncs) = copied('z');
+    assert!(more > many && anew < PAGES_LONG, "{more}, then {anew}");
+    assert!(!syncs, "its header is written");
 }
 
 #[test]
@@ -211,9 +253,10 @@ fn a_log_with_a_damaged_page_has_writes_refused_whoever_finds_it() {
     let begins = |_: &House, writer: &mut Writer| writer.begin_log();
     let cuts = |_: &House, writer: &mut Writer| writer.cut_log().map(drop);
     let copies = |house: &House, writer: &mut Writer| {
-        let done = log_copy(house, writer).run();
+        let copy = log_copy(house, writer);
+        let done = copy.run();
         assert!(writer.check_poison().is_ok(), "it is not told yet");
-        writer.heed(done)
+        writer.log_copied(copy, done)
     };
     let finders: [Finder; 3] = [begins, cuts, copies];
     for find in finders {
@@ -226,5 +269,8 @@ fn a_log_with_a_damaged_page_has_writes_refused_whoever_finds_it() {
         assert!(matches!(writer.check_poison(), Err(StorageError::Poisoned(_))));
         let refused = writer.transact(Durability::Process, |_, _| Ok(()));
         assert!(matches!(refused, Err(StorageError::Poisoned(_))));
+        let seal = Arc::new(PageSeal::new(&key(1)));
+        let copy = writer.copy_log(&house.path().join(CATALOG_FILE), &seal);
+        assert!(copy.expect("no error of its own").is_none(), "who writes is told");
     }
 }

@@ -165,11 +165,11 @@ impl WriteCatalog for LocalWriter {
     }
 
     fn copy_log(&mut self) -> Result<Option<LogCopy>, StorageError> {
-        self.writer.copy_log(&self.path, &self.seal).map(Some)
+        self.writer.copy_log(&self.path, &self.seal)
     }
 
-    fn log_copied(&mut self, done: Result<(), StorageError>) -> Result<(), StorageError> {
-        self.writer.heed(done)
+    fn log_copied(&mut self, copy: LogCopy, done: Result<(), StorageError>) -> Result<(), StorageError> {
+        self.writer.log_copied(copy, done)
     }
 
     fn mark_purged(&mut self, erasures: &[u64], now: Timestamp) -> Result<usize, StorageError> {
