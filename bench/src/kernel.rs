@@ -8,9 +8,9 @@ use thenar::engine::Kernel;
 /// matrix products come from the OpenBLAS in its wheel, which reads `OPENBLAS_CORETYPE` when it is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerLevel {
-    /// Name of Faiss' level, without `SIMDLevel_`.
-    pub faiss: &'static str,
-    /// OpenBLAS' kernels.
+    /// Name of Faiss' level, without `SIMDLevel_`; none where it may use all that the processor has.
+    pub faiss: Option<&'static str>,
+    /// OpenBLAS' kernels. By itself it gives a processor that it does not know those of an old one.
     pub openblas: &'static str,
 }
 
@@ -23,12 +23,12 @@ pub fn parse(name: &str) -> Result<Kernel, String> {
     })
 }
 
-/// Level of the peers for a kernel by its name; none where they may use all that the processor has: beside kernels of AVX-512, since they have
-/// nothing beyond it, and on AArch64.
-pub fn peer_level(kernel: &str) -> Option<PeerLevel> {
-    let (faiss, openblas) = match kernel {
-        "portable" => ("NONE", "Prescott"),
-        "avx2" => ("AVX2", "Haswell"),
+/// Level of the peers beside a kernel, by its name, to which thenar is held or which it chose; none where they may choose by themselves. Beside kernels of AVX-512 Faiss may, since it has nothing beyond it.
+pub fn peer_level(kernel: &str, is_held: bool) -> Option<PeerLevel> {
+    let (faiss, openblas) = match (kernel, is_held) {
+        ("portable", true) => (Some("NONE"), "Prescott"),
+        ("avx2", true) => (Some("AVX2"), "Haswell"),
+        ("avx512" | "amx", _) => (None, "SkylakeX"),
         _ => return None,
     };
     Some(PeerLevel { faiss, openblas })

@@ -19,8 +19,13 @@ fn an_unknown_kernel_is_refused_with_the_names_there_are() {
 }
 
 #[test]
-fn the_portable_kernel_meets_peers_without_vectors() {
-    assert_eq!(peer_level("portable").map(|level| level.faiss), Some("NONE"));
-    assert_eq!(peer_level("avx512"), None, "the peers have nothing beyond it");
-    assert_eq!(peer_level("neon"), None, "nobody is held back on AArch64");
+fn peers_have_what_the_kernel_has() {
+    let level = |kernel, is_held| peer_level(kernel, is_held).map(|level| (level.faiss, level.openblas));
+    assert_eq!(level("portable", true), Some((Some("NONE"), "Prescott")));
+    assert_eq!(level("avx2", false), None, "they may have more");
+    for held in [false, true] {
+        assert_eq!(level("avx512", held), Some((None, "SkylakeX")));
+        assert_eq!(level("amx", held), Some((None, "SkylakeX")));
+        assert_eq!(level("neon", held), None, "nobody is held back on AArch64");
+    }
 }

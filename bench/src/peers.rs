@@ -105,9 +105,8 @@ impl Peers {
             .args(["--peers", &setup.peers.join(",")])
             .env("OMP_NUM_THREADS", setup.threads.to_string());
         if let Some(level) = setup.level {
-            command
-                .args(["--faiss-level", level.faiss])
-                .env("OPENBLAS_CORETYPE", level.openblas);
+            command.env("OPENBLAS_CORETYPE", level.openblas);
+            command.args(level.faiss.iter().flat_map(|name| ["--faiss-level", name]));
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let stdin = child.stdin.take();

@@ -241,11 +241,7 @@ fn start_peers(
         probes: &all,
         peers: wanted,
         threads: options.threads(),
-        level: if is_held(options) {
-            peer_level(kernel.rsplit('/').next().unwrap_or_default())
-        } else {
-            None
-        },
+        level: peer_level(kernel.rsplit('/').next().unwrap_or_default(), is_held(options)),
     });
     // The program has mapped the files: they stay until it ends, and nobody has to clean up.
     drop(folder);
