@@ -283,7 +283,7 @@ impl Writer {
         LogCopy::open(path, seal, &self.log).map(Some)
     }
 
-    /// Takes note of how a copy went, and begins a log of many pages anew, of which few are left to be copied by now. Errors as of [`Self::begin_log`].
+    /// Takes note of how a copy went, and begins a log of many pages anew, of which few are left to be copied by now unless a reader was in the way. Errors as of [`Self::begin_log`].
     pub(super) fn log_copied(
         &mut self,
         copy: LogCopy,
@@ -291,7 +291,7 @@ impl Writer {
     ) -> Result<(), StorageError> {
         drop(copy);
         self.heed(done)?;
-        if self.log.has_many() {
+        if self.poisoned.is_none() && self.log.has_many() {
             self.begin_log()?;
         }
         Ok(())

@@ -47,8 +47,9 @@ impl Log {
     }
 
     fn grew(&self, pages: u64) {
-        self.pages.store(pages, Ordering::Relaxed);
-        if self.is_in_catalog.swap(false, Ordering::Relaxed) {
+        let before = self.pages.swap(pages, Ordering::Relaxed);
+        // One that began anew may be longer than it was before.
+        if self.is_in_catalog.swap(false, Ordering::Relaxed) || pages < before {
             self.tried.store(0, Ordering::Relaxed);
         }
         self.may_begin.store(false, Ordering::Relaxed);
@@ -123,10 +124,11 @@ impl LogCopy {
 
     /// Copies what no reader is in the way of. What was copied is durable in both files when this returns. An error may leave it open what the disk holds, and the writer is to be told.
     pub(in crate::storage) fn run(&self) -> Result<(), StorageError> {
-        if checkpoint(&self.conn, "PASSIVE")? {
+        let pages = self.log.pages();
+        if checkpoint(&self.conn, "PASSIVE")? && self.log.pages() == pages {
             self.log.put_in_catalog();
         }
-        // SQLite leaves that out where somebody wrote meanwhile, and whoever begins the log anew would wait for all of it.
+        // SQLite leaves that out where somebody wrote meanwhile or a reader was in the way, and whoever begins the log anew would wait for all of it.
         vfs::sync_catalog(&self.conn)
     }
 }
