@@ -1,7 +1,8 @@
 //! Tests of where a use is recorded: on its caller's thread where that waits for nothing, otherwise on another one.
 
 use std::pin::pin;
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
+use std::task::{Context, Wake};
 
 use futures::FutureExt;
 use tokio::runtime::{Builder, Runtime};
@@ -77,6 +78,47 @@ fn a_use_that_comes_alone_is_recorded_by_its_caller() {
         }
         drop(kept);
         assert_eq!(recorded(&node).await, 3);
+        node.drain().await;
+    });
+}
+
+/// Looks, as soon as it is answered, whether it could be recorded here again.
+struct ComesAgain {
+    tenant: Arc<Tenant>,
+    scorers: Arc<Scorers>,
+    finds_room: OnceLock<bool>,
+}
+
+impl Wake for ComesAgain {
+    fn wake(self: Arc<Self>) {
+        let is_free = self.tenant.apply.try_lock().is_some();
+        let finds_room = is_free && self.scorers.try_here().is_some();
+        self.finds_room.set(finds_room).expect("answered once");
+    }
+}
+
+#[test]
+fn who_is_answered_here_may_be_recorded_here_again() {
+    runtime().block_on(async {
+        let (node, _dir) = node().await;
+        let tenant = node.live(&tenant()).expect("live");
+        let scorers = Arc::new(Scorers::start().expect("started"));
+        // The first one begins the catalog's log, which is synced.
+        let first = tenant.record(used("r-0"), &scorers);
+        first.await.expect("recorded");
+        let kept = Kept::now().await;
+        let who = Arc::new(ComesAgain {
+            tenant: Arc::clone(&tenant),
+            scorers: Arc::clone(&scorers),
+            finds_room: OnceLock::new(),
+        });
+        let (mut answer, _) = tenant.writes.push(Write::Usage(used("r-1"))).expect("room");
+        let waker = Arc::clone(&who).into();
+        assert!(answer.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+        assert_eq!(tenant.record_here(&scorers), Some(false));
+        assert_eq!(who.finds_room.get(), Some(&true));
+        drop((kept, who));
+        drop(tenant);
         node.drain().await;
     });
 }

@@ -283,15 +283,18 @@ impl Writer {
         LogCopy::open(path, seal, &self.log).map(Some)
     }
 
-    /// Takes note of how a copy went, and begins a log of many pages anew, of which few are left to be copied by now unless a reader was in the way. Errors as of [`Self::begin_log`].
+    /// Takes note of how a copy went. A log of many pages is begun anew where all of it was copied, so that little is left of what came meanwhile. Errors as of [`Self::begin_log`].
     pub(super) fn log_copied(
         &mut self,
         copy: LogCopy,
-        done: Result<(), StorageError>,
+        done: Result<bool, StorageError>,
     ) -> Result<(), StorageError> {
         drop(copy);
-        self.heed(done)?;
-        if self.poisoned.is_none() && self.log.has_many() {
+        if !self.heed(done)? {
+            return Ok(());
+        }
+        self.log.was_copied();
+        if self.log.has_many() && self.poisoned.is_none() {
             self.begin_log()?;
         }
         Ok(())
@@ -309,7 +312,7 @@ impl Writer {
         if !self.try_checkpoint("RESTART", RESTART_WAIT)? {
             return Ok(());
         }
-        self.log.put_in_catalog();
+        self.log.was_copied();
         // The next commit that writes a page begins the log anew, and syncs its header: this one, which writes what is there.
         let version: i64 = self
             .conn

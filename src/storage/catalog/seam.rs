@@ -217,8 +217,8 @@ pub(in crate::storage) trait WriteCatalog: Send {
     }
 
     /// Takes note of how [`LogCopy::run`] went, and gives its error back: one that leaves it open what the disk holds has all later writes refused.
-    fn log_copied(&mut self, _copy: LogCopy, done: Result<(), StorageError>) -> Result<(), StorageError> {
-        done
+    fn log_copied(&mut self, _copy: LogCopy, done: Result<bool, StorageError>) -> Result<(), StorageError> {
+        done.map(drop)
     }
 
     /// Marks erasures purged of which no segment holds a row, signs their receipts anew and counts them.

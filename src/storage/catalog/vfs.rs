@@ -46,10 +46,19 @@ struct SealedFile {
 /// Distance from a file to the system's own.
 const INNER_AT: usize = size_of::<SealedFile>().next_multiple_of(16);
 
+/// The first `SQLite` that copies a log safely beside a writer who begins it anew meanwhile.
+const VERSION_MIN: c_int = 3_051_003;
+
 /// Makes the layer known, once.
 pub(super) fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
+        // SAFETY: it takes nothing and gives a number.
+        let version = unsafe { ffi::sqlite3_libversion_number() };
+        assert!(
+            version >= VERSION_MIN,
+            "SQLite {version} is older than {VERSION_MIN} and may damage catalogs"
+        );
         // SAFETY: the default layer is there from initialisation on and for good, and is copied. The copy, which lives for good too, keeps its methods,
         // which look at `pAppData` at most, and that is the same.
         unsafe {
@@ -348,6 +357,10 @@ unsafe extern "C" fn file_control(
         return ffi::SQLITE_OK;
     }
     if operation == SYNC {
+        #[cfg(test)]
+        if tests::SYNC_FAILS.get() {
+            return ffi::SQLITE_IOERR_FSYNC;
+        }
         return forward!(file.xSync(ffi::SQLITE_SYNC_NORMAL));
     }
     forward!(file.xFileControl(operation, argument))
@@ -415,4 +428,4 @@ unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, delete: c_int) -> c
 
 #[cfg(test)]
 #[path = "vfs_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -10,6 +10,11 @@ use crate::storage::catalog::connection::{create_writer, open_reader, open_write
 use crate::storage::durable;
 use crate::storage::testing::key;
 
+thread_local! {
+    /// Whether [`sync_catalog`] fails as a disk does.
+    pub(in crate::storage::catalog) static SYNC_FAILS: Cell<bool> = const { Cell::new(false) };
+}
+
 /// A catalog with a table of its own.
 struct Case {
     dir: TempDir,

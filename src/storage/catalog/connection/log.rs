@@ -90,9 +90,10 @@ impl Log {
         self.tried.store(self.pages(), Ordering::Relaxed);
     }
 
-    /// All of it is there.
-    pub(super) fn put_in_catalog(&self) {
-        self.is_in_catalog.store(true, Ordering::Relaxed);
+    /// All that it had when it was last tried is in the catalog. Only while nobody writes.
+    pub(super) fn was_copied(&self) {
+        let has_grown = self.pages() != self.tried.load(Ordering::Relaxed);
+        self.is_in_catalog.store(!has_grown, Ordering::Relaxed);
     }
 
     /// It was cut to nothing.
@@ -122,20 +123,19 @@ impl LogCopy {
         Ok(Self { conn, log })
     }
 
-    /// Copies what no reader is in the way of. What was copied is durable in both files when this returns. An error may leave it open what the disk holds, and the writer is to be told.
-    pub(in crate::storage) fn run(&self) -> Result<(), StorageError> {
-        let pages = self.log.pages();
-        if checkpoint(&self.conn, "PASSIVE")? && self.log.pages() == pages {
-            self.log.put_in_catalog();
-        }
+    /// Copies what no reader is in the way of. What was copied is durable in both files when this returns: whether it was all that the log had when this began. An error may leave it open what the
+    /// disk holds, and the writer is to be told.
+    pub(in crate::storage) fn run(&self) -> Result<bool, StorageError> {
+        let is_whole = checkpoint(&self.conn, "PASSIVE")?;
         // SQLite leaves that out where somebody wrote meanwhile or a reader was in the way, and whoever begins the log anew would wait for all of it.
-        vfs::sync_catalog(&self.conn)
+        vfs::sync_catalog(&self.conn)?;
+        Ok(is_whole)
     }
 }
 
 impl Drop for LogCopy {
     fn drop(&mut self) {
-        // Where all of it is in the catalog, it begins anew.
+        // Where all of it is in the catalog, the next commit may begin it anew.
         self.log.may_begin();
         self.log.is_being_copied.store(false, Ordering::Relaxed);
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::storage::catalog::connection::Writer;
+use crate::storage::catalog::vfs::tests::SYNC_FAILS;
 use crate::storage::store::{CATALOG_FILE, LOG_FILE};
 use crate::storage::testing::{House, key};
 use crate::storage::write::Durability;
@@ -67,7 +68,7 @@ fn a_commit_leaves_a_long_log_to_whoever_looks_after_it() {
     assert!((PAGES_LONG..PAGES_MAX).contains(&long));
     assert!(writer.log_is_long());
     assert_eq!(catalog_len(&house), before, "all of it is in the log");
-    log_copy(&house, &writer).run().expect("copied");
+    assert!(log_copy(&house, &writer).run().expect("copied"), "all of it");
     assert!(catalog_len(&house) > before + (8 << 20));
     assert!(!writer.log_is_long(), "it has to grow first");
     assert!(commit_terms(&mut writer, "anew") < PAGES_LONG);
@@ -113,14 +114,14 @@ fn a_copy_leaves_what_a_reader_is_in_the_way_of() {
     let reading = other.unchecked_transaction().expect("begun");
     assert_eq!(count_terms(&reading), 1);
     let longer = commit_many(&mut writer, 'y');
-    log_copy(&house, &writer).run().expect("in part");
+    assert!(!log_copy(&house, &writer).run().expect("copied"), "in part");
     let half = catalog_len(&house);
     assert!(half > before + (4 << 20) && half < before + (12 << 20), "{half}");
     assert!(!writer.log_is_long(), "it has to grow first");
     assert!(commit_terms(&mut writer, "behind") > longer);
     assert_eq!(count_terms(&reading), 1, "the reader sees what it saw");
     drop(reading);
-    log_copy(&house, &writer).run().expect("all of it");
+    assert!(log_copy(&house, &writer).run().expect("copied"), "all of it");
     assert!(catalog_len(&house) > before + (16 << 20));
     assert!(commit_terms(&mut writer, "anew") < PAGES_LONG);
 }
@@ -130,7 +131,9 @@ fn a_log_that_begins_anew_is_long_however_short_it_was_before() {
     let house = House::new();
     let mut writer = house.writer();
     let before = commit_many(&mut writer, 'x');
-    log_copy(&house, &writer).run().expect("copied");
+    let copy = log_copy(&house, &writer);
+    let done = copy.run();
+    writer.log_copied(copy, done).expect("copied");
     let anew = commit_terms(&mut writer, &"y".repeat(5 << 20));
     assert!(
         anew > before && anew < before + PAGES_LONG,
@@ -145,14 +148,16 @@ fn a_log_of_many_pages_is_begun_anew_once_it_was_copied() {
     let mut writer = house.writer();
     let mut copied = |letter| {
         let pages = commit_many(&mut writer, letter);
-        let copy = log_copy(&house, &writer);
+        let (copy, before) = (log_copy(&house, &writer), catalog_len(&house));
         // Within a transaction, so that some of the log is not copied yet.
         let done = writer.transact(Durability::Process, |conn, _| {
             insert_terms(conn, &format!("after {letter}"))?;
             copy.run()
         });
-        writer.log_copied(copy, done).expect("copied");
-        (pages, writer.log.pages(), writer.syncs_next())
+        let is_whole = *done.as_ref().expect("copied");
+        assert_eq!(is_whole, catalog_len(&house) > before + (7 << 20));
+        writer.log_copied(copy, done).expect("taken note of");
+        (pages, writer.log.pages(), is_whole && !writer.syncs_next())
     };
     let other = house.sql();
     let reading = other.unchecked_transaction().expect("begun");
@@ -162,9 +167,9 @@ fn a_log_of_many_pages_is_begun_anew_once_it_was_copied() {
     let (many, still, _) = copied('y');
     assert!(many > PAGES_MANY && still > many, "a reader is in the way");
     drop(reading);
-    let (more, anew, syncs) = copied('z');
+    let (more, anew, is_written) = copied('z');
     assert!(more > many && anew < PAGES_LONG, "{more}, then {anew}");
-    assert!(!syncs, "its header is written");
+    assert!(is_written, "with its header");
 }
 
 #[test]
@@ -235,6 +240,66 @@ fn a_writer_says_whether_the_next_transaction_may_sync() {
     assert!(!writer.syncs_next(), "it has begun anew already");
     assert!(writer.cut_log().expect("cut"));
     assert!(writer.syncs_next());
+}
+
+#[test]
+fn a_log_that_a_reader_was_in_the_way_of_is_seen_as_long_once_it_began_anew() {
+    let house = House::new();
+    let mut writer = house.writer();
+    commit_many(&mut writer, 'x');
+    let other = house.sql();
+    let reading = other.unchecked_transaction().expect("begun");
+    assert_eq!(count_terms(&reading), 1, "of the newest state");
+    writer.begin_log().expect("all is copied, and it can't begin");
+    drop(reading);
+    assert!(commit_terms(&mut writer, "anew") < PAGES_LONG);
+    commit_many(&mut writer, 'y');
+    assert!(writer.log_is_long());
+}
+
+#[test]
+fn a_copy_beside_which_somebody_wrote_leaves_a_log_that_has_to_grow() {
+    let house = House::new();
+    let mut writer = house.writer();
+    commit_many(&mut writer, 'x');
+    let copy = log_copy(&house, &writer);
+    let done = writer.transact(Durability::Process, |conn, _| {
+        insert_terms(conn, "meanwhile")?;
+        copy.run()
+    });
+    assert!(*done.as_ref().expect("copied"), "all that there was");
+    writer.log_copied(copy, done).expect("taken note of");
+    assert!(commit_terms(&mut writer, "behind") > PAGES_LONG);
+    assert!(!writer.log_is_long());
+}
+
+#[test]
+fn a_copy_that_can_not_be_synced_has_writes_refused() {
+    let house = House::new();
+    let mut writer = house.writer();
+    commit_many(&mut writer, 'x');
+    let copy = log_copy(&house, &writer);
+    SYNC_FAILS.set(true);
+    let done = copy.run();
+    SYNC_FAILS.set(false);
+    let refused = writer.log_copied(copy, done).expect_err("it is not durable");
+    assert!(refused.to_string().contains("can't be synced"), "{refused}");
+    assert!(matches!(writer.check_poison(), Err(StorageError::Poisoned(_))));
+}
+
+#[test]
+fn a_log_is_not_begun_anew_by_who_refuses_writes() {
+    let house = House::new();
+    let mut writer = house.writer();
+    commit_many(&mut writer, 'x');
+    assert!(commit_many(&mut writer, 'y') > PAGES_MANY);
+    let copy = log_copy(&house, &writer);
+    let done = copy.run();
+    writer.poison("a commit left the disk in doubt");
+    let log = || std::fs::read(house.path().join(LOG_FILE)).expect("read");
+    let before = log();
+    writer.log_copied(copy, done).expect("copied");
+    assert!(log() == before, "nothing is written to it");
 }
 
 type Finder = fn(&House, &mut Writer) -> Result<(), StorageError>;

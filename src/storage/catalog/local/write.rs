@@ -168,7 +168,7 @@ impl WriteCatalog for LocalWriter {
         self.writer.copy_log(&self.path, &self.seal)
     }
 
-    fn log_copied(&mut self, copy: LogCopy, done: Result<(), StorageError>) -> Result<(), StorageError> {
+    fn log_copied(&mut self, copy: LogCopy, done: Result<bool, StorageError>) -> Result<(), StorageError> {
         self.writer.log_copied(copy, done)
     }
 
